@@ -1,0 +1,63 @@
+#include "messages/handler.hpp"
+
+#include <atomic>
+#include <exception>
+#include <utility>
+
+namespace troupe {
+
+job_result completed(std::string result) {
+  return {job_result::verdict::completed, std::move(result), {}, std::nullopt};
+}
+
+job_result failed(std::string error) {
+  return {job_result::verdict::failed, {}, std::move(error), std::nullopt};
+}
+
+job_result discarded(std::string error) {
+  return {job_result::verdict::discarded, {}, std::move(error), std::nullopt};
+}
+
+job_result snoozed(std::chrono::milliseconds delay) {
+  return {job_result::verdict::snoozed, {}, {}, delay};
+}
+
+struct completion::once {
+  explicit once(std::function<void(job_result)> f) : deliver(std::move(f)) {}
+  once(const once&) = delete;
+  once& operator=(const once&) = delete;
+  ~once() { answer(failed("handler dropped its completion")); }
+
+  void answer(job_result result) {
+    if (!answered.exchange(true))
+      deliver(std::move(result));
+  }
+
+  std::function<void(job_result)> deliver;
+  std::atomic<bool> answered{false};
+};
+
+completion::completion(std::function<void(job_result)> deliver) :
+    once_(std::make_shared<once>(std::move(deliver))) {}
+
+void completion::operator()(job_result result) const {
+  if (once_)
+    once_->answer(std::move(result));
+}
+
+async_handler on_worker(worker_pool& pool, blocking_handler handler) {
+  auto shared = std::make_shared<const blocking_handler>(std::move(handler));
+  return [&pool, shared](job_run_ptr run, completion done) {
+    const bool accepted = pool.post([shared, run, done] {
+      try {
+        done((*shared)(*run));
+      } catch (const std::exception& e) {
+        done(failed(e.what()));
+      }
+    });
+    if (!accepted)
+      done(snoozed(std::chrono::seconds{1}));
+  };
+}
+
+} // namespace troupe

@@ -1,0 +1,82 @@
+// What runs a job: the handler's side of the contract. The engine guarantees at least one run;
+// a handler answers each run exactly once, from any thread.
+#pragma once
+
+#include "messages/job.hpp"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+
+namespace troupe {
+
+/// One run of one job, as its handler sees it. Immutable; outlives the run when the handler keeps it.
+struct job_run {
+  job_id id;
+  int attempt = 1;
+  int max_attempts = 20;
+  std::string queue;
+  std::string kind;
+  std::string args; ///< JSON text
+  std::optional<std::chrono::milliseconds> timeout;
+  /// Stop is requested when the job is cancelled, its time is over, its lease is lost, or the
+  /// engine stops without waiting any longer. Register a std::stop_callback to react at once.
+  std::stop_token stop;
+};
+using job_run_ptr = std::shared_ptr<const job_run>;
+
+/// What a handler answers.
+struct job_result {
+  enum class verdict : std::uint8_t { completed, failed, discarded, snoozed };
+  verdict kind = verdict::completed;
+  std::string result;                                ///< JSON text or empty
+  std::string error;                                 ///< why it failed, for a person
+  std::optional<std::chrono::milliseconds> retry_in; ///< instead of the backoff; snooze: required
+};
+
+/// The job is done. `result` is JSON text, at most limits::result_bytes.
+job_result completed(std::string result = {});
+/// This attempt failed; the job runs again after its backoff while attempts are left.
+job_result failed(std::string error);
+/// The job failed for good, whatever attempts are left.
+job_result discarded(std::string error);
+/// Run the same attempt again later. Costs no attempt.
+job_result snoozed(std::chrono::milliseconds delay);
+
+/// Answers one run, once. Copyable so that it fits into callbacks; later answers are ignored.
+/// When the last copy dies unanswered the run fails with "handler dropped its completion".
+class completion {
+public:
+  completion() = default;
+  explicit completion(std::function<void(job_result)> deliver);
+  void operator()(job_result result) const;
+
+private:
+  struct once;
+  std::shared_ptr<once> once_;
+};
+
+/// Starts a run and returns at once; must not block. Called on an actor's thread.
+using async_handler = std::function<void(job_run_ptr, completion)>;
+/// Runs a job to its end on a worker thread. An exception is a failed attempt with its text.
+using blocking_handler = std::function<job_result(const job_run&)>;
+
+/// Threads for blocking work. Implemented by launcher/worker_pool; bounded.
+class worker_pool {
+public:
+  virtual ~worker_pool() = default;
+  /// Runs the task on some worker thread; false when the pool's queue is full or it has stopped.
+  virtual bool post(std::function<void()> task) = 0;
+};
+
+/// Makes an async handler that runs `handler` on `pool`. The pool must outlive the handler.
+async_handler on_worker(worker_pool& pool, blocking_handler handler);
+
+/// The kinds one engine can run. Fixed before start.
+using handler_table = std::map<std::string, async_handler, std::less<>>;
+using handler_table_ptr = std::shared_ptr<const handler_table>;
+
+} // namespace troupe

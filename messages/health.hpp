@@ -1,0 +1,42 @@
+// What HEALTH MONITOR last saw, published where probes can read it without asking anybody.
+#pragma once
+
+#include "messages/job.hpp"
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+enum class health_status : std::uint8_t { ok, degraded, failing };
+
+struct health_check {
+  std::string name; ///< database, pool, executor, heartbeat
+  health_status status = health_status::ok;
+  std::chrono::microseconds latency{0};
+  std::string detail; ///< the reason when not ok
+};
+
+struct health_report {
+  health_status status = health_status::failing; ///< the worst of the checks
+  bool ready = false;                            ///< may traffic come
+  std::chrono::steady_clock::time_point taken_at;
+  std::vector<health_check> checks;
+};
+
+/// Holds the last report; written by HEALTH MONITOR, read by probes from any thread.
+class health_board {
+public:
+  void publish(health_report report) {
+    last_.store(std::make_shared<const health_report>(std::move(report)));
+  }
+  /// Null before the first check.
+  std::shared_ptr<const health_report> last() const { return last_.load(); }
+
+private:
+  std::atomic<std::shared_ptr<const health_report>> last_;
+};
+
+} // namespace troupe

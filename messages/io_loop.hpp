@@ -1,0 +1,41 @@
+// The loop that owns every socket, seen from rooms that do not know Asio. One thread runs it
+// (launcher/asio_loop.cpp); every member may be called from any thread; every callback runs on the
+// loop's thread and must not block.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+
+namespace troupe {
+
+/// Readiness of one descriptor. Holds a duplicate of it, so the owner may close its own at any time.
+/// Destroying the watch (from any thread) cancels what is armed; a callback already on its way may
+/// still run, so callbacks hold weak references.
+class fd_watch {
+public:
+  virtual ~fd_watch() = default;
+  /// Calls back once when the descriptor is readable (or in error). Arming twice is one call.
+  virtual void when_readable(std::function<void()> callback) = 0;
+  /// The same for writable.
+  virtual void when_writable(std::function<void()> callback) = 0;
+};
+
+class io_timer {
+public:
+  virtual ~io_timer() = default;
+  /// Calls back once after the delay; arming again replaces the earlier call.
+  virtual void after(std::chrono::milliseconds delay, std::function<void()> callback) = 0;
+  virtual void cancel() = 0;
+};
+
+class io_loop {
+public:
+  virtual ~io_loop() = default;
+  virtual void post(std::function<void()> callback) = 0;
+  /// Watches a descriptor; null when it cannot be duplicated or registered (errno says why).
+  virtual std::unique_ptr<fd_watch> watch(int fd) = 0;
+  virtual std::unique_ptr<io_timer> timer() = 0;
+};
+
+} // namespace troupe

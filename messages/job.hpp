@@ -1,0 +1,153 @@
+// The values everybody speaks of: a job, what happened to it, and how one asks for jobs.
+// Plain structs without behaviour; JSON is http's, rows are db's, actors carry them by value.
+#pragma once
+
+#include <chrono>
+#include <compare>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace troupe {
+
+/// A job's identity: PostgreSQL's bigint identity, from 1 upwards. Zero is "no job".
+struct job_id {
+  std::int64_t value = 0;
+  friend auto operator<=>(const job_id&, const job_id&) = default;
+};
+
+/// One life of one node process. A node that starts again has a new id, so the id is the fence.
+struct node_id {
+  std::int64_t value = 0;
+  friend auto operator<=>(const node_id&, const node_id&) = default;
+};
+
+/// One batch of jobs handed to one node. Gone means: whatever its holder still says is void.
+struct lease_id {
+  std::int64_t value = 0;
+  friend auto operator<=>(const lease_id&, const lease_id&) = default;
+};
+
+/// UTC, in PostgreSQL's resolution. Always the database's clock.
+using timestamp = std::chrono::sys_time<std::chrono::microseconds>;
+
+/// The states of River and Oban. A state is derived from the rows, never stored.
+enum class job_state : std::uint8_t {
+  pending,   ///< waits for other jobs
+  scheduled, ///< waits for its time
+  available, ///< may run now
+  running,   ///< handed to a node
+  retryable, ///< failed, waits for its next attempt
+  completed,
+  cancelled,
+  discarded, ///< failed for good
+};
+
+std::string_view to_string(job_state state);
+/// The state of that name, or nothing.
+std::optional<job_state> parse_job_state(std::string_view name);
+bool is_final(job_state state);
+
+/// How one attempt ended. The numbers are stored (troupe.attempt.outcome): never renumber.
+enum class outcome : std::uint8_t {
+  completed = 1,
+  cancelled = 2,
+  discarded = 3, ///< failed, and no attempt follows
+  failed = 4,    ///< failed, and another attempt follows
+  lost = 5,      ///< its node died; another attempt follows
+};
+
+std::string_view to_string(outcome value);
+
+/// The lengths and ranges a job must keep. http checks them with a pointer to the field; the
+/// database checks them again, for callers that come by SQL.
+namespace limits {
+constexpr std::size_t name_length = 128; ///< queue and kind: [A-Za-z0-9._:-]{1,128}
+constexpr std::size_t args_bytes = 1024 * 1024;
+constexpr int args_depth = 64;
+constexpr int max_priority = 9; ///< 0 runs first
+constexpr int max_attempts = 1000;
+constexpr std::size_t tags = 32;
+constexpr std::size_t tag_length = 255;
+constexpr std::chrono::milliseconds max_timeout{std::chrono::hours{24 * 7}};
+constexpr std::chrono::hours max_delay{24 * 3650}; ///< run_at at most ten years away
+constexpr std::size_t result_bytes = 1024 * 1024;
+constexpr std::size_t error_bytes = 16 * 1024; ///< longer texts are cut
+constexpr std::size_t bulk_jobs = 10'000;      ///< jobs in one enqueue request
+constexpr std::size_t page_size = 500;         ///< jobs in one page
+} // namespace limits
+
+/// True for a queue or kind name that fits [A-Za-z0-9._:-]{1,128}.
+bool is_valid_name(std::string_view name);
+
+/// What a producer asks for.
+struct job_spec {
+  std::string kind;
+  std::string queue = "default";
+  std::string args = "{}"; ///< JSON text, passed through unparsed
+  int priority = 0;
+  int max_attempts = 20;
+  std::optional<std::chrono::milliseconds> timeout; ///< of one attempt; none means unlimited
+  std::vector<std::string> tags;
+  std::optional<timestamp> run_at;                ///< not before
+  std::optional<std::chrono::milliseconds> delay; ///< from the database's now; excludes run_at
+};
+
+/// One attempt, as it ended or as it runs.
+struct attempt_record {
+  int attempt = 1;
+  std::optional<outcome> ended; ///< none while it runs
+  std::string node;             ///< empty when nobody ran it (cancelled while waiting)
+  std::optional<timestamp> started_at;
+  std::optional<timestamp> finished_at;
+  std::string result; ///< JSON text or empty
+  std::string error;  ///< text for a person, or empty
+};
+
+/// A job with its derived state.
+struct job_record {
+  job_id id;
+  std::string queue;
+  std::string kind;
+  int priority = 0;
+  job_state state = job_state::available;
+  std::string args; ///< JSON text
+  int attempt = 0;  ///< the last one started; 0 before the first
+  int max_attempts = 20;
+  std::optional<std::chrono::milliseconds> timeout;
+  std::vector<std::string> tags;
+  timestamp run_at;
+  timestamp created_at;
+  std::vector<attempt_record> attempts; ///< only in answers about one job
+};
+
+/// Which jobs a list shows; empty fields do not filter.
+struct job_filter {
+  std::optional<job_state> state;
+  std::optional<std::string> queue;
+  std::optional<std::string> kind;
+};
+
+/// One page of jobs, newest first. `next` is the id below which the next page starts.
+struct job_page {
+  std::vector<job_record> jobs;
+  std::optional<job_id> next;
+};
+
+} // namespace troupe
+
+template <>
+struct std::hash<troupe::job_id> {
+  std::size_t operator()(troupe::job_id id) const noexcept {
+    return std::hash<std::int64_t>{}(id.value);
+  }
+};
+template <>
+struct std::hash<troupe::lease_id> {
+  std::size_t operator()(troupe::lease_id id) const noexcept {
+    return std::hash<std::int64_t>{}(id.value);
+  }
+};

@@ -1,0 +1,68 @@
+// Which of our values travel in CAF messages, and how an errc becomes a caf::error.
+// All of them are local-only: they carry functions, stop tokens or whole batches, and a hint between
+// nodes needs none of them. A type that may cross the wire gets inspect() and a type id instead.
+#pragma once
+
+#include "messages/requests.hpp"
+
+#include <caf/allowed_unsafe_message_type.hpp>
+#include <caf/atom.hpp>
+#include <caf/error.hpp>
+#include <caf/make_message.hpp>
+#include <caf/type_id.hpp>
+
+namespace troupe {
+
+constexpr caf::atom_value errc_category = caf::atom("troupe");
+
+inline caf::error make_error(errc code) {
+  return {static_cast<std::uint8_t>(code), errc_category};
+}
+inline caf::error make_error(errc code, std::string detail) {
+  return {static_cast<std::uint8_t>(code), errc_category, caf::make_message(std::move(detail))};
+}
+
+} // namespace troupe
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::api_call_ptr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::enqueue_jobs)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::enqueued_jobs)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::get_job)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::list_jobs)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::cancel_job)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::retry_job)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::delete_job)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::deleted_job)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::job_record)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::job_page)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::join_node)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::leave_node)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::node_id)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::beat)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::pulse)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::claim_jobs)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::adopt_lease)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::claimed_jobs)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::finish_runs)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::finished_runs)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::promote_due)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::promoted_jobs)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::rescue_node)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::rescued_jobs)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::upkeep)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::upkept)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::probe_database)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::database_probe)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::open_crawl)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::get_crawl_spec)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::crawl_spec)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::record_pages)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::recorded_pages)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::get_crawl_progress)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::crawl_progress)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::close_crawl)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::list_items)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::item_page)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::job_run_ptr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::finished_run)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::job_id)
