@@ -1,0 +1,60 @@
+// A connection being made, step by step, without waiting anywhere. The caller waits for socket() to
+// become ready as step() says, and calls step() again; also when deadline() has come. Name lookup
+// is libpq's and does block: give an address or a socket directory where that matters.
+#pragma once
+
+#include "db/connection.hpp"
+#include "db/failure.hpp"
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+namespace troupe::db {
+
+struct connect_options {
+  std::string url; ///< a URI or "key=value ..."; settings in its `options` win over those below
+  std::string application_name = "troupe";
+  std::chrono::seconds connect_timeout{10};
+  std::chrono::milliseconds statement_timeout{10'000};
+  std::chrono::milliseconds lock_timeout{5'000};
+  std::chrono::milliseconds idle_in_transaction_timeout{30'000};
+  /// Index plans whatever the statistics say: no sequential scan, hash join or merge join where an
+  /// index does, no JIT. For the engine's statements, all of which go by index.
+  bool hot_path_plans = true;
+  std::size_t max_in_flight = pipeline::default_max_in_flight;
+};
+
+class connecting {
+public:
+  /// Never fails by itself: a bad conninfo is told by the first step().
+  static connecting start(const connect_options& options);
+  static connecting start(const std::string& conninfo);
+  connecting(connecting&&) noexcept;
+  connecting& operator=(connecting&&) noexcept;
+  ~connecting();
+
+  enum class want { read, write, done, failed };
+  /// Goes on as far as possible. Call first right after start.
+  want step();
+  /// The socket to wait for; may change with every step. -1 when there is none.
+  int socket() const;
+  /// step() after this answers failed.
+  std::chrono::steady_clock::time_point deadline() const;
+
+  /// After failed: what went wrong, with what to do about it.
+  db_failure failure() const;
+  std::string error() const { return failure().message; }
+  /// After done, once.
+  connection produce() &&;
+
+private:
+  struct impl;
+  explicit connecting(std::unique_ptr<impl> state);
+  std::unique_ptr<impl> impl_;
+};
+
+/// The server versions we speak to.
+constexpr int oldest_server_version = 140000;
+
+} // namespace troupe::db

@@ -1,0 +1,67 @@
+// One established connection: pipelined, non-blocking, without an event loop. Made by
+// db::connecting, driven by the CONNECTION actor: submit, flush, wait for the socket, read, take
+// the answers. Belongs to one thread at a time. Bound: max_in_flight statements; above it, and
+// above query::max_bytes, a statement is answered with a failure at once.
+#pragma once
+
+#include "db/pipeline.hpp"
+#include "db/query.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+struct pg_conn; // libpq's PGconn
+
+namespace troupe::db {
+
+/// A message of LISTEN/NOTIFY.
+struct notification {
+  std::string channel;
+  std::string payload;
+};
+
+class connection {
+public:
+  connection(connection&&) noexcept;
+  connection& operator=(connection&&) noexcept;
+  /// Closes the socket: destroy what watches it first, its number may be reused at once.
+  ~connection();
+
+  /// -1 when broken. May change only before produce().
+  int socket() const;
+  /// Writes the statement (and its Parse on first use) to libpq's buffer and the socket as far as
+  /// that goes without waiting. Always gives a token, and every token is answered exactly once by
+  /// next() or abandon().
+  std::uint64_t submit(const query& statement_with_parameters);
+  /// Sends what is buffered, as far as the socket takes it. Call once after one or many submits.
+  void flush();
+  /// True: wait until the socket is writable too, then call on_writable().
+  bool wants_write() const;
+  void on_writable() { flush(); }
+  /// Reads what has come. Then take answers with next() until there is none.
+  void on_readable();
+  std::optional<finished> next();
+  std::optional<notification> next_notification();
+
+  std::size_t in_flight() const;
+  bool full() const;
+  /// No more answers come from the server. What was in flight is answered by next() still.
+  bool broken() const;
+  /// Why; only when broken.
+  const db_failure& why_broken() const;
+  /// Gives the connection up: everything not finished is answered now, as after a loss.
+  std::vector<finished> abandon(std::string why = "the connection was given up");
+
+  int server_version() const; ///< 150020 is 15.20
+  int backend_pid() const;
+
+private:
+  friend class connecting;
+  struct impl;
+  explicit connection(std::unique_ptr<impl> state);
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace troupe::db

@@ -1,0 +1,124 @@
+// Rows as a statement gave them. Immutable, shared on copy, safe to read from any thread. Reading a
+// column checks its SQL type against the C++ type exactly: no silent conversions, no NULL unless
+// std::optional was asked for. A mismatch is a fault of ours and throws decode_error.
+#pragma once
+
+#include "db/statement.hpp"
+#include "messages/job.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+struct pg_result; // libpq's PGresult
+
+namespace troupe::db {
+
+/// Names the statement and the column.
+class decode_error : public std::runtime_error {
+public:
+  using std::runtime_error::runtime_error;
+};
+
+class row;
+
+class result {
+public:
+  /// No rows, nothing affected.
+  result() = default;
+  /// Takes ownership of `raw`.
+  result(pg_result* raw, const statement& what);
+
+  int rows() const;
+  int columns() const;
+  bool empty() const { return rows() == 0; }
+  /// Throws decode_error when there is no such row.
+  row operator[](int index) const;
+  /// The only row; throws decode_error when there is another number of them.
+  row one() const;
+  /// Rows that the statement inserted, updated or deleted; 0 for other statements.
+  std::uint64_t affected() const;
+  const char* statement_name() const;
+
+private:
+  friend class row;
+  std::shared_ptr<const pg_result> raw_;
+  const statement* what_ = nullptr;
+};
+
+/// One row. Keeps the whole result alive, so string_views into it live as long as any row or
+/// result.
+class row {
+public:
+  /// T: int64, int32, int16, bool, double, std::string, std::string_view (text, varchar, name,
+  /// json, jsonb, bytea), timestamp, std::vector of int64, int32, int16, bool or std::string (one
+  /// dimension, no NULL elements), or std::optional of any of these.
+  template<class T>
+  T get(int column) const;
+  bool is_null(int column) const;
+
+private:
+  friend class result;
+  row(result rows, int index) : rows_(std::move(rows)), index_(index) {}
+  [[noreturn]] void fail(int column, std::string_view why) const;
+  std::string_view bytes(int column, std::string_view wanted, const unsigned* oids,
+                         std::size_t count) const;
+  template<class T>
+  T decode(int column) const;
+
+  result rows_;
+  int index_;
+};
+
+namespace detail {
+template<class T>
+struct optional_value {};
+template<class T>
+struct optional_value<std::optional<T>> {
+  using type = T;
+};
+} // namespace detail
+
+template<>
+std::int64_t row::decode<std::int64_t>(int column) const;
+template<>
+std::int32_t row::decode<std::int32_t>(int column) const;
+template<>
+std::int16_t row::decode<std::int16_t>(int column) const;
+template<>
+bool row::decode<bool>(int column) const;
+template<>
+double row::decode<double>(int column) const;
+template<>
+std::string_view row::decode<std::string_view>(int column) const;
+template<>
+std::string row::decode<std::string>(int column) const;
+template<>
+timestamp row::decode<timestamp>(int column) const;
+template<>
+std::vector<std::int64_t> row::decode<std::vector<std::int64_t>>(int column) const;
+template<>
+std::vector<std::int32_t> row::decode<std::vector<std::int32_t>>(int column) const;
+template<>
+std::vector<std::int16_t> row::decode<std::vector<std::int16_t>>(int column) const;
+template<>
+std::vector<bool> row::decode<std::vector<bool>>(int column) const;
+template<>
+std::vector<std::string> row::decode<std::vector<std::string>>(int column) const;
+
+template<class T>
+T row::get(int column) const {
+  if constexpr (requires { typename detail::optional_value<T>::type; }) {
+    if (is_null(column))
+      return std::nullopt;
+    return decode<typename detail::optional_value<T>::type>(column);
+  } else {
+    return decode<T>(column);
+  }
+}
+
+} // namespace troupe::db
