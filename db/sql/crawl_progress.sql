@@ -1,0 +1,2 @@
+-- How far these crawls are.
+select job_id, pages, fetched, failed, bytes, closed from troupe.crawl where job_id = any ($1)

@@ -1,0 +1,2 @@
+-- What the crawl was opened with.
+select url, max_depth, max_pages, selectors from troupe.crawl where job_id = $1
