@@ -1,0 +1,336 @@
+// The loop's inside. Each watch and timer is a small handle over a shared state; the state lives on
+// the loop's thread, is closed there, and is what handlers in flight keep alive.
+#include "launcher/asio_loop.hpp"
+
+#include "launcher/threads.hpp"
+#include "messages/log.hpp"
+
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <atomic>
+#include <cerrno>
+#include <exception>
+#include <fcntl.h>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace troupe {
+
+namespace asio = boost::asio;
+
+namespace {
+
+/// What the loop closes when it stops.
+class closable {
+public:
+  virtual ~closable() = default;
+  /// On the loop's thread, or when that thread has ended.
+  virtual void close() = 0;
+};
+
+class watch_state : public closable, public std::enable_shared_from_this<watch_state> {
+public:
+  explicit watch_state(asio::io_context& context) : descriptor_(context) {}
+
+  bool assign(int fd) {
+    boost::system::error_code failed;
+    descriptor_.assign(fd, failed);
+    if (failed)
+      errno = failed.value();
+    return !failed;
+  }
+
+  void arm_read(std::function<void()> callback) {
+    arm(readable_, asio::posix::stream_descriptor::wait_read, std::move(callback));
+  }
+  void arm_write(std::function<void()> callback) {
+    arm(writable_, asio::posix::stream_descriptor::wait_write, std::move(callback));
+  }
+
+  void close() override {
+    boost::system::error_code ignored; // close(2) failing leaves nothing to do
+    descriptor_.close(ignored);
+    const auto drop_read = std::exchange(readable_.callback, nullptr);
+    const auto drop_write = std::exchange(writable_.callback, nullptr);
+  }
+
+  /// Set by the handle's thread so that callbacks stop before the loop gets round to closing.
+  std::atomic<bool> abandoned{false};
+
+private:
+  struct direction {
+    std::function<void()> callback;
+    bool waiting = false;
+  };
+
+  void arm(direction& side, asio::posix::stream_descriptor::wait_type what,
+           std::function<void()> callback) {
+    if (!descriptor_.is_open())
+      return;
+    side.callback = std::move(callback);
+    if (std::exchange(side.waiting, true))
+      return;
+    descriptor_.async_wait(what,
+                           [self = shared_from_this(), &side](boost::system::error_code failed) {
+                             side.waiting = false;
+                             const auto call = std::exchange(side.callback, nullptr);
+                             if (failed != asio::error::operation_aborted && call
+                                 && !self->abandoned.load(std::memory_order_relaxed))
+                               call();
+                           });
+  }
+
+  asio::posix::stream_descriptor descriptor_;
+  direction readable_;
+  direction writable_;
+};
+
+class timer_state : public closable, public std::enable_shared_from_this<timer_state> {
+public:
+  explicit timer_state(asio::io_context& context) : timer_(context) {}
+
+  /// Makes every earlier call void, from any thread; the number names the next one.
+  std::uint64_t next_turn() { return turn_.fetch_add(1) + 1; }
+
+  void arm(std::uint64_t turn, std::chrono::steady_clock::time_point deadline,
+           std::function<void()> callback) {
+    if (closed_ || turn != turn_.load())
+      return;
+    timer_.expires_at(deadline);
+    timer_.async_wait([self = shared_from_this(), turn,
+                       call = std::move(callback)](boost::system::error_code failed) {
+      if (!failed && turn == self->turn_.load())
+        call();
+    });
+  }
+
+  void disarm() { timer_.cancel(); }
+
+  void close() override {
+    closed_ = true;
+    next_turn();
+    timer_.cancel();
+  }
+
+private:
+  asio::steady_timer timer_;
+  std::atomic<std::uint64_t> turn_{0};
+  bool closed_ = false;
+};
+
+} // namespace
+
+struct asio_loop::core {
+  /// Single-threaded use of run(), thread-safe everything else.
+  asio::io_context context{1};
+  asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
+  std::atomic<bool> stopped{false};
+
+  /// Keeps track of a state so that stop() can close it: without that, a callback which owns its
+  /// own watch would keep itself alive for ever.
+  void enlist(const std::shared_ptr<closable>& state) {
+    const std::lock_guard lock(guard_);
+    open_.emplace(state.get(), state);
+  }
+
+  /// Closes on the loop's thread, now or soon.
+  void retire(std::shared_ptr<closable> state) {
+    {
+      const std::lock_guard lock(guard_);
+      open_.erase(state.get());
+    }
+    asio::dispatch(context, [state = std::move(state)] { state->close(); });
+  }
+
+  template<class Task>
+  void post(Task task) {
+    if (!stopped.load())
+      asio::post(context, std::move(task));
+  }
+  template<class Task>
+  void dispatch(Task task) {
+    if (!stopped.load())
+      asio::dispatch(context, std::move(task));
+  }
+
+  void run() {
+    while (!guarded([this] { return context.run(); }).has_value()) {
+    }
+    drain();
+  }
+
+  /// At the end, on the loop's thread if there was one: closes what is armed and drops what is
+  /// queued, so that nothing keeps itself alive.
+  void drain() {
+    std::vector<std::shared_ptr<closable>> left;
+    {
+      const std::lock_guard lock(guard_);
+      for (auto& entry : open_) {
+        if (auto state = entry.second.lock())
+          left.push_back(std::move(state));
+      }
+      open_.clear();
+    }
+    for (const auto& state : left)
+      state->close();
+    context.restart();
+    for (int handled = 0; handled < drain_bound; ++handled) {
+      if (guarded([this] { return context.poll_one(); }) == std::size_t{0})
+        return;
+    }
+  }
+
+private:
+  /// Handlers that drain() still takes, in case one of them queues another for ever.
+  static constexpr int drain_bound = 100'000;
+
+  /// What the step answered; nothing when an exception came out of a callback.
+  template<class Step>
+  static std::optional<std::size_t> guarded(Step step) {
+    try {
+      return step();
+    } catch (const std::exception& thrown) {
+      log::error("loop", std::string("an exception left a callback: ") + thrown.what());
+      return std::nullopt;
+    }
+  }
+
+  std::mutex guard_;
+  std::unordered_map<closable*, std::weak_ptr<closable>> open_;
+};
+
+namespace {
+
+template<class Core>
+class asio_watch : public fd_watch {
+public:
+  asio_watch(std::shared_ptr<Core> core, std::shared_ptr<watch_state> state)
+      : core_(std::move(core)), state_(std::move(state)) {}
+  asio_watch(const asio_watch&) = delete;
+  asio_watch& operator=(const asio_watch&) = delete;
+  ~asio_watch() override {
+    state_->abandoned.store(true, std::memory_order_relaxed);
+    core_->retire(std::move(state_));
+  }
+
+  void when_readable(std::function<void()> callback) override {
+    core_->dispatch([state = state_, call = std::move(callback)]() mutable {
+      state->arm_read(std::move(call));
+    });
+  }
+  void when_writable(std::function<void()> callback) override {
+    core_->dispatch([state = state_, call = std::move(callback)]() mutable {
+      state->arm_write(std::move(call));
+    });
+  }
+
+private:
+  std::shared_ptr<Core> core_;
+  std::shared_ptr<watch_state> state_;
+};
+
+template<class Core>
+class asio_timer : public io_timer {
+public:
+  asio_timer(std::shared_ptr<Core> core, std::shared_ptr<timer_state> state)
+      : core_(std::move(core)), state_(std::move(state)) {}
+  asio_timer(const asio_timer&) = delete;
+  asio_timer& operator=(const asio_timer&) = delete;
+  ~asio_timer() override {
+    state_->next_turn();
+    core_->retire(std::move(state_));
+  }
+
+  void after(std::chrono::milliseconds delay, std::function<void()> callback) override {
+    const auto deadline = std::chrono::steady_clock::now() + delay;
+    const auto turn = state_->next_turn();
+    core_->dispatch([state = state_, turn, deadline, call = std::move(callback)]() mutable {
+      state->arm(turn, deadline, std::move(call));
+    });
+  }
+  void cancel() override {
+    state_->next_turn();
+    core_->dispatch([state = state_] { state->disarm(); });
+  }
+
+private:
+  std::shared_ptr<Core> core_;
+  std::shared_ptr<timer_state> state_;
+};
+
+} // namespace
+
+asio_loop::asio_loop() : core_(std::make_shared<core>()) {}
+
+asio_loop::~asio_loop() {
+  stop();
+}
+
+void asio_loop::start() {
+  thread_ = start_thread("troupe-loop", [core = core_] { core->run(); });
+}
+
+void asio_loop::stop() {
+  core_->stopped.store(true);
+  core_->work.reset();
+  core_->context.stop();
+  if (thread_.joinable())
+    thread_.join();
+  else
+    core_->drain();
+}
+
+asio::io_context& asio_loop::context() {
+  return core_->context;
+}
+
+bool asio_loop::on_loop_thread() const {
+  return core_->context.get_executor().running_in_this_thread();
+}
+
+void asio_loop::post(std::function<void()> callback) {
+  core_->post([core = core_.get(), call = std::move(callback)] {
+    if (!core->stopped.load())
+      call();
+  });
+}
+
+std::unique_ptr<fd_watch> asio_loop::watch(int fd) {
+  struct stat what {};
+  if (fstat(fd, &what) != 0)
+    return nullptr;
+  if (S_ISREG(what.st_mode) || S_ISDIR(what.st_mode)) { // Asio takes them and never calls back
+    errno = EPERM;
+    return nullptr;
+  }
+  const int duplicate = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (duplicate < 0)
+    return nullptr;
+  auto state = std::make_shared<watch_state>(core_->context);
+  if (!state->assign(duplicate)) {
+    const int reason = errno;
+    ::close(duplicate);
+    errno = reason;
+    return nullptr;
+  }
+  core_->enlist(state);
+  return std::make_unique<asio_watch<core>>(core_, std::move(state));
+}
+
+std::unique_ptr<io_timer> asio_loop::timer() {
+  auto state = std::make_shared<timer_state>(core_->context);
+  core_->enlist(state);
+  return std::make_unique<asio_timer<core>>(core_, std::move(state));
+}
+
+} // namespace troupe
