@@ -24,6 +24,9 @@ struct notification {
 
 class connection {
 public:
+  /// Parameters that wait for a slow socket; above it statements are refused as overloaded.
+  static constexpr std::size_t max_unsent_bytes = query::max_bytes;
+
   connection(connection&&) noexcept;
   connection& operator=(connection&&) noexcept;
   /// Closes the socket: destroy what watches it first, its number may be reused at once.
@@ -34,7 +37,7 @@ public:
   /// Writes the statement (and its Parse on first use) to libpq's buffer and the socket as far as
   /// that goes without waiting. Always gives a token, and every token is answered exactly once by
   /// next() or abandon().
-  std::uint64_t submit(const query& statement_with_parameters);
+  std::uint64_t submit(const query& what);
   /// Sends what is buffered, as far as the socket takes it. Call once after one or many submits.
   void flush();
   /// True: wait until the socket is writable too, then call on_writable().
@@ -52,14 +55,17 @@ public:
   /// Why; only when broken.
   const db_failure& why_broken() const;
   /// Gives the connection up: everything not finished is answered now, as after a loss.
-  std::vector<finished> abandon(std::string why = "the connection was given up");
+  std::vector<finished> abandon(const std::string& why = "the connection was given up");
 
+  /// A transaction block is open, as of the last answer.
+  bool in_transaction() const;
   int server_version() const; ///< 150020 is 15.20
   int backend_pid() const;
 
 private:
   friend class connecting;
   struct impl;
+  static connection adopt(pg_conn* raw, std::size_t max_in_flight);
   explicit connection(std::unique_ptr<impl> state);
   std::unique_ptr<impl> impl_;
 };

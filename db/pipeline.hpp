@@ -54,7 +54,7 @@ public:
   [[nodiscard]] bool on_sync();
   /// The connection is gone. What was written and not finished is answered: errors stand, all else
   /// is errc::outcome_unknown.
-  void on_lost(std::string_view why);
+  void on_lost(const db_failure& why);
 
   /// The next answer that is ready.
   std::optional<finished> next();
@@ -70,7 +70,6 @@ private:
     std::uint64_t token;
     const statement* what;
     int generation;
-    bool prepares;
     stage at;
     std::variant<result, db_failure> outcome;
   };
@@ -82,7 +81,6 @@ private:
     int failed = 0;      ///< the last generation whose Parse failed
     db_failure failure;  ///< with this
   };
-  void forget(const entry& which);
 
   std::size_t max_in_flight_;
   std::uint64_t last_token_ = 0;

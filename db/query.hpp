@@ -84,11 +84,11 @@ public:
   std::size_t bytes() const { return buffer_.size(); }
 
   /// The parameters as libpq takes them; pointers live until the query changes, moves or dies.
-  struct wire {
+  struct wire_view {
     std::vector<const char*> values;
     std::vector<int> formats;
   };
-  wire parameters() const;
+  wire_view parameters() const;
   const std::vector<unsigned>& oids() const { return oids_; }
   const std::vector<int>& lengths() const { return lengths_; }
 
@@ -121,6 +121,18 @@ constexpr unsigned query::oid_of() {
     return oid::float8;
   else if constexpr (std::same_as<T, timestamp>)
     return oid::timestamptz;
+  else if constexpr (std::same_as<T, std::vector<std::int64_t>>)
+    return oid::int8_array;
+  else if constexpr (std::same_as<T, std::vector<std::int32_t>>)
+    return oid::int4_array;
+  else if constexpr (std::same_as<T, std::vector<std::int16_t>>)
+    return oid::int2_array;
+  else if constexpr (std::same_as<T, std::vector<bool>>)
+    return oid::boolean_array;
+  else if constexpr (std::same_as<T, std::vector<std::string>>)
+    return oid::text_array;
+  else if constexpr (std::same_as<T, std::vector<timestamp>>)
+    return oid::timestamptz_array;
   else {
     static_assert(std::is_convertible_v<T, std::string_view>, "no SQL type for this");
     return oid::text;

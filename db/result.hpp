@@ -6,12 +6,14 @@
 #include "db/statement.hpp"
 #include "messages/job.hpp"
 
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 struct pg_result; // libpq's PGresult
@@ -65,10 +67,14 @@ private:
   friend class result;
   row(result rows, int index) : rows_(std::move(rows)), index_(index) {}
   [[noreturn]] void fail(int column, std::string_view why) const;
-  std::string_view bytes(int column, std::string_view wanted, const unsigned* oids,
-                         std::size_t count) const;
+  /// The value's bytes, when the column has one of these types and is not NULL.
+  std::string_view bytes(int column, const unsigned* oids, std::size_t count) const;
   template<class T>
   T decode(int column) const;
+  template<class T>
+  T decode_fixed(int column) const;
+  template<class T>
+  std::vector<T> decode_array(int column) const;
 
   result rows_;
   int index_;
@@ -81,42 +87,23 @@ template<class T>
 struct optional_value<std::optional<T>> {
   using type = T;
 };
+template<class T, class... Ts>
+constexpr bool is_one_of = (std::same_as<T, Ts> || ...);
+template<class T>
+concept readable =
+    is_one_of<T, std::int64_t, std::int32_t, std::int16_t, bool, double, std::string,
+              std::string_view, timestamp, std::vector<std::int64_t>, std::vector<std::int32_t>,
+              std::vector<std::int16_t>, std::vector<bool>, std::vector<std::string>>;
 } // namespace detail
-
-template<>
-std::int64_t row::decode<std::int64_t>(int column) const;
-template<>
-std::int32_t row::decode<std::int32_t>(int column) const;
-template<>
-std::int16_t row::decode<std::int16_t>(int column) const;
-template<>
-bool row::decode<bool>(int column) const;
-template<>
-double row::decode<double>(int column) const;
-template<>
-std::string_view row::decode<std::string_view>(int column) const;
-template<>
-std::string row::decode<std::string>(int column) const;
-template<>
-timestamp row::decode<timestamp>(int column) const;
-template<>
-std::vector<std::int64_t> row::decode<std::vector<std::int64_t>>(int column) const;
-template<>
-std::vector<std::int32_t> row::decode<std::vector<std::int32_t>>(int column) const;
-template<>
-std::vector<std::int16_t> row::decode<std::vector<std::int16_t>>(int column) const;
-template<>
-std::vector<bool> row::decode<std::vector<bool>>(int column) const;
-template<>
-std::vector<std::string> row::decode<std::vector<std::string>>(int column) const;
 
 template<class T>
 T row::get(int column) const {
   if constexpr (requires { typename detail::optional_value<T>::type; }) {
     if (is_null(column))
       return std::nullopt;
-    return decode<typename detail::optional_value<T>::type>(column);
+    return get<typename detail::optional_value<T>::type>(column);
   } else {
+    static_assert(detail::readable<T>, "no SQL type is read as this one");
     return decode<T>(column);
   }
 }

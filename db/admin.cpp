@@ -1,0 +1,38 @@
+#include "db/admin.hpp"
+
+#include "db/blocking.hpp"
+
+namespace troupe::db {
+
+namespace {
+
+connect_options admin_options(const std::string& conninfo, std::chrono::seconds timeout) {
+  connect_options options;
+  options.url = conninfo;
+  options.application_name = "troupe admin";
+  options.connect_timeout = timeout;
+  options.hot_path_plans = false;
+  return options;
+}
+
+} // namespace
+
+std::optional<std::string> ping(const std::string& conninfo, std::chrono::seconds timeout) {
+  try {
+    auto options = admin_options(conninfo, timeout);
+    options.statement_timeout = timeout;
+    blocking_session{options}.exec("select 1");
+    return std::nullopt;
+  } catch (const db_error& problem) {
+    return problem.what();
+  }
+}
+
+void exec_script(const std::string& conninfo, const std::string& sql,
+                 std::chrono::seconds timeout) {
+  auto options = admin_options(conninfo, timeout);
+  options.statement_timeout = options.lock_timeout = std::chrono::milliseconds{0};
+  blocking_session{options}.exec(sql);
+}
+
+} // namespace troupe::db

@@ -1,0 +1,123 @@
+#include "db/blocking.hpp"
+
+#include <libpq-fe.h>
+
+#include <algorithm>
+#include <charconv>
+#include <poll.h>
+#include <utility>
+
+namespace troupe::db {
+
+namespace {
+
+struct clear_result {
+  void operator()(PGresult* raw) const { PQclear(raw); }
+};
+
+std::string field(const PGresult* raw, int which) {
+  const char* text = PQresultErrorField(raw, which);
+  return text ? text : "";
+}
+
+/// " (line 12)" when the server says where in `sql` the error is. It counts characters, we bytes:
+/// good enough to find the place.
+std::string place(const PGresult* raw, const std::string& sql) {
+  auto text = field(raw, PG_DIAG_STATEMENT_POSITION);
+  std::size_t position = 0;
+  auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), position);
+  if (problem != std::errc{} || sql.find('\n') == std::string::npos)
+    return {};
+  auto stop = sql.begin() + static_cast<std::ptrdiff_t>(std::min(position, sql.size()));
+  return " (line " + std::to_string(1 + std::count(sql.begin(), stop, '\n')) + ")";
+}
+
+db_failure failure_of(PGconn* connection, const PGresult* raw, const std::string& sql) {
+  server_error error{field(raw, PG_DIAG_SQLSTATE),
+                     field(raw, PG_DIAG_SEVERITY_NONLOCALIZED),
+                     field(raw, PG_DIAG_MESSAGE_PRIMARY) + place(raw, sql),
+                     field(raw, PG_DIAG_MESSAGE_DETAIL),
+                     field(raw, PG_DIAG_CONSTRAINT_NAME),
+                     field(raw, PG_DIAG_SOURCE_FUNCTION)};
+  if (error.sqlstate.empty())
+    return lost_after_sending({}, one_line(PQerrorMessage(connection)));
+  return classify(error, {});
+}
+
+void wait_for(int fd, short events, std::chrono::steady_clock::time_point deadline) {
+  auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+  pollfd watched{fd, events, 0};
+  // Whatever wakes us, the next step finds out why.
+  ::poll(&watched, 1, static_cast<int>(std::max<long>(left.count(), 0)));
+}
+
+} // namespace
+
+blocking_session::blocking_session(const connect_options& options) {
+  dial way{options};
+  for (;;) {
+    switch (way.step()) {
+    case connecting::want::read:
+      wait_for(way.socket(), POLLIN, way.deadline());
+      break;
+    case connecting::want::write:
+      wait_for(way.socket(), POLLOUT, way.deadline());
+      break;
+    case connecting::want::failed:
+      throw db_error(way.failure());
+    case connecting::want::done:
+      raw_ = way.take();
+      return;
+    }
+  }
+}
+
+std::vector<blocking_session::text_row> blocking_session::exec(const std::string& sql) {
+  std::unique_ptr<PGresult, clear_result> raw{PQexec(raw_.get(), sql.c_str())};
+  switch (PQresultStatus(raw.get())) {
+  case PGRES_TUPLES_OK:
+  case PGRES_COMMAND_OK:
+  case PGRES_EMPTY_QUERY:
+    break;
+  default:
+    throw db_error(failure_of(raw_.get(), raw.get(), sql));
+  }
+  std::vector<text_row> rows;
+  for (int i = 0; i < PQntuples(raw.get()); ++i) {
+    text_row values;
+    for (int j = 0; j < PQnfields(raw.get()); ++j) {
+      if (PQgetisnull(raw.get(), i, j))
+        values.emplace_back(std::nullopt);
+      else
+        values.emplace_back(PQgetvalue(raw.get(), i, j));
+    }
+    rows.push_back(std::move(values));
+  }
+  return rows;
+}
+
+std::optional<std::string> blocking_session::value(const std::string& sql) {
+  auto rows = exec(sql);
+  if (rows.size() != 1 || rows[0].empty()) {
+    db_failure why;
+    why.code = errc::internal;
+    why.message = "one value was expected of: " + sql;
+    throw db_error(std::move(why));
+  }
+  return rows[0][0];
+}
+
+std::string blocking_session::quote(const std::string& text) const {
+  std::unique_ptr<char, void (*)(void*)> quoted{
+      PQescapeLiteral(raw_.get(), text.data(), text.size()), PQfreemem};
+  if (!quoted) {
+    db_failure why;
+    why.code = errc::invalid_argument;
+    why.message = one_line(PQerrorMessage(raw_.get()));
+    throw db_error(std::move(why));
+  }
+  return quoted.get();
+}
+
+} // namespace troupe::db

@@ -1,0 +1,60 @@
+// PostgreSQL's binary formats: big-endian integers, its epoch, array headers. Shared by query
+// (which writes) and result (which reads); nobody else needs it.
+#pragma once
+
+#include "messages/job.hpp"
+
+#include <bit>
+#include <concepts>
+#include <cstring>
+#include <limits>
+#include <string>
+
+namespace troupe::db::wire {
+
+/// First byte of a jsonb value.
+constexpr char jsonb_version = 1;
+
+template<std::integral T>
+void put_int(char* to, T value) {
+  auto bits = static_cast<std::make_unsigned_t<T>>(value);
+  for (std::size_t i = 0; i < sizeof(T); ++i)
+    to[i] = static_cast<char>(static_cast<unsigned char>(bits >> (8 * (sizeof(T) - 1 - i))));
+}
+
+template<std::integral T>
+void append_int(std::string& to, T value) {
+  char bytes[sizeof(T)];
+  put_int(bytes, value);
+  to.append(bytes, sizeof(T));
+}
+
+template<std::integral T>
+T get_int(const char* from) {
+  std::make_unsigned_t<T> bits = 0;
+  for (std::size_t i = 0; i < sizeof(T); ++i)
+    bits = static_cast<std::make_unsigned_t<T>>((bits << 8) | static_cast<unsigned char>(from[i]));
+  return static_cast<T>(bits);
+}
+
+/// PostgreSQL counts microseconds from 2000-01-01; the ends of the range are its infinities.
+constexpr timestamp epoch = std::chrono::sys_days{std::chrono::year{2000} / 1 / 1};
+
+inline std::int64_t to_postgres(timestamp value) {
+  if (value == timestamp::min() || value == timestamp::max())
+    return value.time_since_epoch().count();
+  // Below this the subtraction would overflow; it is far below PostgreSQL's range anyway.
+  if (value < timestamp::min() + epoch.time_since_epoch())
+    return std::numeric_limits<std::int64_t>::min() + 1;
+  return (value - epoch).count();
+}
+
+inline timestamp from_postgres(std::int64_t value) {
+  if (value == std::numeric_limits<std::int64_t>::min())
+    return timestamp::min();
+  if (value == std::numeric_limits<std::int64_t>::max())
+    return timestamp::max();
+  return epoch + std::chrono::microseconds{value};
+}
+
+} // namespace troupe::db::wire
