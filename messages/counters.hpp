@@ -20,6 +20,7 @@ struct engine_counters {
   counter jobs_promoted{0};      ///< scheduled or retryable jobs made available, by this node
   counter running{0};            ///< gauge: handlers running here now
   counter backlog{0};            ///< gauge: claimed here and not started yet
+  counter heartbeats{0};         ///< answered ones of this node
   counter statements{0};
   counter statement_errors{0};
   counter connections_open{0};   ///< gauge

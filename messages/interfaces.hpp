@@ -5,6 +5,7 @@
 #include "messages/type_ids.hpp"
 
 #include <caf/replies_to.hpp>
+#include <caf/timespan.hpp>
 #include <caf/typed_actor.hpp>
 
 CAF_BEGIN_TYPE_ID_BLOCK(troupe, caf::first_custom_type_id)
@@ -73,6 +74,11 @@ using crawl_store_actor = caf::typed_actor<
   // A page of items.
   caf::replies_to<list_items>::with<item_page>>;
 
+/// SCHEDULER: moves deferred jobs into their lanes when they are due, by timer.
+using scheduler_actor = caf::typed_actor<
+  // The next deferred job is due in this long.
+  caf::reacts_to<due_atom, caf::timespan>>;
+
 /// EXECUTOR: slots per queue; claims when slots free up, hands to RUNNERs, gathers finishes.
 using executor_actor = caf::typed_actor<
   // There is work in this queue; claim if slots are free.
@@ -86,19 +92,18 @@ using executor_actor = caf::typed_actor<
   // Claim nothing more; answered when every run has ended and its outcome is written.
   caf::reacts_to<drain_atom>,
   // Stop waiting: request stop from every run; what is left is rescued by others.
-  caf::reacts_to<halt_atom>>;
+  caf::reacts_to<halt_atom>,
+  // Whom to tell about attempts that wait for their time.
+  caf::reacts_to<scheduler_actor>,
+  // The kinds this node can run; before any node_id.
+  caf::reacts_to<handler_table_ptr>>;
 
 /// RUNNER: one running job: starts the handler, watches its deadline, reports its result.
 using runner_actor = caf::typed_actor<
-  // Run this job of this lease.
-  caf::reacts_to<job_run_ptr, lease_id>,
+  // Run this job.
+  caf::reacts_to<assignment>,
   // Request stop: the job was cancelled or its lease is gone.
   caf::reacts_to<cancel_atom>>;
-
-/// SCHEDULER: moves deferred jobs into their lanes when they are due, by timer.
-using scheduler_actor = caf::typed_actor<
-  // The next deferred job is due in this long.
-  caf::reacts_to<due_atom, std::chrono::milliseconds>>;
 
 /// JANITOR: rescue of dead nodes, partitions ahead, revocations.
 using janitor_actor = caf::typed_actor<
@@ -107,6 +112,8 @@ using janitor_actor = caf::typed_actor<
 
 } // namespace troupe
 
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::scheduler_actor)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::handler_table_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<troupe::job_id>)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::lease_id)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<troupe::lease_id>)

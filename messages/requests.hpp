@@ -11,6 +11,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -28,6 +29,8 @@ struct enqueued_jobs {
   std::vector<job_id> ids;
   std::vector<std::string> ready_queues; ///< where work is available at once
   bool deferred = false;                 ///< some wait for their time
+  /// What `created_at` of these jobs is; none when the store did not read it back.
+  std::optional<timestamp> created_at = std::nullopt;
 };
 
 /// One job with its attempts; errc::not_found.
@@ -107,7 +110,9 @@ struct pulse {
   std::vector<node_id> dead;      ///< nodes whose heartbeat is too old; rescue them
   std::vector<job_id> cancelled;  ///< jobs leased to this node with an outcome written by others
   std::vector<lease_id> leases;   ///< all leases of this node
-  std::optional<std::chrono::milliseconds> next_due; ///< until the next deferred job; none: nothing deferred
+  std::vector<std::string> queues; ///< queues in which work waits
+  /// Until the next deferred job is due; none: nothing is deferred.
+  std::optional<std::chrono::milliseconds> next_due;
 };
 
 struct claim_jobs {
@@ -123,7 +128,12 @@ struct adopt_lease {
 /// A lease with its jobs; lease 0 means there was nothing to claim.
 struct claimed_jobs {
   lease_id lease;
-  std::vector<job_run> jobs;
+  std::vector<std::shared_ptr<job_run>> jobs; ///< RUNNER adds the stop token
+};
+/// One claimed job on its way to a RUNNER.
+struct assignment {
+  std::shared_ptr<job_run> run;
+  lease_id lease;
 };
 
 /// One finished run, on its way into `attempt`.

@@ -16,4 +16,8 @@ select exists (select from mine) as alive,
                              where l.node = $1 and l.jobs @> array[v.job_id])) as cancelled,
        array(select id from troupe.lease where node = $1 order by id) as leases,
        (select (extract(epoch from min(due_at) - clock_timestamp()) * 1000)::bigint
-          from troupe.deferred) as next_due_ms
+          from troupe.deferred) as next_due_ms,
+       array(select distinct l.queue from troupe.lane l
+              where l.open <> '{}' or l.draining <> '{}'
+                 or exists (select from troupe.ready r
+                             where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq))) as queues

@@ -1,0 +1,55 @@
+#include "actors/cast.hpp"
+
+#include "actors/crawl_store.hpp"
+#include "actors/janitor.hpp"
+#include "actors/scheduler.hpp"
+#include "actors/store.hpp"
+
+namespace troupe {
+
+namespace {
+
+root_actor::behavior_type root(root_actor::pointer self, cast all, pool_actor pool,
+                               health_monitor_actor monitor) {
+  self->link_to(pool);
+  self->link_to(all.store);
+  self->link_to(all.crawls);
+  self->link_to(all.recorder);
+  self->link_to(all.executor);
+  self->link_to(all.scheduler);
+  self->link_to(all.janitor);
+  self->link_to(all.gate);
+  self->link_to(monitor);
+  return {[self](const pulse_actor& pulse) { self->link_to(pulse); }};
+}
+
+} // namespace
+
+cast spawn_cast(caf::actor_system& system, const cast_options& options, io_loop& io,
+                engine_counters& counters, std::shared_ptr<health_board> board) {
+  cast all;
+  const pool_actor connections = system.spawn(pool, options.pool, &io, &counters);
+  all.store = system.spawn(store, connections);
+  all.crawls = system.spawn(crawl_store, connections);
+  all.executor = system.spawn(executor, options.executor, all.store, &counters);
+  all.recorder = system.spawn(recorder, all.crawls, all.executor);
+  all.scheduler = system.spawn(scheduler, all.store, all.executor, &counters);
+  caf::anon_send(all.executor, all.scheduler);
+  all.janitor = system.spawn(janitor, all.store, all.executor, &counters);
+  all.gate = system.spawn(gate, options.gate,
+                          session_peers{all.store, all.executor, all.scheduler, &counters});
+  const health_monitor_actor monitor
+    = system.spawn(health_monitor, options.health, all.store, &counters, std::move(board));
+  all.root = system.spawn(root, all, connections, monitor);
+  return all;
+}
+
+void begin(caf::actor_system& system, cast& all, const cast_options& options,
+           handler_table_ptr handlers, engine_counters& counters) {
+  caf::anon_send(all.executor, std::move(handlers));
+  all.pulse = system.spawn(pulse_of_node, options.pulse, all.store, all.executor, all.scheduler,
+                           all.janitor, &counters);
+  caf::anon_send(all.root, all.pulse);
+}
+
+} // namespace troupe

@@ -1,0 +1,52 @@
+// The CAST: every long-lived actor of one engine, spawned in order and linked to one root, so that
+// shutdown is one exit message and one that dies unexpectedly takes the engine down instead of leaving
+// it half alive. Start reading the room here.
+#pragma once
+
+#include "actors/executor.hpp"
+#include "actors/gate.hpp"
+#include "actors/health_monitor.hpp"
+#include "actors/pool.hpp"
+#include "actors/pulse.hpp"
+#include "actors/recorder.hpp"
+
+#include <caf/actor_system.hpp>
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::pulse_actor)
+
+namespace troupe {
+
+struct cast_options {
+  pool_options pool;
+  executor_options executor;
+  pulse_options pulse;
+  gate_options gate;
+  health_monitor_options health;
+};
+
+/// ROOT: ends with the others, and the others with it.
+using root_actor = caf::typed_actor<caf::reacts_to<pulse_actor>>; // link this late-comer, too
+
+struct cast {
+  store_actor store;
+  crawl_store_actor crawls;
+  recorder_actor recorder;
+  executor_actor executor;
+  scheduler_actor scheduler;
+  janitor_actor janitor;
+  gate_actor gate;
+  pulse_actor pulse; ///< null until begin()
+  root_actor root;
+};
+
+/// Spawns everybody but PULSE: requests are served, no job is claimed. `io` and `counters` must
+/// outlive the actor system.
+cast spawn_cast(caf::actor_system& system, const cast_options& options, io_loop& io,
+                engine_counters& counters, std::shared_ptr<health_board> board);
+
+/// Gives EXECUTOR its handlers (some of which need the stores) and spawns PULSE: the node joins and
+/// claims.
+void begin(caf::actor_system& system, cast& all, const cast_options& options,
+           handler_table_ptr handlers, engine_counters& counters);
+
+} // namespace troupe

@@ -1,0 +1,261 @@
+#include "actors/executor.hpp"
+
+#include "actors/executor_writing.hpp"
+#include "actors/guard.hpp"
+#include "actors/runner.hpp"
+
+namespace troupe {
+
+namespace {
+
+using self_ptr = executor_impl::stateful_pointer<executor_state>;
+using queue_state = executor_state::queue_state;
+
+queue_state* queue_of(executor_state& state, const std::string& name) {
+  auto found = state.queues.find(name);
+  if (found != state.queues.end())
+    return &found->second;
+  if (state.queues.size() >= executor_state::max_queues) {
+    log::warn("executor", "too many queues; left to other nodes: " + name);
+    return nullptr;
+  }
+  const auto named = state.options.queues.find(name);
+  const int slots = named != state.options.queues.end() ? named->second : state.options.default_slots;
+  return &state.queues.emplace(name, queue_state{slots}).first->second;
+}
+
+void assign(self_ptr self, assignment given) {
+  auto& state = self->state;
+  if (state.idle.empty()) {
+    const auto number = state.runners.size();
+    state.runners.push_back(
+      self->spawn(runner, number, run_reports_actor{executor_impl{self}}, state.handlers));
+    state.idle.push_back(number);
+  }
+  const auto number = state.idle.back();
+  state.idle.pop_back();
+  state.running[given.run->id] = {number, false};
+  ++state.counters->running;
+  self->send(state.runners[number], std::move(given));
+}
+
+void return_backlog(self_ptr self);
+
+void start_backlog(self_ptr self, queue_state& queue) {
+  if (self->state.draining)
+    return return_backlog(self);
+  while (queue.running < queue.limits.slots() && !queue.backlog.empty()) {
+    auto next = std::move(queue.backlog.front());
+    queue.backlog.pop_front();
+    --self->state.counters->backlog;
+    ++queue.running;
+    assign(self, std::move(next));
+  }
+}
+
+void take_in(self_ptr self, claimed_jobs& claimed) {
+  auto& state = self->state;
+  state.leases.opened(claimed.lease, claimed.jobs.size());
+  state.counters->jobs_claimed += claimed.jobs.size();
+  state.counters->backlog += claimed.jobs.size();
+  for (auto& run : claimed.jobs) {
+    auto* queue = queue_of(state, run->queue);
+    queue->backlog.push_back({std::move(run), claimed.lease});
+  }
+}
+
+void claim(self_ptr self, const std::string& name, queue_state& queue) {
+  auto& state = self->state;
+  if (state.node.value == 0 || state.draining || queue.claiming || !queue.hungry)
+    return;
+  const int limit = queue.limits.slots() > 0 ? queue.limits.claim_limit(queue.held()) : 0;
+  if (limit == 0)
+    return;
+  queue.claiming = true;
+  queue.hungry = false; // a wake that comes meanwhile sets it again
+  ++state.claims;
+  self->request(state.store, caf::infinite, claim_jobs{state.node, name, limit})
+    .then(
+      [self, &queue, &name, node = state.node](claimed_jobs& claimed) {
+        auto& now = self->state;
+        queue.claiming = false;
+        --now.claims;
+        if (claimed.jobs.empty())
+          return claim(self, name, queue);
+        if (node != now.node)
+          return; // of an earlier life: its rescuer has the lease
+        queue.hungry = true; // one claim empties one lane at most
+        take_in(self, claimed);
+        start_backlog(self, queue);
+        claim(self, name, queue);
+      },
+      [self, &queue](caf::error& error) {
+        queue.claiming = false;
+        --self->state.claims;
+        // The next pulse names the queue again if it still has work.
+        log::debug("executor", "claim failed: " + to_failure(error).detail);
+      });
+}
+
+void report(self_ptr self, run_report& told) {
+  auto& state = self->state;
+  const auto& run = *told.run.run;
+  auto& queue = *queue_of(state, run.queue);
+  if (told.idle) {
+    state.idle.push_back(told.runner);
+    --queue.running;
+    --state.counters->running;
+  }
+  if (told.result) {
+    const auto entry = state.running.find(run.id);
+    const bool cancelled = entry != state.running.end() && entry->second.cancelled;
+    if (entry != state.running.end() && entry->second.runner == told.runner)
+      state.running.erase(entry);
+    queue.limits.ran(told.finished - told.started);
+    note_ended(state, told, queue, cancelled);
+    write_outcomes(self);
+  }
+  start_backlog(self, queue);
+  claim(self, state.queues.find(run.queue)->first, queue);
+  check_drained(self);
+}
+
+/// Runs and leases of an earlier life are void: stop what runs, forget the rest.
+void forget_life(self_ptr self) {
+  auto& state = self->state;
+  for (auto& [job, entry] : state.running)
+    self->send(state.runners[entry.runner], cancel_atom_v);
+  for (auto& [name, queue] : state.queues) {
+    state.counters->backlog -= queue.backlog.size();
+    queue.backlog.clear();
+  }
+  drop_unwritten(state);
+  state.leases.clear();
+  state.suspects.clear();
+}
+
+void cancel(self_ptr self, job_id id) {
+  auto& state = self->state;
+  const auto entry = state.running.find(id);
+  if (entry != state.running.end()) {
+    if (!entry->second.cancelled) {
+      entry->second.cancelled = true;
+      ++state.counters->attempts_cancelled;
+      self->send(state.runners[entry->second.runner], cancel_atom_v);
+    }
+    return;
+  }
+  for (auto& [name, queue] : state.queues) {
+    const auto waiting = std::find_if(queue.backlog.begin(), queue.backlog.end(),
+                                      [id](const assignment& a) { return a.run->id == id; });
+    if (waiting == queue.backlog.end())
+      continue;
+    state.leases.ended(waiting->lease);
+    queue.backlog.erase(waiting);
+    --state.counters->backlog;
+    return write_outcomes(self);
+  }
+}
+
+/// A claim whose answer was lost leaves a lease that nobody works on. A lease that is unknown in two
+/// pulses with no claim on its way in between is such a one.
+void adopt_lost(self_ptr self, const std::vector<lease_id>& stored) {
+  auto& state = self->state;
+  auto unknown = state.leases.unknown(stored);
+  if (state.claims > 0 || state.writing)
+    unknown.clear();
+  for (const auto lease : unknown) {
+    if (std::find(state.suspects.begin(), state.suspects.end(), lease) == state.suspects.end())
+      continue;
+    log::info("executor", "adopting lease " + std::to_string(lease.value));
+    state.leases.opened(lease, 0);
+    self->request(state.store, caf::infinite, adopt_lease{state.node, lease})
+      .then(
+        [self, lease](claimed_jobs& claimed) {
+          if (claimed.jobs.empty()) {
+            self->state.leases.opened(lease, 1);
+            self->state.leases.ended(lease);
+            return write_outcomes(self);
+          }
+          take_in(self, claimed);
+          for (auto& [name, queue] : self->state.queues)
+            start_backlog(self, queue);
+        },
+        [self, lease](caf::error&) { self->state.leases.closed({lease}); });
+  }
+  state.suspects = std::move(unknown);
+}
+
+/// Jobs that were claimed and not started go back: a snooze without delay costs them nothing.
+void return_backlog(self_ptr self) {
+  auto& state = self->state;
+  for (auto& [name, queue] : state.queues) {
+    for (auto& given : queue.backlog) {
+      run_report back;
+      back.run = given;
+      back.result = snoozed(std::chrono::milliseconds{0});
+      back.started = back.finished = self->clock().now();
+      note_ended(state, back, queue, false);
+    }
+    state.counters->backlog -= queue.backlog.size();
+    queue.backlog.clear();
+  }
+  write_outcomes(self);
+}
+
+} // namespace
+
+executor_impl::behavior_type executor(executor_impl::stateful_pointer<executor_state> self,
+                                      executor_options options, store_actor store,
+                                      engine_counters* counters) {
+  auto& state = self->state;
+  state.options = std::move(options);
+  state.store = std::move(store);
+  state.counters = counters;
+  self->set_exit_handler([self](const caf::exit_msg& exit) {
+    for (auto& one : self->state.runners)
+      self->send_exit(one, exit.reason);
+    for (auto& promise : self->state.drained)
+      promise.deliver(make_error(errc::stopping));
+    self->quit(exit.reason);
+  });
+  return {
+    guarded([self](wake_atom, const std::string& name) {
+      auto* queue = queue_of(self->state, name);
+      if (queue == nullptr)
+        return;
+      queue->hungry = true;
+      claim(self, self->state.queues.find(name)->first, *queue);
+    }),
+    guarded([self](cancel_atom, const std::vector<job_id>& ids) {
+      for (const auto id : ids)
+        cancel(self, id);
+    }),
+    guarded([self](node_id node) {
+      if (self->state.node.value != 0)
+        forget_life(self);
+      self->state.node = node;
+      for (auto& [name, queue] : self->state.queues)
+        claim(self, name, queue);
+    }),
+    guarded([self](const std::vector<lease_id>& stored) { adopt_lost(self, stored); }),
+    guarded([self](drain_atom) -> caf::result<void> {
+      self->state.draining = true;
+      self->state.drained.push_back(self->make_response_promise());
+      auto promise = self->state.drained.back();
+      return_backlog(self);
+      check_drained(self);
+      return promise;
+    }),
+    guarded([self](halt_atom) {
+      for (auto& [job, entry] : self->state.running)
+        self->send(self->state.runners[entry.runner], cancel_atom_v);
+    }),
+    [self](const scheduler_actor& scheduler) { self->state.scheduler = scheduler; },
+    [self](const handler_table_ptr& handlers) { self->state.handlers = handlers; },
+    guarded([self](run_report& told) { report(self, told); }),
+    guarded([self](tick_atom) { write_outcomes(self); }),
+  };
+}
+
+} // namespace troupe

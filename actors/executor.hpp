@@ -1,0 +1,91 @@
+// EXECUTOR: slots per queue on this node. Claims when slots free up, hands jobs to RUNNERs, gathers
+// outcomes while the last batch of them is being written. Told by SESSION, PULSE, SCHEDULER and
+// JANITOR where work is; asks STORE; spawns RUNNERs.
+// Bounds: slots and prefetch per queue; max_queues queues; outcomes not yet written count as held, so
+// a database that does not answer stops the claiming.
+#pragma once
+
+#include "actors/backoff.hpp"
+#include "actors/lease_book.hpp"
+#include "actors/queue_slots.hpp"
+#include "actors/run_report.hpp"
+#include "messages/counters.hpp"
+
+#include <caf/stateful_actor.hpp>
+
+#include <deque>
+#include <map>
+#include <random>
+#include <unordered_map>
+
+namespace troupe {
+
+struct executor_options {
+  /// Slots of the queues named here. 0: this node does not run the queue.
+  std::map<std::string, int> queues;
+  /// Slots of every other queue. Default: 16
+  int default_slots = 16;
+  /// Between a failed attempt and the next, unless the handler says otherwise.
+  backoff retry;
+};
+
+using executor_impl = executor_actor::extend<
+  caf::reacts_to<run_report>, // INTERNAL: a runner has something to tell
+  caf::reacts_to<tick_atom>>; // INTERNAL: try to write outcomes again
+
+struct executor_state {
+  static inline const char* name = "executor";
+  /// Queues one node keeps slots for; work in further ones waits for other nodes.
+  static constexpr std::size_t max_queues = 10'000;
+
+  struct queue_state {
+    explicit queue_state(int slots) : limits(slots) {}
+    queue_slots limits;
+    std::deque<assignment> backlog; ///< claimed, not started
+    int running = 0;
+    int unwritten = 0;     ///< ended, outcome not yet in the database
+    bool claiming = false; ///< a claim is on its way
+    bool hungry = false;   ///< there may be work that we have not claimed
+    int held() const { return running + unwritten + static_cast<int>(backlog.size()); }
+  };
+  struct ended_run {
+    finished_run run;
+    queue_state* queue = nullptr;
+    std::chrono::steady_clock::time_point started;
+    std::chrono::steady_clock::time_point finished;
+  };
+  struct running_job {
+    std::size_t runner = 0;
+    bool cancelled = false;
+  };
+
+  executor_options options;
+  store_actor store;
+  scheduler_actor scheduler;
+  handler_table_ptr handlers;
+  engine_counters* counters = nullptr;
+
+  node_id node;                              ///< 0 until PULSE has joined
+  std::map<std::string, queue_state> queues; ///< never erased: ended runs point at their queue
+  std::vector<runner_actor> runners;
+  std::vector<std::size_t> idle;
+  std::unordered_map<job_id, running_job> running;
+  lease_book leases;
+  std::vector<lease_id> suspects; ///< leases the last pulse named that we do not hold
+  int claims = 0;                 ///< on their way
+
+  std::vector<ended_run> ended;               ///< the next batch
+  std::deque<std::vector<ended_run>> parts;   ///< of a refused batch, to be written one by one
+  bool writing = false;
+  int write_failures = 0; ///< in a row
+  std::minstd_rand random{std::random_device{}()};
+
+  bool draining = false;
+  std::vector<caf::response_promise> drained; ///< who waits for the end of the drain
+};
+
+executor_impl::behavior_type executor(executor_impl::stateful_pointer<executor_state> self,
+                                      executor_options options, store_actor store,
+                                      engine_counters* counters);
+
+} // namespace troupe

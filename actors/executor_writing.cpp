@@ -1,0 +1,229 @@
+#include "actors/executor_writing.hpp"
+
+#include "actors/guard.hpp"
+
+namespace troupe {
+
+namespace {
+
+using self_ptr = executor_impl::stateful_pointer<executor_state>;
+using ended_run = executor_state::ended_run;
+using batch_ptr = std::shared_ptr<std::vector<ended_run>>;
+
+/// Runs in one statement; more wait for the next.
+constexpr std::size_t max_batch = 5000;
+constexpr backoff rewrite_pause{std::chrono::milliseconds{100}, std::chrono::milliseconds{5000}};
+
+/// True when the database has judged the batch itself, so that sending it again is in vain.
+bool is_refusal(errc code) {
+  switch (code) {
+  case errc::invalid_argument:
+  case errc::database:
+  case errc::conflict:
+  case errc::not_found:
+  case errc::fenced:
+  case errc::internal:
+  case errc::none:
+    return true;
+  case errc::overloaded:
+  case errc::unavailable:
+  case errc::outcome_unknown:
+  case errc::timed_out:
+  case errc::retry:
+  case errc::stopping:
+    break;
+  }
+  return false;
+}
+
+std::chrono::milliseconds ago(std::chrono::steady_clock::time_point now,
+                              std::chrono::steady_clock::time_point then) {
+  return std::max(std::chrono::milliseconds{0},
+                  std::chrono::duration_cast<std::chrono::milliseconds>(now - then));
+}
+
+void settled(const std::vector<ended_run>& batch) {
+  for (const auto& one : batch)
+    --one.queue->unwritten;
+}
+
+void count(executor_state& state, const ended_run& one) {
+  switch (one.run.result.kind) {
+  case job_result::verdict::completed:
+    ++state.counters->attempts_completed;
+    break;
+  case job_result::verdict::failed:
+    ++state.counters->attempts_failed;
+    break;
+  case job_result::verdict::discarded:
+    ++state.counters->attempts_discarded;
+    break;
+  case job_result::verdict::snoozed:
+    ++state.counters->attempts_snoozed;
+    break;
+  }
+}
+
+void written(self_ptr self, const std::vector<ended_run>& batch,
+             const std::vector<lease_id>& done, const finished_runs& answer) {
+  auto& state = self->state;
+  state.writing = false;
+  state.write_failures = 0;
+  state.leases.closed(done);
+  settled(batch);
+  for (const auto& one : batch)
+    count(state, one);
+  state.counters->attempts_fenced += answer.fenced.size();
+  if (answer.deferred && state.scheduler) {
+    std::chrono::milliseconds soonest = limits::max_delay;
+    for (const auto& one : batch)
+      if (one.run.result.kind != job_result::verdict::completed)
+        soonest = std::min(soonest, one.run.retry_in);
+    self->send(state.scheduler, due_atom_v, caf::timespan{soonest});
+  }
+}
+
+/// The one run that the database refuses: its result or error text cannot be stored.
+void replace_result(ended_run& one, const failure& why) {
+  one.run.result = discarded("its result was refused by the database: " + to_string(why.code) + " "
+                             + why.detail);
+}
+
+void refused(self_ptr self, batch_ptr batch, const failure& why) {
+  auto& state = self->state;
+  state.writing = false;
+  if (batch->size() > 1) {
+    const auto middle = batch->begin() + static_cast<std::ptrdiff_t>(batch->size() / 2);
+    state.parts.emplace_front(std::make_move_iterator(middle), std::make_move_iterator(batch->end()));
+    state.parts.emplace_front(std::make_move_iterator(batch->begin()),
+                              std::make_move_iterator(middle));
+  } else if (!batch->empty() && batch->front().run.result.kind != job_result::verdict::discarded) {
+    log::warn("executor", "outcome of job " + std::to_string(batch->front().run.id.value)
+                            + " refused: " + why.detail);
+    replace_result(batch->front(), why);
+    state.parts.push_front(std::move(*batch));
+  } else {
+    log::error("executor", "an outcome cannot be written: " + why.detail);
+    settled(*batch);
+  }
+}
+
+void send_batch(self_ptr self, std::vector<ended_run> ended) {
+  auto& state = self->state;
+  state.writing = true;
+  auto batch = std::make_shared<std::vector<ended_run>>(std::move(ended));
+  finish_runs ask;
+  ask.node = state.node;
+  const auto now = self->clock().now();
+  ask.runs.reserve(batch->size());
+  for (auto& one : *batch) {
+    one.run.started_ago = ago(now, one.started);
+    one.run.finished_ago = ago(now, one.finished);
+    ask.runs.push_back(one.run);
+  }
+  // Only with the last part of a refused batch: a lease must not go before its outcomes.
+  if (state.parts.empty() && state.ended.empty())
+    ask.done = state.leases.take_done();
+  const auto done = ask.done;
+  self->request(state.store, caf::infinite, std::move(ask))
+    .then(
+      [self, batch, done, node = state.node](const finished_runs& answer) {
+        if (node != self->state.node)
+          return settled(*batch); // of an earlier life
+        written(self, *batch, done, answer);
+        write_outcomes(self);
+        check_drained(self);
+      },
+      [self, batch, done, node = state.node](caf::error& error) {
+        auto& later = self->state;
+        if (node != later.node)
+          return settled(*batch);
+        for (const auto lease : done) { // to be closed by the next batch instead
+          later.leases.opened(lease, 1);
+          later.leases.ended(lease);
+        }
+        const auto why = to_failure(error);
+        if (is_refusal(why.code)) {
+          refused(self, batch, why);
+          return write_outcomes(self);
+        }
+        later.writing = false;
+        later.parts.push_front(std::move(*batch));
+        self->delayed_send(self,
+                           rewrite_pause.after(++later.write_failures,
+                                               static_cast<std::uint32_t>(later.random())),
+                           tick_atom_v);
+      });
+}
+
+} // namespace
+
+void note_ended(executor_state& state, run_report& told, executor_state::queue_state& queue,
+                bool cancelled) {
+  if (!state.leases.ended(told.run.lease)) {
+    if (!cancelled)
+      ++state.counters->attempts_fenced;
+    return;
+  }
+  if (cancelled)
+    return; // its outcome is written already; the lease closes with the next batch
+  ended_run out;
+  out.run.lease = told.run.lease;
+  out.run.id = told.run.run->id;
+  out.run.attempt = told.run.run->attempt;
+  out.run.result = std::move(*told.result);
+  if (out.run.result.error.size() > limits::error_bytes)
+    out.run.result.error.resize(limits::error_bytes);
+  if (out.run.result.result.size() > limits::result_bytes)
+    out.run.result = discarded("its result is larger than "
+                               + std::to_string(limits::result_bytes) + " bytes");
+  out.run.retry_in = out.run.result.retry_in.value_or(
+    state.options.retry.after(out.run.attempt, static_cast<std::uint32_t>(state.random())));
+  out.queue = &queue;
+  out.started = told.started;
+  out.finished = told.finished;
+  ++queue.unwritten;
+  state.ended.push_back(std::move(out));
+}
+
+void write_outcomes(self_ptr self) {
+  auto& state = self->state;
+  if (state.writing || state.node.value == 0)
+    return;
+  std::vector<ended_run> batch;
+  if (!state.parts.empty()) {
+    batch = std::move(state.parts.front());
+    state.parts.pop_front();
+  } else if (state.ended.size() > max_batch) {
+    const auto end = state.ended.begin() + static_cast<std::ptrdiff_t>(max_batch);
+    batch.assign(std::make_move_iterator(state.ended.begin()), std::make_move_iterator(end));
+    state.ended.erase(state.ended.begin(), end);
+  } else if (!state.ended.empty() || state.leases.has_done()) {
+    batch.swap(state.ended);
+  } else {
+    return;
+  }
+  send_batch(self, std::move(batch));
+}
+
+void drop_unwritten(executor_state& state) {
+  state.counters->attempts_fenced += state.ended.size();
+  settled(state.ended);
+  for (const auto& part : state.parts)
+    settled(part);
+  state.ended.clear();
+  state.parts.clear();
+  state.writing = false;
+}
+
+void check_drained(self_ptr self) {
+  auto& state = self->state;
+  if (!state.draining || state.counters->running.load() > 0 || state.claims > 0 || state.writing
+      || !state.ended.empty() || !state.parts.empty() || state.leases.has_done())
+    return;
+  for (auto& promise : state.drained)
+    promise.deliver(caf::unit);
+  state.drained.clear();
+}
+
+} // namespace troupe

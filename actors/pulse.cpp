@@ -1,0 +1,94 @@
+#include "actors/pulse.hpp"
+
+#include "actors/guard.hpp"
+
+namespace troupe {
+
+namespace {
+
+using self_ptr = pulse_actor::stateful_pointer<pulse_state>;
+
+void again(self_ptr self) {
+  if (!self->state.ending)
+    self->delayed_send(self, self->state.options.interval, tick_atom_v);
+}
+
+void join(self_ptr self) {
+  self->request(self->state.store, caf::infinite, join_node{self->state.options.node_name})
+    .then(
+      [self](node_id node) {
+        self->state.node = node;
+        log::info("pulse", "joined as node " + std::to_string(node.value) + " ("
+                             + self->state.options.node_name + ")");
+        self->send(self->state.executor, node);
+        self->send(self, tick_atom_v);
+      },
+      [self](caf::error& error) {
+        log::warn("pulse", "cannot join: " + to_failure(error).detail);
+        again(self);
+      });
+}
+
+void heard(self_ptr self, pulse& answer) {
+  auto& state = self->state;
+  if (!answer.alive) {
+    log::warn("pulse", "declared dead by another node; joining anew");
+    state.node = {};
+    return join(self);
+  }
+  ++state.counters->heartbeats;
+  if (!answer.cancelled.empty())
+    self->send(state.executor, cancel_atom_v, std::move(answer.cancelled));
+  self->send(state.executor, std::move(answer.leases));
+  for (const auto dead : answer.dead)
+    self->send(state.janitor, dead);
+  if (answer.next_due)
+    self->send(state.scheduler, due_atom_v, caf::timespan{*answer.next_due});
+  for (auto& queue : answer.queues)
+    self->send(state.executor, wake_atom_v, std::move(queue));
+  again(self);
+}
+
+void beat_once(self_ptr self) {
+  self->request(self->state.store, caf::infinite, beat{self->state.node})
+    .then([self](pulse& answer) { heard(self, answer); },
+          [self](caf::error& error) {
+            log::warn("pulse", "no heartbeat: " + to_failure(error).detail);
+            again(self);
+          });
+}
+
+} // namespace
+
+pulse_actor::behavior_type pulse_of_node(pulse_actor::stateful_pointer<pulse_state> self,
+                                         pulse_options options, store_actor store,
+                                         executor_actor executor, scheduler_actor scheduler,
+                                         janitor_actor janitor, engine_counters* counters) {
+  auto& state = self->state;
+  state.options = std::move(options);
+  state.store = std::move(store);
+  state.executor = std::move(executor);
+  state.scheduler = std::move(scheduler);
+  state.janitor = std::move(janitor);
+  state.counters = counters;
+  self->send(self, tick_atom_v);
+  return {
+    [self](tick_atom) {
+      if (self->state.ending)
+        return;
+      if (self->state.node.value == 0)
+        join(self);
+      else
+        beat_once(self);
+    },
+    [self](drain_atom) -> caf::result<void> {
+      auto& now = self->state;
+      now.ending = true;
+      if (now.node.value == 0)
+        return caf::unit;
+      return self->delegate(now.store, leave_node{now.node});
+    },
+  };
+}
+
+} // namespace troupe

@@ -1,0 +1,42 @@
+// PULSE: this node's life. Joins, beats once a second by the database's clock, and passes on what the
+// answer says: cancels and lost leases to EXECUTOR, dead nodes to JANITOR, due times to SCHEDULER,
+// queues with work to EXECUTOR. Declared dead, it joins anew. Asks STORE.
+#pragma once
+
+#include "messages/counters.hpp"
+#include "messages/interfaces.hpp"
+
+#include <caf/stateful_actor.hpp>
+
+#include <string>
+
+namespace troupe {
+
+struct pulse_options {
+  std::string node_name = "node";
+  /// The heartbeat limit (db/node_statements.hpp) is four of these.
+  std::chrono::milliseconds interval{1000};
+};
+
+using pulse_actor = caf::typed_actor<
+  caf::reacts_to<tick_atom>,   // INTERNAL: beat, or join
+  caf::reacts_to<drain_atom>>; // this life ends: leave and beat no more; answered when it is written
+
+struct pulse_state {
+  static inline const char* name = "pulse";
+  pulse_options options;
+  store_actor store;
+  executor_actor executor;
+  scheduler_actor scheduler;
+  janitor_actor janitor;
+  engine_counters* counters = nullptr;
+  node_id node; ///< 0 while not joined
+  bool ending = false;
+};
+
+pulse_actor::behavior_type pulse_of_node(pulse_actor::stateful_pointer<pulse_state> self,
+                                         pulse_options options, store_actor store,
+                                         executor_actor executor, scheduler_actor scheduler,
+                                         janitor_actor janitor, engine_counters* counters);
+
+} // namespace troupe

@@ -1,0 +1,32 @@
+// What RUNNER tells EXECUTOR about a run. Private to these two.
+#pragma once
+
+#include "messages/interfaces.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+
+namespace troupe {
+
+struct run_report {
+  std::size_t runner = 0; ///< EXECUTOR's number for the runner
+  assignment run;
+  /// The outcome; empty in the second report of a run whose deadline had passed: its handler has
+  /// come back at last.
+  std::optional<job_result> result;
+  bool idle = true; ///< false: the handler still runs though its time is over
+  std::chrono::steady_clock::time_point started;
+  std::chrono::steady_clock::time_point finished;
+};
+
+} // namespace troupe
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::run_report)
+
+namespace troupe {
+
+/// EXECUTOR as its runners see it.
+using run_reports_actor = caf::typed_actor<caf::reacts_to<run_report>>;
+
+} // namespace troupe

@@ -1,0 +1,110 @@
+#include "actors/runner.hpp"
+
+#include "actors/guard.hpp"
+
+#include <caf/actor_cast.hpp>
+
+#include <atomic>
+
+namespace troupe {
+
+namespace {
+
+using self_ptr = runner_impl::stateful_pointer<runner_state>;
+
+/// Where the handler's answer and the end of its start meet: an answer given while the handler is
+/// still being started is taken on the spot and costs no message.
+struct answer_cell {
+  enum phase : int { starting, started, answered };
+  std::atomic<int> phase{starting};
+  job_result early;
+};
+
+void report(self_ptr self, std::optional<job_result> result, bool idle) {
+  auto& state = self->state;
+  run_report out;
+  out.runner = state.number;
+  out.run = state.current;
+  out.result = std::move(result);
+  out.idle = idle;
+  out.started = state.started;
+  out.finished = self->clock().now();
+  self->send(state.executor, std::move(out));
+}
+
+void answered(self_ptr self, job_result result) {
+  auto& state = self->state;
+  if (state.reported)
+    report(self, std::nullopt, true);
+  else
+    report(self, std::move(result), true);
+  state.current = {};
+}
+
+void start(self_ptr self, const async_handler& handler) {
+  auto& state = self->state;
+  auto cell = std::make_shared<answer_cell>();
+  const auto generation = state.generation;
+  completion done{
+    [cell, generation, weak = caf::actor_cast<caf::weak_actor_ptr>(self->ctrl())](job_result result) {
+      cell->early = std::move(result);
+      int expected = answer_cell::starting;
+      if (cell->phase.compare_exchange_strong(expected, answer_cell::answered))
+        return;
+      if (auto strong = caf::actor_cast<runner_impl>(weak))
+        caf::anon_send(strong, std::move(cell->early), generation);
+    }};
+  try {
+    handler(state.current.run, done);
+  } catch (const std::exception& e) {
+    done(failed(e.what()));
+  }
+  int expected = answer_cell::starting;
+  if (!cell->phase.compare_exchange_strong(expected, answer_cell::started))
+    answered(self, std::move(cell->early));
+}
+
+} // namespace
+
+runner_impl::behavior_type runner(runner_impl::stateful_pointer<runner_state> self,
+                                  std::size_t number, run_reports_actor executor,
+                                  handler_table_ptr handlers) {
+  self->state.number = number;
+  self->state.executor = std::move(executor);
+  self->state.handlers = std::move(handlers);
+  return {
+    [self](assignment& given) {
+      auto& state = self->state;
+      ++state.generation;
+      state.current = std::move(given);
+      state.stop = std::stop_source{};
+      state.current.run->stop = state.stop.get_token();
+      state.started = self->clock().now();
+      state.reported = false;
+      const auto handler = state.handlers->find(state.current.run->kind);
+      if (handler == state.handlers->end())
+        return answered(self, failed("no handler for kind '" + state.current.run->kind
+                                     + "' on this node"));
+      if (state.current.run->timeout)
+        self->delayed_send(self, *state.current.run->timeout, tick_atom_v, state.generation);
+      start(self, handler->second);
+    },
+    [self](cancel_atom) { self->state.stop.request_stop(); },
+    [self](job_result& result, std::uint64_t generation) {
+      if (generation == self->state.generation && self->state.current.run)
+        answered(self, std::move(result));
+    },
+    [self](tick_atom, std::uint64_t generation) {
+      auto& state = self->state;
+      if (generation != state.generation || !state.current.run)
+        return;
+      report(self,
+             failed("timed out after " + std::to_string(state.current.run->timeout->count()) + " ms"),
+             false);
+      state.reported = true;
+      state.stop.request_stop();
+    },
+  };
+}
+
+} // namespace troupe

@@ -1,0 +1,35 @@
+// RUNNER: one running job at a time: starts the handler, watches its deadline, requests stop, reports
+// once. Spawned and asked by EXECUTOR, which reuses it. The handler runs elsewhere or returns at once;
+// a handler that never answers holds its slot, and nothing else.
+#pragma once
+
+#include "actors/run_report.hpp"
+
+#include <caf/stateful_actor.hpp>
+
+#include <stop_token>
+
+namespace troupe {
+
+using runner_impl = runner_actor::extend<
+  caf::reacts_to<job_result, std::uint64_t>, // INTERNAL: the handler answered run number N
+  caf::reacts_to<tick_atom, std::uint64_t>>; // INTERNAL: the deadline of run number N
+
+struct runner_state {
+  static inline const char* name = "runner";
+  std::size_t number = 0;
+  run_reports_actor executor;
+  handler_table_ptr handlers;
+
+  std::uint64_t generation = 0; ///< of the current run; older answers and deadlines are ignored
+  assignment current;           ///< run is null when idle
+  std::stop_source stop;
+  std::chrono::steady_clock::time_point started;
+  bool reported = false; ///< its outcome was sent at the deadline
+};
+
+runner_impl::behavior_type runner(runner_impl::stateful_pointer<runner_state> self,
+                                  std::size_t number, run_reports_actor executor,
+                                  handler_table_ptr handlers);
+
+} // namespace troupe

@@ -1,0 +1,84 @@
+#include "actors/session.hpp"
+
+#include "actors/guard.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+namespace troupe {
+
+namespace {
+
+using namespace std::chrono;
+
+/// One request on its way; a visitor with one overload per question.
+struct serving {
+  caf::event_based_actor* self;
+  api_call_ptr call;
+  session_peers peers;
+
+  /// Asks STORE, answers with the reply after `then` has looked at it.
+  template<class Reply, class Ask, class Then>
+  void ask(const Ask& question, Then then) const {
+    self->request(peers.store, caf::infinite, question)
+      .then(
+        [call = call, then](Reply& reply) {
+          then(std::as_const(reply));
+          call->answer(std::move(reply));
+        },
+        [call = call](caf::error& error) { call->answer(to_failure(error)); });
+  }
+
+  void wake(const std::string& queue) const { caf::anon_send(peers.executor, wake_atom_v, queue); }
+
+  void operator()(const enqueue_jobs& question) const {
+    ask<enqueued_jobs>(question, [*this, &question](const enqueued_jobs& stored) {
+      peers.counters->jobs_enqueued += stored.ids.size();
+      for (const auto& queue : stored.ready_queues)
+        wake(queue);
+      if (stored.deferred)
+        caf::anon_send(peers.scheduler, due_atom_v, caf::timespan{soonest(question)});
+    });
+  }
+  void operator()(const get_job& question) const {
+    ask<job_record>(question, [](const job_record&) {});
+  }
+  void operator()(const list_jobs& question) const {
+    ask<job_page>(question, [](const job_page&) {});
+  }
+  void operator()(const cancel_job& question) const {
+    ask<job_record>(question, [*this](const job_record& job) {
+      caf::anon_send(peers.executor, cancel_atom_v, std::vector<job_id>{job.id});
+    });
+  }
+  void operator()(const retry_job& question) const {
+    ask<job_record>(question, [*this](const job_record& job) { wake(job.queue); });
+  }
+  void operator()(const delete_job& question) const {
+    ask<deleted_job>(question, [](const deleted_job&) {});
+  }
+
+  /// Only a hint: SCHEDULER asks the database, whose clock decides.
+  static milliseconds soonest(const enqueue_jobs& question) {
+    milliseconds delay = limits::max_delay;
+    const auto now = system_clock::now();
+    for (const auto& job : question.jobs) {
+      if (job.delay)
+        delay = std::min(delay, *job.delay);
+      if (job.run_at)
+        delay = std::min(delay, ceil<milliseconds>(*job.run_at - now));
+    }
+    return std::max(delay, milliseconds{0});
+  }
+};
+
+} // namespace
+
+void session(caf::event_based_actor* self, api_call_ptr call, session_peers peers) {
+  ++peers.counters->requests_in_flight;
+  self->attach_functor([counters = peers.counters] { --counters->requests_in_flight; });
+  // The callbacks keep the call, and with it the request they refer to, alive.
+  std::visit(serving{self, call, std::move(peers)}, call->request());
+}
+
+} // namespace troupe

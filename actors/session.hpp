@@ -1,0 +1,23 @@
+// SESSION: serves one request in domain terms, answers once, and ends. Spawned by GATE; knows STORE,
+// and tells EXECUTOR and SCHEDULER what the request means for them. It links to nobody and nobody
+// long-lived monitors it (0.17.6 would leak the entry).
+#pragma once
+
+#include "messages/counters.hpp"
+#include "messages/interfaces.hpp"
+
+#include <caf/event_based_actor.hpp>
+
+namespace troupe {
+
+/// Whom a SESSION may need. Handles only; cheap to copy.
+struct session_peers {
+  store_actor store;
+  executor_actor executor;
+  scheduler_actor scheduler;
+  engine_counters* counters = nullptr;
+};
+
+void session(caf::event_based_actor* self, api_call_ptr call, session_peers peers);
+
+} // namespace troupe

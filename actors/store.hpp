@@ -1,0 +1,15 @@
+// STORE: domain questions to named statements, and rows to values. The only user of db's statements
+// about jobs and nodes. Asked by SESSION, EXECUTOR, PULSE, SCHEDULER, JANITOR, HEALTH MONITOR.
+// Holds no state: POOL bounds what is in flight.
+#pragma once
+
+#include "actors/pg_protocol.hpp"
+#include "messages/interfaces.hpp"
+
+#include <caf/typed_event_based_actor.hpp>
+
+namespace troupe {
+
+store_actor::behavior_type store(store_actor::pointer self, pool_actor pool);
+
+} // namespace troupe

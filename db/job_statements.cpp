@@ -1,0 +1,241 @@
+#include "db/job_statements.hpp"
+
+#include "db/statements.hpp"
+
+#include <algorithm>
+#include <limits>
+
+namespace troupe::db {
+
+namespace {
+
+/// The columns every list and job_get begin with, in this order.
+job_record decode_record(const row& from) {
+  job_record job;
+  job.id = job_id{from.get<std::int64_t>(0)};
+  job.queue = from.get<std::string>(1);
+  job.kind = from.get<std::string>(2);
+  job.priority = from.get<std::int16_t>(3);
+  const auto state = parse_job_state(from.get<std::string_view>(4));
+  if (!state)
+    throw decode_error("state: the database names a job state unknown to this program");
+  job.state = *state;
+  job.args = from.get<std::string>(5);
+  job.max_attempts = from.get<std::int16_t>(7);
+  if (const auto timeout = from.get<std::optional<std::int64_t>>(8))
+    job.timeout = std::chrono::milliseconds{*timeout};
+  job.tags = from.get<std::vector<std::string>>(9);
+  job.run_at = from.get<timestamp>(10);
+  job.created_at = from.get<timestamp>(11);
+  return job;
+}
+
+template<class T, class Project>
+std::vector<T> column(const std::vector<job_spec>& jobs, Project project) {
+  std::vector<T> values;
+  values.reserve(jobs.size());
+  for (const auto& job : jobs)
+    values.push_back(project(job));
+  return values;
+}
+
+bool any(const std::vector<job_spec>& jobs, bool (*differs)(const job_spec&)) {
+  return std::any_of(jobs.begin(), jobs.end(), differs);
+}
+
+bool waits(const job_spec& job) {
+  return job.run_at || job.delay;
+}
+
+} // namespace
+
+std::string array_literal(const std::vector<std::string>& texts) {
+  std::string literal = "{";
+  for (const auto& text : texts) {
+    if (literal.size() > 1)
+      literal += ',';
+    literal += '"';
+    for (const char c : text) {
+      if (c == '"' || c == '\\')
+        literal += '\\';
+      literal += c;
+    }
+    literal += '"';
+  }
+  literal += '}';
+  return literal;
+}
+
+query enqueue_query(const enqueue_jobs& ask) {
+  const auto& jobs = ask.jobs;
+  query q{sql::job_enqueue};
+  q.bind(column<std::string>(jobs, [](const job_spec& j) { return j.kind; }));
+  q.bind(column<std::string>(jobs, [](const job_spec& j) { return j.queue; }));
+  q.bind_jsonb_array(column<std::string>(jobs, [](const job_spec& j) { return j.args; }));
+  q.bind(column<std::int16_t>(
+      jobs, [](const job_spec& j) { return static_cast<std::int16_t>(j.priority); }));
+  if (any(jobs, [](const job_spec& j) { return j.max_attempts != job_spec{}.max_attempts; }))
+    q.bind(column<std::int16_t>(
+        jobs, [](const job_spec& j) { return static_cast<std::int16_t>(j.max_attempts); }));
+  else
+    q.bind_null<std::vector<std::int16_t>>();
+  if (any(jobs, [](const job_spec& j) { return j.timeout.has_value(); }))
+    q.bind(column<std::optional<std::int64_t>>(jobs, [](const job_spec& j) {
+      return j.timeout ? std::optional<std::int64_t>{j.timeout->count()} : std::nullopt;
+    }));
+  else
+    q.bind_null<std::vector<std::int64_t>>();
+  if (any(jobs, [](const job_spec& j) { return !j.tags.empty(); }))
+    q.bind_text_array(column<std::string>(jobs, [](const job_spec& j) {
+      return j.tags.empty() ? std::string{} : array_literal(j.tags);
+    }));
+  else
+    q.bind_null<std::vector<std::string>>();
+  if (any(jobs, waits)) {
+    q.bind(column<std::optional<timestamp>>(jobs, [](const job_spec& j) { return j.run_at; }));
+    q.bind(column<std::optional<std::int64_t>>(jobs, [](const job_spec& j) {
+      return j.delay ? std::optional<std::int64_t>{j.delay->count()} : std::nullopt;
+    }));
+  } else {
+    q.bind_null<std::vector<timestamp>>();
+    q.bind_null<std::vector<std::int64_t>>();
+  }
+  return q;
+}
+
+enqueued_jobs decode_enqueued(const result& rows, const enqueue_jobs& asked) {
+  enqueued_jobs answer;
+  const auto ids = rows.one().get<std::vector<std::int64_t>>(0);
+  answer.ids.reserve(ids.size());
+  for (const auto id : ids)
+    answer.ids.push_back(job_id{id});
+  for (const auto& job : asked.jobs) {
+    if (waits(job))
+      answer.deferred = true;
+    // A run_at in the past is available at once, so its queue is woken as well.
+    if (!job.delay
+        && std::find(answer.ready_queues.begin(), answer.ready_queues.end(), job.queue)
+               == answer.ready_queues.end())
+      answer.ready_queues.push_back(job.queue);
+  }
+  return answer;
+}
+
+query job_query(job_id id) {
+  query q{sql::job_get};
+  q.bind(id.value);
+  return q;
+}
+
+std::optional<job_record> decode_job(const result& rows) {
+  if (rows.empty())
+    return std::nullopt;
+  const auto only = rows.one();
+  auto job = decode_record(only);
+  job.attempt = only.get<std::int32_t>(6);
+  if (const auto taken_at = only.get<std::optional<timestamp>>(12)) {
+    attempt_record running;
+    running.attempt = job.attempt;
+    running.node = only.get<std::string>(13);
+    running.started_at = taken_at;
+    job.attempts.push_back(std::move(running));
+  }
+  return job;
+}
+
+query attempts_query(job_id id) {
+  query q{sql::job_attempts};
+  q.bind(id.value);
+  return q;
+}
+
+void decode_attempts(const result& rows, job_record& into) {
+  std::vector<attempt_record> ended;
+  for (int i = 0; i < rows.rows(); ++i) {
+    const auto from = rows[i];
+    attempt_record attempt;
+    attempt.attempt = from.get<std::int16_t>(0);
+    attempt.ended = static_cast<outcome>(from.get<std::int16_t>(1));
+    attempt.node = from.get<std::string>(2);
+    attempt.started_at = from.get<std::optional<timestamp>>(3);
+    attempt.finished_at = from.get<timestamp>(4);
+    attempt.result = from.get<std::optional<std::string>>(5).value_or("");
+    attempt.error = from.get<std::optional<std::string>>(6).value_or("");
+    ended.push_back(std::move(attempt));
+  }
+  // Two statements, two moments: the run seen in the first may have ended before the second.
+  for (auto& running : into.attempts)
+    if (ended.empty() || ended.back().attempt < running.attempt)
+      ended.push_back(std::move(running));
+  into.attempts = std::move(ended);
+}
+
+query list_query(const list_jobs& ask) {
+  const statement* which = &sql::job_list_any;
+  if (ask.filter.state) {
+    switch (*ask.filter.state) {
+    case job_state::available:
+      which = &sql::job_list_available;
+      break;
+    case job_state::pending: // no job waits for another before workflows exist: an empty page
+    case job_state::running:
+      which = &sql::job_list_running;
+      break;
+    case job_state::completed:
+      which = &sql::job_list_completed;
+      break;
+    case job_state::scheduled:
+    case job_state::retryable:
+      which = &sql::job_list_deferred;
+      break;
+    case job_state::cancelled:
+    case job_state::discarded:
+      which = &sql::job_list_unhappy;
+      break;
+    }
+  }
+  query q{*which};
+  auto before = ask.before.value > 0 ? ask.before.value : std::numeric_limits<std::int64_t>::max();
+  if (ask.filter.state == job_state::pending)
+    before = 0;
+  q.bind(before).bind(ask.filter.queue).bind(ask.filter.kind);
+  q.bind(static_cast<std::int64_t>(ask.limit));
+  if (which == &sql::job_list_deferred)
+    q.bind(*ask.filter.state == job_state::retryable);
+  if (which == &sql::job_list_unhappy)
+    q.bind(static_cast<std::int16_t>(
+        *ask.filter.state == job_state::cancelled ? outcome::cancelled : outcome::discarded));
+  return q;
+}
+
+job_page decode_list(const result& rows, const list_jobs& asked) {
+  job_page page;
+  for (int i = 0; i < rows.rows(); ++i) {
+    auto job = decode_record(rows[i]);
+    job.attempt = rows[i].get<std::int16_t>(6) + (job.state == job_state::running ? 1 : 0);
+    page.jobs.push_back(std::move(job));
+  }
+  if (rows.rows() >= asked.limit && !page.jobs.empty())
+    page.next = page.jobs.back().id;
+  return page;
+}
+
+query cancel_query(job_id id) {
+  query q{sql::job_cancel};
+  q.bind(id.value);
+  return q;
+}
+
+query retry_query(job_id id) {
+  query q{sql::job_retry};
+  q.bind(id.value);
+  return q;
+}
+
+query delete_query(job_id id) {
+  query q{sql::job_delete};
+  q.bind(id.value);
+  return q;
+}
+
+} // namespace troupe::db

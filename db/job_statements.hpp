@@ -1,0 +1,36 @@
+// The named statements about jobs, as functions: values to query, rows to values. STORE is their
+// only user. A decode throws decode_error when a statement and this file disagree.
+#pragma once
+
+#include "db/query.hpp"
+#include "db/result.hpp"
+#include "messages/requests.hpp"
+
+#include <string_view>
+#include <vector>
+
+namespace troupe::db {
+
+query enqueue_query(const enqueue_jobs& ask);
+/// `asked` gives what the rows do not repeat: which queues have work at once.
+enqueued_jobs decode_enqueued(const result& rows, const enqueue_jobs& asked);
+
+query job_query(job_id id);
+/// Empty when there is no such job. The attempt that runs now, if any, comes last.
+std::optional<job_record> decode_job(const result& rows);
+query attempts_query(job_id id);
+/// Puts the ended attempts before the running one.
+void decode_attempts(const result& rows, job_record& into);
+
+query list_query(const list_jobs& ask);
+/// Has a `next` when the page is full.
+job_page decode_list(const result& rows, const list_jobs& asked);
+
+query cancel_query(job_id id);
+query retry_query(job_id id);
+query delete_query(job_id id);
+
+/// An array literal, as in '{"a","b c"}'.
+std::string array_literal(const std::vector<std::string>& texts);
+
+} // namespace troupe::db

@@ -1,0 +1,214 @@
+#include "db/node_statements.hpp"
+
+#include "db/statements.hpp"
+
+#include <algorithm>
+
+namespace troupe::db {
+
+namespace {
+
+/// What troupe.finish is told of one run: attempt outcomes, and 6 for a snoozed one.
+std::int16_t outcome_code(job_result::verdict kind) {
+  switch (kind) {
+  case job_result::verdict::completed:
+    return static_cast<std::int16_t>(outcome::completed);
+  case job_result::verdict::discarded:
+    return static_cast<std::int16_t>(outcome::discarded);
+  case job_result::verdict::failed:
+    return static_cast<std::int16_t>(outcome::failed);
+  case job_result::verdict::snoozed:
+    break;
+  }
+  return 6;
+}
+
+template<class Id>
+std::vector<Id> ids(const std::vector<std::int64_t>& values) {
+  std::vector<Id> out;
+  out.reserve(values.size());
+  for (const auto value : values)
+    out.push_back(Id{value});
+  return out;
+}
+
+std::optional<std::chrono::milliseconds> due(const row& from, int column) {
+  const auto ms = from.get<std::optional<std::int64_t>>(column);
+  if (!ms)
+    return std::nullopt;
+  return std::chrono::milliseconds{std::max<std::int64_t>(0, *ms)};
+}
+
+} // namespace
+
+query join_query(const join_node& ask) {
+  query q{sql::node_join};
+  q.bind(ask.name);
+  return q;
+}
+
+node_id decode_join(const result& rows) {
+  return node_id{rows.one().get<std::int64_t>(0)};
+}
+
+query leave_query(const leave_node& ask) {
+  query q{sql::node_leave};
+  q.bind(ask.node.value);
+  return q;
+}
+
+query beat_query(const beat& ask) {
+  query q{sql::node_beat};
+  q.bind(ask.node.value).bind(static_cast<double>(heartbeat_limit.count()));
+  return q;
+}
+
+pulse decode_pulse(const result& rows) {
+  const auto from = rows.one();
+  pulse answer;
+  answer.alive = from.get<bool>(0);
+  answer.dead = ids<node_id>(from.get<std::vector<std::int64_t>>(1));
+  answer.cancelled = ids<job_id>(from.get<std::vector<std::int64_t>>(2));
+  answer.leases = ids<lease_id>(from.get<std::vector<std::int64_t>>(3));
+  answer.next_due = due(from, 4);
+  answer.queues = from.get<std::vector<std::string>>(5);
+  return answer;
+}
+
+query claim_query(const claim_jobs& ask) {
+  query q{sql::job_claim};
+  q.bind(ask.node.value).bind(ask.queue).bind(static_cast<std::int32_t>(ask.limit));
+  return q;
+}
+
+query adopt_query(const adopt_lease& ask) {
+  query q{sql::job_adopt};
+  q.bind(ask.node.value).bind(ask.lease.value);
+  return q;
+}
+
+claimed_jobs decode_claimed(const result& rows, const std::string& queue) {
+  claimed_jobs answer;
+  const int count = rows.rows();
+  answer.jobs.reserve(static_cast<std::size_t>(count));
+  for (int i = 0; i < count; ++i) {
+    const auto from = rows[i];
+    if (i == 0)
+      answer.lease = lease_id{from.get<std::int64_t>(0)};
+    auto run = std::make_shared<job_run>();
+    run->id = job_id{from.get<std::int64_t>(1)};
+    run->attempt = from.get<std::int16_t>(2);
+    run->max_attempts = from.get<std::int16_t>(3);
+    if (const auto timeout = from.get<std::optional<std::int64_t>>(4))
+      run->timeout = std::chrono::milliseconds{*timeout};
+    run->kind = from.get<std::string>(5);
+    run->args = from.get<std::string>(6);
+    run->queue = rows.columns() > 7 ? from.get<std::string>(7) : queue;
+    answer.jobs.push_back(std::move(run));
+  }
+  return answer;
+}
+
+query finish_query(const finish_runs& ask) {
+  const auto& runs = ask.runs;
+  std::vector<std::int64_t> done;
+  for (const auto lease : ask.done)
+    done.push_back(lease.value);
+  std::vector<std::int64_t> held;
+  std::vector<std::int64_t> leases;
+  std::vector<std::int64_t> jobs;
+  std::vector<std::int16_t> attempts;
+  std::vector<std::int16_t> outcomes;
+  std::vector<std::int64_t> started;
+  std::vector<std::int64_t> finished;
+  std::vector<std::string> results;
+  std::vector<std::string> errors;
+  std::vector<std::int64_t> retries;
+  bool plain = true;
+  for (const auto& run : runs) {
+    plain = plain && run.result.kind == job_result::verdict::completed;
+    const auto lease = run.lease.value;
+    leases.push_back(lease);
+    // Runs of one lease lie together, so the last one added is the likely match.
+    if ((held.empty() || held.back() != lease)
+        && std::find(done.begin(), done.end(), lease) == done.end()
+        && std::find(held.begin(), held.end(), lease) == held.end())
+      held.push_back(lease);
+    jobs.push_back(run.id.value);
+    attempts.push_back(static_cast<std::int16_t>(run.attempt));
+    outcomes.push_back(outcome_code(run.result.kind));
+    started.push_back(run.started_ago.count());
+    finished.push_back(run.finished_ago.count());
+    results.push_back(run.result.result);
+    errors.push_back(run.result.error);
+    retries.push_back(run.retry_in.count());
+  }
+  query q{sql::job_finish};
+  q.bind(ask.node.value).bind(done).bind(held).bind(plain);
+  q.bind(leases).bind(jobs).bind(attempts).bind(outcomes).bind(started).bind(finished);
+  q.bind_jsonb_array(results).bind_text_array(errors).bind(retries);
+  return q;
+}
+
+finished_runs decode_finished(const result& rows) {
+  const auto from = rows.one();
+  finished_runs answer;
+  answer.fenced = ids<job_id>(from.get<std::vector<std::int64_t>>(0));
+  answer.deferred = from.get<std::int64_t>(1) > 0;
+  return answer;
+}
+
+query promote_query(const promote_due& ask) {
+  query q{sql::job_promote};
+  q.bind(static_cast<std::int32_t>(ask.limit));
+  return q;
+}
+
+promoted_jobs decode_promoted(const result& rows) {
+  const auto from = rows.one();
+  promoted_jobs answer;
+  answer.count = from.get<std::int64_t>(0);
+  answer.queues = from.get<std::vector<std::string>>(1);
+  answer.next_due = due(from, 2);
+  return answer;
+}
+
+query rescue_query(const rescue_node& ask) {
+  query q{sql::node_rescue};
+  q.bind(ask.node.value).bind(static_cast<double>(heartbeat_limit.count()));
+  return q;
+}
+
+rescued_jobs decode_rescued(const result& rows) {
+  const auto from = rows.one();
+  rescued_jobs answer;
+  answer.count = from.get<std::int64_t>(0);
+  answer.quarantined = from.get<std::int64_t>(1);
+  answer.queues = from.get<std::vector<std::string>>(2);
+  return answer;
+}
+
+query upkeep_query() {
+  return query{sql::upkeep};
+}
+
+upkept decode_upkept(const result& rows) {
+  const auto from = rows.one();
+  return {from.get<std::int32_t>(0), from.get<std::int64_t>(1)};
+}
+
+query probe_query() {
+  return query{sql::probe};
+}
+
+database_probe decode_probe(const result& rows) {
+  const auto from = rows.one();
+  database_probe answer;
+  answer.in_recovery = from.get<bool>(0);
+  answer.durable = from.get<bool>(1);
+  answer.schema_version = from.get<std::optional<std::int32_t>>(2).value_or(0);
+  answer.now = from.get<timestamp>(3);
+  return answer;
+}
+
+} // namespace troupe::db

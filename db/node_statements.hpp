@@ -1,0 +1,37 @@
+// The named statements of a node's life: join, beat, claim, finish, promote, rescue, upkeep, probe.
+// Values to query, rows to values; STORE is their only user.
+#pragma once
+
+#include "db/query.hpp"
+#include "db/result.hpp"
+#include "messages/requests.hpp"
+
+namespace troupe::db {
+
+/// A node whose last heartbeat is older is dead. Four missed beats of one second.
+constexpr std::chrono::milliseconds heartbeat_limit{4000};
+
+query join_query(const join_node& ask);
+node_id decode_join(const result& rows);
+query leave_query(const leave_node& ask);
+query beat_query(const beat& ask);
+pulse decode_pulse(const result& rows);
+
+query claim_query(const claim_jobs& ask);
+query adopt_query(const adopt_lease& ask);
+/// Of claim and adopt. `queue` is given to runs of claim, whose rows do not repeat it.
+claimed_jobs decode_claimed(const result& rows, const std::string& queue);
+
+query finish_query(const finish_runs& ask);
+finished_runs decode_finished(const result& rows);
+
+query promote_query(const promote_due& ask);
+promoted_jobs decode_promoted(const result& rows);
+query rescue_query(const rescue_node& ask);
+rescued_jobs decode_rescued(const result& rows);
+query upkeep_query();
+upkept decode_upkept(const result& rows);
+query probe_query();
+database_probe decode_probe(const result& rows);
+
+} // namespace troupe::db
