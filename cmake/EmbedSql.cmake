@@ -43,9 +43,14 @@ function(troupe_embed_sql out_sources)
 
 #include \"db/statement.hpp\"
 
+#include <span>
+
 namespace troupe::db::sql {
 
 @declarations@
+/// All of them, by name.
+std::span<const statement* const> all();
+
 } // namespace troupe::db::sql
 ")
 
@@ -77,12 +82,20 @@ endfunction()
 
 function(troupe_write_statements)
   set(code "// Generated from db/sql/*.sql.\n#include \"db/statements.hpp\"\n\nnamespace troupe::db::sql {\n")
+  set(table "")
   foreach(path IN LISTS FILES)
     get_filename_component(name "${path}" NAME_WE)
     troupe_char_array("${path}" bytes)
     string(APPEND code "\nstatic const char text_of_${name}[] = {\n${bytes}};\n"
                        "const statement ${name}{\"${name}\", text_of_${name}};\n")
+    string(APPEND table "    &${name},\n")
   endforeach()
+  string(APPEND code "\nstd::span<const statement* const> all() {\n")
+  if(table)
+    string(APPEND code "  static const statement* const table[] = {\n${table}  };\n  return table;\n}\n")
+  else()
+    string(APPEND code "  return {};\n}\n")
+  endif()
   file(WRITE "${OUTPUT}" "${code}\n} // namespace troupe::db::sql\n")
 endfunction()
 

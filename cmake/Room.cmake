@@ -29,6 +29,7 @@ function(troupe_test file)
   add_test(NAME ${name} COMMAND ${name} --log_level=test_suite --color_output=no)
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS unit)
   if(stem MATCHES "_pgtest$")
-    set_tests_properties(${name} PROPERTIES LABELS pg FIXTURES_REQUIRED postgres)
+    set_tests_properties(${name} PROPERTIES LABELS pg FIXTURES_REQUIRED postgres
+      ENVIRONMENT "TROUPE_TEST_DATABASE_URL=${TROUPE_TEST_DATABASE_URL}")
   endif()
 endfunction()

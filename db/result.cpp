@@ -120,7 +120,8 @@ bool row::is_null(int column) const {
   return PQgetisnull(rows_.raw_.get(), index_, column) != 0;
 }
 
-std::string_view row::bytes(int column, const unsigned* oids, std::size_t count) const {
+std::optional<std::string_view> row::bytes(int column, const unsigned* oids,
+                                           std::size_t count) const {
   bool null = is_null(column);
   const auto* raw = rows_.raw_.get();
   auto type = PQftype(raw, column);
@@ -130,9 +131,9 @@ std::string_view row::bytes(int column, const unsigned* oids, std::size_t count)
   if (PQfformat(raw, column) != 1)
     fail(column, "came in text format");
   if (null)
-    fail(column, "is NULL, read as " + type_name(oids[0]) + " without std::optional");
-  return {PQgetvalue(raw, index_, column),
-          static_cast<std::size_t>(PQgetlength(raw, index_, column))};
+    return std::nullopt;
+  return std::string_view{PQgetvalue(raw, index_, column),
+                          static_cast<std::size_t>(PQgetlength(raw, index_, column))};
 }
 
 namespace {
@@ -211,20 +212,24 @@ T from_wire(const char* raw) {
 } // namespace
 
 template<class T>
-T row::decode_fixed(int column) const {
+std::optional<T> row::read_fixed(int column) const {
   constexpr unsigned type = sql_type<T>::scalar;
   auto raw = bytes(column, &type, 1);
-  if (raw.size() != sizeof(T))
+  if (!raw)
+    return std::nullopt;
+  if (raw->size() != sizeof(T))
     fail(column, "has the wrong length");
-  return from_wire<T>(raw.data());
+  return from_wire<T>(raw->data());
 }
 
 template<class T>
-std::vector<T> row::decode_array(int column) const {
+std::optional<std::vector<T>> row::read_array(int column) const {
   constexpr unsigned type = sql_type<T>::array;
   auto raw = bytes(column, &type, 1);
+  if (!raw)
+    return std::nullopt;
   std::vector<T> values;
-  if (!each_element(raw, sizeof(T), [&values](std::string_view each) {
+  if (!each_element(*raw, sizeof(T), [&values](std::string_view each) {
         values.push_back(from_wire<T>(each.data()));
       }))
     fail(column, array_shape);
@@ -232,26 +237,29 @@ std::vector<T> row::decode_array(int column) const {
 }
 
 template<>
-std::string_view row::decode<std::string_view>(int column) const {
+std::optional<std::string_view> row::read<std::string_view>(int column) const {
   auto raw = bytes(column, text_types, std::size(text_types));
-  if (PQftype(rows_.raw_.get(), column) != oid::jsonb)
+  if (!raw || PQftype(rows_.raw_.get(), column) != oid::jsonb)
     return raw;
-  if (raw.empty() || raw[0] != wire::jsonb_version)
+  if (raw->empty() || raw->front() != wire::jsonb_version)
     fail(column, "is jsonb of an unknown version");
-  return raw.substr(1);
+  return raw->substr(1);
 }
 
 template<>
-std::string row::decode<std::string>(int column) const {
-  return std::string{decode<std::string_view>(column)};
+std::optional<std::string> row::read<std::string>(int column) const {
+  auto text = read<std::string_view>(column);
+  return text ? std::optional<std::string>{*text} : std::nullopt;
 }
 
 template<>
-std::vector<std::string> row::decode<std::vector<std::string>>(int column) const {
+std::optional<std::vector<std::string>> row::read<std::vector<std::string>>(int column) const {
   auto raw = bytes(column, text_array_types, std::size(text_array_types));
+  if (!raw)
+    return std::nullopt;
   std::size_t skip = PQftype(rows_.raw_.get(), column) == oid::jsonb_array ? 1 : 0;
   std::vector<std::string> values;
-  bool whole = each_element(raw, 0, [&values, skip](std::string_view each) {
+  bool whole = each_element(*raw, 0, [&values, skip](std::string_view each) {
     values.emplace_back(each.substr(std::min(skip, each.size())));
   });
   if (!whole)
@@ -260,22 +268,22 @@ std::vector<std::string> row::decode<std::vector<std::string>>(int column) const
 }
 
 template<class T>
-T row::decode(int column) const {
+std::optional<T> row::read(int column) const {
   if constexpr (requires { typename T::allocator_type; })
-    return decode_array<typename T::value_type>(column);
+    return read_array<typename T::value_type>(column);
   else
-    return decode_fixed<T>(column);
+    return read_fixed<T>(column);
 }
 
-template std::int64_t row::decode<std::int64_t>(int) const;
-template std::int32_t row::decode<std::int32_t>(int) const;
-template std::int16_t row::decode<std::int16_t>(int) const;
-template bool row::decode<bool>(int) const;
-template double row::decode<double>(int) const;
-template timestamp row::decode<timestamp>(int) const;
-template std::vector<std::int64_t> row::decode<std::vector<std::int64_t>>(int) const;
-template std::vector<std::int32_t> row::decode<std::vector<std::int32_t>>(int) const;
-template std::vector<std::int16_t> row::decode<std::vector<std::int16_t>>(int) const;
-template std::vector<bool> row::decode<std::vector<bool>>(int) const;
+template std::optional<std::int64_t> row::read<std::int64_t>(int) const;
+template std::optional<std::int32_t> row::read<std::int32_t>(int) const;
+template std::optional<std::int16_t> row::read<std::int16_t>(int) const;
+template std::optional<bool> row::read<bool>(int) const;
+template std::optional<double> row::read<double>(int) const;
+template std::optional<timestamp> row::read<timestamp>(int) const;
+template std::optional<std::vector<std::int64_t>> row::read<std::vector<std::int64_t>>(int) const;
+template std::optional<std::vector<std::int32_t>> row::read<std::vector<std::int32_t>>(int) const;
+template std::optional<std::vector<std::int16_t>> row::read<std::vector<std::int16_t>>(int) const;
+template std::optional<std::vector<bool>> row::read<std::vector<bool>>(int) const;
 
 } // namespace troupe::db

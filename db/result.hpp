@@ -67,14 +67,14 @@ private:
   friend class result;
   row(result rows, int index) : rows_(std::move(rows)), index_(index) {}
   [[noreturn]] void fail(int column, std::string_view why) const;
-  /// The value's bytes, when the column has one of these types and is not NULL.
-  std::string_view bytes(int column, const unsigned* oids, std::size_t count) const;
+  /// The value's bytes, nothing when it is NULL; fails unless the column has one of these types.
+  std::optional<std::string_view> bytes(int column, const unsigned* oids, std::size_t count) const;
   template<class T>
-  T decode(int column) const;
+  std::optional<T> read(int column) const;
   template<class T>
-  T decode_fixed(int column) const;
+  std::optional<T> read_fixed(int column) const;
   template<class T>
-  std::vector<T> decode_array(int column) const;
+  std::optional<std::vector<T>> read_array(int column) const;
 
   result rows_;
   int index_;
@@ -99,12 +99,15 @@ concept readable =
 template<class T>
 T row::get(int column) const {
   if constexpr (requires { typename detail::optional_value<T>::type; }) {
-    if (is_null(column))
-      return std::nullopt;
-    return get<typename detail::optional_value<T>::type>(column);
+    using value = typename detail::optional_value<T>::type;
+    static_assert(detail::readable<value>, "no SQL type is read as this one");
+    return read<value>(column);
   } else {
     static_assert(detail::readable<T>, "no SQL type is read as this one");
-    return decode<T>(column);
+    auto value = read<T>(column);
+    if (!value)
+      fail(column, "is NULL, read without std::optional");
+    return *std::move(value);
   }
 }
 

@@ -52,7 +52,9 @@ inline std::int64_t to_postgres(timestamp value) {
 inline timestamp from_postgres(std::int64_t value) {
   if (value == std::numeric_limits<std::int64_t>::min())
     return timestamp::min();
-  if (value == std::numeric_limits<std::int64_t>::max())
+  // PostgreSQL's calendar ends 2,000 years after ours; what lies beyond is as far away as we can
+  // say.
+  if (value > (timestamp::max() - epoch).count())
     return timestamp::max();
   return epoch + std::chrono::microseconds{value};
 }

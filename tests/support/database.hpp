@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-namespace troupe::test {
+namespace troupe::tests {
 
-/// The server for tests; fails the test program with what to do when the variable is missing.
+/// The server for tests; throws with what to do when the variable is missing.
 std::string server_url();
 /// `url` with another database name.
 std::string with_database(const std::string& url, const std::string& database);
@@ -23,16 +23,16 @@ public:
 
   const std::string& url() const { return url_; }
   const std::string& name() const { return name_; }
-  /// Runs statements; throws std::runtime_error with the server's message.
-  void exec(const std::string& sql);
+  /// Runs statements; throws db::db_error.
+  void exec(const std::string& sql) const;
   /// Rows as texts; NULL is "NULL".
-  std::vector<std::vector<std::string>> query_text(const std::string& sql);
+  std::vector<std::vector<std::string>> query_text(const std::string& sql) const;
   /// The only value of the only row.
-  std::string value(const std::string& sql);
+  std::string value(const std::string& sql) const;
 
 private:
   std::string name_;
   std::string url_;
 };
 
-} // namespace troupe::test
+} // namespace troupe::tests

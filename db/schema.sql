@@ -1,0 +1,1140 @@
+CREATE SCHEMA troupe;
+
+CREATE FUNCTION troupe.adopt(p_node bigint, p_lease bigint) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, queue text)
+    LANGUAGE sql
+    AS $$
+  select l.id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args, j.queue
+    from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a) join troupe.job j on j.id = u.i
+   where l.id = p_lease and l.node = p_node
+     and not exists (select from troupe.attempt t where t.job_id = u.i and t.attempt = u.a);
+$$;
+
+CREATE FUNCTION troupe.cancel(p_job bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  current smallint;
+begin
+  for tries in 1..100 loop -- an attempt that ends at this moment makes its successor the current one
+    current := troupe.current_attempt(p_job);
+    insert into troupe.attempt (job_id, attempt, outcome) values (p_job, current, 2)
+      on conflict do nothing;
+    if found then
+      delete from troupe.deferred where job_id = p_job;
+      if not found then
+        insert into troupe.revoked (job_id, attempt) values (p_job, current) on conflict do nothing;
+      end if;
+      return;
+    end if;
+  end loop;
+  raise exception 'job % changes too fast to be cancelled', p_job using errcode = '40001';
+end $$;
+
+CREATE FUNCTION troupe.claim(p_node bigint, p_queue text, p_limit integer) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+declare
+  candidate int;
+  l troupe.lane;
+  snap pg_snapshot;
+  own xid8;
+  ended xid8[];
+  ids bigint[];
+  ats smallint[];
+  more_ids bigint[];
+  more_ats smallint[];
+  xs xid8[];
+  ss bigint[];
+  got int;
+  more int;
+  moved boolean;
+  skipped boolean;
+  lease_id bigint;
+begin
+  perform from troupe.node n where n.id = p_node and n.ended_at is null for key share;
+  if not found then
+    raise exception 'node % is not alive', p_node using errcode = 'TR410';
+  end if;
+  loop
+    skipped := false;
+    for candidate in
+      select x.id from troupe.lane x where x.queue = p_queue order by x.priority, x.served_at, x.id
+    loop
+      -- One row at a time: a FOR loop over the locking query would prefetch, and lock, all of them.
+      select * into l from troupe.lane x where x.id = candidate for update skip locked;
+      continue when not found;
+      ids := '{}'; ats := '{}'; got := 0;
+      if l.draining = '{}' and l.open <> '{}' then
+        -- An older snapshot than the one that reads below, so all entries of these are visible there.
+        snap := pg_current_snapshot();
+        ended := array(select o from unnest(l.open) o where pg_visible_in_snapshot(o, snap));
+        if ended <> '{}' then
+          l.draining := ended; l.late_xact := '0'; l.late_seq := 0;
+          l.open := array(select o from unnest(l.open) o where o <> all (ended));
+        end if;
+      end if;
+      moved := l.draining <> '{}';
+      if moved then
+        select array_agg(r.job_id), array_agg(r.attempt), array_agg(r.xact), array_agg(r.seq), count(*)
+          into ids, ats, xs, ss, got
+          from (select * from troupe.ready r
+                 where r.lane = l.id and r.xact = any (l.draining)
+                   and (r.xact, r.seq) > (l.late_xact, l.late_seq)
+                 order by r.xact, r.seq limit p_limit) r;
+        if got < p_limit then
+          l.draining := '{}';
+        else
+          l.late_xact := xs[got]; l.late_seq := ss[got];
+        end if;
+      end if;
+      if got < p_limit then
+        -- One statement: what is read and what counts as still open come from one snapshot.
+        select array_agg(r.job_id), array_agg(r.attempt), array_agg(r.xact), array_agg(r.seq),
+               count(*), pg_current_snapshot()
+          into more_ids, more_ats, xs, ss, more, snap
+          from (select * from troupe.ready r
+                 where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)
+                 order by r.xact, r.seq limit p_limit - got) r;
+        if more > 0 then
+          -- Writers that the cursor passes while they are open. The claim's own transaction is one of
+          -- them when its caller goes on to enqueue; a snapshot never lists its own.
+          own := pg_current_xact_id();
+          if pg_snapshot_xmin(snap) < xs[more] or own < xs[more] then
+            l.open := l.open || array(select x from pg_snapshot_xip(snap) x
+                                       where x > l.xact and x < xs[more] and x <> own);
+            if own < xs[more] and own <> all (l.open) then
+              l.open := l.open || own;
+            end if;
+          end if;
+          l.xact := xs[more]; l.seq := ss[more];
+          ids := coalesce(ids, '{}') || more_ids; ats := coalesce(ats, '{}') || more_ats;
+          got := got + more;
+        end if;
+      end if;
+      continue when got = 0 and not moved;
+      update troupe.lane x
+         set xact = l.xact, seq = l.seq, open = l.open, draining = l.draining,
+             late_xact = l.late_xact, late_seq = l.late_seq, taken = taken + got,
+             served_at = clock_timestamp()
+       where x.id = l.id;
+      continue when got = 0;
+      if exists (select from troupe.revoked) then
+        with gone as (
+          delete from troupe.revoked v using unnest(ids, ats) u(i, a)
+           where v.job_id = u.i and v.attempt = u.a
+          returning v.job_id, v.attempt)
+        select array_agg(u.i order by u.o), array_agg(u.a order by u.o) into ids, ats
+          from unnest(ids, ats) with ordinality u(i, a, o)
+         where not exists (select from gone g where g.job_id = u.i and g.attempt = u.a);
+        if ids is null then
+          skipped := true;
+          continue;
+        end if;
+      end if;
+      insert into troupe.lease (node, jobs, attempts) values (p_node, ids, ats)
+        returning id into lease_id;
+      return query
+        select lease_id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args
+          from unnest(ids, ats) u(i, a) join troupe.job j on j.id = u.i;
+      return;
+    end loop;
+    exit when not skipped; -- a batch of nothing but revoked entries: look again
+  end loop;
+end $$;
+
+CREATE FUNCTION troupe.close_crawl(p_crawl bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  waiting bigint;
+begin
+  update troupe.crawl set closed = true where job_id = p_crawl;
+  for waiting in
+    select p.job_id from troupe.page p
+     where p.crawl = p_crawl
+       and not exists (select from troupe.item i where i.crawl = p.crawl and i.page = p.job_id)
+  loop
+    begin
+      perform troupe.cancel(waiting);
+    exception when sqlstate 'TR409' or sqlstate 'TR404' then
+      null; -- it ended meanwhile
+    end;
+  end loop;
+  perform troupe.reconcile_crawl(p_crawl);
+end $$;
+
+CREATE FUNCTION troupe.current_attempt(p_job bigint) RETURNS smallint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  last troupe.attempt;
+begin
+  perform from troupe.job where id = p_job;
+  if not found then
+    raise exception 'there is no job %', p_job using errcode = 'TR404';
+  end if;
+  select * into last from troupe.attempt where job_id = p_job order by attempt desc limit 1;
+  if last.outcome in (1, 2, 3) and not last.reopened then
+    raise exception 'job % is already %', p_job,
+      (array['completed', 'cancelled', 'discarded'])[last.outcome] using errcode = 'TR409';
+  end if;
+  return coalesce(last.attempt, 0) + 1;
+end $$;
+
+CREATE FUNCTION troupe.delete_job(p_job bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform from troupe.job where id = p_job for update;
+  if not found then
+    raise exception 'there is no job %', p_job using errcode = 'TR404';
+  end if;
+  if troupe.is_running(p_job) then
+    raise exception 'job % is running; cancel it first', p_job using errcode = 'TR409';
+  end if;
+  delete from troupe.deferred where job_id = p_job;
+  if not found then
+    insert into troupe.revoked (job_id, attempt)
+    select p_job, coalesce(max(attempt), 0) + 1 from troupe.attempt
+     where job_id = p_job
+    having not coalesce(bool_or(outcome in (1, 2, 3) and not reopened), false)
+    on conflict do nothing;
+  end if;
+  delete from troupe.attempt where job_id = p_job;
+  delete from troupe.job where id = p_job;
+end $$;
+
+CREATE FUNCTION troupe.enqueue_many(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[] DEFAULT NULL::smallint[], p_timeouts_ms bigint[] DEFAULT NULL::bigint[], p_tags text[] DEFAULT NULL::text[], p_run_at timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], p_delays_ms bigint[] DEFAULT NULL::bigint[]) RETURNS bigint[]
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  ids bigint[];
+  base int := floor(random() * 4);
+  lanes int;
+begin
+  if cardinality(p_kinds) is distinct from cardinality(p_queues)
+     or cardinality(p_kinds) is distinct from cardinality(p_args)
+     or cardinality(p_kinds) is distinct from cardinality(p_priorities) then
+    raise exception 'the arrays must have the same length' using errcode = 'TR400';
+  end if;
+  if exists (select from unnest(p_queues, p_priorities) g(q, p)
+              where not exists (select from troupe.lane l
+                                 where l.queue = q and l.priority = p and l.shard = 3)) then
+    perform troupe.open_lanes(p_queues, p_priorities);
+  end if;
+  if p_run_at is null and p_delays_ms is null then
+    with given as materialized (
+      select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g
+        from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags)
+             with ordinality u(k, q, a, p, m, t, g, o)),
+    stored as (
+      insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags)
+      select id, q, k, a, p, coalesce(m, 20), t, g::text[] from given),
+    made as (
+      -- Chunks of 256 alternate between shards, so that nodes can claim a large batch side by side.
+      insert into troupe.ready (lane, job_id)
+      select (select l.id from troupe.lane l
+               where l.queue = q and l.priority = p and l.shard = (base + o / 256) % 4), id
+        from given)
+    select array_agg(id order by o) into ids from given;
+    return ids;
+  end if;
+  with given as materialized (
+    select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g,
+           case when d is not null then now() + d * interval '1 millisecond'
+                when r > now() then r end as due
+      from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
+                  p_run_at, p_delays_ms)
+           with ordinality u(k, q, a, p, m, t, g, r, d, o)),
+  placed as materialized (
+    select given.*, (select l.id from troupe.lane l
+                      where l.queue = q and l.priority = p and l.shard = (base + o / 256) % 4) as lane
+      from given),
+  stored as (
+    insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags)
+    select id, q, k, a, p, coalesce(m, 20), t, g::text[] from placed),
+  made as (
+    insert into troupe.ready (lane, job_id) select lane, id from placed where due is null),
+  waits as (
+    insert into troupe.deferred (job_id, due_at, lane, attempt, reason)
+    select id, due, lane, 1, 1 from placed where due is not null)
+  select array_agg(id order by o) into ids from given;
+  return ids;
+end $$;
+
+CREATE FUNCTION troupe.finish(p_node bigint, p_done bigint[], p_held bigint[], p_plain boolean, p_leases bigint[], p_jobs bigint[], p_attempts smallint[], p_outcomes smallint[], p_started_ago_ms bigint[], p_finished_ago_ms bigint[], p_results jsonb[], p_errors text[], p_retry_ms bigint[], OUT fenced bigint[], OUT deferred bigint) RETURNS record
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  alive bigint[];
+  written bigint[];
+  snoozed bigint[];
+begin
+  fenced := '{}'; deferred := 0;
+  with gone as (delete from troupe.lease l where l.id = any (p_done) and l.node = p_node returning l.id)
+  select coalesce(array_agg(id), '{}') into alive from gone;
+  if p_held <> '{}' then
+    alive := alive || array(select l.id from troupe.lease l
+                             where l.id = any (p_held) and l.node = p_node order by l.id for key share);
+  end if;
+  if p_plain and cardinality(alive) = cardinality(p_done) + cardinality(p_held) then
+    begin
+      -- The plain insert costs half of ON CONFLICT; the other way is for the rare batch in which
+      -- somebody was first.
+      insert into troupe.attempt (job_id, attempt, outcome, node, started_at, finished_at, result)
+      select i, a, 1, p_node, now() - s * interval '1 ms', now() - f * interval '1 ms', r
+        from unnest(p_jobs, p_attempts, p_started_ago_ms, p_finished_ago_ms, p_results) u(i, a, s, f, r);
+      return;
+    exception when unique_violation then
+      null;
+    end;
+  end if;
+
+  with given as materialized (
+    select i, a,
+           case when o = 4 and j.max_attempts <= 1 + (select count(*) from troupe.attempt t
+                                                       where t.job_id = i and t.outcome = 4)
+                then 3 else o end as o,
+           now() - s * interval '1 ms' as started, now() - f * interval '1 ms' as finished, r, e, w,
+           (select n.id from troupe.lane n
+             where n.queue = j.queue and n.priority = j.priority and n.shard = i % 4) as lane
+      from unnest(p_leases, p_jobs, p_attempts, p_outcomes, p_started_ago_ms, p_finished_ago_ms,
+                  p_results, p_errors, p_retry_ms) u(l, i, a, o, s, f, r, e, w)
+      join troupe.job j on j.id = u.i
+     where l = any (alive)),
+  ended as (
+    insert into troupe.attempt (job_id, attempt, outcome, node, started_at, finished_at, result, error)
+    select i, a, o, p_node, started, finished, r, e from given where o <> 6
+    on conflict do nothing
+    returning job_id),
+  kept as materialized (
+    select i, a, o, w, lane from given
+     where case when o = 6 then not exists (select from troupe.attempt t
+                                             where t.job_id = i and t.attempt = a)
+                else i in (select job_id from ended) end),
+  waits as (
+    insert into troupe.deferred (job_id, due_at, lane, attempt, reason)
+    select i, clock_timestamp() + w * interval '1 ms', lane,
+           case when o = 4 then a + 1 else a end, case when o = 4 then 2 else 3 end
+      from kept where o in (4, 6)
+    on conflict do nothing
+    returning job_id)
+  select coalesce(array_agg(i), '{}'), coalesce(array_agg(i) filter (where o = 6), '{}'),
+         (select count(*) from waits)
+    into written, snoozed, deferred
+    from kept;
+  if snoozed <> '{}' then -- a snoozed run has left its lease; a rescue must not find it there
+    update troupe.lease l
+       set (jobs, attempts) = (
+             select coalesce(array_agg(u.i), '{}'), coalesce(array_agg(u.a), '{}')
+               from unnest(l.jobs, l.attempts) u(i, a) where u.i <> all (snoozed))
+     where l.id = any (p_held) and l.node = p_node and l.jobs && snoozed;
+  end if;
+  -- An outcome of this very run that is there already is an answer that was lost on its way: ours.
+  select coalesce(array_agg(u.i), '{}') into fenced
+    from unnest(p_jobs, p_attempts) u(i, a)
+   where u.i <> all (written)
+     and not exists (select from troupe.attempt t
+                      where t.job_id = u.i and t.attempt = u.a and t.node = p_node);
+end $$;
+
+CREATE FUNCTION troupe.is_running(p_job bigint) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+  select exists (
+    select from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a)
+     where l.jobs @> array[p_job] and u.i = p_job
+       and not exists (select from troupe.attempt t where t.job_id = u.i and t.attempt = u.a));
+$$;
+
+CREATE FUNCTION troupe.make_partitions(p_size bigint DEFAULT 5000000, p_ahead integer DEFAULT 2) RETURNS integer
+    LANGUAGE plpgsql
+    AS $$
+declare
+  kind text;
+  newest bigint;
+  top bigint;
+  name text;
+  made int := 0;
+begin
+  perform pg_advisory_xact_lock(72331733, 1);
+  foreach kind in array array['jobs', 'entries'] loop
+    if kind = 'jobs' then
+      newest := (select case when is_called then last_value else 0 end from troupe.job_id_seq);
+    else
+      newest := (select case when is_called then last_value else 0 end from troupe.ready_seq_seq);
+    end if;
+    select coalesce(max(p.high), 1) into top from troupe.partition p where p.what = kind;
+    if top <= newest then -- the rest partition holds rows from here on: begin above them
+      top := newest + 1;
+    end if;
+    while (select count(*) from troupe.partition p
+            where p.what = kind and p.high > newest) < p_ahead loop
+      foreach name in array case when kind = 'jobs' then array['job', 'attempt'] else array['ready'] end
+      loop
+        execute format('create table troupe.%I partition of troupe.%I for values from (%s) to (%s)',
+                       name || '_' || top, name, top, top + p_size);
+      end loop;
+      insert into troupe.partition (what, low, high) values (kind, top, top + p_size);
+      top := top + p_size;
+      made := made + 1;
+    end loop;
+  end loop;
+  return made;
+end $$;
+
+CREATE FUNCTION troupe.open_crawl(p_crawl bigint, p_url text, p_depth integer, p_pages integer, p_selectors text[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform troupe.open_lanes(array['scrape.pages'], array[0::smallint]);
+  insert into troupe.crawl (job_id, url, max_depth, max_pages, selectors)
+  values (p_crawl, p_url, p_depth, p_pages, p_selectors)
+  on conflict do nothing;
+  if found then
+    perform troupe.queue_pages(p_crawl, array[p_url], array[0]);
+  end if;
+end $$;
+
+CREATE FUNCTION troupe.open_lanes(p_queues text[], p_priorities smallint[]) RETURNS void
+    LANGUAGE sql
+    AS $$
+  insert into troupe.lane (queue, priority, shard)
+  select distinct q, p, s
+    from unnest(p_queues, p_priorities) g(q, p), generate_series(0, 3) s
+   where not exists (select from troupe.lane l where l.queue = q and l.priority = p and l.shard = s)
+   order by q, p, s
+  on conflict do nothing;
+$$;
+
+CREATE FUNCTION troupe.promote(p_limit integer, OUT moved bigint, OUT queues text[]) RETURNS record
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+  with due as (
+    select d.job_id from troupe.deferred d where d.due_at <= now()
+     order by d.due_at limit p_limit for update skip locked),
+  gone as (
+    delete from troupe.deferred d using due where d.job_id = due.job_id
+    returning d.job_id, d.lane, d.attempt),
+  made as (
+    -- A snooze and a cancel may cross: an attempt with an outcome does not run again.
+    insert into troupe.ready (lane, job_id, attempt)
+    select g.lane, g.job_id, g.attempt from gone g
+     where not exists (select from troupe.attempt t
+                        where t.job_id = g.job_id and t.attempt = g.attempt)
+    returning lane)
+  select count(*), coalesce(array_agg(distinct l.queue), '{}') into moved, queues
+    from made join troupe.lane l on l.id = made.lane;
+end $$;
+
+CREATE FUNCTION troupe.queue_pages(p_crawl bigint, p_urls text[], p_depths integer[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  made bigint;
+begin
+  with fresh as materialized (
+    select u.url, min(u.depth) as depth, min(u.o) as o
+      from unnest(p_urls, p_depths) with ordinality u(url, depth, o), troupe.crawl c
+     where c.job_id = p_crawl and not c.closed and u.depth <= c.max_depth
+       and not exists (select from troupe.page p where p.crawl = p_crawl and p.url = u.url)
+     group by u.url order by min(u.o)
+     limit (select greatest(0, max_pages - pages) from troupe.crawl where job_id = p_crawl)),
+  given as materialized (
+    select url, depth, nextval('troupe.job_id_seq') as id from fresh),
+  pages as (
+    insert into troupe.page (crawl, url, depth, job_id) select p_crawl, url, depth, id from given),
+  jobs as (
+    insert into troupe.job (id, parent, queue, kind, args, max_attempts)
+    select id, p_crawl, 'scrape.pages', 'scrape.page',
+           jsonb_build_object('crawl', p_crawl::text, 'url', url, 'depth', depth), 3
+      from given),
+  entries as (
+    insert into troupe.ready (lane, job_id)
+    select (select l.id from troupe.lane l
+             where l.queue = 'scrape.pages' and l.priority = 0 and l.shard = (id / 16) % 4), id
+      from given)
+  select count(*) into made from given;
+  if made > 0 then
+    update troupe.crawl set pages = pages + made where job_id = p_crawl;
+  end if;
+  return made;
+end $$;
+
+CREATE FUNCTION troupe.rebase_lanes() RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+declare
+  top xid8 := pg_snapshot_xmax(pg_current_snapshot());
+begin
+  if not exists (select from troupe.lane where xact >= top)
+     and not exists (select from troupe.lane l
+                      where (select r.xact from troupe.ready r where r.lane = l.id
+                              order by r.xact desc limit 1) >= top) then
+    return false;
+  end if;
+  lock table troupe.lane in access exclusive mode;
+  lock table troupe.ready in access exclusive mode;
+  delete from troupe.ready r using troupe.lane l
+   where r.lane = l.id and (r.xact, r.seq) <= (l.xact, l.seq) and r.xact <> all (l.open)
+     and (r.xact <> all (l.draining) or (r.xact, r.seq) <= (l.late_xact, l.late_seq));
+  update troupe.ready set xact = '1';
+  update troupe.revoked set xact = '1';
+  update troupe.lane set xact = '0', seq = 0, open = '{}', draining = '{}', late_xact = '0', late_seq = 0;
+  return true;
+end $$;
+
+CREATE FUNCTION troupe.reconcile_crawl(p_crawl bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform from troupe.crawl where job_id = p_crawl for update;
+  if not found then
+    raise exception 'there is no crawl %', p_crawl using errcode = 'TR404';
+  end if;
+  with silent as (
+    insert into troupe.item (crawl, page, url, status, title, headings, links, bytes, error)
+    select p.crawl, p.job_id, p.url, 0, '', 0, 0, 0,
+           coalesce(a.error, (array['completed', 'cancelled', 'discarded'])[a.outcome])
+      from troupe.page p
+      join troupe.attempt a on a.job_id = p.job_id and a.outcome in (1, 2, 3) and not a.reopened
+     where p.crawl = p_crawl
+       and not exists (select from troupe.item i where i.crawl = p.crawl and i.page = p.job_id)
+    on conflict do nothing
+    returning page)
+  update troupe.crawl set failed = failed + (select count(*) from silent) where job_id = p_crawl;
+end $$;
+
+CREATE FUNCTION troupe.record_pages(p_crawls bigint[], p_pages bigint[], p_urls text[], p_statuses integer[], p_titles text[], p_headings integer[], p_links integer[], p_bytes bigint[], p_fields jsonb[], p_errors text[], p_link_crawls bigint[], p_link_urls text[], p_link_depths integer[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  one bigint;
+  queued bigint := 0;
+begin
+  -- In id order, so that two recorders cannot wait for each other.
+  perform from troupe.crawl c where c.job_id = any (p_crawls) order by c.job_id for update;
+  with stored as (
+    insert into troupe.item (crawl, page, url, status, title, headings, links, bytes, fields, error)
+    select * from unnest(p_crawls, p_pages, p_urls, p_statuses, p_titles, p_headings, p_links,
+                         p_bytes, p_fields, p_errors)
+    on conflict do nothing
+    returning crawl, bytes, error),
+  sums as (
+    select crawl, count(*) filter (where error is null) as fetched,
+           count(*) filter (where error is not null) as failed, sum(bytes) as bytes
+      from stored group by crawl)
+  update troupe.crawl c
+     set fetched = c.fetched + s.fetched, failed = c.failed + s.failed, bytes = c.bytes + s.bytes
+    from sums s where c.job_id = s.crawl;
+  for one in select distinct x from unnest(p_link_crawls) x order by x loop
+    queued := queued + troupe.queue_pages(one,
+      array(select u.url from unnest(p_link_crawls, p_link_urls) with ordinality u(c, url, o)
+             where u.c = one order by u.o),
+      array(select u.d from unnest(p_link_crawls, p_link_depths) with ordinality u(c, d, o)
+             where u.c = one order by u.o));
+  end loop;
+  return queued;
+end $$;
+
+CREATE FUNCTION troupe.rescue(p_node bigint, p_limit interval, OUT lost bigint, OUT quarantined bigint, OUT queues text[]) RETURNS record
+    LANGUAGE plpgsql
+    AS $$
+begin
+  lost := 0; quarantined := 0; queues := '{}';
+  perform from troupe.node
+    where id = p_node and ended_at is null and heartbeat_at < now() - p_limit
+    for update skip locked;
+  if not found then
+    return;
+  end if;
+  with gone as (
+    delete from troupe.lease where node = p_node returning taken_at, jobs, attempts),
+  held as (
+    select g.taken_at, u.i, u.a from gone g, unnest(g.jobs, g.attempts) u(i, a)),
+  ended as (
+    insert into troupe.attempt (job_id, attempt, outcome, node, started_at, error)
+    select h.i, h.a, case when h.a > 2 and p.losses = 2 then 3 else 5 end, p_node, h.taken_at,
+           case when h.a > 2 and p.losses = 2
+                then 'quarantined: its node died three times in a row while it ran'
+                else 'its node died while it ran' end
+      from held h
+      cross join lateral (select count(*) as losses from troupe.attempt t
+                           where t.job_id = h.i and t.attempt in (h.a - 1, h.a - 2)
+                             and t.outcome = 5) p
+     where exists (select from troupe.job j where j.id = h.i)
+    on conflict do nothing
+    returning job_id, attempt, outcome),
+  made as (
+    insert into troupe.ready (lane, job_id, attempt)
+    select l.id, e.job_id, e.attempt + 1
+      from ended e join troupe.job j on j.id = e.job_id
+      join troupe.lane l on l.queue = j.queue and l.priority = j.priority
+                        and l.shard = e.job_id % 4
+     where e.outcome = 5
+    returning lane)
+  select (select count(*) from ended), (select count(*) from ended where outcome = 3),
+         (select coalesce(array_agg(distinct l.queue), '{}')
+            from made join troupe.lane l on l.id = made.lane)
+    into lost, quarantined, queues;
+  update troupe.node set ended_at = now() where id = p_node;
+end $$;
+
+CREATE FUNCTION troupe.retry(p_job bigint) RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+declare
+  j troupe.job;
+  next_attempt smallint;
+begin
+  select * into j from troupe.job where id = p_job;
+  if not found then
+    raise exception 'there is no job %', p_job using errcode = 'TR404';
+  end if;
+  delete from troupe.deferred where job_id = p_job returning attempt into next_attempt;
+  if not found then
+    update troupe.attempt a set reopened = true
+     where a.job_id = p_job and a.outcome in (1, 2, 3) and not a.reopened
+       and a.attempt = (select max(b.attempt) from troupe.attempt b where b.job_id = p_job)
+    returning a.attempt + 1 into next_attempt;
+    if not found then
+      raise exception 'job % is available or running already', p_job using errcode = 'TR409';
+    end if;
+  end if;
+  insert into troupe.ready (lane, job_id, attempt)
+  select l.id, p_job, next_attempt from troupe.lane l
+   where l.queue = j.queue and l.priority = j.priority and l.shard = p_job % 4;
+  return j.queue;
+end $$;
+
+CREATE FUNCTION troupe.upkeep(OUT partitions_made integer, OUT revocations_dropped bigint) RETURNS record
+    LANGUAGE plpgsql
+    AS $$
+begin
+  partitions_made := troupe.make_partitions();
+  delete from troupe.revoked v
+   where not exists (
+     select from troupe.job j
+       join troupe.lane l on l.queue = j.queue and l.priority = j.priority
+      where j.id = v.job_id
+        and (l.open <> '{}' or l.draining <> '{}'
+             or exists (select from troupe.ready r
+                         where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)
+                           and r.xact <= v.xact)))
+     -- A cancel that is told to a runner by its heartbeat needs its row until the lease is gone.
+     and not exists (select from troupe.lease e where e.jobs @> array[v.job_id]);
+  get diagnostics revocations_dropped = row_count;
+end $$;
+
+CREATE TABLE troupe.attempt (
+    job_id bigint NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone DEFAULT now() NOT NULL,
+    node bigint,
+    attempt smallint NOT NULL,
+    outcome smallint NOT NULL,
+    reopened boolean DEFAULT false NOT NULL,
+    result jsonb,
+    error text,
+    CONSTRAINT attempt_outcome_check CHECK (((outcome >= 1) AND (outcome <= 5)))
+)
+PARTITION BY RANGE (job_id);
+
+CREATE TABLE troupe.attempt_1 (
+    job_id bigint NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone DEFAULT now() NOT NULL,
+    node bigint,
+    attempt smallint NOT NULL,
+    outcome smallint NOT NULL,
+    reopened boolean DEFAULT false NOT NULL,
+    result jsonb,
+    error text,
+    CONSTRAINT attempt_outcome_check CHECK (((outcome >= 1) AND (outcome <= 5)))
+);
+
+CREATE TABLE troupe.attempt_5000001 (
+    job_id bigint NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone DEFAULT now() NOT NULL,
+    node bigint,
+    attempt smallint NOT NULL,
+    outcome smallint NOT NULL,
+    reopened boolean DEFAULT false NOT NULL,
+    result jsonb,
+    error text,
+    CONSTRAINT attempt_outcome_check CHECK (((outcome >= 1) AND (outcome <= 5)))
+);
+
+CREATE TABLE troupe.attempt_rest (
+    job_id bigint NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone DEFAULT now() NOT NULL,
+    node bigint,
+    attempt smallint NOT NULL,
+    outcome smallint NOT NULL,
+    reopened boolean DEFAULT false NOT NULL,
+    result jsonb,
+    error text,
+    CONSTRAINT attempt_outcome_check CHECK (((outcome >= 1) AND (outcome <= 5)))
+);
+
+CREATE TABLE troupe.crawl (
+    job_id bigint NOT NULL,
+    opened_at timestamp with time zone DEFAULT now() NOT NULL,
+    pages bigint DEFAULT 0 NOT NULL,
+    fetched bigint DEFAULT 0 NOT NULL,
+    failed bigint DEFAULT 0 NOT NULL,
+    bytes bigint DEFAULT 0 NOT NULL,
+    max_depth integer NOT NULL,
+    max_pages integer NOT NULL,
+    closed boolean DEFAULT false NOT NULL,
+    url text NOT NULL,
+    selectors text[] DEFAULT '{}'::text[] NOT NULL
+)
+WITH (fillfactor='50');
+
+CREATE TABLE troupe.deferred (
+    job_id bigint NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    lane integer NOT NULL,
+    attempt smallint NOT NULL,
+    reason smallint NOT NULL,
+    CONSTRAINT deferred_reason_check CHECK (((reason >= 1) AND (reason <= 3)))
+);
+
+CREATE TABLE troupe.item (
+    crawl bigint NOT NULL,
+    page bigint NOT NULL,
+    fetched_at timestamp with time zone DEFAULT now() NOT NULL,
+    bytes bigint NOT NULL,
+    status integer NOT NULL,
+    headings integer NOT NULL,
+    links integer NOT NULL,
+    url text NOT NULL,
+    title text NOT NULL,
+    fields jsonb,
+    error text
+);
+
+CREATE TABLE troupe.job (
+    id bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    parent bigint,
+    timeout_ms bigint,
+    priority smallint DEFAULT 0 NOT NULL,
+    max_attempts smallint DEFAULT 20 NOT NULL,
+    queue text NOT NULL,
+    kind text NOT NULL,
+    args jsonb DEFAULT '{}'::jsonb NOT NULL,
+    tags text[],
+    meta jsonb,
+    CONSTRAINT job_args_check CHECK ((pg_column_size(args) <= 2097152)),
+    CONSTRAINT job_kind_check CHECK (((octet_length(kind) >= 1) AND (octet_length(kind) <= 128))),
+    CONSTRAINT job_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
+    CONSTRAINT job_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
+    CONSTRAINT job_tags_check CHECK ((cardinality(tags) <= 32)),
+    CONSTRAINT job_timeout_ms_check CHECK (((timeout_ms >= 1) AND (timeout_ms <= 604800000)))
+)
+PARTITION BY RANGE (id);
+
+CREATE TABLE troupe.job_1 (
+    id bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    parent bigint,
+    timeout_ms bigint,
+    priority smallint DEFAULT 0 NOT NULL,
+    max_attempts smallint DEFAULT 20 NOT NULL,
+    queue text NOT NULL,
+    kind text NOT NULL,
+    args jsonb DEFAULT '{}'::jsonb NOT NULL,
+    tags text[],
+    meta jsonb,
+    CONSTRAINT job_args_check CHECK ((pg_column_size(args) <= 2097152)),
+    CONSTRAINT job_kind_check CHECK (((octet_length(kind) >= 1) AND (octet_length(kind) <= 128))),
+    CONSTRAINT job_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
+    CONSTRAINT job_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
+    CONSTRAINT job_tags_check CHECK ((cardinality(tags) <= 32)),
+    CONSTRAINT job_timeout_ms_check CHECK (((timeout_ms >= 1) AND (timeout_ms <= 604800000)))
+);
+
+CREATE TABLE troupe.job_5000001 (
+    id bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    parent bigint,
+    timeout_ms bigint,
+    priority smallint DEFAULT 0 NOT NULL,
+    max_attempts smallint DEFAULT 20 NOT NULL,
+    queue text NOT NULL,
+    kind text NOT NULL,
+    args jsonb DEFAULT '{}'::jsonb NOT NULL,
+    tags text[],
+    meta jsonb,
+    CONSTRAINT job_args_check CHECK ((pg_column_size(args) <= 2097152)),
+    CONSTRAINT job_kind_check CHECK (((octet_length(kind) >= 1) AND (octet_length(kind) <= 128))),
+    CONSTRAINT job_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
+    CONSTRAINT job_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
+    CONSTRAINT job_tags_check CHECK ((cardinality(tags) <= 32)),
+    CONSTRAINT job_timeout_ms_check CHECK (((timeout_ms >= 1) AND (timeout_ms <= 604800000)))
+);
+
+ALTER TABLE troupe.job ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME troupe.job_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE troupe.job_rest (
+    id bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    parent bigint,
+    timeout_ms bigint,
+    priority smallint DEFAULT 0 NOT NULL,
+    max_attempts smallint DEFAULT 20 NOT NULL,
+    queue text NOT NULL,
+    kind text NOT NULL,
+    args jsonb DEFAULT '{}'::jsonb NOT NULL,
+    tags text[],
+    meta jsonb,
+    CONSTRAINT job_args_check CHECK ((pg_column_size(args) <= 2097152)),
+    CONSTRAINT job_kind_check CHECK (((octet_length(kind) >= 1) AND (octet_length(kind) <= 128))),
+    CONSTRAINT job_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
+    CONSTRAINT job_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
+    CONSTRAINT job_tags_check CHECK ((cardinality(tags) <= 32)),
+    CONSTRAINT job_timeout_ms_check CHECK (((timeout_ms >= 1) AND (timeout_ms <= 604800000)))
+);
+
+CREATE TABLE troupe.lease (
+    id bigint NOT NULL,
+    node bigint NOT NULL,
+    taken_at timestamp with time zone DEFAULT now() NOT NULL,
+    jobs bigint[] NOT NULL,
+    attempts smallint[] NOT NULL,
+    CONSTRAINT lease_check CHECK ((cardinality(attempts) = cardinality(jobs)))
+);
+
+CREATE VIEW troupe.jobs AS
+ SELECT j.id,
+    j.queue,
+    j.kind,
+    j.priority,
+        CASE
+            WHEN (d.job_id IS NOT NULL) THEN
+            CASE d.reason
+                WHEN 2 THEN 'retryable'::text
+                ELSE 'scheduled'::text
+            END
+            WHEN ((a.outcome = ANY (ARRAY[1, 2, 3])) AND (NOT a.reopened)) THEN (ARRAY['completed'::text, 'cancelled'::text, 'discarded'::text])[a.outcome]
+            WHEN ((j.id, ((COALESCE((a.attempt)::integer, 0) + 1))::smallint) IN ( SELECT u.i,
+                u.n
+               FROM troupe.lease l,
+                LATERAL UNNEST(l.jobs, l.attempts) u(i, n))) THEN 'running'::text
+            ELSE 'available'::text
+        END AS state,
+    j.args,
+    COALESCE(a.attempt, (0)::smallint) AS attempt,
+    j.max_attempts,
+    j.timeout_ms,
+    j.tags,
+    COALESCE(d.due_at, j.created_at) AS run_at,
+    j.created_at,
+    j.parent,
+    a.finished_at,
+    a.result,
+    a.error
+   FROM ((troupe.job j
+     LEFT JOIN troupe.deferred d ON ((d.job_id = j.id)))
+     LEFT JOIN LATERAL ( SELECT t.job_id,
+            t.started_at,
+            t.finished_at,
+            t.node,
+            t.attempt,
+            t.outcome,
+            t.reopened,
+            t.result,
+            t.error
+           FROM troupe.attempt t
+          WHERE (t.job_id = j.id)
+          ORDER BY t.attempt DESC
+         LIMIT 1) a ON (true));
+
+CREATE TABLE troupe.lane (
+    xact xid8 DEFAULT '0'::xid8 NOT NULL,
+    seq bigint DEFAULT 0 NOT NULL,
+    late_xact xid8 DEFAULT '0'::xid8 NOT NULL,
+    late_seq bigint DEFAULT 0 NOT NULL,
+    served_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    taken bigint DEFAULT 0 NOT NULL,
+    id integer NOT NULL,
+    priority smallint DEFAULT 0 NOT NULL,
+    shard smallint DEFAULT 0 NOT NULL,
+    queue text NOT NULL,
+    open xid8[] DEFAULT '{}'::xid8[] NOT NULL,
+    draining xid8[] DEFAULT '{}'::xid8[] NOT NULL,
+    CONSTRAINT lane_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
+    CONSTRAINT lane_queue_check CHECK ((queue ~ '^[A-Za-z0-9._:-]{1,128}$'::text))
+)
+WITH (fillfactor='50');
+
+ALTER TABLE troupe.lane ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME troupe.lane_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE troupe.lease ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME troupe.lease_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE troupe.node (
+    id bigint NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    heartbeat_at timestamp with time zone DEFAULT now() NOT NULL,
+    ended_at timestamp with time zone,
+    name text NOT NULL,
+    CONSTRAINT node_name_check CHECK ((name ~ '^[A-Za-z0-9._:-]{1,128}$'::text))
+)
+WITH (fillfactor='50');
+
+ALTER TABLE troupe.node ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME troupe.node_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE troupe.page (
+    crawl bigint NOT NULL,
+    job_id bigint NOT NULL,
+    depth integer NOT NULL,
+    url text NOT NULL,
+    CONSTRAINT page_url_check CHECK ((octet_length(url) <= 2048))
+);
+
+CREATE TABLE troupe.partition (
+    what text NOT NULL,
+    low bigint NOT NULL,
+    high bigint NOT NULL,
+    CONSTRAINT partition_check CHECK ((high > low)),
+    CONSTRAINT partition_what_check CHECK ((what = ANY (ARRAY['jobs'::text, 'entries'::text])))
+);
+
+CREATE TABLE troupe.ready (
+    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    seq bigint NOT NULL,
+    job_id bigint NOT NULL,
+    lane integer NOT NULL,
+    attempt smallint DEFAULT 1 NOT NULL
+)
+PARTITION BY RANGE (seq);
+
+CREATE TABLE troupe.ready_1 (
+    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    seq bigint NOT NULL,
+    job_id bigint NOT NULL,
+    lane integer NOT NULL,
+    attempt smallint DEFAULT 1 NOT NULL
+);
+
+CREATE TABLE troupe.ready_5000001 (
+    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    seq bigint NOT NULL,
+    job_id bigint NOT NULL,
+    lane integer NOT NULL,
+    attempt smallint DEFAULT 1 NOT NULL
+);
+
+CREATE TABLE troupe.ready_rest (
+    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    seq bigint NOT NULL,
+    job_id bigint NOT NULL,
+    lane integer NOT NULL,
+    attempt smallint DEFAULT 1 NOT NULL
+);
+
+ALTER TABLE troupe.ready ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME troupe.ready_seq_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE troupe.revoked (
+    job_id bigint NOT NULL,
+    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    attempt smallint NOT NULL
+);
+
+CREATE TABLE troupe.schema_version (
+    version integer NOT NULL,
+    name text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY troupe.attempt ATTACH PARTITION troupe.attempt_1 FOR VALUES FROM ('1') TO ('5000001');
+
+ALTER TABLE ONLY troupe.attempt ATTACH PARTITION troupe.attempt_5000001 FOR VALUES FROM ('5000001') TO ('10000001');
+
+ALTER TABLE ONLY troupe.attempt ATTACH PARTITION troupe.attempt_rest DEFAULT;
+
+ALTER TABLE ONLY troupe.job ATTACH PARTITION troupe.job_1 FOR VALUES FROM ('1') TO ('5000001');
+
+ALTER TABLE ONLY troupe.job ATTACH PARTITION troupe.job_5000001 FOR VALUES FROM ('5000001') TO ('10000001');
+
+ALTER TABLE ONLY troupe.job ATTACH PARTITION troupe.job_rest DEFAULT;
+
+ALTER TABLE ONLY troupe.ready ATTACH PARTITION troupe.ready_1 FOR VALUES FROM ('1') TO ('5000001');
+
+ALTER TABLE ONLY troupe.ready ATTACH PARTITION troupe.ready_5000001 FOR VALUES FROM ('5000001') TO ('10000001');
+
+ALTER TABLE ONLY troupe.ready ATTACH PARTITION troupe.ready_rest DEFAULT;
+
+ALTER TABLE ONLY troupe.attempt
+    ADD CONSTRAINT attempt_pkey PRIMARY KEY (job_id, attempt);
+
+ALTER TABLE ONLY troupe.attempt_1
+    ADD CONSTRAINT attempt_1_pkey PRIMARY KEY (job_id, attempt);
+
+ALTER TABLE ONLY troupe.attempt_5000001
+    ADD CONSTRAINT attempt_5000001_pkey PRIMARY KEY (job_id, attempt);
+
+ALTER TABLE ONLY troupe.attempt_rest
+    ADD CONSTRAINT attempt_rest_pkey PRIMARY KEY (job_id, attempt);
+
+ALTER TABLE ONLY troupe.crawl
+    ADD CONSTRAINT crawl_pkey PRIMARY KEY (job_id);
+
+ALTER TABLE ONLY troupe.deferred
+    ADD CONSTRAINT deferred_pkey PRIMARY KEY (job_id);
+
+ALTER TABLE ONLY troupe.item
+    ADD CONSTRAINT item_pkey PRIMARY KEY (crawl, page);
+
+ALTER TABLE ONLY troupe.job
+    ADD CONSTRAINT job_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY troupe.job_1
+    ADD CONSTRAINT job_1_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY troupe.job_5000001
+    ADD CONSTRAINT job_5000001_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY troupe.job_rest
+    ADD CONSTRAINT job_rest_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY troupe.lane
+    ADD CONSTRAINT lane_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY troupe.lane
+    ADD CONSTRAINT lane_queue_priority_shard_key UNIQUE (queue, priority, shard);
+
+ALTER TABLE ONLY troupe.lease
+    ADD CONSTRAINT lease_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY troupe.node
+    ADD CONSTRAINT node_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY troupe.page
+    ADD CONSTRAINT page_pkey PRIMARY KEY (crawl, url);
+
+ALTER TABLE ONLY troupe.partition
+    ADD CONSTRAINT partition_pkey PRIMARY KEY (what, low);
+
+ALTER TABLE ONLY troupe.ready
+    ADD CONSTRAINT ready_pkey PRIMARY KEY (lane, xact, seq);
+
+ALTER TABLE ONLY troupe.ready_1
+    ADD CONSTRAINT ready_1_pkey PRIMARY KEY (lane, xact, seq);
+
+ALTER TABLE ONLY troupe.ready_5000001
+    ADD CONSTRAINT ready_5000001_pkey PRIMARY KEY (lane, xact, seq);
+
+ALTER TABLE ONLY troupe.ready_rest
+    ADD CONSTRAINT ready_rest_pkey PRIMARY KEY (lane, xact, seq);
+
+ALTER TABLE ONLY troupe.revoked
+    ADD CONSTRAINT revoked_pkey PRIMARY KEY (job_id, attempt);
+
+ALTER TABLE ONLY troupe.schema_version
+    ADD CONSTRAINT schema_version_pkey PRIMARY KEY (version);
+
+CREATE INDEX attempt_unhappy ON ONLY troupe.attempt USING btree (outcome, job_id) WHERE ((outcome = ANY (ARRAY[2, 3])) AND (NOT reopened));
+
+CREATE INDEX attempt_1_outcome_job_id_idx ON troupe.attempt_1 USING btree (outcome, job_id) WHERE ((outcome = ANY (ARRAY[2, 3])) AND (NOT reopened));
+
+CREATE INDEX attempt_5000001_outcome_job_id_idx ON troupe.attempt_5000001 USING btree (outcome, job_id) WHERE ((outcome = ANY (ARRAY[2, 3])) AND (NOT reopened));
+
+CREATE INDEX attempt_rest_outcome_job_id_idx ON troupe.attempt_rest USING btree (outcome, job_id) WHERE ((outcome = ANY (ARRAY[2, 3])) AND (NOT reopened));
+
+CREATE INDEX deferred_due ON troupe.deferred USING btree (due_at);
+
+CREATE INDEX node_alive ON troupe.node USING btree (id) WHERE (ended_at IS NULL);
+
+ALTER INDEX troupe.attempt_unhappy ATTACH PARTITION troupe.attempt_1_outcome_job_id_idx;
+
+ALTER INDEX troupe.attempt_pkey ATTACH PARTITION troupe.attempt_1_pkey;
+
+ALTER INDEX troupe.attempt_unhappy ATTACH PARTITION troupe.attempt_5000001_outcome_job_id_idx;
+
+ALTER INDEX troupe.attempt_pkey ATTACH PARTITION troupe.attempt_5000001_pkey;
+
+ALTER INDEX troupe.attempt_unhappy ATTACH PARTITION troupe.attempt_rest_outcome_job_id_idx;
+
+ALTER INDEX troupe.attempt_pkey ATTACH PARTITION troupe.attempt_rest_pkey;
+
+ALTER INDEX troupe.job_pkey ATTACH PARTITION troupe.job_1_pkey;
+
+ALTER INDEX troupe.job_pkey ATTACH PARTITION troupe.job_5000001_pkey;
+
+ALTER INDEX troupe.job_pkey ATTACH PARTITION troupe.job_rest_pkey;
+
+ALTER INDEX troupe.ready_pkey ATTACH PARTITION troupe.ready_1_pkey;
+
+ALTER INDEX troupe.ready_pkey ATTACH PARTITION troupe.ready_5000001_pkey;
+
+ALTER INDEX troupe.ready_pkey ATTACH PARTITION troupe.ready_rest_pkey;
+
+ALTER TABLE ONLY troupe.lease
+    ADD CONSTRAINT lease_node_fkey FOREIGN KEY (node) REFERENCES troupe.node(id);
+
