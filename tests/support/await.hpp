@@ -5,6 +5,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <poll.h>
 
 namespace troupe::tests {
 
@@ -34,5 +35,17 @@ private:
   std::condition_variable changed_;
   int count_ = 0;
 };
+
+/// For what wakes nobody (a file appears, a process ends): looks until it holds or time is over.
+template<class Condition>
+bool await_until(Condition holds, std::chrono::milliseconds limit = patience) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() > deadline)
+      return false;
+    poll(nullptr, 0, 2);
+  }
+  return true;
+}
 
 } // namespace troupe::tests

@@ -1,0 +1,399 @@
+#include "launcher/engine.hpp"
+
+#include "actors/cast.hpp"
+#include "actors/crawl_port.hpp"
+#include "db/admin.hpp"
+#include "db/migrate.hpp"
+#include "handlers/export.hpp"
+#include "handlers/fetcher.hpp"
+#include "handlers/scrape.hpp"
+#include "handlers/testing.hpp"
+#include "http/bridge.hpp"
+#include "http/server.hpp"
+#include "launcher/asio_loop.hpp"
+#include "launcher/private_postgres.hpp"
+#include "launcher/worker_pool.hpp"
+#include "messages/log.hpp"
+#include "messages/version.hpp"
+
+#include <caf/actor_system_config.hpp>
+#include <caf/scoped_actor.hpp>
+
+#include <algorithm>
+#include <future>
+#include <optional>
+#include <thread>
+#include <variant>
+
+namespace troupe {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+/// How long start() waits for the first heartbeat and the first good health report.
+constexpr auto ready_limit = 30s;
+/// After the grace time: for handlers that react to stop, and for their outcomes to be written.
+constexpr auto halt_limit = 3s;
+/// For the actors to end once they were told to.
+constexpr auto exit_limit = 5s;
+
+std::size_t threads_or_cores(int wanted) {
+  if (wanted > 0)
+    return static_cast<std::size_t>(wanted);
+  return std::max<std::size_t>(2, std::thread::hardware_concurrency());
+}
+
+struct system_config : caf::actor_system_config {
+  explicit system_config(std::size_t threads) {
+    // Idle costs nothing, a round trip to the loop 10 us, and no actor starves the others
+    // (the default policy polls, and lets a busy actor keep its thread for ever).
+    set("scheduler.policy", caf::atom("sharing"));
+    set("scheduler.max-threads", threads);
+    set("scheduler.max-throughput", std::size_t{100});
+    add_error_category(errc_category,
+                       [](std::uint8_t code, caf::atom_value, const caf::message& context) {
+                         return to_string(static_cast<errc>(code)) + caf::to_string(context);
+                       });
+  }
+};
+
+cast_options cast_options_of(const engine_options& options, const std::string& url) {
+  cast_options out;
+  out.pool.connection.url = url;
+  out.pool.connection.application_name = "troupe " + options.node;
+  out.pool.size = static_cast<std::size_t>(std::max(1, options.connections));
+  out.executor.queues = options.queues;
+  out.executor.queues.try_emplace(page_queue, options.fetches);
+  out.executor.default_slots = options.slots;
+  out.pulse.node_name = options.node;
+  out.health.schema_version = db::migrations().back().number;
+  return out;
+}
+
+} // namespace
+
+struct engine::parts {
+  // In the order of construction; destroyed in reverse. The loop outlives the actors, the actors
+  // outlive the port and the handlers that send to them.
+  engine_options options;
+  std::optional<private_postgres> postgres;
+  std::string database_url;
+  engine_counters counters;
+  std::shared_ptr<health_board> board = std::make_shared<health_board>();
+  std::map<std::string, blocking_handler> blocking;
+  handler_table table;
+  std::optional<asio_loop> loop;
+  std::optional<thread_pool> workers;
+  std::optional<system_config> config;
+  std::optional<caf::actor_system> system;
+  std::optional<cast> actors;
+  std::unique_ptr<crawl_port> port;
+  std::optional<fetcher> pages;
+  std::optional<http::server> server;
+  std::atomic<bool> draining{false};
+  bool started = false;
+
+  void open_database();
+  void start_actors();
+  void start_http();
+  void wait_until_ready();
+  bool drain();
+  void end_actors();
+  api_reply ask(api_request request);
+  template<class Reply>
+  Reply ask_for(api_request request);
+};
+
+void engine::parts::open_database() {
+  database_url = options.database_url;
+  try {
+    if (database_url.empty()) {
+      private_postgres::options wanted;
+      wanted.data_dir = options.data_dir;
+      wanted.progress = options.progress;
+      postgres.emplace(private_postgres::start(std::move(wanted)));
+      database_url = postgres->url();
+    }
+    const auto report = db::migrate(database_url);
+    if (!report.applied.empty())
+      log::info("engine", "migrated the database from version " + std::to_string(report.from)
+                              + " to " + std::to_string(report.to));
+  } catch (const db::db_error& e) {
+    throw engine_error(e.what_failed().code, e.what());
+  } catch (const std::runtime_error& e) {
+    throw engine_error(errc::unavailable, e.what());
+  }
+}
+
+void engine::parts::start_actors() {
+  loop.emplace();
+  loop->start();
+  workers.emplace(threads_or_cores(options.worker_threads));
+  config.emplace(threads_or_cores(options.actor_threads));
+  system.emplace(*config);
+  const auto wanted = cast_options_of(options, database_url);
+  actors = spawn_cast(*system, wanted, *loop, counters, board);
+  port =
+      make_crawl_port(*system, actors->recorder, actors->crawls, actors->store, actors->executor);
+  fetcher_options fetching;
+  fetching.allow_private = options.allow_private;
+  fetching.max_transfers = static_cast<std::size_t>(std::max(1, options.fetches));
+  pages.emplace(*loop, fetching);
+  add_scrape(table, {*loop, *workers, *port, *pages});
+  const std::filesystem::path root =
+      options.data_dir.empty() ? default_data_dir() : options.data_dir;
+  add_export(table, *workers, *port, {root / "exports"});
+  if (options.test_kinds)
+    add_test_kinds(table, *loop);
+  for (auto& [kind, handler] : blocking)
+    table[kind] = on_worker(*workers, handler);
+  begin(*system, *actors, wanted, std::make_shared<const handler_table>(table), counters);
+}
+
+void engine::parts::start_http() {
+  http::services context;
+  context.ask = http::make_bridge(actors->gate);
+  context.health = board.get();
+  context.counters = &counters;
+  for (const auto& [kind, handler] : table)
+    context.kinds.insert(kind);
+  context.node = options.node;
+  context.version = version;
+  context.draining = [this] { return draining.load(); };
+  http::server_options wanted;
+  wanted.address = options.address;
+  wanted.port = options.port;
+  wanted.allowed_hosts = options.allowed_hosts;
+  server.emplace(loop->context(), wanted, std::move(context));
+  try {
+    server->start();
+  } catch (const std::runtime_error& e) {
+    server.reset();
+    throw engine_error(errc::unavailable, e.what());
+  }
+}
+
+void engine::parts::wait_until_ready() {
+  const auto deadline = std::chrono::steady_clock::now() + ready_limit;
+  std::shared_ptr<const health_report> report;
+  while (std::chrono::steady_clock::now() < deadline) {
+    report = board->last();
+    if (report && report->ready)
+      return;
+    std::this_thread::sleep_for(5ms);
+  }
+  std::string why = "the engine did not become ready";
+  if (report)
+    for (const auto& check : report->checks)
+      if (check.status == health_status::failing)
+        why += "; " + check.name + ": " + check.detail;
+  throw engine_error(errc::unavailable, why);
+}
+
+api_reply engine::parts::ask(api_request request) {
+  if (!started)
+    return failure{errc::stopping, "the engine is not running; call start() first"};
+  auto answered = std::make_shared<std::promise<api_reply>>();
+  auto answer = answered->get_future();
+  caf::anon_send(actors->gate,
+                 std::make_shared<const api_call>(std::move(request), [answered](api_reply reply) {
+                   answered->set_value(std::move(reply));
+                 }));
+  return answer.get();
+}
+
+template<class Reply>
+Reply engine::parts::ask_for(api_request request) {
+  auto reply = ask(std::move(request));
+  if (const auto* failed = std::get_if<failure>(&reply))
+    throw engine_error(failed->code,
+                       failed->detail.empty() ? to_string(failed->code) : failed->detail);
+  return std::get<Reply>(std::move(reply));
+}
+
+bool engine::parts::drain() {
+  bool drained = false;
+  caf::scoped_actor self{*system};
+  self->request(actors->executor, caf::timespan{options.grace}, drain_atom_v)
+      .receive([&] { drained = true; }, [](caf::error&) {});
+  if (!drained) {
+    self->send(actors->executor, halt_atom_v);
+    self->request(actors->executor, caf::timespan{halt_limit}, drain_atom_v)
+        .receive(
+            [&] { drained = true; },
+            [](caf::error&) { log::warn("engine", "jobs are left running; others rescue them"); });
+  }
+  self->request(actors->pulse, caf::timespan{halt_limit}, drain_atom_v)
+      .receive([] {},
+               [](caf::error& e) {
+                 log::warn("engine", "could not take leave of the database: " + to_string(e));
+               });
+  return drained;
+}
+
+void engine::parts::end_actors() {
+  pages.reset();
+  caf::anon_send_exit(actors->root, caf::exit_reason::user_shutdown);
+  actors.reset();
+  port.reset();
+  table.clear();
+  workers->stop();
+  const auto deadline = std::chrono::steady_clock::now() + exit_limit;
+  while (system->registry().running() > 0 && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(1ms);
+  if (system->registry().running() > 0) {
+    // ~actor_system would wait for ever. The database is consistent whenever we end.
+    log::error("engine", std::to_string(system->registry().running())
+                             + " actors did not end; leaving without them");
+    if (postgres)
+      postgres->stop();
+    std::_Exit(3);
+  }
+  system.reset();
+  config.reset();
+  loop->stop();
+  workers.reset();
+  loop.reset();
+}
+
+engine::engine(engine_options options) : parts_(std::make_unique<parts>()) {
+  parts_->options = std::move(options);
+}
+
+engine::~engine() {
+  stop();
+}
+
+void engine::handle(const std::string& kind, blocking_handler handler) {
+  if (!is_valid_name(kind))
+    throw engine_error(errc::invalid_argument,
+                       "a kind is 1 to 128 of A-Z a-z 0-9 . _ : - ; not '" + kind + "'");
+  parts_->blocking[kind] = std::move(handler);
+}
+
+void engine::handle_async(const std::string& kind, async_handler handler) {
+  if (!is_valid_name(kind))
+    throw engine_error(errc::invalid_argument,
+                       "a kind is 1 to 128 of A-Z a-z 0-9 . _ : - ; not '" + kind + "'");
+  parts_->table[kind] = std::move(handler);
+}
+
+void engine::start() {
+  if (parts_->started)
+    throw engine_error(errc::conflict, "the engine is running already");
+  if (!is_valid_name(parts_->options.node))
+    throw engine_error(errc::invalid_argument, "a node's name is 1 to 128 of A-Z a-z 0-9 . _ : -");
+  parts_->open_database();
+  parts_->start_actors();
+  parts_->started = true;
+  try {
+    parts_->wait_until_ready();
+    if (parts_->options.http)
+      parts_->start_http();
+  } catch (...) {
+    stop();
+    throw;
+  }
+}
+
+bool engine::stop() {
+  if (!parts_->started)
+    return true;
+  parts_->draining = true;
+  if (parts_->server)
+    parts_->server->stop_accepting();
+  const bool drained = parts_->drain();
+  if (parts_->server) {
+    std::promise<void> closed;
+    parts_->server->stop(halt_limit, [&closed] { closed.set_value(); });
+    closed.get_future().wait();
+    parts_->server.reset();
+  }
+  parts_->end_actors();
+  parts_->started = false;
+  parts_->draining = false;
+  if (parts_->postgres) {
+    parts_->postgres->stop();
+    parts_->postgres.reset();
+  }
+  return drained;
+}
+
+job_id engine::enqueue(job_spec job) {
+  std::vector<job_spec> one;
+  one.push_back(std::move(job));
+  return enqueue(std::move(one)).front();
+}
+
+std::vector<job_id> engine::enqueue(std::vector<job_spec> jobs) {
+  if (jobs.empty())
+    return {};
+  for (const auto& job : jobs) {
+    if (const auto fault = find_fault(job))
+      throw engine_error(errc::invalid_argument, *fault);
+    if (parts_->started && parts_->table.count(job.kind) == 0)
+      throw engine_error(errc::invalid_argument, "no handler for kind '" + job.kind + "'");
+  }
+  return parts_->ask_for<enqueued_jobs>(enqueue_jobs{std::move(jobs)}).ids;
+}
+
+job_record engine::get(job_id id) {
+  return parts_->ask_for<job_record>(get_job{id});
+}
+
+job_page engine::list(const job_filter& filter, job_id before, int limit) {
+  return parts_->ask_for<job_page>(list_jobs{filter, before, limit});
+}
+
+job_record engine::cancel(job_id id) {
+  return parts_->ask_for<job_record>(cancel_job{id});
+}
+
+job_record engine::retry(job_id id) {
+  return parts_->ask_for<job_record>(retry_job{id});
+}
+
+void engine::remove(job_id id) {
+  parts_->ask_for<deleted_job>(delete_job{id});
+}
+
+job_record engine::wait(job_id id, std::chrono::milliseconds limit) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  auto pause = 1ms;
+  while (true) {
+    auto job = get(id);
+    if (is_final(job.state))
+      return job;
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        deadline - std::chrono::steady_clock::now());
+    if (left <= 0ms)
+      throw engine_error(errc::timed_out, "job " + std::to_string(id.value) + " is still "
+                                              + std::string{to_string(job.state)});
+    std::this_thread::sleep_for(std::min(pause, left));
+    pause = std::min(pause * 2, 50ms);
+  }
+}
+
+std::string engine::url() const {
+  if (!parts_->server)
+    return {};
+  const auto& address = parts_->options.address;
+  const bool v6 = address.find(':') != std::string::npos;
+  return "http://" + (v6 ? "[" + address + "]" : address) + ":"
+         + std::to_string(parts_->server->port());
+}
+
+const std::string& engine::database_url() const {
+  return parts_->database_url;
+}
+
+const engine_counters& engine::counters() const {
+  return parts_->counters;
+}
+
+std::shared_ptr<const health_report> engine::health() const {
+  return parts_->board->last();
+}
+
+} // namespace troupe

@@ -1,0 +1,83 @@
+// The embedding API: a whole Troupe node inside your process.
+//
+//   troupe::engine engine;                              // its own private PostgreSQL
+//   engine.handle("greet", [](const troupe::job_run& run) {
+//     return troupe::completed(run.args);
+//   });
+//   engine.start();
+//   auto id = engine.enqueue({.kind = "greet", .args = R"({"name":"Ada"})"});
+//   auto job = engine.wait(id, std::chrono::seconds{10});
+//   engine.stop();
+//
+// Members may be called from any thread that is not the engine's own. What fails throws
+// engine_error with a sentence that says what to do.
+#pragma once
+
+#include "launcher/engine_options.hpp"
+#include "messages/counters.hpp"
+#include "messages/handler.hpp"
+#include "messages/health.hpp"
+#include "messages/requests.hpp"
+
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+class engine_error : public std::runtime_error {
+public:
+  engine_error(errc code, const std::string& what) : std::runtime_error(what), code_(code) {}
+  errc code() const { return code_; }
+
+private:
+  errc code_;
+};
+
+class engine {
+public:
+  explicit engine(engine_options options = {});
+  /// Stops.
+  ~engine();
+  engine(const engine&) = delete;
+  engine& operator=(const engine&) = delete;
+
+  /// Runs jobs of this kind on a worker thread. Before start().
+  void handle(const std::string& kind, blocking_handler handler);
+  /// Starts jobs of this kind on an actor's thread; the handler must return at once. Before
+  /// start().
+  void handle_async(const std::string& kind, async_handler handler);
+
+  /// Blocks until the database is migrated, connections are up and, with http, the port is open.
+  void start();
+  /// Takes no new requests and claims nothing more, lets running jobs finish for the grace time,
+  /// asks those left to stop, and leaves what remains to be rescued. True when nothing was left
+  /// running.
+  bool stop();
+
+  /// Answered after the commit.
+  job_id enqueue(job_spec job);
+  std::vector<job_id> enqueue(std::vector<job_spec> jobs);
+  /// With its attempts.
+  job_record get(job_id id);
+  job_page list(const job_filter& filter, job_id before = {}, int limit = 50);
+  job_record cancel(job_id id);
+  job_record retry(job_id id);
+  void remove(job_id id);
+  /// The job once it is final; errc::timed_out when it is not by then.
+  job_record wait(job_id id, std::chrono::milliseconds limit);
+
+  /// "http://HOST:PORT" while HTTP is served, else empty.
+  std::string url() const;
+  /// The database in use.
+  const std::string& database_url() const;
+  const engine_counters& counters() const;
+  std::shared_ptr<const health_report> health() const;
+
+private:
+  struct parts;
+  std::unique_ptr<parts> parts_;
+};
+
+} // namespace troupe

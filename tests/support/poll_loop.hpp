@@ -1,0 +1,33 @@
+// An io_loop on poll(2) with a thread of its own, for tests of what runs on the engine's loop.
+// Readable in one sitting rather than fast.
+#pragma once
+
+#include "messages/io_loop.hpp"
+
+#include <thread>
+
+namespace troupe::tests {
+
+class poll_loop : public io_loop {
+public:
+  poll_loop();
+  /// Stops the thread; what is posted or armed then never runs.
+  ~poll_loop() override;
+  poll_loop(const poll_loop&) = delete;
+  poll_loop& operator=(const poll_loop&) = delete;
+
+  void post(std::function<void()> callback) override;
+  std::unique_ptr<fd_watch> watch(int fd) override;
+  std::unique_ptr<io_timer> timer() override;
+
+  /// Runs the task on the loop's thread and waits for it.
+  void run(const std::function<void()>& task);
+
+  struct state;
+
+private:
+  std::shared_ptr<state> state_;
+  std::thread thread_;
+};
+
+} // namespace troupe::tests
