@@ -1,0 +1,115 @@
+// See cursor.hpp. 18 bytes in base64url: version, direction (always "older"), id, check.
+#include "http/cursor.hpp"
+
+#include <array>
+#include <cstdint>
+
+namespace troupe::http {
+
+namespace {
+
+constexpr unsigned char version = 1;
+constexpr unsigned char older = 0;
+constexpr std::size_t raw_size = 18;
+constexpr std::size_t text_size = raw_size / 3 * 4;
+constexpr std::string_view alphabet =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+using raw_cursor = std::array<unsigned char, raw_size>;
+
+/// FNV-1a with a final mix, so that neighbouring ids differ in all bits.
+class checksum {
+public:
+  void add(unsigned char byte) { value_ = (value_ ^ byte) * 0x100000001b3ULL; }
+  void add(std::string_view text) {
+    for (const char c : text)
+      add(static_cast<unsigned char>(c));
+  }
+  void add(std::uint64_t number) {
+    for (int shift = 0; shift < 64; shift += 8)
+      add(static_cast<unsigned char>(number >> shift));
+  }
+  std::uint64_t value() const {
+    auto v = value_;
+    v = (v ^ (v >> 33U)) * 0xff51afd7ed558ccdULL;
+    v = (v ^ (v >> 33U)) * 0xc4ceb9fe1a85ec53ULL;
+    return v ^ (v >> 33U);
+  }
+
+private:
+  std::uint64_t value_ = 0xcbf29ce484222325ULL;
+};
+
+void add_optional(checksum& sum, const std::optional<std::string>& text) {
+  sum.add(static_cast<unsigned char>(text ? 1 : 0));
+  if (text) {
+    sum.add(static_cast<std::uint64_t>(text->size()));
+    sum.add(std::string_view{*text});
+  }
+}
+
+std::uint64_t check_of(std::uint64_t id, const job_filter& filter) {
+  checksum sum;
+  sum.add(version);
+  sum.add(older);
+  sum.add(id);
+  sum.add(static_cast<unsigned char>(filter.state ? static_cast<int>(*filter.state) + 1 : 0));
+  add_optional(sum, filter.queue);
+  add_optional(sum, filter.kind);
+  return sum.value();
+}
+
+void put(raw_cursor& raw, std::size_t at, std::uint64_t value) {
+  for (std::size_t i = 0; i < 8; ++i)
+    raw.at(at + i) = static_cast<unsigned char>(value >> (56 - 8 * i));
+}
+
+std::uint64_t get(const raw_cursor& raw, std::size_t at) {
+  std::uint64_t value = 0;
+  for (std::size_t i = 0; i < 8; ++i)
+    value = value << 8U | raw.at(at + i);
+  return value;
+}
+
+} // namespace
+
+std::string make_cursor(job_id before, const job_filter& filter) {
+  raw_cursor raw{version, older};
+  const auto id = static_cast<std::uint64_t>(before.value);
+  put(raw, 2, id);
+  put(raw, 10, check_of(id, filter));
+  std::string out;
+  out.reserve(text_size);
+  for (std::size_t i = 0; i < raw_size; i += 3) {
+    const unsigned group = static_cast<unsigned>(raw.at(i)) << 16U
+                           | static_cast<unsigned>(raw.at(i + 1)) << 8U | raw.at(i + 2);
+    for (unsigned shift = 24; shift > 0; shift -= 6)
+      out += alphabet[group >> (shift - 6) & 63U];
+  }
+  return out;
+}
+
+std::optional<job_id> read_cursor(std::string_view text, const job_filter& filter) {
+  if (text.size() != text_size)
+    return std::nullopt;
+  raw_cursor raw{};
+  for (std::size_t i = 0; i < text_size; i += 4) {
+    unsigned group = 0;
+    for (std::size_t j = 0; j < 4; ++j) {
+      const auto digit = alphabet.find(text[i + j]);
+      if (digit == std::string_view::npos)
+        return std::nullopt;
+      group = group << 6U | static_cast<unsigned>(digit);
+    }
+    for (std::size_t j = 0; j < 3; ++j)
+      raw.at(i / 4 * 3 + j) = static_cast<unsigned char>(group >> (16 - 8 * j));
+  }
+  const auto id = get(raw, 2);
+  if (raw[0] != version || raw[1] != older || get(raw, 10) != check_of(id, filter))
+    return std::nullopt;
+  if (id == 0 || id > static_cast<std::uint64_t>(INT64_MAX))
+    return std::nullopt;
+  return job_id{static_cast<std::int64_t>(id)};
+}
+
+} // namespace troupe::http

@@ -1,0 +1,135 @@
+// See hub.hpp. One timer for all deadlines: arming a timer per request would cost more than most
+// requests do.
+#include "http/hub.hpp"
+
+#include "http/peer.hpp"
+#include "http/time_format.hpp"
+
+#include <array>
+#include <random>
+#include <utility>
+
+namespace troupe::http {
+
+namespace {
+
+std::string hex(std::uint64_t value) {
+  std::string out(16, '0');
+  for (std::size_t i = out.size(); i-- > 0; value >>= 4U)
+    out[i] = "0123456789abcdef"[value & 15U];
+  return out;
+}
+
+} // namespace
+
+hub::hub(net::io_context& loop, const server_limits& limits, services context,
+         admission_rules rules)
+    : loop_(loop.get_executor()), limits_(limits), context_(std::move(context)),
+      rules_(std::move(rules)), sweep_timer_(loop_) {
+  if (context_.counters == nullptr)
+    context_.counters = &own_counters_;
+  std::random_device seed;
+  id_prefix_ = hex(static_cast<std::uint64_t>(seed()) << 32U | seed()) + '-';
+  add_job_routes(routes_, context_, limits_);
+  add_system_routes(routes_, context_, limits_);
+}
+
+std::string_view hub::date() {
+  const auto now = std::time(nullptr);
+  if (now != date_of_) {
+    date_of_ = now;
+    date_ = http_date(now);
+  }
+  return date_;
+}
+
+std::string hub::new_request_id() {
+  return id_prefix_ + std::to_string(++next_id_);
+}
+
+bool hub::has_room() const {
+  return !stopping_ && peers_.size() < limits_.connections
+         && heads_incomplete_ < limits_.heads_incomplete;
+}
+
+bool hub::add(const std::shared_ptr<peer>& joined, const std::string& address) {
+  auto& count = per_address_[address];
+  if (count >= limits_.connections_per_address)
+    return false;
+  ++count;
+  joined->place = peers_.size();
+  peers_.push_back(joined);
+  ++counters().http_connections;
+  arm_sweep();
+  return true;
+}
+
+void hub::remove(peer& gone, const std::string& address) {
+  const auto place = gone.place;
+  peers_.back()->place = place;
+  std::swap(peers_[place], peers_.back());
+  const auto kept_until_return = std::move(peers_.back());
+  peers_.pop_back();
+  --counters().http_connections;
+  if (const auto count = per_address_.find(address); --count->second == 0)
+    per_address_.erase(count);
+  if (on_room_)
+    on_room_();
+  if (!peers_.empty() || !stopping_)
+    return;
+  sweep_timer_.cancel(); // nothing of ours keeps the loop busy any more
+  sweeping_ = false;
+  if (on_empty_)
+    std::exchange(on_empty_, nullptr)();
+}
+
+void hub::head_ended() {
+  --heads_incomplete_;
+  if (on_room_)
+    on_room_();
+}
+
+void hub::begin_stop(std::function<void()> done) {
+  stopping_ = true;
+  if (peers_.empty())
+    return done();
+  on_empty_ = std::move(done);
+  const auto all = peers_; // closing changes the list
+  for (const auto& one : all)
+    one->finish_up();
+}
+
+void hub::close_all() {
+  stopping_ = true;
+  const auto all = peers_;
+  for (const auto& one : all)
+    one->close();
+}
+
+void hub::arm_sweep() {
+  if (sweeping_)
+    return;
+  sweeping_ = true;
+  sweep_timer_.expires_after(limits_.sweep);
+  sweep_timer_.async_wait([weak = weak_from_this()](const error_code& ec) {
+    const auto self = weak.lock();
+    if (!self || ec)
+      return;
+    self->sweeping_ = false;
+    self->sweep();
+  });
+}
+
+void hub::sweep() {
+  const auto now = std::chrono::steady_clock::now();
+  std::vector<std::shared_ptr<peer>> late;
+  for (const auto& one : peers_)
+    if (one->overdue(now))
+      late.push_back(one);
+  for (const auto& one : late)
+    one->on_overdue();
+  if (!peers_.empty())
+    arm_sweep();
+}
+
+} // namespace troupe::http

@@ -1,0 +1,78 @@
+// What all connections of one server share: limits, routes, counters, the clock of the Date header,
+// and the list of connections with the sweep over their deadlines. Loop thread only.
+#pragma once
+
+#include "http/admission.hpp"
+#include "http/net.hpp"
+#include "http/routes.hpp"
+
+#include <cstdint>
+#include <ctime>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace troupe::http {
+
+class peer;
+
+class hub : public std::enable_shared_from_this<hub> {
+public:
+  hub(net::io_context& loop, const server_limits& limits, services context, admission_rules rules);
+  hub(const hub&) = delete;
+  hub& operator=(const hub&) = delete;
+
+  const server_limits& limits() const { return limits_; }
+  const router& routes() const { return routes_; }
+  const admission_rules& rules() const { return rules_; }
+  engine_counters& counters() { return *context_.counters; }
+  bool draining() const { return stopping_ || (context_.draining && context_.draining()); }
+  bool stopping() const { return stopping_; }
+  executor loop() { return loop_; }
+
+  std::string_view date();
+  std::string new_request_id();
+
+  /// Whether one more connection may be accepted now.
+  bool has_room() const;
+  /// False when this address has its share already.
+  bool add(const std::shared_ptr<peer>& joined, const std::string& address);
+  void remove(peer& gone, const std::string& address);
+  void head_begun() { ++heads_incomplete_; }
+  void head_ended();
+  /// Called when has_room() may have become true.
+  void on_room(std::function<void()> callback) { on_room_ = std::move(callback); }
+
+  /// No new requests: idle connections close now, busy ones after their answer. `done` comes when
+  /// the last is gone.
+  void begin_stop(std::function<void()> done);
+  /// Closes what is left.
+  void close_all();
+
+private:
+  void arm_sweep();
+  void sweep();
+
+  executor loop_;
+  server_limits limits_;
+  services context_;
+  engine_counters own_counters_; ///< when nobody gave any
+  admission_rules rules_;
+  router routes_;
+  std::vector<std::shared_ptr<peer>> peers_;
+  std::unordered_map<std::string, std::size_t> per_address_;
+  std::size_t heads_incomplete_ = 0;
+  loop_timer sweep_timer_;
+  bool sweeping_ = false;
+  bool stopping_ = false;
+  std::function<void()> on_room_;
+  std::function<void()> on_empty_;
+  std::time_t date_of_ = 0;
+  std::string date_;
+  std::string id_prefix_;
+  std::uint64_t next_id_ = 0;
+};
+
+} // namespace troupe::http

@@ -1,0 +1,202 @@
+// /api/v1/jobs: from requests to questions for the engine, and from its answers to JSON. Answers
+// are rendered on the thread that brings them, so that the loop only moves bytes.
+#include "http/cursor.hpp"
+#include "http/json.hpp"
+#include "http/routes.hpp"
+
+#include <charconv>
+#include <chrono>
+#include <utility>
+
+namespace troupe::http {
+
+namespace {
+
+timestamp wall_clock() {
+  return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
+}
+
+response not_a_job(std::string_view id) {
+  return problem_response(to_problem(
+      {errc::not_found, "there is no job with the id " + std::string{id.substr(0, 32)}}));
+}
+
+response wrong_parameter(std::string name, std::string detail) {
+  auto fault = invalid_fields({});
+  fault.detail = "query parameter " + std::move(name) + ": " + std::move(detail);
+  return problem_response(std::move(fault));
+}
+
+/// Renders what every reply may be besides what was hoped for.
+response unexpected(const api_reply& reply) {
+  if (const auto* failed = std::get_if<failure>(&reply))
+    return problem_response(to_problem(*failed));
+  return problem_response(
+      to_problem({errc::internal, "the engine gave an answer of another kind"}));
+}
+
+response render_job(int status, const job_record& job) {
+  std::string body;
+  body.reserve(512 + job.args.size());
+  append_job(body, job, true);
+  auto out = json_response(status, std::move(body));
+  if (status == 201)
+    out.location = "/api/v1/jobs/" + std::to_string(job.id.value);
+  return out;
+}
+
+void answer_with_job(int status, const api_reply& reply, const responder& respond) {
+  const auto* job = std::get_if<job_record>(&reply);
+  respond(job != nullptr ? render_job(status, *job) : unexpected(reply));
+}
+
+void create(const services& context, const request_view& request, responder respond) {
+  auto read = read_job(request.body, {context.kinds, wall_clock()});
+  if (auto* fault = std::get_if<problem>(&read))
+    return respond(problem_response(std::move(*fault)));
+  auto spec = std::make_shared<const job_spec>(std::move(std::get<job_spec>(read)));
+  auto done = [spec, ask = context.ask, respond](const api_reply& reply) {
+    const auto* stored = std::get_if<enqueued_jobs>(&reply);
+    if (stored == nullptr || stored->ids.size() != 1)
+      return respond(unexpected(reply));
+    if (stored->created_at)
+      return respond(render_job(201, new_job(*spec, stored->ids.front(), *stored->created_at)));
+    // The store did not say when: created_at must be true, so the job is read back.
+    ask->ask(get_job{stored->ids.front()},
+             [respond](const api_reply& job) { answer_with_job(201, job, respond); });
+  };
+  context.ask->ask(enqueue_jobs{{*spec}}, std::move(done));
+}
+
+void create_many(const services& context, const request_view& request, responder respond) {
+  auto read = read_jobs(request.body, {context.kinds, wall_clock()});
+  if (auto* fault = std::get_if<problem>(&read))
+    return respond(problem_response(std::move(*fault)));
+  context.ask->ask(enqueue_jobs{std::move(std::get<std::vector<job_spec>>(read))},
+                   [respond = std::move(respond)](const api_reply& reply) {
+                     const auto* stored = std::get_if<enqueued_jobs>(&reply);
+                     respond(stored != nullptr ? json_response(201, ids_json(stored->ids))
+                                               : unexpected(reply));
+                   });
+}
+
+struct list_question {
+  list_jobs ask;
+  std::string cursor;
+};
+
+std::variant<list_question, response> read_list_query(std::string_view query) {
+  auto parameters = parse_query(query);
+  if (!parameters)
+    return wrong_parameter("list", "the query is malformed or names a parameter twice");
+  list_question out;
+  for (auto& [name, value] : *parameters) {
+    if (name == "state") {
+      out.ask.filter.state = parse_job_state(value);
+      if (!out.ask.filter.state)
+        return wrong_parameter("state", "must be pending, scheduled, available, running, "
+                                        "retryable, completed, cancelled or discarded");
+    } else if (name == "queue" || name == "kind") {
+      if (!is_valid_name(value))
+        return wrong_parameter(name, "must be 1 to 128 characters from A-Za-z0-9._:-");
+      (name == "queue" ? out.ask.filter.queue : out.ask.filter.kind) = std::move(value);
+    } else if (name == "limit") {
+      const char* last = value.data() + value.size();
+      const auto [end, ec] = std::from_chars(value.data(), last, out.ask.limit);
+      if (ec != std::errc{} || end != last || out.ask.limit < 1
+          || out.ask.limit > static_cast<int>(limits::page_size))
+        return wrong_parameter("limit",
+                               "must be an integer from 1 to " + std::to_string(limits::page_size));
+    } else if (name == "cursor") {
+      out.cursor = std::move(value);
+    } else {
+      return wrong_parameter(name.substr(0, 64),
+                             "there is none of this name; a list takes state, queue, kind, limit "
+                             "and cursor");
+    }
+  }
+  if (!out.cursor.empty()) {
+    const auto before = read_cursor(out.cursor, out.ask.filter);
+    if (!before)
+      return wrong_parameter("cursor", "this is not a cursor of a list with these filters");
+    out.ask.before = *before;
+  }
+  return out;
+}
+
+std::string render_page(const job_page& page, const job_filter& filter) {
+  std::string out = "{\"jobs\":[";
+  out.reserve(64 + page.jobs.size() * 320);
+  for (std::size_t i = 0; i < page.jobs.size(); ++i) {
+    if (i > 0)
+      out += ',';
+    append_job(out, page.jobs[i], false);
+  }
+  out += "],\"next\":";
+  out += page.next ? '"' + make_cursor(*page.next, filter) + '"' : "null";
+  out += '}';
+  return out;
+}
+
+void list(const services& context, const request_view& request, responder respond) {
+  auto read = read_list_query(request.query);
+  if (auto* refused = std::get_if<response>(&read))
+    return respond(std::move(*refused));
+  auto& question = std::get<list_question>(read).ask;
+  auto filter = question.filter;
+  context.ask->ask(std::move(question), [respond = std::move(respond),
+                                         filter = std::move(filter)](const api_reply& reply) {
+    const auto* page = std::get_if<job_page>(&reply);
+    respond(page != nullptr ? json_response(200, render_page(*page, filter)) : unexpected(reply));
+  });
+}
+
+/// cancel, retry and get: a question about one job, answered with the job.
+template<class Question>
+route_handler about_job(const services& context) {
+  return [&context](const request_view& request, responder respond) {
+    const auto id = parse_id(request.param);
+    if (!id)
+      return respond(not_a_job(request.param));
+    if (!is_empty_document(request.body))
+      return respond(problem_response(invalid_fields({{"", "this request takes no body or {}"}})));
+    context.ask->ask(Question{*id}, [respond = std::move(respond)](const api_reply& reply) {
+      answer_with_job(200, reply, respond);
+    });
+  };
+}
+
+void remove(const services& context, const request_view& request, responder respond) {
+  const auto id = parse_id(request.param);
+  if (!id)
+    return respond(not_a_job(request.param));
+  context.ask->ask(delete_job{*id}, [respond = std::move(respond)](const api_reply& reply) {
+    if (!std::holds_alternative<deleted_job>(reply))
+      return respond(unexpected(reply));
+    response out;
+    out.status = 204;
+    respond(std::move(out));
+  });
+}
+
+} // namespace
+
+void add_job_routes(router& table, const services& context, const server_limits& limits) {
+  const auto bound = [&context](auto* function) -> route_handler {
+    return [&context, function](const request_view& request, responder respond) {
+      function(context, request, std::move(respond));
+    };
+  };
+  table.add({method::get, "/api/v1/jobs", "viewer", 0, false, bound(list)});
+  table.add({method::post, "/api/v1/jobs", "producer", limits.job_body_bytes, true, bound(create)});
+  table.add({method::post, "/api/v1/jobs/bulk", "producer", limits.bulk_body_bytes, true,
+             bound(create_many)});
+  table.add({method::get, "/api/v1/jobs/{id}", "viewer", 0, false, about_job<get_job>(context)});
+  table.add({method::del, "/api/v1/jobs/{id}", "operator", 0, false, bound(remove)});
+  table.add({method::post, "/api/v1/jobs/{id}/cancel", "operator", limits.empty_body_bytes, false,
+             about_job<cancel_job>(context)});
+  table.add({method::post, "/api/v1/jobs/{id}/retry", "operator", limits.empty_body_bytes, false,
+             about_job<retry_job>(context)});
+}
+
+} // namespace troupe::http

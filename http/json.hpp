@@ -1,0 +1,36 @@
+// Jobs from JSON, with a pointer to every field at fault, and jobs to JSON. What a field may hold
+// is in messages/job.hpp; unknown fields are refused.
+#pragma once
+
+#include "http/problem.hpp"
+#include "messages/job.hpp"
+
+#include <set>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace troupe::http {
+
+struct job_rules {
+  const std::set<std::string>& kinds; ///< known to this node
+  timestamp now;                      ///< only to refuse times far away
+};
+
+/// `{"kind":...}` to a spec, or a 400 with every field at fault (the first 20).
+std::variant<job_spec, problem> read_job(std::string_view body, const job_rules& rules);
+/// `{"jobs":[...]}` to specs in order; pointers start with /jobs/<index>.
+std::variant<std::vector<job_spec>, problem> read_jobs(std::string_view body,
+                                                       const job_rules& rules);
+/// Nothing, white space or `{}`, as cancel and retry take.
+bool is_empty_document(std::string_view body);
+
+/// `attempts` only when asked for: lists do not read them.
+void append_job(std::string& out, const job_record& job, bool with_attempts);
+void append_attempt(std::string& out, const attempt_record& attempt);
+std::string ids_json(const std::vector<job_id>& ids);
+/// The job as it is right after its creation.
+job_record new_job(const job_spec& spec, job_id id, timestamp created_at);
+
+} // namespace troupe::http

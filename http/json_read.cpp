@@ -1,0 +1,237 @@
+// See json.hpp: the reading half. A checked getter per field; nothing is converted that does not
+// fit.
+#include "http/json.hpp"
+#include "http/json_guard.hpp"
+#include "http/time_format.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace troupe::http {
+
+namespace {
+
+constexpr std::size_t reported_errors = 20;
+constexpr std::size_t listed_kinds = 50;
+constexpr std::size_t fields_per_job = 16;
+using kind = json_value::kind;
+
+/// Reads one job object; collects errors instead of stopping at the first.
+class job_reader {
+public:
+  job_reader(const job_rules& rules, std::string base, std::vector<field_error>& errors)
+      : rules_(rules), base_(std::move(base)), errors_(errors) {}
+
+  job_spec read(json_value& value);
+
+private:
+  void fail(std::string_view field, std::string detail) {
+    if (errors_.size() >= reported_errors)
+      return;
+    auto pointer = base_;
+    if (!field.empty())
+      append_pointer(pointer, field);
+    errors_.push_back({std::move(pointer), std::move(detail)});
+  }
+
+  void read_field(json_member& member, job_spec& spec);
+  void read_kind(json_value& value, job_spec& spec);
+  void read_queue(json_value& value, job_spec& spec);
+  void read_tags(json_value& value, job_spec& spec);
+  void read_run_at(const json_value& value, job_spec& spec);
+  std::optional<std::int64_t> integer(std::string_view field, const json_value& value,
+                                      std::int64_t least, std::int64_t most);
+
+  const job_rules& rules_;
+  std::string base_;
+  std::vector<field_error>& errors_;
+};
+
+std::optional<std::int64_t> job_reader::integer(std::string_view field, const json_value& value,
+                                                std::int64_t least, std::int64_t most) {
+  if (value.type == kind::integer && value.integer >= least && value.integer <= most)
+    return value.integer;
+  fail(field, "must be an integer from " + std::to_string(least) + " to " + std::to_string(most));
+  return std::nullopt;
+}
+
+std::string known_kinds(const std::set<std::string>& kinds) {
+  std::string out;
+  std::size_t count = 0;
+  for (const auto& name : kinds) {
+    if (count++ == listed_kinds)
+      return out + ", ...";
+    out += count == 1 ? name : ", " + name;
+  }
+  return out.empty() ? "none" : out;
+}
+
+constexpr std::string_view name_rule = "must be a string of 1 to 128 characters from A-Za-z0-9._:-";
+
+void job_reader::read_kind(json_value& value, job_spec& spec) {
+  if (value.type != kind::string || !is_valid_name(value.text))
+    fail("kind", std::string{name_rule});
+  else if (!rules_.kinds.contains(value.text))
+    fail("kind", "no such kind: " + value.text + "; known: " + known_kinds(rules_.kinds));
+  else
+    spec.kind = std::move(value.text);
+}
+
+void job_reader::read_queue(json_value& value, job_spec& spec) {
+  if (value.type != kind::string || !is_valid_name(value.text))
+    fail("queue", std::string{name_rule});
+  else
+    spec.queue = std::move(value.text);
+}
+
+void job_reader::read_tags(json_value& value, job_spec& spec) {
+  if (value.type != kind::array || value.members.size() > limits::tags) {
+    fail("tags", "must be an array of at most " + std::to_string(limits::tags) + " strings");
+    return;
+  }
+  for (std::size_t i = 0; i < value.members.size(); ++i) {
+    auto& tag = value.members[i].value;
+    if (tag.type == kind::string && !tag.text.empty() && tag.text.size() <= limits::tag_length) {
+      spec.tags.push_back(std::move(tag.text));
+      continue;
+    }
+    const auto outer = base_;
+    append_pointer(base_, "tags");
+    fail(std::to_string(i),
+         "must be a string of 1 to " + std::to_string(limits::tag_length) + " bytes");
+    base_ = outer;
+  }
+}
+
+void job_reader::read_run_at(const json_value& value, job_spec& spec) {
+  const auto time = value.type == kind::string ? parse_time(value.text) : std::nullopt;
+  if (!time)
+    fail("run_at", "must be an RFC 3339 time such as 2030-01-31T08:00:00Z");
+  else if (*time > rules_.now + limits::max_delay || *time < rules_.now - limits::max_delay)
+    fail("run_at", "must lie within ten years from now");
+  else
+    spec.run_at = time;
+}
+
+void job_reader::read_field(json_member& member, job_spec& spec) {
+  auto& [key, value] = member;
+  if (key == "kind") {
+    read_kind(value, spec);
+  } else if (key == "args") {
+    spec.args = std::move(value.text);
+  } else if (key == "queue") {
+    read_queue(value, spec);
+  } else if (key == "priority") {
+    spec.priority = static_cast<int>(integer(key, value, 0, limits::max_priority).value_or(0));
+  } else if (key == "max_attempts") {
+    spec.max_attempts = static_cast<int>(integer(key, value, 1, limits::max_attempts).value_or(1));
+  } else if (key == "timeout_ms") {
+    if (value.type == kind::null) // as answers show "no timeout"
+      return;
+    if (const auto ms = integer(key, value, 1, limits::max_timeout.count()))
+      spec.timeout = std::chrono::milliseconds{*ms};
+  } else if (key == "tags") {
+    read_tags(value, spec);
+  } else if (key == "run_at") {
+    read_run_at(value, spec);
+  } else if (key == "delay_ms") {
+    constexpr std::chrono::milliseconds most = limits::max_delay;
+    if (const auto ms = integer(key, value, 0, most.count()))
+      spec.delay = std::chrono::milliseconds{*ms};
+  } else {
+    fail(key, "no such field; a job has kind, queue, args, priority, max_attempts, timeout_ms, "
+              "tags, run_at, delay_ms");
+  }
+}
+
+job_spec job_reader::read(json_value& value) {
+  job_spec spec;
+  if (value.type != kind::object) {
+    fail({}, "a job must be an object");
+    return spec;
+  }
+  const auto has = [&](std::string_view key) {
+    return std::any_of(value.members.begin(), value.members.end(),
+                       [&](const auto& m) { return m.key == key; });
+  };
+  if (!has("kind"))
+    fail("kind", "is required; known: " + known_kinds(rules_.kinds));
+  if (has("run_at") && has("delay_ms"))
+    fail("delay_ms", "give run_at or delay_ms, not both");
+  for (auto& member : value.members)
+    read_field(member, spec);
+  return spec;
+}
+
+problem malformed(json_error error) {
+  auto out = invalid_fields({{std::move(error.pointer), std::move(error.detail)}});
+  out.detail += " (near byte " + std::to_string(error.offset) + ")";
+  return out;
+}
+
+json_limits limits_for(std::size_t jobs) {
+  json_limits out;
+  out.depth = limits::args_depth;
+  out.raw_bytes = limits::args_bytes;
+  out.values = jobs * (fields_per_job + limits::tags) + 2;
+  return out;
+}
+
+} // namespace
+
+std::variant<job_spec, problem> read_job(std::string_view body, const job_rules& rules) {
+  auto document = read_json(body, limits_for(1));
+  if (auto* error = std::get_if<json_error>(&document))
+    return malformed(std::move(*error));
+  std::vector<field_error> errors;
+  auto spec = job_reader{rules, {}, errors}.read(std::get<json_value>(document));
+  if (!errors.empty())
+    return invalid_fields(std::move(errors));
+  return spec;
+}
+
+std::variant<std::vector<job_spec>, problem> read_jobs(std::string_view body,
+                                                       const job_rules& rules) {
+  auto document = read_json(body, limits_for(limits::bulk_jobs));
+  if (auto* error = std::get_if<json_error>(&document))
+    return malformed(std::move(*error));
+  auto& root = std::get<json_value>(document);
+  if (root.type != kind::object)
+    return invalid_fields({{"", "must be an object: {\"jobs\":[...]}"}});
+  std::vector<field_error> errors;
+  json_value* jobs = nullptr;
+  for (auto& [key, value] : root.members) {
+    if (key == "jobs") {
+      jobs = &value;
+    } else if (errors.size() < reported_errors) {
+      std::string pointer;
+      append_pointer(pointer, key);
+      errors.push_back({std::move(pointer), "no such field; a bulk request has jobs"});
+    }
+  }
+  if (jobs == nullptr || jobs->type != kind::array || jobs->members.empty()
+      || jobs->members.size() > limits::bulk_jobs)
+    errors.push_back(
+        {"/jobs", "must be an array of 1 to " + std::to_string(limits::bulk_jobs) + " jobs"});
+  if (!errors.empty())
+    return invalid_fields(std::move(errors));
+  std::vector<job_spec> specs;
+  specs.reserve(jobs->members.size());
+  for (std::size_t i = 0; i < jobs->members.size(); ++i)
+    specs.push_back(
+        job_reader{rules, "/jobs/" + std::to_string(i), errors}.read(jobs->members[i].value));
+  if (!errors.empty())
+    return invalid_fields(std::move(errors));
+  return specs;
+}
+
+bool is_empty_document(std::string_view body) {
+  if (body.find_first_not_of(" \t\r\n") == std::string_view::npos)
+    return true;
+  const auto document = read_json(body, limits_for(1));
+  const auto* value = std::get_if<json_value>(&document);
+  return value != nullptr && value->type == kind::object && value->members.empty();
+}
+
+} // namespace troupe::http

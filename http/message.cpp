@@ -1,0 +1,146 @@
+// See message.hpp.
+#include "http/message.hpp"
+
+#include "messages/job.hpp"
+
+#include <array>
+#include <charconv>
+#include <utility>
+
+namespace troupe::http {
+
+namespace {
+
+constexpr std::array<std::pair<std::string_view, method>, 9> methods = {
+    {{"GET", method::get},
+     {"HEAD", method::head},
+     {"POST", method::post},
+     {"PUT", method::put},
+     {"PATCH", method::patch},
+     {"DELETE", method::del},
+     {"OPTIONS", method::options},
+     {"TRACE", method::trace},
+     {"CONNECT", method::connect}}};
+
+void append_number(std::string& out, std::size_t value) {
+  std::array<char, 24> digits;
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
+  out.append(digits.data(), end);
+}
+
+void append_field(std::string& out, std::string_view name, std::string_view value) {
+  out += name;
+  out += ": ";
+  out += value;
+  out += "\r\n";
+}
+
+} // namespace
+
+std::optional<method> parse_method(std::string_view name) {
+  for (const auto& [text, value] : methods)
+    if (text == name)
+      return value;
+  return std::nullopt;
+}
+
+std::string_view to_string(method value) {
+  return methods.at(static_cast<std::size_t>(value)).first;
+}
+
+response json_response(int status, std::string body) {
+  response out;
+  out.status = status;
+  out.body = std::move(body);
+  return out;
+}
+
+response problem_response(problem fault) {
+  response out;
+  out.status = fault.status;
+  out.content_type = "application/problem+json";
+  out.fault = std::move(fault);
+  return out;
+}
+
+std::string_view reason_phrase(int status) {
+  switch (status) {
+  case 200:
+    return "OK";
+  case 201:
+    return "Created";
+  case 204:
+    return "No Content";
+  case 400:
+    return "Bad Request";
+  case 403:
+    return "Forbidden";
+  case 404:
+    return "Not Found";
+  case 405:
+    return "Method Not Allowed";
+  case 408:
+    return "Request Timeout";
+  case 409:
+    return "Conflict";
+  case 413:
+    return "Content Too Large";
+  case 414:
+    return "URI Too Long";
+  case 415:
+    return "Unsupported Media Type";
+  case 417:
+    return "Expectation Failed";
+  case 431:
+    return "Request Header Fields Too Large";
+  case 500:
+    return "Internal Server Error";
+  case 501:
+    return "Not Implemented";
+  case 503:
+    return "Service Unavailable";
+  case 504:
+    return "Gateway Timeout";
+  case 505:
+    return "HTTP Version Not Supported";
+  default:
+    return "Unknown";
+  }
+}
+
+void append_head(std::string& out, const response& answer, const head_context& context) {
+  out += "HTTP/1.1 ";
+  append_number(out, static_cast<std::size_t>(answer.status));
+  out += ' ';
+  out += reason_phrase(answer.status);
+  out += "\r\nServer: troupe\r\n";
+  append_field(out, "Date", context.date);
+  if (answer.status != 204) {
+    append_field(out, "Content-Type", answer.content_type);
+    out += "Content-Length: ";
+    append_number(out, answer.body.size());
+    out += "\r\n";
+  }
+  out += "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
+  append_field(out, "X-Request-Id", context.request_id);
+  if (!answer.location.empty())
+    append_field(out, "Location", answer.location);
+  if (!answer.allow.empty())
+    append_field(out, "Allow", answer.allow);
+  if (answer.fault && answer.fault->retry_after > 0) {
+    out += "Retry-After: ";
+    append_number(out, static_cast<std::size_t>(answer.fault->retry_after));
+    out += "\r\n";
+  }
+  if (!context.keep_alive)
+    out += "Connection: close\r\n";
+  else if (context.version == 10)
+    out += "Connection: keep-alive\r\n";
+  out += "\r\n";
+}
+
+bool is_sane_request_id(std::string_view id) {
+  return is_valid_name(id); // the same alphabet and length as a queue's name
+}
+
+} // namespace troupe::http

@@ -1,0 +1,115 @@
+// See metrics.hpp. prometheus-cpp's core writes the text; its registry and its own server are not
+// used.
+#include "http/metrics.hpp"
+
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <sys/resource.h>
+#include <system_error>
+#include <unistd.h>
+#include <vector>
+
+namespace troupe::http {
+
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+struct exported {
+  const char* name;
+  const char* help;
+  engine_counters::counter engine_counters::*member;
+};
+
+using c = engine_counters;
+constexpr std::array<exported, 16> totals = {{
+    {"troupe_jobs_enqueued_total", "Jobs stored through this node.", &c::jobs_enqueued},
+    {"troupe_jobs_claimed_total", "Jobs handed to this node.", &c::jobs_claimed},
+    {"troupe_attempts_completed_total", "Attempts that completed.", &c::attempts_completed},
+    {"troupe_attempts_failed_total", "Attempts that failed and are retried.", &c::attempts_failed},
+    {"troupe_attempts_discarded_total", "Attempts that failed for good.", &c::attempts_discarded},
+    {"troupe_attempts_cancelled_total", "Attempts stopped by a cancel.", &c::attempts_cancelled},
+    {"troupe_attempts_snoozed_total", "Attempts that asked for later.", &c::attempts_snoozed},
+    {"troupe_attempts_fenced_total", "Outcomes that came too late.", &c::attempts_fenced},
+    {"troupe_jobs_rescued_total", "Jobs taken back from dead nodes.", &c::jobs_rescued},
+    {"troupe_jobs_promoted_total", "Deferred jobs made available.", &c::jobs_promoted},
+    {"troupe_db_statements_total", "Statements sent to PostgreSQL.", &c::statements},
+    {"troupe_db_errors_total", "Statements PostgreSQL refused.", &c::statement_errors},
+    {"troupe_db_connections_lost_total", "Connections that broke.", &c::connections_lost},
+    {"troupe_db_pool_refused_total", "Callers the pool turned away.", &c::pool_refused},
+    {"troupe_http_requests_total", "Requests that reached a route.", &c::http_requests},
+    {"troupe_http_rejected_total", "Requests refused before any route.", &c::http_rejected},
+}};
+
+constexpr std::array<exported, 6> gauges = {{
+    {"troupe_jobs_running", "Handlers running on this node.", &c::running},
+    {"troupe_jobs_backlog", "Jobs claimed here and not started.", &c::backlog},
+    {"troupe_db_connections", "Open connections to PostgreSQL.", &c::connections_open},
+    {"troupe_db_pool_waiting", "Callers waiting for a connection.", &c::pool_waiting},
+    {"troupe_http_connections", "Open HTTP connections.", &c::http_connections},
+    {"troupe_requests_in_flight", "Sessions alive.", &c::requests_in_flight},
+}};
+
+MetricFamily family(std::string name, std::string help, MetricType type, double value) {
+  ClientMetric metric;
+  if (type == MetricType::Counter)
+    metric.counter.value = value;
+  else
+    metric.gauge.value = value;
+  return {std::move(name), std::move(help), type, {std::move(metric)}};
+}
+
+void add(std::vector<MetricFamily>& out, const engine_counters& counters, const exported& entry,
+         MetricType type) {
+  const auto value = (counters.*entry.member).load(std::memory_order_relaxed);
+  out.push_back(family(entry.name, entry.help, type, static_cast<double>(value)));
+}
+
+} // namespace
+
+process_figures read_process() {
+  process_figures out;
+  std::ifstream statm{"/proc/self/statm"};
+  std::int64_t total = 0;
+  std::int64_t resident = 0;
+  if (statm >> total >> resident)
+    out.resident_bytes = resident * sysconf(_SC_PAGESIZE);
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+  };
+  out.cpu_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime);
+  std::error_code ec;
+  for (std::filesystem::directory_iterator it{"/proc/self/fd", ec}, end; !ec && it != end;
+       it.increment(ec))
+    ++out.open_descriptors;
+  return out;
+}
+
+std::string metrics_text(const engine_counters& counters, const process_figures& process,
+                         const std::string& version, const std::string& node) {
+  std::vector<MetricFamily> out;
+  for (const auto& entry : totals)
+    add(out, counters, entry, MetricType::Counter);
+  for (const auto& entry : gauges)
+    add(out, counters, entry, MetricType::Gauge);
+  auto info = family("troupe_build_info", "What runs here; always 1.", MetricType::Gauge, 1);
+  info.metric.front().label = {{"version", version}, {"node", node}};
+  out.push_back(std::move(info));
+  out.push_back(family("process_resident_memory_bytes", "Resident memory.", MetricType::Gauge,
+                       static_cast<double>(process.resident_bytes)));
+  out.push_back(family("process_open_fds", "Open file descriptors.", MetricType::Gauge,
+                       static_cast<double>(process.open_descriptors)));
+  out.push_back(family("process_cpu_seconds_total", "CPU time, user and system.",
+                       MetricType::Counter, process.cpu_seconds));
+  return prometheus::TextSerializer{}.Serialize(out);
+}
+
+} // namespace troupe::http

@@ -1,0 +1,361 @@
+// See peer.hpp.
+#include "http/peer.hpp"
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/write.hpp>
+
+#include <algorithm>
+#include <array>
+#include <exception>
+#include <utility>
+
+namespace troupe::http {
+
+/// Shared by the copies of one responder: the first answer counts; none is a 503.
+struct peer::pending_answer {
+  pending_answer(std::shared_ptr<peer> p, std::uint64_t s) : to(std::move(p)), serial(s) {}
+  pending_answer(const pending_answer&) = delete;
+  pending_answer& operator=(const pending_answer&) = delete;
+  ~pending_answer() {
+    give(problem_response(to_problem({errc::stopping, "the engine let go of this request"})));
+  }
+
+  void give(response answer) {
+    if (given.exchange(true))
+      return;
+    const auto loop = to->hub_->loop();
+    if (loop.running_in_this_thread() && to->dispatching_) {
+      to->ready_ = std::move(answer);
+      return;
+    }
+    net::post(loop, [peer = to, serial = serial, answer = std::move(answer)]() mutable {
+      peer->deliver(serial, std::move(answer));
+    });
+  }
+
+  std::shared_ptr<peer> to;
+  std::uint64_t serial;
+  std::atomic<bool> given{false};
+};
+
+peer::peer(std::shared_ptr<hub> owner, tcp_socket socket)
+    : hub_(std::move(owner)), socket_(std::move(socket)), reader_(hub_->limits()) {}
+
+void peer::start() {
+  error_code ec;
+  const auto remote = socket_.remote_endpoint(ec);
+  if (ec)
+    return; // gone already; the socket closes with us
+  address_ = remote.address().to_string();
+  socket_.set_option(tcp::no_delay{true}, ec);
+  socket_.non_blocking(true, ec);
+  joined_ = !ec && hub_->add(shared_from_this(), address_);
+  if (!joined_) {
+    ++hub_->counters().http_rejected;
+    return;
+  }
+  enter(phase::head, hub_->limits().head);
+  read();
+}
+
+void peer::enter(phase next, std::chrono::milliseconds limit) {
+  if (next == phase::head && !counted_head_) {
+    counted_head_ = true;
+    hub_->head_begun();
+  }
+  phase_ = next;
+  deadline_ = clock::now() + limit;
+}
+
+void peer::leave_head() {
+  if (std::exchange(counted_head_, false))
+    hub_->head_ended();
+}
+
+void peer::close() {
+  if (phase_ == phase::closed)
+    return;
+  phase_ = phase::closed;
+  ++serial_;
+  const auto self = shared_from_this(); // the hub may hold the last one
+  leave_head();
+  error_code ignored;
+  socket_.close(ignored);
+  if (std::exchange(joined_, false))
+    hub_->remove(*this, address_);
+}
+
+void peer::finish_up() {
+  keep_alive_ = false;
+  if (phase_ == phase::idle || (phase_ == phase::head && !reader_.has_bytes()))
+    close();
+}
+
+bool peer::overdue(clock::time_point now) const {
+  if (phase_ == phase::closed)
+    return false;
+  if (now >= deadline_)
+    return true;
+  const auto& limits = hub_->limits();
+  const auto spent = now - body_begun_;
+  if (phase_ != phase::body || spent < limits.body_grace)
+    return false;
+  const auto seconds = std::chrono::duration<double>(spent).count();
+  return static_cast<double>(reader_.body().size())
+         < seconds * static_cast<double>(limits.body_rate);
+}
+
+void peer::on_overdue() {
+  const bool silent = phase_ == phase::head && !reader_.has_bytes();
+  if ((phase_ == phase::head && !silent) || phase_ == phase::body) {
+    refuse({408, "request_timeout", "the request did not arrive in time"});
+  } else if (phase_ == phase::answering) {
+    auto late = make_problem(504, "timed_out", "the engine did not answer in time");
+    respond_and_close(problem_response(std::move(late)));
+  } else {
+    close();
+  }
+}
+
+void peer::read() {
+  if (reading_ || phase_ == phase::closed)
+    return;
+  reading_ = true;
+  const auto room = reader_.space();
+  socket_.async_read_some(net::buffer(room.data(), room.size()),
+                          [self = shared_from_this()](const error_code& ec, std::size_t count) {
+                            self->reading_ = false;
+                            self->on_read(ec, count);
+                          });
+}
+
+void peer::on_read(const error_code& ec, std::size_t count) {
+  if (phase_ == phase::closed)
+    return;
+  if (phase_ == phase::lingering && !ec)
+    return drain(count);
+  if (phase_ == phase::writing || phase_ == phase::answering)
+    return; // the connection ends with that answer: what still comes has no meaning
+  if (ec)
+    return close(); // end of stream within a request is no request
+  reader_.received(count);
+  if (phase_ == phase::idle)
+    enter(phase::head, hub_->limits().head);
+  run();
+}
+
+void peer::run() {
+  while (step()) {
+  }
+}
+
+bool peer::step() {
+  switch (reader_.advance()) {
+  case request_reader::progress::need_more:
+    read();
+    return false;
+  case request_reader::progress::head:
+    return on_head();
+  case request_reader::progress::complete:
+    return dispatch();
+  case request_reader::progress::refused:
+    break;
+  }
+  return refuse(reader_.why());
+}
+
+bool peer::on_head() {
+  leave_head();
+  const auto& head = reader_.head();
+  const auto& borders = reader_.borders();
+  const auto given_id = head.field("x-request-id");
+  request_id_ = is_sane_request_id(given_id) ? std::string{given_id} : hub_->new_request_id();
+  keep_alive_ = borders.keep_alive && !hub_->draining()
+                && served_ + 1 < hub_->limits().requests_per_connection;
+  head_only_ = head.method == "HEAD";
+  const auto verb = *parse_method(head.method); // the guard lets no other through
+  // A body that nobody reads ends the connection with the answer: its bytes are no request.
+  const auto answer_now = [&](response answer) {
+    ++hub_->counters().http_rejected;
+    if (borders.has_body())
+      return respond_and_close(std::move(answer));
+    reader_.accept_body(0);
+    return write(std::move(answer));
+  };
+  if (auto refused = admit(head, borders, verb, hub_->rules()))
+    return answer_now(*std::move(refused));
+  const auto path = head.target.substr(0, head.target.find('?'));
+  auto matched = hub_->routes().match(verb, path);
+  if (auto* refused = std::get_if<response>(&matched))
+    return answer_now(std::move(*refused));
+  auto& [found, param] = std::get<route_match>(matched);
+  route_ = found;
+  param_ = std::move(param);
+  if (auto refused = admit_body(*route_, head, borders))
+    return answer_now(*std::move(refused));
+  reader_.accept_body(route_->body_limit);
+  if (borders.has_body()) {
+    enter(phase::body, hub_->limits().body);
+    body_begun_ = clock::now();
+    const bool refused = reader_.advance() == request_reader::progress::refused;
+    if (borders.expects_continue && !refused && !reader_.has_bytes()) {
+      error_code ec;
+      constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
+      if (socket_.write_some(net::buffer(go_on), ec) != go_on.size())
+        return close(), false;
+    }
+  }
+  return true;
+}
+
+bool peer::dispatch() {
+  ++hub_->counters().http_requests;
+  ++serial_;
+  enter(phase::answering, hub_->limits().answer);
+  const auto& head = reader_.head();
+  const auto question = head.target.find('?');
+  request_view request;
+  request.verb = *parse_method(head.method);
+  request.path = head.target.substr(0, question);
+  if (question != std::string_view::npos)
+    request.query = head.target.substr(question + 1);
+  request.param = std::move(param_);
+  request.body = reader_.body();
+  request.head = &head;
+  dispatching_ = true;
+  try {
+    route_->handle(request, make_responder());
+  } catch (const std::exception& e) {
+    ready_ = problem_response(to_problem({errc::internal, e.what()}));
+  }
+  dispatching_ = false;
+  if (!ready_)
+    return false; // it comes by deliver()
+  ++serial_;
+  auto answer = std::move(*ready_);
+  ready_.reset();
+  return write(std::move(answer));
+}
+
+responder peer::make_responder() {
+  auto pending = std::make_shared<pending_answer>(shared_from_this(), serial_);
+  return [pending = std::move(pending)](response answer) { pending->give(std::move(answer)); };
+}
+
+void peer::deliver(std::uint64_t serial, response answer) {
+  if (serial == serial_ && phase_ == phase::answering && write(std::move(answer)))
+    run();
+}
+
+bool peer::refuse(const refusal& why) {
+  ++hub_->counters().http_rejected;
+  leave_head();
+  if (request_id_.empty())
+    request_id_ = hub_->new_request_id();
+  return respond_and_close(problem_response(make_problem(why.status, why.code, why.detail)));
+}
+
+bool peer::respond_and_close(response answer) {
+  ++serial_; // an answer that comes later is too late
+  keep_alive_ = false;
+  return write(std::move(answer));
+}
+
+bool peer::write(response answer) {
+  const auto& head = reader_.head();
+  if (answer.fault)
+    answer.body = to_json(*answer.fault, reason_phrase(answer.status),
+                          head.target.substr(0, head.target.find('?')), request_id_);
+  keep_alive_ = keep_alive_ && !hub_->stopping();
+  out_head_.clear();
+  append_head(out_head_, answer, {hub_->date(), request_id_, keep_alive_, head.version});
+  out_body_ = head_only_ || answer.status == 204 ? std::string{} : std::move(answer.body);
+  written_ = 0;
+  enter(phase::writing, hub_->limits().write);
+  return write_some();
+}
+
+bool peer::write_some() {
+  const auto total = out_head_.size() + out_body_.size();
+  while (written_ < total) {
+    const auto in_head = std::min(written_, out_head_.size());
+    const std::array<net::const_buffer, 2> parts = {net::buffer(out_head_) + in_head,
+                                                    net::buffer(out_body_) + (written_ - in_head)};
+    error_code ec;
+    const auto count = socket_.write_some(parts, ec);
+    if (ec == net::error::would_block || ec == net::error::try_again) {
+      wait_writable();
+      return false;
+    }
+    if (ec) {
+      close();
+      return false;
+    }
+    written_ += count;
+    enter(phase::writing, hub_->limits().write);
+  }
+  return after_write();
+}
+
+void peer::wait_writable() {
+  socket_.async_wait(tcp_socket::wait_write, [self = shared_from_this()](const error_code& ec) {
+    if (self->phase_ != phase::writing)
+      return;
+    if (ec)
+      self->close();
+    else if (self->write_some())
+      self->run();
+  });
+}
+
+bool peer::after_write() {
+  if (out_body_.capacity() > 64 * 1024)
+    std::string{}.swap(out_body_);
+  request_id_.clear();
+  head_only_ = false;
+  ++served_;
+  if (!keep_alive_) {
+    linger();
+    return false;
+  }
+  reader_.next();
+  if (reader_.has_bytes())
+    enter(phase::head, hub_->limits().head);
+  else
+    enter(phase::idle, hub_->limits().idle);
+  return true;
+}
+
+/// Closing with unread bytes in the socket would reset the connection, and the client might never
+/// see the answer. So: no more from us, and what still comes is read and thrown away for a while.
+void peer::linger() {
+  error_code ec;
+  socket_.shutdown(tcp::socket::shutdown_send, ec);
+  if (ec)
+    return close();
+  enter(phase::lingering, hub_->limits().linger);
+  drained_ = 0;
+  drain(0);
+}
+
+void peer::drain(std::size_t count) {
+  drained_ += count;
+  if (drained_ > hub_->limits().linger_bytes)
+    return close();
+  if (reading_)
+    return;
+  reading_ = true;
+  out_body_.resize(4096);
+  socket_.async_read_some(net::buffer(out_body_),
+                          [self = shared_from_this()](const error_code& ec, std::size_t got) {
+                            self->reading_ = false;
+                            if (self->phase_ != phase::lingering)
+                              return;
+                            if (ec)
+                              self->close();
+                            else
+                              self->drain(got);
+                          });
+}
+
+} // namespace troupe::http

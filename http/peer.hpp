@@ -1,0 +1,84 @@
+// One TCP connection: reads a request, has it answered, writes the answer, again. One request at a
+// time; pipelined ones wait in the reader's bounded buffer. Every phase has a deadline. Loop thread
+// only, except that an answer may come from any thread.
+#pragma once
+
+#include "http/hub.hpp"
+#include "http/reader.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace troupe::http {
+
+class peer : public std::enable_shared_from_this<peer> {
+public:
+  using clock = std::chrono::steady_clock;
+
+  peer(std::shared_ptr<hub> owner, tcp_socket socket);
+  peer(const peer&) = delete;
+  peer& operator=(const peer&) = delete;
+
+  void start();
+  /// Closes at once when idle, else after the answer under way.
+  void finish_up();
+  void close();
+  bool overdue(clock::time_point now) const;
+  void on_overdue();
+
+  std::size_t place = 0; ///< in the hub's list; the hub's business
+
+private:
+  enum class phase : std::uint8_t { idle, head, body, answering, writing, lingering, closed };
+
+  void run();
+  bool step(); ///< false: something asynchronous must happen first
+  bool on_head();
+  bool dispatch();
+  void enter(phase next, std::chrono::milliseconds limit);
+  void leave_head();
+  void read();
+  void on_read(const error_code& ec, std::size_t count);
+  void drain(std::size_t count);
+  responder make_responder();
+  void deliver(std::uint64_t serial, response answer);
+  bool refuse(const refusal& why);
+  bool respond_and_close(response answer);
+  bool write(response answer);
+  bool write_some();
+  void wait_writable();
+  bool after_write();
+  void linger();
+
+  struct pending_answer;
+
+  std::shared_ptr<hub> hub_;
+  tcp_socket socket_;
+  request_reader reader_;
+  std::string address_;
+  phase phase_ = phase::closed;
+  clock::time_point deadline_;
+  clock::time_point body_begun_;
+  bool reading_ = false;      ///< an async read is under way
+  bool counted_head_ = false; ///< this connection counts among the incomplete heads
+  bool dispatching_ = false;
+  bool keep_alive_ = true;
+  bool head_only_ = false;
+  bool joined_ = false;
+  std::uint64_t serial_ = 0; ///< of the request being answered; late answers name an older one
+  std::size_t served_ = 0;
+  const route* route_ = nullptr;
+  std::string param_;
+  std::string request_id_;
+  std::optional<response> ready_; ///< an answer given while its handler still ran
+  std::string out_head_;
+  std::string out_body_;
+  std::size_t written_ = 0;
+  std::size_t drained_ = 0;
+};
+
+} // namespace troupe::http

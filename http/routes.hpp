@@ -1,0 +1,34 @@
+// What the routes need from the rest of the engine, and the functions that fill the router table,
+// one per group.
+#pragma once
+
+#include "http/limits.hpp"
+#include "http/requester.hpp"
+#include "http/router.hpp"
+#include "messages/counters.hpp"
+#include "messages/health.hpp"
+
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+
+namespace troupe::http {
+
+/// Everything pointed to must outlive the server.
+struct services {
+  std::shared_ptr<requester> ask;
+  const health_board* health = nullptr;
+  engine_counters* counters = nullptr; ///< the server counts its own requests there
+  std::set<std::string> kinds;         ///< what this node can run; others are refused
+  std::string node;
+  std::string version;
+  std::function<bool()> draining; ///< none: never
+};
+
+/// /api/v1/jobs and below. `context` must outlive the router.
+void add_job_routes(router& table, const services& context, const server_limits& limits);
+/// Probes, health, metrics, and the index at `/`.
+void add_system_routes(router& table, const services& context, const server_limits& limits);
+
+} // namespace troupe::http

@@ -1,0 +1,55 @@
+// The HTTP server of one node, on a loop that somebody else runs. Start here to read this room:
+// server > listener > peer > reader (framing) > router > job_routes, system_routes > requester.
+#pragma once
+
+#include "http/limits.hpp"
+#include "http/routes.hpp"
+
+#include <boost/asio/io_context.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+
+namespace troupe::http {
+
+struct server_options {
+  std::string address = "127.0.0.1"; ///< an IP address, or localhost
+  std::uint16_t port = 8080;         ///< 0: any free one
+  /// Further names a request's Host may have. On loopback they add to localhost and its addresses;
+  /// elsewhere an empty set means any name.
+  std::set<std::string> allowed_hosts;
+  server_limits limits;
+};
+
+/// Every member may be called from any thread. The loop must outlive the server and every question
+/// the server has asked; one thread runs it.
+class server {
+public:
+  server(boost::asio::io_context& loop, server_options options, services context);
+  /// Closes what is still open. The loop must not be running in another thread any more, or stop()
+  /// must have been done.
+  ~server();
+  server(const server&) = delete;
+  server& operator=(const server&) = delete;
+
+  /// Binds and begins to accept. Throws std::runtime_error with a sentence for the operator when
+  /// the address is taken or no address.
+  void start();
+  /// The port in use, after start().
+  std::uint16_t port() const;
+  /// No new connections; those that are open go on.
+  void stop_accepting();
+  /// No new requests: idle connections close now, busy ones after their answer, all after `grace`.
+  /// `done` comes on the loop's thread, once.
+  void stop(std::chrono::milliseconds grace, std::function<void()> done);
+
+private:
+  struct impl;
+  std::shared_ptr<impl> impl_;
+};
+
+} // namespace troupe::http

@@ -1,0 +1,262 @@
+// Routes called without a socket: jobs, probes, health, metrics, index.
+#include "http/metrics.hpp"
+#include "http/routes.hpp"
+#include "tests/http/canned_engine.hpp"
+
+#include <boost/test/unit_test.hpp>
+#include <nlohmann/json.hpp>
+
+#include <optional>
+#include <string>
+
+using namespace troupe;
+using namespace troupe::http;
+using nlohmann::json;
+using tests::canned_engine;
+
+namespace {
+
+struct routes_fixture {
+  routes_fixture() {
+    context.ask = engine;
+    context.health = &health;
+    context.counters = &counters;
+    context.kinds = {"echo"};
+    context.node = "n\"1";
+    context.version = "1.2.3";
+    context.draining = [this] { return draining; };
+    add_job_routes(table, context, limits);
+    add_system_routes(table, context, limits);
+  }
+
+  response call(method verb, std::string_view target, std::string_view body = {}) {
+    const auto question = target.find('?');
+    auto matched = table.match(verb, target.substr(0, question));
+    if (auto* refused = std::get_if<response>(&matched))
+      return *refused;
+    auto& found = std::get<route_match>(matched);
+    request_view request;
+    request.verb = verb;
+    request.path = target.substr(0, question);
+    request.query = question == std::string_view::npos ? "" : target.substr(question + 1);
+    request.param = found.param;
+    request.body = body;
+    std::optional<response> out;
+    found.found->handle(request, [&](response answer) { out = std::move(answer); });
+    BOOST_REQUIRE(out);
+    return *out;
+  }
+
+  void publish(bool ready, health_status status, std::chrono::seconds ago = {}) {
+    health_report report;
+    report.ready = ready;
+    report.status = status;
+    report.taken_at = std::chrono::steady_clock::now() - ago;
+    report.checks = {{"database", status, std::chrono::microseconds{412},
+                      status == health_status::ok ? "" : "refuses \"us\""}};
+    health.publish(report);
+  }
+
+  template<class Question>
+  Question last_question() const {
+    return std::get<Question>(engine->asked().back());
+  }
+
+  std::shared_ptr<canned_engine> engine = std::make_shared<canned_engine>();
+  health_board health;
+  engine_counters counters;
+  bool draining = false;
+  server_limits limits;
+  services context;
+  router table;
+};
+
+} // namespace
+
+BOOST_FIXTURE_TEST_SUITE(routes, routes_fixture)
+
+BOOST_AUTO_TEST_CASE(create_answers_201_with_the_job_and_its_location) {
+  const auto answer = call(method::post, "/api/v1/jobs", R"({"kind":"echo","args":[1.10]})");
+  BOOST_TEST(answer.status == 201);
+  BOOST_TEST(answer.location == "/api/v1/jobs/17");
+  const auto job = json::parse(answer.body);
+  BOOST_TEST(job["id"] == "17");
+  BOOST_TEST(job["state"] == "available");
+  BOOST_TEST(job["created_at"] == "2023-11-14T22:13:20Z");
+  BOOST_TEST(job["attempts"].empty());
+  BOOST_TEST(answer.body.find(R"("args":[1.10])") != std::string::npos);
+  BOOST_TEST(engine->asked().size() == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(create_reads_the_job_back_when_the_store_does_not_tell_the_time) {
+  engine->on_ask([](const api_request& request, const canned_engine::reply_function& reply) {
+    auto answer = canned_engine::usual(request);
+    if (auto* stored = std::get_if<enqueued_jobs>(&answer))
+      stored->created_at.reset();
+    reply(answer);
+  });
+  const auto answer = call(method::post, "/api/v1/jobs", R"({"kind":"echo"})");
+  BOOST_TEST(answer.status == 201);
+  BOOST_TEST(answer.location == "/api/v1/jobs/17");
+  BOOST_TEST((last_question<get_job>().id == job_id{17}));
+}
+
+BOOST_AUTO_TEST_CASE(a_refused_job_asks_the_engine_nothing) {
+  BOOST_TEST(call(method::post, "/api/v1/jobs", R"({"kind":"x"})").status == 400);
+  BOOST_TEST(call(method::post, "/api/v1/jobs/bulk", R"({"jobs":[{"kind":"x"}]})").status == 400);
+  BOOST_TEST(engine->asked().empty());
+}
+
+BOOST_AUTO_TEST_CASE(bulk_create_answers_ids_in_order) {
+  const auto answer = call(method::post, "/api/v1/jobs/bulk",
+                           R"({"jobs":[{"kind":"echo"},{"kind":"echo","priority":3}]})");
+  BOOST_TEST(answer.status == 201);
+  BOOST_TEST(answer.body == R"({"ids":["17","18"]})");
+  BOOST_TEST(last_question<enqueue_jobs>().jobs.at(1).priority == 3);
+}
+
+BOOST_AUTO_TEST_CASE(a_list_passes_filters_on_and_its_cursor_leads_to_the_next_page) {
+  const auto first = call(method::get, "/api/v1/jobs?state=running&queue=q&kind=echo&limit=2");
+  BOOST_TEST(first.status == 200);
+  const auto asked = last_question<list_jobs>();
+  BOOST_TEST((asked.filter.state == job_state::running));
+  BOOST_TEST(*asked.filter.queue == "q");
+  BOOST_TEST(*asked.filter.kind == "echo");
+  BOOST_TEST(asked.limit == 2);
+  const auto page = json::parse(first.body);
+  BOOST_TEST(page["jobs"].size() == 2U);
+  BOOST_TEST(!page["jobs"][0].contains("attempts"));
+  const std::string cursor = page["next"];
+  BOOST_TEST(
+      call(method::get, "/api/v1/jobs?state=running&queue=q&kind=echo&cursor=" + cursor).status
+      == 200);
+  BOOST_TEST((last_question<list_jobs>().before == job_id{16}));
+  BOOST_TEST(last_question<list_jobs>().limit == 50);
+  BOOST_TEST(call(method::get, "/api/v1/jobs?cursor=" + cursor).status == 400);
+}
+
+BOOST_AUTO_TEST_CASE(the_last_page_has_no_cursor) {
+  engine->on_ask(
+      [](const api_request&, const canned_engine::reply_function& reply) { reply(job_page{}); });
+  BOOST_TEST(call(method::get, "/api/v1/jobs").body == R"({"jobs":[],"next":null})");
+}
+
+BOOST_AUTO_TEST_CASE(bad_list_parameters_are_400) {
+  for (const auto* query :
+       {"state=done", "state=", "queue=", "queue=a/b", "kind=%00", "limit=0", "limit=501",
+        "limit=-1", "limit=1.0", "limit=99999999999999999999", "limit=", "cursor=x", "page=2",
+        "limit=1&limit=2", "queue='%20or%201=1"})
+    BOOST_TEST(call(method::get, std::string{"/api/v1/jobs?"} + query).status == 400, query);
+  BOOST_TEST(engine->asked().empty());
+}
+
+BOOST_AUTO_TEST_CASE(one_job_is_got_cancelled_retried_and_deleted) {
+  BOOST_TEST(call(method::get, "/api/v1/jobs/17").status == 200);
+  BOOST_TEST((last_question<get_job>().id == job_id{17}));
+  BOOST_TEST(call(method::post, "/api/v1/jobs/17/cancel").status == 200);
+  BOOST_TEST((last_question<cancel_job>().id == job_id{17}));
+  BOOST_TEST(call(method::post, "/api/v1/jobs/17/retry", "{}").status == 200);
+  BOOST_TEST((last_question<retry_job>().id == job_id{17}));
+  const auto removed = call(method::del, "/api/v1/jobs/17");
+  BOOST_TEST(removed.status == 204);
+  BOOST_TEST((last_question<delete_job>().id == job_id{17}));
+  BOOST_TEST(call(method::post, "/api/v1/jobs/17/cancel", R"({"x":1})").status == 400);
+}
+
+BOOST_AUTO_TEST_CASE(what_is_no_id_is_404_without_asking) {
+  for (const auto* id : {"0", "-1", "abc", "9223372036854775808", "1%20"})
+    BOOST_TEST(call(method::get, std::string{"/api/v1/jobs/"} + id).status == 404, id);
+  BOOST_TEST(call(method::del, "/api/v1/jobs/0").status == 404);
+  BOOST_TEST(engine->asked().empty());
+}
+
+BOOST_AUTO_TEST_CASE(failures_become_problems) {
+  engine->on_ask([](const api_request&, const canned_engine::reply_function& reply) {
+    reply(failure{errc::overloaded, "too many"});
+  });
+  for (const auto& answer :
+       {call(method::get, "/api/v1/jobs"), call(method::get, "/api/v1/jobs/17"),
+        call(method::post, "/api/v1/jobs", R"({"kind":"echo"})"),
+        call(method::del, "/api/v1/jobs/17"),
+        call(method::post, "/api/v1/jobs/bulk", R"({"jobs":[{"kind":"echo"}]})")}) {
+    BOOST_TEST(answer.status == 503);
+    BOOST_TEST(answer.fault->code == "overloaded");
+    BOOST_TEST(answer.fault->retry_after == 1);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(an_answer_of_the_wrong_kind_is_500) {
+  engine->on_ask([](const api_request&, const canned_engine::reply_function& reply) {
+    reply(deleted_job{{1}});
+  });
+  BOOST_TEST(call(method::get, "/api/v1/jobs").status == 500);
+  BOOST_TEST(call(method::post, "/api/v1/jobs", R"({"kind":"echo"})").status == 500);
+}
+
+BOOST_AUTO_TEST_CASE(alive_means_only_that_the_process_answers) {
+  BOOST_TEST(call(method::get, "/livez").status == 200);
+  draining = true;
+  BOOST_TEST(call(method::get, "/livez").status == 200);
+}
+
+BOOST_AUTO_TEST_CASE(ready_needs_a_fresh_good_report_and_no_drain) {
+  BOOST_TEST(call(method::get, "/readyz").status == 503);
+  publish(true, health_status::ok);
+  BOOST_TEST(call(method::get, "/readyz").status == 200);
+  BOOST_TEST(call(method::get, "/healthz").status == 200);
+  publish(true, health_status::degraded);
+  BOOST_TEST(call(method::get, "/readyz").status == 200);
+  publish(true, health_status::ok, std::chrono::seconds{16});
+  BOOST_TEST(call(method::get, "/readyz").body.find("ms old") != std::string::npos);
+  BOOST_TEST(call(method::get, "/readyz").status == 503);
+  publish(false, health_status::failing);
+  BOOST_TEST(call(method::get, "/readyz").body == "not ready; database: refuses \"us\"\n");
+  publish(true, health_status::ok);
+  draining = true;
+  BOOST_TEST(call(method::get, "/readyz").status == 503);
+  BOOST_TEST(call(method::get, "/readyz").body.find("draining") == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(health_shows_every_check) {
+  BOOST_TEST(call(method::get, "/api/v1/health").status == 503);
+  publish(true, health_status::ok);
+  const auto answer = call(method::get, "/api/v1/health");
+  BOOST_TEST(answer.status == 200);
+  const auto health_json = json::parse(answer.body);
+  BOOST_TEST(health_json["status"] == "ok");
+  BOOST_TEST(health_json["ready"] == true);
+  BOOST_TEST(health_json["node"] == "n\"1");
+  BOOST_TEST(health_json["checks"][0]["name"] == "database");
+  BOOST_TEST(health_json["checks"][0]["latency_ms"] == 0.412);
+  BOOST_TEST(health_json["checks"][0]["age_ms"] >= 0);
+  BOOST_TEST(health_json["checks"][0]["detail"].is_null());
+  publish(false, health_status::failing);
+  const auto failing = call(method::get, "/api/v1/health");
+  BOOST_TEST(failing.status == 503);
+  BOOST_TEST(json::parse(failing.body)["checks"][0]["detail"] == "refuses \"us\"");
+  publish(true, health_status::ok, std::chrono::seconds{60});
+  BOOST_TEST(json::parse(call(method::get, "/api/v1/health").body)["status"] == "failing");
+}
+
+BOOST_AUTO_TEST_CASE(metrics_are_prometheus_text_of_the_counters) {
+  counters.jobs_enqueued = 41;
+  counters.running = 3;
+  const auto answer = call(method::get, "/metrics");
+  BOOST_TEST(answer.status == 200);
+  BOOST_TEST(answer.content_type == "text/plain; version=0.0.4; charset=utf-8");
+  for (const auto* line :
+       {"# TYPE troupe_jobs_enqueued_total counter\ntroupe_jobs_enqueued_total 41\n",
+        "# TYPE troupe_jobs_running gauge\ntroupe_jobs_running 3\n",
+        "troupe_build_info{version=\"1.2.3\",node=\"n\\\"1\"} 1\n", "process_cpu_seconds_total "})
+    BOOST_TEST(answer.body.find(line) != std::string::npos, line);
+  BOOST_TEST(read_process().resident_bytes > 1'000'000);
+  BOOST_TEST(read_process().open_descriptors > 2);
+}
+
+BOOST_AUTO_TEST_CASE(the_index_lists_every_route) {
+  const auto index = json::parse(call(method::get, "/").body);
+  BOOST_TEST(index["routes"].size() == table.routes().size());
+  BOOST_TEST(index["version"] == "1.2.3");
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,250 @@
+// A real server against slow, dead, greedy and too many clients, a silent engine, and its own end.
+#include "tests/http/running_server.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <chrono>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+using namespace troupe;
+using namespace troupe::http;
+using namespace troupe::tests;
+
+BOOST_AUTO_TEST_SUITE(deadlines)
+
+BOOST_AUTO_TEST_CASE(a_slow_head_is_cut_off_although_bytes_keep_coming) {
+  server_limits limits;
+  limits.head = 200ms;
+  limits.sweep = 10ms;
+  running_server server{limits};
+  raw_client client{server.port()};
+  client.send("GET /livez HTTP/1.1\r\n");
+  int lines = 0; // an inactivity timer would begin anew with each
+  while (!client.readable(5ms) && client.send("X: y\r\n"))
+    ++lines;
+  BOOST_TEST(client.receive().status == 408);
+  BOOST_TEST(lines > 0);
+  client.close();
+  BOOST_TEST(server.await_connections(0));
+}
+
+BOOST_AUTO_TEST_CASE(silent_and_idle_connections_are_closed_without_a_word) {
+  server_limits limits;
+  limits.head = limits.idle = 50ms;
+  limits.sweep = 10ms;
+  running_server server{limits};
+  raw_client silent{server.port()};
+  BOOST_TEST(silent.ended());
+  raw_client idle{server.port()};
+  BOOST_TEST(idle.ask(get("/livez")).status == 200);
+  BOOST_TEST(idle.ended());
+}
+
+BOOST_AUTO_TEST_CASE(a_body_slower_than_the_least_rate_is_cut_off) {
+  server_limits limits;
+  limits.body_grace = 50ms;
+  limits.sweep = 10ms;
+  running_server server{limits};
+  raw_client client{server.port()};
+  const auto text = post("/api/v1/jobs", R"({"kind":"echo"})");
+  BOOST_TEST(client.ask(text.substr(0, text.size() - 1)).status == 408);
+  BOOST_TEST(client.ended());
+  BOOST_TEST(server.engine->asked().empty());
+}
+
+BOOST_AUTO_TEST_CASE(an_engine_that_never_answers_costs_the_client_504_not_forever) {
+  server_limits limits;
+  limits.answer = 50ms;
+  limits.sweep = 10ms;
+  running_server server{limits};
+  slow_engine engine{*server.engine};
+  raw_client client{server.port()};
+  BOOST_TEST(client.ask(create).status == 504);
+  BOOST_TEST(client.ended());
+  engine.release(); // too late: nobody may notice
+  BOOST_TEST(raw_client{server.port()}.ask(get("/livez")).status == 200);
+}
+
+BOOST_AUTO_TEST_CASE(a_client_that_does_not_read_is_dropped) {
+  server_limits limits;
+  limits.write = 100ms;
+  limits.sweep = 10ms;
+  running_server server{limits};
+  server.engine->on_ask([](const api_request&, const canned_engine::reply_function& reply) {
+    auto job = canned_engine::job({17});
+    job.args = '"' + std::string(32 * 1024 * 1024, 'x') + '"';
+    reply(job);
+  });
+  raw_client client{server.port()};
+  client.send(get("/api/v1/jobs/17"));
+  BOOST_TEST(await_until([&] { return !server.engine->asked().empty(); }));
+  BOOST_TEST(server.await_connections(0));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+BOOST_AUTO_TEST_SUITE(connections)
+
+BOOST_AUTO_TEST_CASE(at_the_limit_new_connections_wait_until_one_closes) {
+  server_limits limits;
+  limits.connections = 2;
+  running_server server{limits};
+  std::optional<raw_client> first{server.port()};
+  raw_client second{server.port()};
+  BOOST_TEST(first->ask(get("/livez")).status == 200);
+  BOOST_TEST(second.ask(get("/livez")).status == 200);
+  raw_client third{server.port()}; // in the kernel's backlog
+  third.send(get("/livez"));
+  BOOST_TEST(second.ask(get("/livez")).status == 200);
+  BOOST_TEST(server.counters.http_connections == 2U);
+  first.reset();
+  BOOST_TEST(third.receive().status == 200);
+}
+
+BOOST_AUTO_TEST_CASE(unfinished_heads_are_bounded_and_finished_ones_make_room) {
+  server_limits limits;
+  limits.heads_incomplete = 1;
+  running_server server{limits};
+  raw_client first{server.port()};
+  BOOST_TEST(server.await_connections(1));
+  raw_client second{server.port()};
+  second.send(get("/livez"));
+  BOOST_TEST(first.ask(get("/livez")).status == 200);
+  BOOST_TEST(second.receive().status == 200);
+}
+
+BOOST_AUTO_TEST_CASE(one_address_gets_its_share_only) {
+  server_limits limits;
+  limits.connections_per_address = 1;
+  running_server server{limits};
+  raw_client first{server.port()};
+  BOOST_TEST(first.ask(get("/livez")).status == 200);
+  BOOST_TEST(raw_client{server.port()}.ended());
+  BOOST_TEST(first.ask(get("/livez")).status == 200);
+}
+
+BOOST_AUTO_TEST_CASE(the_last_request_of_a_connection_says_so) {
+  server_limits limits;
+  limits.requests_per_connection = 2;
+  running_server server{limits};
+  raw_client client{server.port()};
+  BOOST_TEST(client.ask(get("/livez")).header("Connection").empty());
+  BOOST_TEST(client.ask(get("/livez")).header("Connection") == "close");
+  BOOST_TEST(client.ended());
+}
+
+BOOST_AUTO_TEST_CASE(a_reset_in_a_request_or_while_the_engine_works_harms_nobody) {
+  running_server server;
+  slow_engine engine{*server.engine};
+  {
+    raw_client in_head{server.port()};
+    in_head.send("GET /livez HT");
+    raw_client in_body{server.port()};
+    in_body.send(create.substr(0, create.size() - 3));
+    BOOST_TEST(server.await_connections(2));
+    in_head.reset();
+    in_body.reset();
+  }
+  BOOST_TEST(server.await_connections(0));
+  raw_client waiting{server.port()};
+  waiting.send(create);
+  BOOST_REQUIRE(engine.asked.await(1));
+  waiting.reset();
+  engine.release();
+  BOOST_TEST(server.await_connections(0));
+  BOOST_TEST(raw_client{server.port()}.ask(get("/livez")).status == 200);
+}
+
+BOOST_AUTO_TEST_CASE(a_client_that_only_stops_sending_still_gets_its_answer) {
+  running_server server;
+  raw_client client{server.port()};
+  client.send(create);
+  client.finish_sending();
+  BOOST_TEST(client.receive().status == 201);
+  BOOST_TEST(client.ended());
+}
+
+BOOST_AUTO_TEST_CASE(a_dropped_question_is_answered_503) {
+  running_server server;
+  slow_engine engine{*server.engine};
+  raw_client client{server.port()};
+  client.send(create);
+  BOOST_REQUIRE(engine.asked.await(1));
+  engine.drop();
+  const auto answer = client.receive();
+  BOOST_TEST(answer.status == 503);
+  BOOST_TEST(answer.header("Retry-After") == "1");
+  BOOST_TEST(answer.body.find(R"("code":"stopping")") != std::string::npos);
+  client.send(create);
+  BOOST_REQUIRE(engine.asked.await(2));
+  engine.release();
+  BOOST_TEST(client.receive().status == 201);
+}
+
+BOOST_AUTO_TEST_CASE(a_taken_address_is_said_in_words) {
+  running_server server;
+  boost::asio::io_context loop;
+  server_options options;
+  options.port = server.port();
+  http::server second{loop, options, services{}};
+  BOOST_CHECK_EXCEPTION(second.start(), std::runtime_error, [](const std::exception& e) {
+    return std::string_view{e.what()}.find("the address is taken") != std::string_view::npos;
+  });
+  options.address = "not an address";
+  http::server third{loop, options, services{}};
+  BOOST_CHECK_THROW(third.start(), std::runtime_error);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+BOOST_AUTO_TEST_SUITE(stopping)
+
+BOOST_AUTO_TEST_CASE(stop_closes_idle_connections_and_lets_busy_ones_finish) {
+  running_server server;
+  slow_engine engine{*server.engine};
+  raw_client idle{server.port()};
+  BOOST_TEST(idle.ask(get("/livez")).status == 200);
+  raw_client busy{server.port()};
+  busy.send(create);
+  BOOST_REQUIRE(engine.asked.await(1));
+  auto stopped = server.begin_stop(60s);
+  BOOST_TEST(idle.ended());
+  BOOST_TEST((stopped.wait_for(0s) == std::future_status::timeout));
+  engine.release();
+  const auto answer = busy.receive();
+  BOOST_TEST(answer.status == 201);
+  BOOST_TEST(answer.header("Connection") == "close");
+  busy.close();
+  BOOST_TEST((stopped.wait_for(patience) == std::future_status::ready));
+}
+
+BOOST_AUTO_TEST_CASE(stop_does_not_wait_longer_than_its_grace) {
+  running_server server;
+  slow_engine engine{*server.engine};
+  raw_client busy{server.port()};
+  busy.send(create);
+  BOOST_REQUIRE(engine.asked.await(1));
+  auto stopped = server.begin_stop(10ms);
+  BOOST_TEST((stopped.wait_for(patience) == std::future_status::ready));
+  BOOST_TEST(busy.ended());
+  engine.drop();
+}
+
+BOOST_AUTO_TEST_CASE(stop_accepting_leaves_open_connections_alone) {
+  running_server server;
+  raw_client open{server.port()};
+  BOOST_TEST(open.ask(get("/livez")).status == 200);
+  server.front().stop_accepting();
+  BOOST_TEST(await_until([&] {
+    try {
+      raw_client refused{server.port()};
+      return false;
+    } catch (const std::runtime_error&) {
+      return true;
+    }
+  }));
+  BOOST_TEST(open.ask(get("/livez")).status == 200);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
