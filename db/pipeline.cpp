@@ -65,19 +65,19 @@ bool pipeline::on_error(db_failure why, bool forget_prepared) {
     return false;
   auto& front = written_.front();
   auto& known = prepared_[front.what->name];
-  bool current = known.generation == front.generation;
   switch (front.at) {
   case stage::preparing:
     known.failed = front.generation;
     known.failure = why;
-    known.usable = known.usable && !current;
+    known.usable = false; // a newer generation begins only after this
     break;
   case stage::running:
     if (forget_prepared) {
       // It was written in the belief that an earlier Parse, still on its way, would succeed.
       if (known.failed == front.generation)
         why = known.failure;
-      known.usable = known.usable && !current;
+      if (known.generation == front.generation)
+        known.usable = false;
     }
     break;
   case stage::answered:
