@@ -29,7 +29,7 @@ void assign(self_ptr self, assignment given) {
   if (state.idle.empty()) {
     const auto number = state.runners.size();
     state.runners.push_back(
-      self->spawn(runner, number, run_reports_actor{executor_impl{self}}, state.handlers));
+      self->spawn(runner, number, job_reports_actor{executor_impl{self}}, state.handlers));
     state.idle.push_back(number);
   }
   const auto number = state.idle.back();
@@ -97,7 +97,7 @@ void claim(self_ptr self, const std::string& name, queue_state& queue) {
       });
 }
 
-void report(self_ptr self, run_report& told) {
+void report(self_ptr self, job_report& told) {
   auto& state = self->state;
   const auto& run = *told.run.run;
   auto& queue = *queue_of(state, run.queue);
@@ -191,7 +191,7 @@ void return_backlog(self_ptr self) {
   auto& state = self->state;
   for (auto& [name, queue] : state.queues) {
     for (auto& given : queue.backlog) {
-      run_report back;
+      job_report back;
       back.run = given;
       back.result = snoozed(std::chrono::milliseconds{0});
       back.started = back.finished = self->clock().now();
@@ -253,7 +253,7 @@ executor_impl::behavior_type executor(executor_impl::stateful_pointer<executor_s
     }),
     [self](const scheduler_actor& scheduler) { self->state.scheduler = scheduler; },
     [self](const handler_table_ptr& handlers) { self->state.handlers = handlers; },
-    guarded([self](run_report& told) { report(self, told); }),
+    guarded([self](job_report& told) { report(self, told); }),
     guarded([self](tick_atom) { write_outcomes(self); }),
   };
 }

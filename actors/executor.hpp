@@ -8,7 +8,7 @@
 #include "actors/backoff.hpp"
 #include "actors/lease_book.hpp"
 #include "actors/queue_slots.hpp"
-#include "actors/run_report.hpp"
+#include "actors/job_report.hpp"
 #include "messages/counters.hpp"
 
 #include <caf/stateful_actor.hpp>
@@ -30,7 +30,7 @@ struct executor_options {
 };
 
 using executor_impl = executor_actor::extend<
-  caf::reacts_to<run_report>, // INTERNAL: a runner has something to tell
+  caf::reacts_to<job_report>, // INTERNAL: a runner has something to tell
   caf::reacts_to<tick_atom>>; // INTERNAL: try to write outcomes again
 
 struct executor_state {

@@ -158,7 +158,7 @@ void send_batch(self_ptr self, std::vector<ended_run> ended) {
 
 } // namespace
 
-void note_ended(executor_state& state, run_report& told, executor_state::queue_state& queue,
+void note_ended(executor_state& state, job_report& told, executor_state::queue_state& queue,
                 bool cancelled) {
   if (!state.leases.ended(told.run.lease)) {
     if (!cancelled)

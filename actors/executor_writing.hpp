@@ -7,7 +7,7 @@
 namespace troupe {
 
 /// Puts an ended run into the next batch. A run of a lease that is not ours any more is dropped.
-void note_ended(executor_state& state, run_report& told, executor_state::queue_state& queue,
+void note_ended(executor_state& state, job_report& told, executor_state::queue_state& queue,
                 bool cancelled);
 
 /// Sends the next batch unless one is on its way.

@@ -22,7 +22,7 @@ struct answer_cell {
 
 void report(self_ptr self, std::optional<job_result> result, bool idle) {
   auto& state = self->state;
-  run_report out;
+  job_report out;
   out.runner = state.number;
   out.run = state.current;
   out.result = std::move(result);
@@ -67,7 +67,7 @@ void start(self_ptr self, const async_handler& handler) {
 } // namespace
 
 runner_impl::behavior_type runner(runner_impl::stateful_pointer<runner_state> self,
-                                  std::size_t number, run_reports_actor executor,
+                                  std::size_t number, job_reports_actor executor,
                                   handler_table_ptr handlers) {
   self->state.number = number;
   self->state.executor = std::move(executor);

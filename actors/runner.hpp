@@ -3,7 +3,7 @@
 // a handler that never answers holds its slot, and nothing else.
 #pragma once
 
-#include "actors/run_report.hpp"
+#include "actors/job_report.hpp"
 
 #include <caf/stateful_actor.hpp>
 
@@ -18,7 +18,7 @@ using runner_impl = runner_actor::extend<
 struct runner_state {
   static inline const char* name = "runner";
   std::size_t number = 0;
-  run_reports_actor executor;
+  job_reports_actor executor;
   handler_table_ptr handlers;
 
   std::uint64_t generation = 0; ///< of the current run; older answers and deadlines are ignored
@@ -29,7 +29,7 @@ struct runner_state {
 };
 
 runner_impl::behavior_type runner(runner_impl::stateful_pointer<runner_state> self,
-                                  std::size_t number, run_reports_actor executor,
+                                  std::size_t number, job_reports_actor executor,
                                   handler_table_ptr handlers);
 
 } // namespace troupe

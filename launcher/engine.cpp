@@ -103,6 +103,8 @@ struct engine::parts {
   api_reply ask(api_request request);
   template<class Reply>
   Reply ask_for(api_request request);
+  template<class Reply, class Call>
+  Reply ask_port(Call call);
 };
 
 void engine::parts::open_database() {
@@ -206,6 +208,21 @@ api_reply engine::parts::ask(api_request request) {
 template<class Reply>
 Reply engine::parts::ask_for(api_request request) {
   auto reply = ask(std::move(request));
+  if (const auto* failed = std::get_if<failure>(&reply))
+    throw engine_error(failed->code,
+                       failed->detail.empty() ? to_string(failed->code) : failed->detail);
+  return std::get<Reply>(std::move(reply));
+}
+
+/// Calls the crawl port, whose answer comes on an actor's thread, and waits.
+template<class Reply, class Call>
+Reply engine::parts::ask_port(Call call) {
+  if (!started)
+    throw engine_error(errc::stopping, "the engine is not running; call start() first");
+  auto answered = std::make_shared<std::promise<result_or<Reply>>>();
+  auto answer = answered->get_future();
+  call(*port, [answered](result_or<Reply> reply) { answered->set_value(std::move(reply)); });
+  auto reply = answer.get();
   if (const auto* failed = std::get_if<failure>(&reply))
     throw engine_error(failed->code,
                        failed->detail.empty() ? to_string(failed->code) : failed->detail);
@@ -323,10 +340,10 @@ bool engine::stop() {
 job_id engine::enqueue(job_spec job) {
   std::vector<job_spec> one;
   one.push_back(std::move(job));
-  return enqueue(std::move(one)).front();
+  return enqueue_all(std::move(one)).front();
 }
 
-std::vector<job_id> engine::enqueue(std::vector<job_spec> jobs) {
+std::vector<job_id> engine::enqueue_all(std::vector<job_spec> jobs) {
   if (jobs.empty())
     return {};
   for (const auto& job : jobs) {
@@ -373,6 +390,17 @@ job_record engine::wait(job_id id, std::chrono::milliseconds limit) {
     std::this_thread::sleep_for(std::min(pause, left));
     pause = std::min(pause * 2, 50ms);
   }
+}
+
+crawl_progress engine::crawl(job_id id) {
+  return parts_->ask_port<crawl_progress>(
+      [id](crawl_port& port, auto reply) { port.progress(id, std::move(reply)); });
+}
+
+std::vector<item_record> engine::items(job_id crawl, job_id after, int limit) {
+  return parts_->ask_port<std::vector<item_record>>([=](crawl_port& port, auto reply) {
+    port.items(crawl, after, limit, std::move(reply));
+  });
 }
 
 std::string engine::url() const {

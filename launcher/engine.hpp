@@ -15,6 +15,7 @@
 
 #include "launcher/engine_options.hpp"
 #include "messages/counters.hpp"
+#include "messages/crawl.hpp"
 #include "messages/handler.hpp"
 #include "messages/health.hpp"
 #include "messages/requests.hpp"
@@ -58,7 +59,7 @@ public:
 
   /// Answered after the commit.
   job_id enqueue(job_spec job);
-  std::vector<job_id> enqueue(std::vector<job_spec> jobs);
+  std::vector<job_id> enqueue_all(std::vector<job_spec> jobs);
   /// With its attempts.
   job_record get(job_id id);
   job_page list(const job_filter& filter, job_id before = {}, int limit = 50);
@@ -67,6 +68,11 @@ public:
   void remove(job_id id);
   /// The job once it is final; errc::timed_out when it is not by then.
   job_record wait(job_id id, std::chrono::milliseconds limit);
+
+  /// How far the crawl of this `scrape` job is; errc::not_found until its first run opened it.
+  crawl_progress crawl(job_id id);
+  /// Items of a crawl with page ids above `after`, ascending, at most `limit`.
+  std::vector<item_record> items(job_id crawl, job_id after, int limit = 1000);
 
   /// "http://HOST:PORT" while HTTP is served, else empty.
   std::string url() const;

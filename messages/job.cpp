@@ -55,4 +55,30 @@ bool is_valid_name(std::string_view name) {
          && std::all_of(name.begin(), name.end(), is_name_character);
 }
 
+std::optional<std::string> find_fault(const job_spec& job) {
+  const auto name_rule = " must be 1 to 128 of A-Z a-z 0-9 . _ : -";
+  if (!is_valid_name(job.kind))
+    return std::string{"kind"} + name_rule;
+  if (!is_valid_name(job.queue))
+    return std::string{"queue"} + name_rule;
+  if (job.args.size() > limits::args_bytes)
+    return "args must be at most " + std::to_string(limits::args_bytes) + " bytes";
+  if (job.priority < 0 || job.priority > limits::max_priority)
+    return "priority must be 0 to " + std::to_string(limits::max_priority);
+  if (job.max_attempts < 1 || job.max_attempts > limits::max_attempts)
+    return "max_attempts must be 1 to " + std::to_string(limits::max_attempts);
+  if (job.timeout && (job.timeout->count() < 1 || *job.timeout > limits::max_timeout))
+    return "timeout must be 1 ms to 7 days";
+  if (job.tags.size() > limits::tags)
+    return "tags must be at most " + std::to_string(limits::tags);
+  for (const auto& tag : job.tags)
+    if (tag.empty() || tag.size() > limits::tag_length)
+      return "tags must have 1 to " + std::to_string(limits::tag_length) + " bytes each";
+  if (job.delay && job.run_at)
+    return std::string{"delay and run_at exclude each other"};
+  if (job.delay && (job.delay->count() < 0 || *job.delay > limits::max_delay))
+    return std::string{"delay must be 0 to ten years"};
+  return std::nullopt;
+}
+
 } // namespace troupe

@@ -90,11 +90,15 @@ struct job_spec {
   std::string args = "{}"; ///< JSON text, passed through unparsed
   int priority = 0;
   int max_attempts = 20;
-  std::optional<std::chrono::milliseconds> timeout; ///< of one attempt; none means unlimited
-  std::vector<std::string> tags;
-  std::optional<timestamp> run_at;                ///< not before
-  std::optional<std::chrono::milliseconds> delay; ///< from the database's now; excludes run_at
+  std::optional<std::chrono::milliseconds> timeout = {}; ///< of one attempt; none means unlimited
+  std::vector<std::string> tags = {};
+  std::optional<timestamp> run_at = {};                ///< not before
+  std::optional<std::chrono::milliseconds> delay = {}; ///< from the database's now; excludes run_at
 };
+
+/// What is wrong with the spec, as a sentence that begins with the field's name; nothing when it may
+/// be stored. Texts are not looked into: PostgreSQL refuses NUL, wrong UTF-8 and wrong JSON.
+std::optional<std::string> find_fault(const job_spec& job);
 
 /// One attempt, as it ended or as it runs.
 struct attempt_record {

@@ -9,7 +9,7 @@
 
 namespace troupe {
 
-struct run_report {
+struct job_report {
   std::size_t runner = 0; ///< EXECUTOR's number for the runner
   assignment run;
   /// The outcome; empty in the second report of a run whose deadline had passed: its handler has
@@ -22,11 +22,11 @@ struct run_report {
 
 } // namespace troupe
 
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::run_report)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::job_report)
 
 namespace troupe {
 
 /// EXECUTOR as its runners see it.
-using run_reports_actor = caf::typed_actor<caf::reacts_to<run_report>>;
+using job_reports_actor = caf::typed_actor<caf::reacts_to<job_report>>;
 
 } // namespace troupe
