@@ -124,31 +124,40 @@ std::variant<list_question, response> read_list_query(std::string_view query) {
   return out;
 }
 
-std::string render_page(const job_page& page, const job_filter& filter) {
+/// A page whose text would pass `most` bytes ends early; its cursor goes on where it ended.
+std::string render_page(const job_page& page, const job_filter& filter, std::size_t most) {
   std::string out = "{\"jobs\":[";
   out.reserve(64 + page.jobs.size() * 320);
+  auto next = page.next;
   for (std::size_t i = 0; i < page.jobs.size(); ++i) {
+    if (i > 0 && out.size() >= most) {
+      next = page.jobs[i - 1].id;
+      break;
+    }
     if (i > 0)
       out += ',';
     append_job(out, page.jobs[i], false);
   }
   out += "],\"next\":";
-  out += page.next ? '"' + make_cursor(*page.next, filter) + '"' : "null";
+  out += next ? '"' + make_cursor(*next, filter) + '"' : "null";
   out += '}';
   return out;
 }
 
-void list(const services& context, const request_view& request, responder respond) {
-  auto read = read_list_query(request.query);
-  if (auto* refused = std::get_if<response>(&read))
-    return respond(std::move(*refused));
-  auto& question = std::get<list_question>(read).ask;
-  auto filter = question.filter;
-  context.ask->ask(std::move(question), [respond = std::move(respond),
-                                         filter = std::move(filter)](const api_reply& reply) {
-    const auto* page = std::get_if<job_page>(&reply);
-    respond(page != nullptr ? json_response(200, render_page(*page, filter)) : unexpected(reply));
-  });
+route_handler list(const services& context, std::size_t most) {
+  return [&context, most](const request_view& request, responder respond) {
+    auto read = read_list_query(request.query);
+    if (auto* refused = std::get_if<response>(&read))
+      return respond(std::move(*refused));
+    auto& question = std::get<list_question>(read).ask;
+    auto render = [respond = std::move(respond), filter = question.filter,
+                   most](const api_reply& reply) {
+      const auto* page = std::get_if<job_page>(&reply);
+      respond(page != nullptr ? json_response(200, render_page(*page, filter, most))
+                              : unexpected(reply));
+    };
+    context.ask->ask(std::move(question), std::move(render));
+  };
 }
 
 /// cancel, retry and get: a question about one job, answered with the job.
@@ -187,7 +196,7 @@ void add_job_routes(router& table, const services& context, const server_limits&
       function(context, request, std::move(respond));
     };
   };
-  table.add({method::get, "/api/v1/jobs", "viewer", 0, false, bound(list)});
+  table.add({method::get, "/api/v1/jobs", "viewer", 0, false, list(context, limits.page_bytes)});
   table.add({method::post, "/api/v1/jobs", "producer", limits.job_body_bytes, true, bound(create)});
   table.add({method::post, "/api/v1/jobs/bulk", "producer", limits.bulk_body_bytes, true,
              bound(create_many)});

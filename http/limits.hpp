@@ -23,6 +23,9 @@ struct server_limits {
   /// limit counts; above: 400.
   std::size_t buffer_bytes = 64 * 1024;
 
+  // -- its answer --
+  std::size_t page_bytes = 16 * 1024 * 1024; ///< a list ends its page early above this
+
   // -- deadlines: of the whole phase, not between two bytes --
   ms head{10'000};              ///< first byte (or accept) to the end of the head; 408
   ms body{60'000};              ///< 408

@@ -135,6 +135,23 @@ BOOST_AUTO_TEST_CASE(a_list_passes_filters_on_and_its_cursor_leads_to_the_next_p
   BOOST_TEST(call(method::get, "/api/v1/jobs?cursor=" + cursor).status == 400);
 }
 
+BOOST_AUTO_TEST_CASE(a_page_of_huge_jobs_ends_early_and_its_cursor_goes_on_there) {
+  engine->on_ask([](const api_request&, const canned_engine::reply_function& reply) {
+    job_page page;
+    for (int id = 40; id > 0; --id) {
+      page.jobs.push_back(canned_engine::job({id}));
+      page.jobs.back().args = '"' + std::string(1024 * 1024 - 2, 'x') + '"';
+    }
+    reply(std::move(page));
+  });
+  const auto page = json::parse(call(method::get, "/api/v1/jobs?limit=40").body);
+  BOOST_REQUIRE(page["jobs"].size() == 16U);
+  BOOST_TEST(page["jobs"][15]["id"] == "25");
+  const std::string cursor = page["next"];
+  call(method::get, "/api/v1/jobs?cursor=" + cursor);
+  BOOST_TEST((last_question<list_jobs>().before == job_id{25}));
+}
+
 BOOST_AUTO_TEST_CASE(the_last_page_has_no_cursor) {
   engine->on_ask(
       [](const api_request&, const canned_engine::reply_function& reply) { reply(job_page{}); });
