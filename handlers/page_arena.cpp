@@ -126,31 +126,40 @@ private:
   std::size_t total_ = 0;
 };
 
-arena& mine() {
-  thread_local arena a;
-  return a;
+/// This thread's arena; null before its first page and once the thread ends, when libxml2 memory
+/// that other thread-local objects hold may still have to be freed.
+constinit thread_local arena* mine = nullptr;
+
+arena& my_arena() {
+  struct owner {
+    owner() { mine = new arena; }
+    ~owner() { delete std::exchange(mine, nullptr); }
+    owner(const owner&) = delete;
+    owner& operator=(const owner&) = delete;
+  };
+  thread_local const owner own;
+  static_cast<void>(own);
+  return *mine;
 }
 
 void* hook_malloc(std::size_t size) {
-  auto& a = mine();
-  return a.open ? a.allocate(size) : std::malloc(size);
+  return mine != nullptr && mine->open ? mine->allocate(size) : std::malloc(size);
 }
 
 void hook_free(void* pointer) {
   if (pointer == nullptr)
     return;
-  auto& a = mine();
-  if (!a.owns(pointer))
+  if (mine == nullptr || !mine->owns(pointer))
     std::free(pointer);
-  else if (a.open)
-    a.release(pointer);
+  else if (mine->open)
+    mine->release(pointer);
 }
 
 void* hook_realloc(void* pointer, std::size_t size) {
   if (pointer == nullptr)
     return hook_malloc(size);
-  auto& a = mine();
-  return a.owns(pointer) ? a.reallocate(pointer, size) : std::realloc(pointer, size);
+  return mine != nullptr && mine->owns(pointer) ? mine->reallocate(pointer, size)
+                                                : std::realloc(pointer, size);
 }
 
 char* hook_strdup(const char* text) {
@@ -174,21 +183,21 @@ void enable(bool on) {
 
 scope::scope() : active_(enabled.load(std::memory_order_relaxed)) {
   if (active_)
-    mine().open = true;
+    my_arena().open = true;
 }
 
 scope::~scope() {
   if (!active_)
     return;
   xmlResetLastError();
-  auto& a = mine();
-  a.open = false;
-  a.reset();
+  mine->open = false;
+  mine->reset();
 }
 
-pause::pause() : was_open_(std::exchange(mine().open, false)) {}
+pause::pause() : was_open_(mine != nullptr && std::exchange(mine->open, false)) {}
 pause::~pause() {
-  mine().open = was_open_;
+  if (was_open_)
+    mine->open = true;
 }
 
 } // namespace troupe::page_arena

@@ -161,8 +161,7 @@ BOOST_AUTO_TEST_CASE(sixty_four_transfers_run_at_once_and_no_more) {
   for (int i = 0; i < 100; ++i)
     answers.push_back(s.start(s.site.url("/")));
   // The 65th waits inside the fetcher, so taking the fetcher away ends all 100.
-  while (s.site.requests() < 64)
-    s.loop.run([] {});
+  BOOST_TEST(s.loop.turn_until([&] { return s.site.requests() >= 64; }));
   for (int i = 0; i < 50; ++i)
     s.loop.run([] {});
   BOOST_TEST(s.site.most_at_once() == 64);
@@ -317,8 +316,7 @@ BOOST_AUTO_TEST_CASE(a_stop_ends_a_fetch_that_runs_or_waits) {
   std::stop_source waiting;
   auto first = s.start(s.site.url("/1"), running.get_token());
   auto second = s.start(s.site.url("/2"), waiting.get_token());
-  while (s.site.requests() < 1)
-    s.loop.run([] {});
+  BOOST_TEST(s.loop.turn_until([&] { return s.site.requests() >= 1; }));
   waiting.request_stop();
   BOOST_TEST((setting::await(std::move(second)).error == fetch_error::cancelled));
   running.request_stop();

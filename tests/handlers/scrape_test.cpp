@@ -43,14 +43,16 @@ fetcher_options on_loopback(bool allow) {
 /// their attempts are used up.
 struct crawler {
   explicit crawler(tiny_site::route answers, bool allow_private = true)
-      : site(loop, std::move(answers)), pages(loop, on_loopback(allow_private)),
-        port([this](job_id id, const std::string& args) { run_page(id, args, 1); }) {
+      : port([this](job_id id, const std::string& args) { run_page(id, args, 1); }),
+        site(loop, std::move(answers)), pages(loop, on_loopback(allow_private)) {
     add_scrape(kinds, {loop, workers, port, pages, quick()});
   }
   ~crawler() {
-    // What still runs holds references to the members: let all of it come to rest first.
-    while (running.load() != 0)
-      loop.run([] {});
+    // What still runs, and what the port was asked, refers to the members: let it come to rest.
+    loop.turn_until([this] { return running.load() == 0; });
+    loop.run([] {});
+    port.pages(job_id{crawl_id});
+    loop.run([] {});
   }
 
   void run_page(job_id id, const std::string& args, int attempt) {
@@ -83,11 +85,11 @@ struct crawler {
   bool retry = true;
   std::stop_source page_stop;
   handler_table kinds;
+  memory_port port; // goes after the threads that call it
   poll_loop loop;
   tiny_site site;
   two_workers workers;
   fetcher pages;
-  memory_port port;
 };
 
 site_answer html(std::string body) {
@@ -258,8 +260,7 @@ BOOST_AUTO_TEST_CASE(a_cancelled_crawl_is_closed_and_a_merely_stopped_one_is_not
   c.retry = false;
   auto stopped = c.crawl();
   stopped.start(c.kinds);
-  while (c.site.requests() == 0)
-    c.loop.run([] {});
+  BOOST_TEST(c.loop.turn_until([&] { return c.site.requests() > 0; }));
   stopped.stop();
   const auto first = stopped.result();
   BOOST_TEST((first.kind == verdict::failed));

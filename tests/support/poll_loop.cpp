@@ -1,5 +1,7 @@
 #include "tests/support/poll_loop.hpp"
 
+#include "tests/support/await.hpp"
+
 #include <algorithm>
 #include <deque>
 #include <fcntl.h>
@@ -244,6 +246,16 @@ void poll_loop::run(const std::function<void()>& task) {
     done.set_value();
   });
   done.get_future().get();
+}
+
+bool poll_loop::turn_until(const std::function<bool()>& condition) {
+  const auto deadline = clock::now() + patience;
+  while (!condition()) {
+    if (clock::now() > deadline)
+      return false;
+    run([] {});
+  }
+  return true;
 }
 
 } // namespace troupe::tests

@@ -23,6 +23,10 @@ public:
   /// Runs the task on the loop's thread and waits for it.
   void run(const std::function<void()>& task);
 
+  /// Lets the loop turn until the condition holds; false when it does not within the patience of
+  /// tests/support/await.hpp.
+  bool turn_until(const std::function<bool()>& condition);
+
   struct state;
 
 private:
