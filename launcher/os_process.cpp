@@ -23,7 +23,7 @@ namespace troupe {
 
 namespace {
 
-constexpr std::size_t output_bound = 64 * 1024;
+constexpr std::size_t output_bound = 65'536;
 
 [[noreturn]] void fail(const std::string& what) {
   throw std::system_error(errno, std::generic_category(), what);
@@ -43,6 +43,7 @@ os_user from_entry(const passwd& entry) {
 
 std::vector<char*> pointers(std::vector<std::string>& texts) {
   std::vector<char*> result;
+  result.reserve(texts.size() + 1);
   for (std::string& text : texts)
     result.push_back(text.data());
   result.push_back(nullptr);
@@ -109,7 +110,12 @@ unique_fd above_standard(int fd) {
   return unique_fd(fcntl(fd, F_DUPFD_CLOEXEC, 4));
 }
 
-std::pair<unique_fd, unique_fd> make_pipe() {
+struct pipe_ends {
+  unique_fd read;
+  unique_fd write;
+};
+
+pipe_ends make_pipe() {
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0)
     fail("cannot make a pipe");
@@ -184,7 +190,7 @@ pid_t spawn(const command& what, const os_user& as, int output) {
   const auto environment_pointers = pointers(environment);
   const unique_fd input = above_standard(open("/dev/null", O_RDONLY | O_CLOEXEC));
   const unique_fd out = unique_fd(fcntl(output, F_DUPFD_CLOEXEC, 4));
-  auto [report_read, report_write] = make_pipe();
+  pipe_ends report = make_pipe();
   if (!input || !out)
     fail("cannot prepare the descriptors of " + what.program.string());
   const child_plan plan{argument_pointers.data(),
@@ -196,16 +202,16 @@ pid_t spawn(const command& what, const os_user& as, int output) {
                         getpid(),
                         input.get(),
                         out.get(),
-                        report_write.get()};
+                        report.write.get()};
   const pid_t child = fork();
   if (child < 0)
     fail("cannot fork for " + what.program.string());
   if (child == 0)
     become(plan);
-  report_write.reset();
+  report.write.reset();
   int reason = 0;
   ssize_t got = 0;
-  while ((got = read(report_read.get(), &reason, sizeof reason)) < 0 && errno == EINTR) {
+  while ((got = read(report.read.get(), &reason, sizeof reason)) < 0 && errno == EINTR) {
   }
   if (got == sizeof reason) {
     wait_for(child);
@@ -216,16 +222,16 @@ pid_t spawn(const command& what, const os_user& as, int output) {
 }
 
 run_report run(const command& what, const os_user& as, std::chrono::milliseconds limit) {
-  auto [output_read, output_write] = make_pipe();
-  const pid_t child = spawn(what, as, output_write.get());
-  output_write.reset();
+  pipe_ends out = make_pipe();
+  const pid_t child = spawn(what, as, out.write.get());
+  out.write.reset();
   const auto deadline = std::chrono::steady_clock::now() + limit;
   run_report report;
   std::array<char, 4096> block{};
   for (;;) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
         deadline - std::chrono::steady_clock::now());
-    pollfd readable{output_read.get(), POLLIN, 0};
+    pollfd readable{out.read.get(), POLLIN, 0};
     const int ready = left.count() <= 0 ? 0 : poll(&readable, 1, static_cast<int>(left.count()));
     if (ready < 0 && errno == EINTR)
       continue;
@@ -234,7 +240,7 @@ run_report run(const command& what, const os_user& as, std::chrono::milliseconds
       kill(-child, SIGKILL);
       break;
     }
-    const ssize_t got = read(output_read.get(), block.data(), block.size());
+    const ssize_t got = read(out.read.get(), block.data(), block.size());
     if (got <= 0)
       break;
     const auto room = output_bound - report.output.size();

@@ -78,7 +78,7 @@ postgres_binaries find_postgres(const postgres_search& where, std::optional<int>
       throw postgres_error("no PostgreSQL programs (postgres, initdb, createdb) in "
                            + where.only.string()
                            + ", which TROUPE_PG_BIN or an option names as their directory");
-    const postgres_binaries named{where.only, version_of(where.only)};
+    postgres_binaries named{where.only, version_of(where.only)};
     if (named.major < oldest_postgres)
       throw postgres_error("PostgreSQL in " + where.only.string() + " is older than "
                            + std::to_string(oldest_postgres));

@@ -30,7 +30,7 @@ public:
   using progress = std::function<void(std::string_view)>;
 
   /// A longer log is put aside as pg.log.1 at the next start; the one before that is dropped.
-  static constexpr std::uintmax_t log_bound = 64 * 1024 * 1024;
+  static constexpr std::uintmax_t log_bound = 64'000'000;
   /// What the kernel allows in a socket's address.
   static constexpr std::size_t socket_path_bound = 107;
 

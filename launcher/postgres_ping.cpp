@@ -22,7 +22,7 @@ namespace {
 using steady = std::chrono::steady_clock;
 using answer = ping_result::answer;
 
-constexpr std::size_t message_bound = 16 * 1024;
+constexpr std::size_t message_bound = 16'384;
 
 void append_number(std::string& out, std::uint32_t value) {
   for (const unsigned shift : {24U, 16U, 8U, 0U})

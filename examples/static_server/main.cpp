@@ -29,8 +29,8 @@ namespace fs = std::filesystem;
 using asio::ip::tcp;
 
 constexpr int connection_bound = 256;
-constexpr std::size_t head_bound = 16 * 1024;
-constexpr std::uintmax_t file_bound = 16 * 1024 * 1024;
+constexpr std::size_t head_bound = 16'384;
+constexpr std::uintmax_t file_bound = 16'777'216;
 constexpr std::chrono::seconds idle_limit{30};
 
 struct request {
