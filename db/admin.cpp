@@ -2,6 +2,8 @@
 
 #include "db/blocking.hpp"
 
+#include <libpq-fe.h>
+
 namespace troupe::db {
 
 namespace {
@@ -33,6 +35,11 @@ void exec_script(const std::string& conninfo, const std::string& sql,
   auto options = admin_options(conninfo, timeout);
   options.statement_timeout = options.lock_timeout = std::chrono::milliseconds{0};
   blocking_session{options}.exec(sql);
+}
+
+std::string client_version() {
+  const int number = PQlibVersion();
+  return std::to_string(number / 10'000) + "." + std::to_string(number % 10'000);
 }
 
 } // namespace troupe::db

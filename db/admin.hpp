@@ -18,4 +18,7 @@ std::optional<std::string> ping(const std::string& conninfo,
 void exec_script(const std::string& conninfo, const std::string& sql,
                  std::chrono::seconds timeout = std::chrono::seconds{5});
 
+/// libpq's, as it is loaded: "15.8".
+std::string client_version();
+
 } // namespace troupe::db
