@@ -1,5 +1,5 @@
 // How fast one core reads HTML: parse_page over a folder of pages, with and without the arena, with
-// and without selectors. Usage: bench_parse [FOLDER [RUNS]]; prints medians of the runs.
+// and without selectors. Usage: troupe_bench_parse [FOLDER [RUNS]]; prints medians of the runs.
 #include "handlers/page.hpp"
 #include "handlers/page_arena.hpp"
 
