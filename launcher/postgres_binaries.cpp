@@ -5,8 +5,9 @@
 #include "launcher/os_process.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdlib>
-#include <regex>
+#include <string_view>
 #include <system_error>
 #include <unistd.h>
 
@@ -30,11 +31,14 @@ bool is_complete(const fs::path& directory) {
 int version_of(const fs::path& directory) {
   const auto answer = run({directory / "postgres", {"--version"}, {"LC_ALL=C"}, true},
                           current_user(), version_limit);
-  std::smatch found;
-  if (answer.succeeded()
-      && std::regex_search(answer.output, found, std::regex(R"(\(PostgreSQL\) (\d{1,4}))")))
-    return std::stoi(found[1]);
-  return 0;
+  constexpr std::string_view before = "(PostgreSQL) ";
+  const auto at = answer.output.find(before);
+  int major = 0;
+  if (answer.succeeded() && at != std::string::npos) {
+    const char* digits = answer.output.data() + at + before.size();
+    std::from_chars(digits, answer.output.data() + answer.output.size(), major);
+  }
+  return major;
 }
 
 std::vector<fs::path> places(const postgres_search& where) {
