@@ -7,6 +7,9 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <sstream>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -33,6 +36,30 @@ std::string within_site_slowly(const std::string& page, const std::string& href)
   const auto url = resolve_url(page, href);
   const auto* normal = std::get_if<std::string>(&url);
   return normal != nullptr && same_site(*normal, page) ? *normal : "";
+}
+
+/// Links as one meets them, and as one would rather not.
+std::vector<std::string> nasty_hrefs() {
+  // clang-format off
+  std::istringstream words(
+      "# #x ? ?x ?x? a a.html a.html#b a?b=c a? a?? / // //x //site.test/y /// /a/b /a//b a//b . .. "
+      "./a ../a a/./b a/../b a/. a/.. a/.b .a ..a a. a.. a%20b a%2Fb a%zz % a:b a/b:c x: mailto:a@b "
+      "javascript:void(0) tel:1 data:text/html,x http: http:a http:/a http:// http:///a "
+      "http://site.test http://site.test/ http://site.test?x http://site.test#x "
+      "http://site.test/a/b http://site.test/./a http://site.test/a?b http://site.test//a "
+      "http://site.test:80/a http://site.test:8080/a HTTP://SITE.TEST/a http://SITE.test/ "
+      "https://site.test/a https://site.test:443/ http://other.test/a http://site.test./ "
+      "http://site.test.evil/ http://site/ http://u@site.test/a http://site.test@evil/ "
+      "http://1.2.3.4/ http://127.1/ http://0x7f.1/ http://[::1]/a http://sitetest/ http://-/ "
+      "http://.test/ http://site..test/ a\\b \\a \u00fc a?\u00fc=1 a;b,c&d=e+f a'b a\"b a<b> a|b a{b} "
+      "a[b] a^b a`b a~b a@b a!b a$b a*b(c) a=b &a =a +a ,a ;a -a _a ~a 1 1:2 a/b/c/../../d a?b/../c "
+      "a?b/./c a?b//c");
+  // clang-format on
+  std::vector<std::string> hrefs{"", "a b", " a", "a ", "\ta", "a\tb", "a\nb"};
+  hrefs.insert(hrefs.end(), std::istream_iterator<std::string>(words), {});
+  hrefs.push_back(std::string(3000, 'a'));
+  hrefs.push_back("/" + std::string(2040, 'b'));
+  return hrefs;
 }
 
 } // namespace
@@ -117,124 +144,6 @@ BOOST_AUTO_TEST_CASE(a_site_is_scheme_host_and_port) {
 }
 
 BOOST_AUTO_TEST_CASE(the_quick_way_of_resolving_links_agrees_with_the_slow_one) {
-  const std::vector<std::string> hrefs = {"",
-                                          "#",
-                                          "#x",
-                                          "?",
-                                          "?x",
-                                          "?x?",
-                                          "a",
-                                          "a.html",
-                                          "a.html#b",
-                                          "a?b=c",
-                                          "a?",
-                                          "a??",
-                                          "/",
-                                          "//",
-                                          "//x",
-                                          "//site.test/y",
-                                          "///",
-                                          "/a/b",
-                                          "/a//b",
-                                          "a//b",
-                                          ".",
-                                          "..",
-                                          "./a",
-                                          "../a",
-                                          "a/./b",
-                                          "a/../b",
-                                          "a/.",
-                                          "a/..",
-                                          "a/.b",
-                                          ".a",
-                                          "..a",
-                                          "a.",
-                                          "a..",
-                                          "a b",
-                                          " a",
-                                          "a ",
-                                          "\ta",
-                                          "a%20b",
-                                          "a%2Fb",
-                                          "a%zz",
-                                          "%",
-                                          "a:b",
-                                          "a/b:c",
-                                          "x:",
-                                          "mailto:a@b",
-                                          "javascript:void(0)",
-                                          "tel:1",
-                                          "data:text/html,x",
-                                          "http:",
-                                          "http:a",
-                                          "http:/a",
-                                          "http://",
-                                          "http:///a",
-                                          "http://site.test",
-                                          "http://site.test/",
-                                          "http://site.test?x",
-                                          "http://site.test#x",
-                                          "http://site.test/a/b",
-                                          "http://site.test/./a",
-                                          "http://site.test/a?b",
-                                          "http://site.test//a",
-                                          "http://site.test:80/a",
-                                          "http://site.test:8080/a",
-                                          "HTTP://SITE.TEST/a",
-                                          "http://SITE.test/",
-                                          "https://site.test/a",
-                                          "https://site.test:443/",
-                                          "http://other.test/a",
-                                          "http://site.test./",
-                                          "http://site.test.evil/",
-                                          "http://site/",
-                                          "http://u@site.test/a",
-                                          "http://site.test@evil/",
-                                          "http://1.2.3.4/",
-                                          "http://127.1/",
-                                          "http://0x7f.1/",
-                                          "http://[::1]/a",
-                                          "http://sitetest/",
-                                          "http://-/",
-                                          "http://.test/",
-                                          "http://site..test/",
-                                          "a\\b",
-                                          "\\a",
-                                          "ü",
-                                          "a?ü=1",
-                                          "a;b,c&d=e+f",
-                                          "a'b",
-                                          "a\"b",
-                                          "a<b>",
-                                          "a|b",
-                                          "a{b}",
-                                          "a[b]",
-                                          "a^b",
-                                          "a`b",
-                                          "a~b",
-                                          "a@b",
-                                          "a!b",
-                                          "a$b",
-                                          "a*b(c)",
-                                          "a=b",
-                                          "&a",
-                                          "=a",
-                                          "+a",
-                                          ",a",
-                                          ";a",
-                                          "-a",
-                                          "_a",
-                                          "~a",
-                                          "1",
-                                          "1:2",
-                                          "a\tb",
-                                          "a\nb",
-                                          "a/b/c/../../d",
-                                          "a?b/../c",
-                                          "a?b/./c",
-                                          "a?b//c",
-                                          std::string(3000, 'a'),
-                                          "/" + std::string(2040, 'b')};
   const std::vector<std::string> pages = {
       "http://site.test/",           "http://site.test/dir/page.html",
       "http://site.test/dir/?q=a/b", "http://site.test/d//e/f",
@@ -242,7 +151,7 @@ BOOST_AUTO_TEST_CASE(the_quick_way_of_resolving_links_agrees_with_the_slow_one) 
       "http://127.0.0.1:81/p",       "http://[::1]/a/b"};
   for (const auto& page : pages) {
     link_resolver quick(page);
-    for (const auto& href : hrefs)
+    for (const auto& href : nasty_hrefs())
       BOOST_TEST(std::string(quick.within_site(href)) == within_site_slowly(page, href),
                  page << " and " << href);
   }
