@@ -1,0 +1,26 @@
+// What each command of the program does. Each returns the exit code or throws command_error or
+// engine_error, which main turns into a sentence and a code.
+#pragma once
+
+#include "cli/exit_code.hpp"
+#include "cli/options.hpp"
+
+namespace troupe::cli {
+
+/// dev and serve: a node until a signal.
+exit_code run_node(const invocation& wanted);
+exit_code run_migrate(const invocation& wanted);
+exit_code run_version(const invocation& wanted);
+/// enqueue and jobs, by HTTP.
+exit_code run_enqueue(const invocation& wanted);
+exit_code run_jobs_list(const invocation& wanted);
+/// get, cancel, retry and delete.
+exit_code run_jobs_by_id(const invocation& wanted);
+exit_code run_scrape(const invocation& wanted);
+
+/// Writes to standard output; command_error when nobody takes it (a full disk, a closed pipe).
+void print(const std::string& text);
+/// One line on standard error, made printable.
+void tell(const std::string& line);
+
+} // namespace troupe::cli

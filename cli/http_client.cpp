@@ -1,0 +1,140 @@
+#include "cli/http_client.hpp"
+
+#include "cli/exit_code.hpp"
+#include "cli/text.hpp"
+#include "messages/version.hpp"
+
+#include <curl/curl.h>
+#include <nlohmann/json.hpp>
+
+#include <array>
+#include <stdexcept>
+#include <utility>
+
+namespace troupe::cli {
+
+struct http_client::state {
+  std::string url;
+  long timeout_ms = 0;
+  CURL* easy = nullptr;
+  std::string body;
+  bool too_large = false;
+};
+
+namespace {
+
+constexpr std::size_t quoted_body = 500;
+
+using header_list = std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)>;
+
+bool is_loopback_url(const std::string& url) {
+  const auto host = url.substr(url.find("://") + 3);
+  return host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]");
+}
+
+} // namespace
+
+http_client::http_client(std::string url, double timeout_seconds)
+    : state_(std::make_unique<state>()) {
+  if (url.find("://") == std::string::npos)
+    url = "http://" + url;
+  while (url.ends_with('/'))
+    url.pop_back();
+  state_->url = std::move(url);
+  state_->timeout_ms = static_cast<long>(timeout_seconds * 1000);
+  curl_global_init(CURL_GLOBAL_DEFAULT);
+  state_->easy = curl_easy_init();
+  if (state_->easy == nullptr)
+    throw std::runtime_error("libcurl could not be initialised");
+}
+
+http_client::~http_client() {
+  curl_easy_cleanup(state_->easy);
+}
+
+http_answer http_client::send(const char* method, const std::string& path,
+                              const std::optional<std::string>& body) {
+  auto* easy = state_->easy;
+  curl_easy_reset(easy); // keeps the connection
+  state_->body.clear();
+  std::array<char, CURL_ERROR_SIZE> why{};
+  const std::string url = state_->url + path;
+  header_list headers(curl_slist_append(nullptr, "Content-Type: application/json"),
+                      &curl_slist_free_all);
+  curl_slist_append(headers.get(), "Expect:");
+  curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
+  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, state_->timeout_ms);
+  curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, why.data());
+  curl_easy_setopt(easy, CURLOPT_USERAGENT, (std::string{"troupe/"} + version).c_str());
+  if (is_loopback_url(state_->url))
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+  curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
+  if (body) {
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers.get());
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body->size()));
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body->c_str());
+  }
+  using writer = std::size_t (*)(char*, std::size_t, std::size_t, void*);
+  const writer write = [](char* data, std::size_t, std::size_t size, void* into) -> std::size_t {
+    auto& self = *static_cast<state*>(into);
+    if (self.body.size() + size > answer_bytes)
+      return 0;
+    self.body.append(data, size);
+    return size;
+  };
+  curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, write);
+  curl_easy_setopt(easy, CURLOPT_WRITEDATA, state_.get());
+  const auto result = curl_easy_perform(easy);
+  curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, nullptr);
+  if (result == CURLE_URL_MALFORMAT || result == CURLE_UNSUPPORTED_PROTOCOL)
+    throw command_error(exit_code::usage, "'" + state_->url
+                                              + "' is no http or https URL; set --url or "
+                                                "TROUPE_URL, such as http://127.0.0.1:8080");
+  if (result == CURLE_OPERATION_TIMEDOUT)
+    throw command_error(exit_code::timed_out,
+                        "no answer from " + state_->url + " in time: " + why.data());
+  if (result != CURLE_OK)
+    throw command_error(exit_code::unavailable,
+                        "no server answers at " + state_->url + " ("
+                            + (why[0] != '\0' ? why.data() : curl_easy_strerror(result))
+                            + "); start one with 'troupe dev', or name another by --url");
+  http_answer answer;
+  curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answer.status);
+  answer.body = std::move(state_->body);
+  return answer;
+}
+
+http_answer http_client::request(const char* method, const std::string& path,
+                                 const std::optional<std::string>& body) {
+  auto answer = send(method, path, body);
+  if (const auto code = exit_code_of_status(answer.status); code != exit_code::ok)
+    throw command_error(code, problem_text(answer));
+  return answer;
+}
+
+std::string http_client::escaped(std::string_view text) {
+  char* out = curl_easy_escape(nullptr, text.data(), static_cast<int>(text.size()));
+  if (out == nullptr)
+    throw std::bad_alloc{};
+  std::string copy = out;
+  curl_free(out);
+  return copy;
+}
+
+std::string problem_text(const http_answer& answer) {
+  const auto status = "HTTP " + std::to_string(answer.status);
+  const auto fault = nlohmann::json::parse(answer.body, nullptr, false);
+  if (!fault.is_object() || !fault.contains("detail") || !fault["detail"].is_string())
+    return status + (answer.body.empty() ? "" : ": " + answer.body.substr(0, quoted_body));
+  auto text = fault["detail"].get<std::string>() + " (" + status + ")";
+  const auto errors = fault.value("errors", nlohmann::json::array());
+  if (errors.size() > 1)
+    for (const auto& error : errors)
+      if (error.is_object())
+        text += "; " + error.value("pointer", "") + ": " + error.value("detail", "");
+  return text;
+}
+
+} // namespace troupe::cli

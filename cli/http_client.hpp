@@ -1,0 +1,46 @@
+// One HTTP exchange at a time with a Troupe server, by libcurl. Bounded: the answer's bytes and the
+// time for one request.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace troupe::cli {
+
+struct http_answer {
+  long status = 0;
+  std::string body;
+};
+
+class http_client {
+public:
+  static constexpr std::size_t answer_bytes = 256UL * 1024 * 1024;
+
+  /// `url`: http://HOST:PORT; without a scheme it is http.
+  http_client(std::string url, double timeout_seconds);
+  ~http_client();
+  http_client(const http_client&) = delete;
+  http_client& operator=(const http_client&) = delete;
+
+  /// Any answer, also one that says what is wrong. Throws command_error: nobody answers
+  /// (unavailable), not in time (timed_out).
+  http_answer send(const char* method, const std::string& path,
+                   const std::optional<std::string>& body = std::nullopt);
+  /// The same; throws command_error with the server's words unless the status is below 400.
+  http_answer request(const char* method, const std::string& path,
+                      const std::optional<std::string>& body = std::nullopt);
+
+  /// The text as a query's value.
+  static std::string escaped(std::string_view text);
+
+private:
+  struct state;
+  std::unique_ptr<state> state_;
+};
+
+/// What an error answer says, as text for a person: the detail and each field at fault.
+std::string problem_text(const http_answer& answer);
+
+} // namespace troupe::cli

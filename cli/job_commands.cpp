@@ -1,0 +1,216 @@
+// enqueue and jobs: HTTP to a running server. JSON is passed on as the server wrote it, so no
+// number is rounded on the way; only what could drive a terminal is escaped.
+#include "cli/commands.hpp"
+#include "cli/http_client.hpp"
+#include "cli/job_view.hpp"
+#include "cli/signals.hpp"
+#include "cli/text.hpp"
+#include "messages/job.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <thread>
+#include <unistd.h>
+
+namespace troupe::cli {
+
+namespace {
+
+using namespace std::chrono_literals;
+using steady = std::chrono::steady_clock;
+
+/// How long --wait bears a server that does not answer.
+constexpr auto longest_outage = 60s;
+constexpr auto first_pause = 20ms;
+constexpr auto longest_pause = 500ms;
+/// Cells of a table on a terminal.
+constexpr int widest_cell = 60;
+
+std::string json_string(const std::string& text) {
+  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::string read_standard_input() {
+  std::string text;
+  char chunk[16 * 1024];
+  while (const auto size = std::fread(chunk, 1, sizeof chunk, stdin)) {
+    text.append(chunk, size);
+    if (text.size() > limits::args_bytes)
+      throw command_error(exit_code::usage, "standard input is longer than the "
+                                                + std::to_string(limits::args_bytes)
+                                                + " bytes that args may have");
+  }
+  return text;
+}
+
+/// The request's body. Args go in as they are: a parser would round their numbers.
+std::string body_of(const enqueue_settings& job) {
+  const auto args = job.args == "-" ? read_standard_input() : job.args;
+  if (!nlohmann::json::accept(args))
+    throw command_error(exit_code::usage, "--args is not JSON; for example --args '{\"ms\":100}'");
+  std::string body = "{\"kind\":" + json_string(job.kind) + ",\"args\":" + args;
+  const auto text = [&](const char* name, const std::optional<std::string>& value) {
+    if (value)
+      body += std::string{",\""} + name + "\":" + json_string(*value);
+  };
+  const auto number = [&](const char* name, const auto& value) {
+    if (value)
+      body += std::string{",\""} + name + "\":" + std::to_string(*value);
+  };
+  text("queue", job.queue);
+  number("priority", job.priority);
+  number("max_attempts", job.max_attempts);
+  number("timeout_ms", job.timeout_ms);
+  number("delay_ms", job.delay_ms);
+  text("run_at", job.run_at);
+  if (!job.tags.empty()) {
+    std::string tags;
+    for (const auto& tag : job.tags)
+      tags += (tags.empty() ? "" : ",") + json_string(tag);
+    body += ",\"tags\":[" + tags + "]";
+  }
+  return body + "}";
+}
+
+void print_job(const std::string& job, bool as_json) {
+  print(as_json ? printable_json(job) + "\n" : job_details(job));
+}
+
+/// Asks until the job is final; bears an outage.
+std::string wait_for_end(http_client& server, const std::string& id,
+                         const std::optional<double>& limit) {
+  const auto began = steady::now();
+  auto heard = began;
+  auto pause = std::chrono::milliseconds{first_pause};
+  while (true) {
+    const bool over = limit && steady::now() - began >= std::chrono::duration<double>(*limit);
+    try {
+      auto answer = server.request("GET", "/api/v1/jobs/" + id);
+      heard = steady::now();
+      const auto state = parse_job_state(head_of(answer.body).state);
+      if (state && is_final(*state))
+        return std::move(answer.body);
+    } catch (const command_error& e) {
+      const bool passes = e.code() == exit_code::unavailable || e.code() == exit_code::timed_out;
+      if (!passes || steady::now() - heard > longest_outage)
+        throw;
+    }
+    if (over)
+      throw command_error(exit_code::timed_out, "job " + id
+                                                    + " is not at its end yet; look again with "
+                                                      "'troupe jobs get "
+                                                    + id + "'");
+    std::this_thread::sleep_for(pause);
+    pause = std::min<std::chrono::milliseconds>(pause * 2, longest_pause);
+  }
+}
+
+std::string list_path(const list_settings& list, int limit, const std::string& cursor) {
+  auto path = "/api/v1/jobs?limit=" + std::to_string(limit);
+  const auto add = [&](const char* name, const std::string& value) {
+    path += std::string{"&"} + name + "=" + http_client::escaped(value);
+  };
+  if (list.state)
+    add("state", *list.state);
+  if (list.queue)
+    add("queue", *list.queue);
+  if (list.kind)
+    add("kind", *list.kind);
+  if (!cursor.empty())
+    add("cursor", cursor);
+  return path;
+}
+
+/// "[a,b]" without its brackets.
+std::string elements_of(std::string_view answer) {
+  const auto array = raw_member(answer, "jobs");
+  if (array.size() < 2 || array.front() != '[')
+    throw command_error(exit_code::failed, "the server's answer holds no list of jobs");
+  return printable_json(array.substr(1, array.size() - 2));
+}
+
+} // namespace
+
+exit_code run_enqueue(const invocation& wanted) {
+  exit_on_interrupt();
+  const auto& job = wanted.enqueue;
+  http_client server(wanted.client.url, wanted.client.timeout);
+  const auto made = server.request("POST", "/api/v1/jobs", body_of(job));
+  const auto id = head_of(made.body).id;
+  if (!job.wait) {
+    print(wanted.json ? printable_json(made.body) + "\n" : printable(id) + "\n");
+    return exit_code::ok;
+  }
+  if (!wanted.json)
+    tell("job " + id + " is in; waiting for its end");
+  const auto ended = wait_for_end(server, id, job.wait_limit);
+  print_job(ended, wanted.json);
+  return parse_job_state(head_of(ended).state) == job_state::completed ? exit_code::ok
+                                                                       : exit_code::job_failed;
+}
+
+exit_code run_jobs_list(const invocation& wanted) {
+  exit_on_interrupt();
+  const auto& list = wanted.list;
+  http_client server(wanted.client.url, wanted.client.timeout);
+  auto rows = jobs_table(::isatty(STDOUT_FILENO) != 0 ? widest_cell : 0);
+  const auto page_size = static_cast<int>(limits::page_size);
+  int left = list.limit;
+  std::string cursor;
+  bool first = true;
+  do {
+    const auto limit = list.all ? page_size : std::min(left, page_size);
+    const auto answer = server.request("GET", list_path(list, limit, cursor));
+    if (wanted.json) {
+      const auto elements = elements_of(answer.body);
+      print((first ? "{\"jobs\":[" : elements.empty() ? "" : ",") + elements);
+    } else {
+      add_jobs(rows, answer.body);
+      print(rows.take());
+    }
+    cursor = next_cursor(answer.body);
+    left -= limit;
+    first = false;
+  } while (!cursor.empty() && (list.all || left > 0));
+  if (wanted.json)
+    print("],\"next\":" + (cursor.empty() ? std::string{"null"} : json_string(cursor)) + "}\n");
+  else if (!cursor.empty())
+    tell("there are more; see them with --limit N or --all");
+  return exit_code::ok;
+}
+
+exit_code run_jobs_by_id(const invocation& wanted) {
+  exit_on_interrupt();
+  http_client server(wanted.client.url, wanted.client.timeout);
+  auto worst = exit_code::ok;
+  for (const auto& id : wanted.ids) {
+    const auto path = "/api/v1/jobs/" + id;
+    try {
+      if (wanted.what == command::jobs_delete) {
+        server.request("DELETE", path);
+        print(wanted.json ? "{\"id\":\"" + id + "\",\"deleted\":true}\n" : "deleted " + id + "\n");
+        continue;
+      }
+      const auto answer = wanted.what == command::jobs_get ? server.request("GET", path)
+                          : wanted.what == command::jobs_cancel
+                              ? server.request("POST", path + "/cancel", "{}")
+                              : server.request("POST", path + "/retry", "{}");
+      if (wanted.json || wanted.what == command::jobs_get)
+        print_job(answer.body, wanted.json);
+      else
+        print("job " + id + " is " + printable(head_of(answer.body).state) + "\n");
+    } catch (const command_error& e) {
+      // The others may still go well; a server that is not there will not.
+      if (wanted.ids.size() == 1 || e.code() == exit_code::unavailable)
+        throw;
+      tell("job " + id + ": " + e.what());
+      worst = worst == exit_code::ok ? e.code() : worst;
+    }
+  }
+  return worst;
+}
+
+} // namespace troupe::cli

@@ -1,0 +1,111 @@
+#include "cli/job_view.hpp"
+
+#include "cli/exit_code.hpp"
+#include "cli/text.hpp"
+
+#include <nlohmann/json.hpp>
+
+namespace troupe::cli {
+
+namespace {
+
+using json = nlohmann::json;
+
+json read(std::string_view text) {
+  auto value = json::parse(text.begin(), text.end(), nullptr, false);
+  if (!value.is_object())
+    throw command_error(exit_code::failed, "the server's answer is not one of Troupe's: "
+                                               + std::string{text.substr(0, 200)});
+  return value;
+}
+
+/// A member as text, whatever it is; empty when it is missing or null.
+std::string field(const json& object, const char* name) {
+  const auto found = object.find(name);
+  if (found == object.end() || found->is_null())
+    return {};
+  return found->is_string() ? found->get<std::string>() : found->dump();
+}
+
+std::string attempts_of(const json& job) {
+  return field(job, "attempt") + "/" + field(job, "max_attempts");
+}
+
+} // namespace
+
+table jobs_table(int widest) {
+  return table({{"ID", true},
+                {"STATE"},
+                {"KIND"},
+                {"QUEUE"},
+                {"PRIO", true},
+                {"ATTEMPT", true},
+                {"CREATED"},
+                {"RUN AT"}},
+               widest);
+}
+
+int add_jobs(table& to, std::string_view answer) {
+  const auto page = read(answer);
+  const auto jobs = page.find("jobs");
+  if (jobs == page.end() || !jobs->is_array())
+    throw command_error(exit_code::failed, "the server's answer holds no list of jobs");
+  for (const auto& job : *jobs)
+    if (job.is_object())
+      to.add({field(job, "id"), field(job, "state"), field(job, "kind"), field(job, "queue"),
+              field(job, "priority"), attempts_of(job), short_time(field(job, "created_at")),
+              short_time(field(job, "run_at"))});
+  return static_cast<int>(jobs->size());
+}
+
+std::string job_details(std::string_view text) {
+  const auto job = read(text);
+  table fields({{"FIELD"}, {"VALUE"}});
+  for (const char* name : {"id", "state", "kind", "queue", "priority"})
+    fields.add({name, field(job, name)});
+  fields.add({"attempt", attempts_of(job)});
+  if (const auto limit = field(job, "timeout_ms"); !limit.empty())
+    fields.add({"timeout_ms", limit});
+  std::string tags;
+  for (const auto& tag : job.value("tags", json::array()))
+    tags += (tags.empty() ? "" : ", ") + (tag.is_string() ? tag.get<std::string>() : tag.dump());
+  fields.add({"tags", tags});
+  fields.add({"run_at", short_time(field(job, "run_at"))});
+  fields.add({"created_at", short_time(field(job, "created_at"))});
+  fields.add({"args", std::string{raw_member(text, "args")}});
+  auto out = fields.take();
+  const auto attempts = raw_elements(raw_member(text, "attempts"));
+  if (attempts.empty())
+    return out;
+  table tried(
+      {{"ATTEMPT", true}, {"OUTCOME"}, {"NODE"}, {"STARTED"}, {"FINISHED"}, {"RESULT"}, {"ERROR"}});
+  for (const auto& raw : attempts) {
+    const auto attempt = read(raw);
+    const auto outcome = field(attempt, "outcome");
+    const auto result = raw_member(raw, "result");
+    tried.add({field(attempt, "attempt"), outcome.empty() ? "running" : outcome,
+               field(attempt, "node"), short_time(field(attempt, "started_at")),
+               short_time(field(attempt, "finished_at")),
+               result == "null" ? std::string{} : std::string{result}, field(attempt, "error")});
+  }
+  return out + "\n" + tried.take();
+}
+
+job_head head_of(std::string_view text) {
+  const auto job = read(text);
+  return {field(job, "id"), field(job, "state")};
+}
+
+std::string next_cursor(std::string_view answer) {
+  const auto next = json::parse(raw_member(answer, "next"), nullptr, false);
+  return next.is_string() ? next.get<std::string>() : std::string{};
+}
+
+std::string short_time(std::string_view time) {
+  constexpr std::size_t seconds_end = 19;
+  if (time.size() <= seconds_end || time[10] != 'T')
+    return std::string{time};
+  return std::string{time.substr(0, 10)} + " " + std::string{time.substr(11, 8)} + "Z";
+}
+
+} // namespace troupe::cli

@@ -1,0 +1,79 @@
+// The program `troupe`: reads the command line, runs one command, turns what it throws into a
+// sentence on standard error and an exit code.
+#include "cli/commands.hpp"
+#include "cli/text.hpp"
+#include "launcher/engine.hpp"
+
+#include <clocale>
+#include <cstdio>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace troupe::cli {
+
+void print(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
+    throw command_error(exit_code::failed, "standard output cannot be written");
+}
+
+void tell(const std::string& line) {
+  const auto text = "troupe: " + printable(line) + "\n";
+  std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
+namespace {
+
+exit_code run(const invocation& wanted) {
+  switch (wanted.what) {
+  case command::dev:
+  case command::serve:
+    return run_node(wanted);
+  case command::migrate:
+    return run_migrate(wanted);
+  case command::enqueue:
+    return run_enqueue(wanted);
+  case command::jobs_list:
+    return run_jobs_list(wanted);
+  case command::jobs_get:
+  case command::jobs_cancel:
+  case command::jobs_retry:
+  case command::jobs_delete:
+    return run_jobs_by_id(wanted);
+  case command::scrape:
+    return run_scrape(wanted);
+  case command::version:
+    return run_version(wanted);
+  }
+  return exit_code::usage;
+}
+
+exit_code guarded_main(std::vector<std::string> arguments) {
+  auto parsed = parse(std::move(arguments));
+  if (const auto* refused = std::get_if<refusal>(&parsed)) {
+    std::fputs(refused->text.c_str(), refused->code == exit_code::ok ? stdout : stderr);
+    return refused->code;
+  }
+  try {
+    return run(std::get<invocation>(parsed));
+  } catch (const command_error& e) {
+    tell(e.what());
+    return e.code();
+  } catch (const engine_error& e) {
+    tell(e.what());
+    return exit_code_of(e.code());
+  } catch (const std::exception& e) {
+    tell(e.what());
+    return exit_code::failed;
+  }
+}
+
+} // namespace
+
+} // namespace troupe::cli
+
+int main(int argc, char** argv) {
+  // For the widths of characters; nothing else is localised.
+  std::setlocale(LC_CTYPE, "C.UTF-8");
+  return static_cast<int>(troupe::cli::guarded_main({argv + (argc > 0 ? 1 : 0), argv + argc}));
+}

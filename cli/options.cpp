@@ -1,0 +1,429 @@
+// CLI11 does the parsing; this file says what there is, and turns its errors into advice.
+// Variables are bound only to the command that was chosen: a wrong TROUPE_SLOTS must not break
+// `troupe version`.
+#include "cli/options.hpp"
+
+#include "cli/settings.hpp"
+#include "cli/suggest.hpp"
+#include "cli/text.hpp"
+#include "launcher/log.hpp"
+#include "messages/version.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <utility>
+
+namespace troupe::cli {
+
+namespace {
+
+constexpr double longest_seconds = 10.0 * 365 * 86'400;
+
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+/// All commands and their options, bound to one invocation.
+class command_line {
+public:
+  command_line();
+  std::variant<invocation, refusal> parse(std::vector<std::string> arguments);
+
+private:
+  struct bound_variable {
+    CLI::Option* option;
+    std::string name;
+  };
+
+  CLI::App* add(CLI::App& parent, command what, const char* name, const char* description);
+  /// Gives the option a variable.
+  CLI::Option* env(CLI::App* app, CLI::Option* option, const std::string& name);
+  CLI::Option* list(CLI::Option* option);
+  void add_json(CLI::App* app);
+  void add_engine(CLI::App* app);
+  void add_node(CLI::App* app);
+  void add_client(CLI::App* app);
+  void add_enqueue();
+  void add_jobs();
+  void add_scrape();
+
+  void finish();
+  void finish_engine();
+  void finish_node();
+  refusal explain(const CLI::ParseError& error, const std::vector<std::string>& arguments);
+  refusal wrong(std::string sentence);
+  std::string unknown_word(const CLI::App& app, const std::string& word) const;
+  CLI::App* chosen();
+
+  CLI::App app_{"Job orchestration on actors and PostgreSQL.", "troupe"};
+  invocation out_;
+  std::map<const CLI::App*, command> commands_;
+  std::map<const CLI::App*, std::vector<bound_variable>> variables_;
+
+  std::string listen_ = "127.0.0.1:8080";
+  bool insecure_listen_ = false;
+  std::vector<std::string> allowed_hosts_;
+  std::vector<std::string> queues_;
+  std::string log_level_;
+  double grace_ = 15;
+  std::vector<std::string> selectors_;
+};
+
+command_line::command_line() {
+  app_.set_version_flag("--version", std::string{"troupe "} + version);
+  app_.require_subcommand(1);
+  app_.footer(
+      "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 conflict, 6 server unavailable,\n"
+      "7 timeout, 8 job failed (--wait), 130 interrupted.");
+  auto* dev = add(app_, command::dev, "dev",
+                  "Run a node for trying things: test kinds on, and a private PostgreSQL unless "
+                  "DATABASE_URL names a database");
+  add_engine(dev);
+  add_node(dev);
+  auto* serve = add(app_, command::serve, "serve", "Run a node on the database of DATABASE_URL");
+  add_engine(serve);
+  add_node(serve);
+  add_json(add(app_, command::migrate, "migrate",
+               "Bring the database of DATABASE_URL to this program's schema"));
+  add_enqueue();
+  add_jobs();
+  add_scrape();
+  add_json(add(app_, command::version, "version", "Print the version of this program"));
+}
+
+CLI::App* command_line::add(CLI::App& parent, command what, const char* name,
+                            const char* description) {
+  auto* app = parent.add_subcommand(name, description);
+  commands_[app] = what;
+  app->preparse_callback([this, app](std::size_t) {
+    for (const auto& [option, variable_name] : variables_[app])
+      option->envname(variable_name);
+  });
+  return app;
+}
+
+CLI::Option* command_line::env(CLI::App* app, CLI::Option* option, const std::string& name) {
+  variables_[app].push_back({option, name});
+  return option;
+}
+
+CLI::Option* command_line::list(CLI::Option* option) {
+  return option->expected(1)->take_all()->allow_extra_args(false);
+}
+
+void command_line::add_json(CLI::App* app) {
+  app->add_flag("--json", out_.json, "Print JSON");
+}
+
+void command_line::add_engine(CLI::App* app) {
+  auto& engine = out_.engine;
+  env(app,
+      app->add_option("--data-dir", engine.data_dir,
+                      "Where the private PostgreSQL and exports live"),
+      "TROUPE_DATA_DIR");
+  env(app,
+      app->add_option("--workers", engine.worker_threads,
+                      "Threads for parsing and blocking handlers; 0: one per core")
+          ->check(CLI::Range(0, 1024)),
+      "TROUPE_WORKERS");
+  env(app,
+      app->add_option("--connections", engine.connections, "Database connections")
+          ->check(CLI::Range(1, 100))
+          ->capture_default_str(),
+      "TROUPE_CONNECTIONS");
+  env(app,
+      app->add_flag("--allow-private", engine.allow_private,
+                    "Let crawls reach loopback and private addresses"),
+      "TROUPE_ALLOW_PRIVATE");
+  env(app,
+      app->add_option("--concurrency", engine.fetches, "Pages fetched at the same time")
+          ->check(CLI::Range(1, 1000))
+          ->capture_default_str(),
+      "TROUPE_CONCURRENCY");
+  env(app, app->add_option("--log-level", log_level_, "debug, info, warn, error or off"),
+      "TROUPE_LOG");
+}
+
+void command_line::add_node(CLI::App* app) {
+  auto& engine = out_.engine;
+  env(app,
+      app->add_option("--listen", listen_, "HOST:PORT for HTTP; port 0: any free one")
+          ->capture_default_str(),
+      "TROUPE_LISTEN");
+  app->add_flag("--insecure-listen", insecure_listen_,
+                "Allow --listen beyond loopback, though whoever reaches the port may do anything");
+  env(app,
+      list(app->add_option("--allow-host", allowed_hosts_,
+                           "A further name that requests may use as Host (repeatable)")),
+      "TROUPE_ALLOW_HOST");
+  env(app, app->add_option("--node", engine.node, "This node's name")->capture_default_str(),
+      "TROUPE_NODE");
+  env(app,
+      app->add_option("--slots", engine.slots, "Jobs run at the same time, per queue")
+          ->check(CLI::Range(0, 10'000))
+          ->capture_default_str(),
+      "TROUPE_SLOTS");
+  list(app->add_option("--queue", queues_,
+                       "NAME:SLOTS, slots of one queue; 0 leaves it to other nodes (repeatable)"));
+  env(app,
+      app->add_option("--grace", grace_, "Seconds that running jobs get to finish at shutdown")
+          ->check(CLI::Range(0.0, 86'400.0))
+          ->capture_default_str(),
+      "TROUPE_GRACE");
+  env(app,
+      app->add_flag("--test-kinds", engine.test_kinds, "Add the kinds noop, echo, sleep and fail"),
+      "TROUPE_TEST_KINDS");
+}
+
+void command_line::add_client(CLI::App* app) {
+  env(app,
+      app->add_option("--url", out_.client.url, "The server to talk to")->capture_default_str(),
+      "TROUPE_URL");
+  app->add_option("--request-timeout", out_.client.timeout, "Seconds for one request")
+      ->check(CLI::Range(0.1, 3600.0))
+      ->capture_default_str();
+  add_json(app);
+}
+
+void command_line::add_enqueue() {
+  auto& job = out_.enqueue;
+  auto* app = add(app_, command::enqueue, "enqueue", "Put a job in; prints its id");
+  app->add_option("kind", job.kind, "What to run")->required();
+  app->add_option("--args", job.args, "JSON for the job; - reads it from standard input")
+      ->capture_default_str();
+  app->add_option("--queue", job.queue, "Queue (default)");
+  app->add_option("--priority", job.priority, "0 to 9; 0 runs first");
+  app->add_option("--max-attempts", job.max_attempts, "Attempts before the job is discarded");
+  app->add_option("--timeout-ms", job.timeout_ms, "Limit of one attempt");
+  auto* delay = app->add_option("--delay-ms", job.delay_ms, "Run not before so long from now");
+  app->add_option("--run-at", job.run_at, "Run not before this time, such as 2030-01-31T08:00:00Z")
+      ->excludes(delay);
+  list(app->add_option("--tag", job.tags, "A tag (repeatable)"));
+  app->add_flag("--wait", job.wait, "Wait for the job's end; exit 8 when it did not complete");
+  app->add_option("--timeout", job.wait_limit, "With --wait: seconds to wait at most, then exit 7")
+      ->check(CLI::Range(0.0, longest_seconds));
+  add_client(app);
+}
+
+void command_line::add_jobs() {
+  auto* jobs = app_.add_subcommand("jobs", "Look at jobs and steer them");
+  jobs->require_subcommand(1);
+  auto* lists = add(*jobs, command::jobs_list, "list", "Jobs, newest first");
+  lists->add_option("--state", out_.list.state, "Only jobs in this state");
+  lists->add_option("--queue", out_.list.queue, "Only jobs of this queue");
+  lists->add_option("--kind", out_.list.kind, "Only jobs of this kind");
+  auto* limit = lists->add_option("--limit", out_.list.limit, "At most so many")
+                    ->check(CLI::Range(1, 1'000'000'000))
+                    ->capture_default_str();
+  lists->add_flag("--all", out_.list.all, "Every job that fits")->excludes(limit);
+  add_client(lists);
+  const auto about = [&](command what, const char* name, const char* description, bool several) {
+    auto* app = add(*jobs, what, name, description);
+    auto* ids = app->add_option("id", out_.ids, "The job's number")->required();
+    if (!several)
+      ids->expected(1);
+    add_client(app);
+  };
+  about(command::jobs_get, "get", "One job with its attempts", false);
+  about(command::jobs_cancel, "cancel", "Cancel jobs, waiting or running", true);
+  about(command::jobs_retry, "retry", "Make jobs run again, or at once", true);
+  about(command::jobs_delete, "delete", "Delete jobs that do not run", true);
+}
+
+void command_line::add_scrape() {
+  auto& scrape = out_.scrape;
+  auto* app = add(app_, command::scrape, "scrape",
+                  "Crawl a site from a start page, within its host; an interrupted crawl goes on "
+                  "when the same command runs again");
+  app->add_option("url", scrape.url, "The start page")->required();
+  app->add_option("--out", scrape.out, "Write one row per page to this .csv or .ndjson file");
+  app->add_option("--max-pages", scrape.max_pages, "At most so many pages (10000)")
+      ->check(CLI::Range(1, limits::crawl_pages));
+  app->add_option("--max-depth", scrape.max_depth, "At most so many links from the start (100)")
+      ->check(CLI::Range(0, limits::crawl_depth));
+  list(app->add_option("--select", selectors_,
+                       "NAME=XPATH, a further column of the rows (repeatable)"));
+  app->add_option("--timeout", scrape.limit, "Seconds for the crawl; then it stops, exit 7")
+      ->check(CLI::Range(0.1, longest_seconds));
+  add_engine(app);
+  add_json(app);
+}
+
+CLI::App* command_line::chosen() {
+  auto* app = &app_;
+  while (!app->get_subcommands().empty())
+    app = app->get_subcommands().front();
+  return app;
+}
+
+refusal command_line::wrong(std::string sentence) {
+  auto path = std::string{"troupe"};
+  for (auto* app = &app_; !app->get_subcommands().empty();) {
+    app = app->get_subcommands().front();
+    path += " " + app->get_name();
+  }
+  return {exit_code::usage,
+          "troupe: " + std::move(sentence) + "\nRun '" + path + " --help' for what there is.\n"};
+}
+
+std::string command_line::unknown_word(const CLI::App& app, const std::string& word) const {
+  std::vector<std::string> candidates;
+  const auto name = word.substr(0, word.find('='));
+  const bool flag = word.starts_with("-");
+  std::string all;
+  if (flag)
+    for (const auto* option : app.get_options())
+      for (const auto& long_name : option->get_lnames())
+        candidates.push_back("--" + long_name);
+  else
+    for (const auto* sub : app.get_subcommands({}))
+      candidates.push_back(sub->get_name());
+  for (const auto& candidate : candidates)
+    all += (all.empty() ? "" : ", ") + candidate;
+  const auto near = nearest(name, candidates);
+  auto text = (flag                 ? "there is no option "
+               : candidates.empty() ? "unexpected argument '"
+                                    : "there is no command '")
+              + printable(name) + (flag ? "" : "'");
+  if (!near.empty())
+    return text + "; did you mean " + near + "?";
+  return candidates.empty() || flag ? text : text + "; commands are " + all;
+}
+
+refusal command_line::explain(const CLI::ParseError& error,
+                              const std::vector<std::string>& arguments) {
+  if (error.get_exit_code() == 0)
+    return {exit_code::ok, dynamic_cast<const CLI::CallForVersion*>(&error) != nullptr
+                               ? std::string{error.what()} + "\n"
+                               : app_.help()};
+  auto* app = chosen();
+  if (arguments.empty())
+    return {exit_code::usage, app_.help()};
+  if (const auto rest = app_.remaining(true); !rest.empty())
+    return wrong(unknown_word(*app, rest.front()));
+  if (app->get_require_subcommand_min() > 0)
+    return wrong(unknown_word(*app, ""));
+  std::string sentence = printable(error.what());
+  for (const auto& [option, name] : variables_[app])
+    for (const auto& long_name : option->get_lnames())
+      if (sentence.find("--" + long_name) != std::string::npos && !variable(name.c_str()).empty()
+          && std::none_of(arguments.begin(), arguments.end(),
+                          [&](const auto& a) { return a.starts_with("--" + long_name); }))
+        sentence += " (set by the variable " + name + ")";
+  return wrong(std::move(sentence));
+}
+
+void command_line::finish_engine() {
+  auto& engine = out_.engine;
+  engine.database_url = variable("DATABASE_URL");
+  if (!engine.data_dir.empty())
+    engine.data_dir = std::filesystem::absolute(engine.data_dir).lexically_normal().string();
+  if (log_level_.empty())
+    return;
+  out_.log_level = log::parse_level(log_level_);
+  if (!out_.log_level)
+    throw std::invalid_argument("--log-level: '" + log_level_
+                                + "' is none of debug, info, warn, error, off");
+}
+
+void command_line::finish_node() {
+  auto& engine = out_.engine;
+  const auto where = read_endpoint(listen_);
+  if (!is_loopback(where.host) && !insecure_listen_)
+    throw std::invalid_argument(
+        "--listen " + listen_
+        + " would let every machine that reaches this port do anything: nobody is asked for a "
+          "token yet. Listen on 127.0.0.1, or add --insecure-listen if the network is trusted");
+  engine.http = true;
+  engine.address = where.host;
+  engine.port = where.port;
+  engine.allowed_hosts = {allowed_hosts_.begin(), allowed_hosts_.end()};
+  if (!is_valid_name(engine.node))
+    throw std::invalid_argument("--node: a name is 1 to 128 of A-Z a-z 0-9 . _ : -");
+  for (const auto& queue : queues_)
+    engine.queues.insert_or_assign(read_queue_slots(queue).first, read_queue_slots(queue).second);
+  engine.grace = std::chrono::milliseconds{static_cast<std::int64_t>(grace_ * 1000)};
+  if (out_.what == command::dev)
+    engine.test_kinds = true;
+  if (out_.what == command::serve && engine.database_url.empty())
+    throw std::invalid_argument(
+        "serve needs a database: set DATABASE_URL, for example "
+        "postgresql://troupe@db.example/troupe, or use 'troupe dev', which brings its own");
+}
+
+void command_line::finish() {
+  switch (out_.what) {
+  case command::dev:
+  case command::serve:
+    finish_engine();
+    return finish_node();
+  case command::migrate:
+    finish_engine();
+    if (out_.engine.database_url.empty())
+      throw std::invalid_argument("migrate needs a database: set DATABASE_URL; 'troupe dev' "
+                                  "migrates its own by itself");
+    return;
+  case command::scrape:
+    for (const auto& text : selectors_)
+      out_.scrape.selectors.push_back(read_selector(text));
+    if (const auto& out = out_.scrape.out;
+        !out.empty() && !out.ends_with(".csv") && !out.ends_with(".ndjson"))
+      throw std::invalid_argument("--out: '" + printable(out) + "' must end in .csv or .ndjson");
+    out_.engine.node = "scrape";
+    return finish_engine();
+  case command::jobs_get:
+  case command::jobs_cancel:
+  case command::jobs_retry:
+  case command::jobs_delete:
+    for (const auto& id : out_.ids)
+      read_job_id(id);
+    return;
+  case command::jobs_list:
+    if (out_.list.state && !parse_job_state(*out_.list.state)) {
+      const auto near =
+          nearest(*out_.list.state, {"pending", "scheduled", "available", "running", "retryable",
+                                     "completed", "cancelled", "discarded"});
+      throw std::invalid_argument("there is no state '" + printable(*out_.list.state) + "'; "
+                                  + (near.empty() ? "states are pending, scheduled, available, "
+                                                    "running, retryable, completed, cancelled, "
+                                                    "discarded"
+                                                  : "did you mean " + near + "?"));
+    }
+    return;
+  case command::enqueue:
+    if (out_.enqueue.wait_limit && !out_.enqueue.wait)
+      throw std::invalid_argument("--timeout goes with --wait; for the job's own limit use "
+                                  "--timeout-ms");
+    return;
+  case command::version:
+    return;
+  }
+}
+
+std::variant<invocation, refusal> command_line::parse(std::vector<std::string> arguments) {
+  try {
+    // CLI11 takes the arguments from the back.
+    app_.parse(std::vector<std::string>{arguments.rbegin(), arguments.rend()});
+    out_.what = commands_.at(chosen());
+    finish();
+  } catch (const CLI::ParseError& error) {
+    return explain(error, arguments);
+  } catch (const std::invalid_argument& error) {
+    return wrong(error.what());
+  }
+  return std::move(out_);
+}
+
+} // namespace
+
+std::variant<invocation, refusal> parse(std::vector<std::string> arguments) {
+  return command_line{}.parse(std::move(arguments));
+}
+
+} // namespace troupe::cli

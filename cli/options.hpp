@@ -1,0 +1,91 @@
+// The command line and the TROUPE_* variables, read into one value. Flags win over variables; what
+// is wrong becomes a sentence that says what to do. Pure but for the environment it reads.
+#pragma once
+
+#include "cli/exit_code.hpp"
+#include "launcher/engine_options.hpp"
+#include "messages/crawl.hpp"
+#include "messages/log.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace troupe::cli {
+
+enum class command : std::uint8_t {
+  dev,
+  serve,
+  migrate,
+  enqueue,
+  jobs_list,
+  jobs_get,
+  jobs_cancel,
+  jobs_retry,
+  jobs_delete,
+  scrape,
+  version,
+};
+
+/// How the client commands reach a server.
+struct client_settings {
+  std::string url = "http://127.0.0.1:8080";
+  double timeout = 30; ///< seconds for one request
+};
+
+struct enqueue_settings {
+  std::string kind;
+  std::string args = "{}"; ///< JSON text; "-": read from standard input
+  std::optional<std::string> queue;
+  std::optional<int> priority;
+  std::optional<int> max_attempts;
+  std::optional<std::int64_t> timeout_ms;
+  std::optional<std::int64_t> delay_ms;
+  std::optional<std::string> run_at;
+  std::vector<std::string> tags;
+  bool wait = false;
+  std::optional<double> wait_limit; ///< seconds; none: for ever
+};
+
+struct list_settings {
+  std::optional<std::string> state;
+  std::optional<std::string> queue;
+  std::optional<std::string> kind;
+  int limit = 50;
+  bool all = false;
+};
+
+struct scrape_settings {
+  std::string url;
+  std::string out; ///< empty: no file
+  std::optional<int> max_pages;
+  std::optional<int> max_depth;
+  std::vector<selector> selectors;
+  std::optional<double> limit; ///< seconds for the crawl; none: for ever
+};
+
+struct invocation {
+  command what = command::version;
+  bool json = false;
+  engine_options engine;               ///< dev, serve, migrate, scrape
+  std::optional<log::level> log_level; ///< none: TROUPE_LOG is not set either
+  client_settings client;
+  enqueue_settings enqueue;
+  list_settings list;
+  std::vector<std::string> ids;
+  scrape_settings scrape;
+};
+
+/// Nothing to run: help was asked for, or something is wrong.
+struct refusal {
+  exit_code code = exit_code::usage;
+  std::string text; ///< to standard output when the code is ok, else to standard error
+};
+
+/// `arguments` without the program's name.
+std::variant<invocation, refusal> parse(std::vector<std::string> arguments);
+
+} // namespace troupe::cli

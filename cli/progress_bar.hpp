@@ -1,0 +1,28 @@
+// What a crawl says of itself while it runs: a bar that is drawn over itself on a terminal, a plain
+// line now and then elsewhere. The texts are pure functions; the terminal is the caller's.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace troupe::cli {
+
+struct crawl_view {
+  std::int64_t pages = 0; ///< discovered so far; grows while the crawl goes on
+  std::int64_t fetched = 0;
+  std::int64_t failed = 0;
+  std::int64_t bytes = 0;
+  double seconds = 0; ///< of this run
+  double rate = 0;    ///< pages per second of this run
+};
+
+/// One line of at most `width` columns. Parts that do not fit are left out, the counts last.
+std::string bar_line(const crawl_view& view, int width);
+/// "340 of 1168 pages, 3 failed, 12.3 MB, 113.5 pages/s".
+std::string plain_line(const crawl_view& view);
+
+/// Columns of the terminal on standard error; 0 when it is none, or one that cannot go back in a
+/// line.
+int terminal_width();
+
+} // namespace troupe::cli

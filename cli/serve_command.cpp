@@ -1,0 +1,80 @@
+// dev, serve, migrate and version: the commands about this node and this program.
+#include "cli/commands.hpp"
+#include "cli/signals.hpp"
+#include "cli/text.hpp"
+#include "launcher/engine.hpp"
+#include "launcher/log.hpp"
+#include "launcher/migrate.hpp"
+#include "launcher/postgres_binaries.hpp"
+#include "messages/version.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <cstring>
+
+namespace troupe::cli {
+
+exit_code run_node(const invocation& wanted) {
+  signal_watch signals; // before the engine's threads, which inherit the mask
+  log::install({wanted.log_level});
+  auto options = wanted.engine;
+  options.progress = [](std::string_view line) { tell(std::string{line}); };
+  const bool own_database = options.database_url.empty();
+  engine node(std::move(options));
+  node.start();
+  if (signals.signal() == 0) {
+    print("troupe ready " + node.url() + "\n");
+    if (wanted.what == command::dev)
+      tell(std::string{"a node for development, "}
+           + (own_database ? "with a private PostgreSQL" : "on the database of DATABASE_URL")
+           + "; nobody is asked for a token; Ctrl-C ends it");
+    signals.wait();
+  }
+  log::info("main", std::string{"draining after SIG"} + sigabbrev_np(signals.signal())
+                        + "; a second signal ends at once");
+  node.stop();
+  return exit_code::ok;
+}
+
+exit_code run_migrate(const invocation& wanted) {
+  log::install({wanted.log_level});
+  const auto done = migrate_database(wanted.engine.database_url);
+  if (wanted.json) {
+    const nlohmann::json out{{"from", done.from}, {"to", done.to}, {"applied", done.applied}};
+    print(out.dump() + "\n");
+    return exit_code::ok;
+  }
+  std::string text;
+  for (const auto& name : done.applied)
+    text += "applied " + printable(name) + "\n";
+  print(text + "the database is at version " + std::to_string(done.to)
+        + (done.applied.empty() ? "; nothing was to be done\n"
+                                : ", before at " + std::to_string(done.from) + "\n"));
+  return exit_code::ok;
+}
+
+exit_code run_version(const invocation& wanted) {
+  const std::string compiler = std::string{"g++ "} + __VERSION__;
+  std::string server = "none found";
+  try {
+    const auto found = find_postgres(postgres_search::of_environment());
+    server = std::to_string(found.major) + " in " + found.directory.string();
+  } catch (const postgres_error&) {
+    // `dev` says what to install; here it is one fact among others.
+  }
+  if (wanted.json) {
+    const nlohmann::json out{{"version", version},
+                             {"compiler", compiler},
+                             {"libpq", libpq_version()},
+                             {"postgresql_server", server},
+                             {"schema", carried_schema_version()}};
+    print(out.dump() + "\n");
+    return exit_code::ok;
+  }
+  print(std::string{"troupe "} + version + "\ncompiler           " + compiler
+        + "\nlibpq              " + libpq_version() + "\nPostgreSQL server  " + printable(server)
+        + "\nschema             " + std::to_string(carried_schema_version()) + "\n");
+  return exit_code::ok;
+}
+
+} // namespace troupe::cli

@@ -1,0 +1,84 @@
+#include "cli/settings.hpp"
+
+#include <arpa/inet.h>
+#include <charconv>
+#include <optional>
+#include <stdexcept>
+#include <string_view>
+
+namespace troupe::cli {
+
+namespace {
+
+constexpr int most_slots = 10'000;
+constexpr std::size_t longest_id = 19;
+
+std::optional<int> number(std::string_view text, int most) {
+  int value = -1;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (ec != std::errc{} || end != text.data() + text.size() || value < 0 || value > most)
+    return std::nullopt;
+  return value;
+}
+
+bool is_v6(const std::string& host) {
+  in6_addr address{};
+  return ::inet_pton(AF_INET6, host.c_str(), &address) == 1;
+}
+
+bool is_v4(const std::string& host) {
+  in_addr address{};
+  return ::inet_pton(AF_INET, host.c_str(), &address) == 1;
+}
+
+} // namespace
+
+endpoint read_endpoint(const std::string& text) {
+  const auto colon = text.rfind(':');
+  auto host = text.substr(0, colon);
+  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  if (bracketed)
+    host = host.substr(1, host.size() - 2);
+  if (host == "localhost")
+    host = "127.0.0.1";
+  const auto port =
+      colon == std::string::npos ? std::nullopt : number(text.substr(colon + 1), 65'535);
+  if (!port || !(bracketed ? is_v6(host) : is_v4(host)))
+    throw std::invalid_argument("'" + text
+                                + "' is no HOST:PORT; give an IP address and a port, such as "
+                                  "127.0.0.1:8080 or [::1]:8080 (port 0: any free one)");
+  return {host, static_cast<std::uint16_t>(*port)};
+}
+
+bool is_loopback(const std::string& host) {
+  return host.starts_with("127.") || host == "::1";
+}
+
+std::pair<std::string, int> read_queue_slots(const std::string& text) {
+  const auto colon = text.rfind(':');
+  const auto slots =
+      colon == std::string::npos ? std::nullopt : number(text.substr(colon + 1), most_slots);
+  if (!slots || !is_valid_name(text.substr(0, colon)))
+    throw std::invalid_argument("'" + text + "' is no NAME:SLOTS; give a queue and 0 to "
+                                + std::to_string(most_slots) + " slots, such as mail:8");
+  return {text.substr(0, colon), *slots};
+}
+
+selector read_selector(const std::string& text) {
+  const auto equals = text.find('=');
+  if (equals == std::string::npos || equals == 0 || equals + 1 == text.size())
+    throw std::invalid_argument("'" + text
+                                + "' is no NAME=XPATH; give a column and an XPath expression, "
+                                  "such as author=//span[@class='author']");
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+std::string read_job_id(const std::string& text) {
+  const bool digits = !text.empty() && text.size() <= longest_id && text.front() != '0'
+                      && text.find_first_not_of("0123456789") == std::string::npos;
+  if (!digits)
+    throw std::invalid_argument("'" + text + "' is no job id; ids are whole numbers from 1");
+  return text;
+}
+
+} // namespace troupe::cli

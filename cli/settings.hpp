@@ -1,0 +1,28 @@
+// Checked readers of single option values; each throws std::invalid_argument with a sentence.
+#pragma once
+
+#include "messages/crawl.hpp"
+
+#include <cstdint>
+#include <string>
+#include <utility>
+
+namespace troupe::cli {
+
+struct endpoint {
+  std::string host; ///< an IP address
+  std::uint16_t port = 0;
+};
+
+/// HOST:PORT; localhost becomes 127.0.0.1, an IPv6 address stands in brackets.
+endpoint read_endpoint(const std::string& text);
+/// True when only this machine reaches the address.
+bool is_loopback(const std::string& host);
+/// NAME:SLOTS. A name may hold colons, so the last one counts.
+std::pair<std::string, int> read_queue_slots(const std::string& text);
+/// NAME=XPATH.
+selector read_selector(const std::string& text);
+/// The digits of a job's id.
+std::string read_job_id(const std::string& text);
+
+} // namespace troupe::cli

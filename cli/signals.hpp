@@ -1,0 +1,43 @@
+// SIGINT, SIGTERM and SIGHUP for the commands that run an engine: the first asks for an orderly
+// end, the second ends the process at once. Made before any other thread, so that all inherit the
+// mask.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+namespace troupe::cli {
+
+class signal_watch {
+public:
+  /// Blocks the signals in this thread, ignores SIGPIPE and starts the thread that waits for them.
+  signal_watch();
+  ~signal_watch();
+  signal_watch(const signal_watch&) = delete;
+  signal_watch& operator=(const signal_watch&) = delete;
+
+  /// The signal that came first, or 0.
+  int signal() const { return first_; }
+  /// Until a signal comes.
+  void wait();
+  /// True when a signal has come by then.
+  bool wait_for(std::chrono::milliseconds limit);
+
+private:
+  void watch(int signals, int ending);
+
+  std::atomic<int> first_{0};
+  std::mutex guard_;
+  std::condition_variable came_;
+  int signals_ = -1;
+  int ending_ = -1;
+  std::thread thread_;
+};
+
+/// For commands that hold nothing: SIGINT ends them at once with exit code 130.
+void exit_on_interrupt();
+
+} // namespace troupe::cli

@@ -1,0 +1,50 @@
+// Jobs laid out for people.
+#include "cli/exit_code.hpp"
+#include "cli/job_view.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <string>
+
+using namespace troupe::cli;
+
+namespace {
+const std::string job =
+    R"({"id":"17","queue":"default","kind":"echo","priority":0,"state":"completed",)"
+    R"("args":{"n":12345678901234567890123},"attempt":2,"max_attempts":20,"timeout_ms":null,)"
+    R"("tags":["a","b"],"run_at":"2026-11-23T08:55:05.000001Z",)"
+    R"("created_at":"2026-11-23T08:55:05.000001Z","attempts":[)"
+    R"({"attempt":1,"outcome":"failed","node":"n1","started_at":"2026-11-23T08:55:05.1Z",)"
+    R"("finished_at":"2026-11-23T08:55:06.1Z","result":null,"error":"\u001b[31mno"},)"
+    R"({"attempt":2,"outcome":null,"node":"n1","started_at":"2026-11-23T08:55:09.1Z",)"
+    R"("finished_at":null,"result":98765432109876543210,"error":null}]})";
+}
+
+BOOST_AUTO_TEST_CASE(a_list_shows_one_line_per_job) {
+  auto rows = jobs_table(0);
+  BOOST_TEST(add_jobs(rows, R"({"jobs":[)" + job + R"(],"next":"c1"})") == 1);
+  const auto text = rows.take();
+  BOOST_TEST(text.find("17  completed  echo  default") != std::string::npos);
+  BOOST_TEST(text.find("2/20  2026-11-23 08:55:05Z") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(details_keep_numbers_exact_and_escapes_harmless) {
+  const auto text = job_details(job);
+  BOOST_TEST(text.find("12345678901234567890123") != std::string::npos);
+  BOOST_TEST(text.find("98765432109876543210") != std::string::npos);
+  BOOST_TEST(text.find("\\x1b[31mno") != std::string::npos);
+  BOOST_TEST(text.find('\x1b') == std::string::npos);
+  BOOST_TEST(text.find("a, b") != std::string::npos);
+  BOOST_TEST(text.find("running") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(the_cursor_is_read_and_null_means_the_end) {
+  BOOST_TEST(next_cursor(R"({"jobs":[],"next":"abc"})") == "abc");
+  BOOST_TEST(next_cursor(R"({"jobs":[],"next":null})") == "");
+}
+
+BOOST_AUTO_TEST_CASE(an_answer_of_somebody_else_is_refused) {
+  BOOST_CHECK_THROW(job_details("<html>"), command_error);
+  auto rows = jobs_table(0);
+  BOOST_CHECK_THROW(add_jobs(rows, "{}"), command_error);
+}

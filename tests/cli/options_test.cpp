@@ -1,0 +1,236 @@
+// The command line: what is understood, what is refused, and with which advice.
+#include "cli/options.hpp"
+#include "cli/settings.hpp"
+#include "cli/suggest.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+using namespace troupe;
+using namespace troupe::cli;
+
+namespace {
+
+/// An environment variable for one test.
+class set_variable {
+public:
+  set_variable(const char* name, const char* value) : name_(name) { ::setenv(name, value, 1); }
+  set_variable(const set_variable&) = delete;
+  set_variable& operator=(const set_variable&) = delete;
+  ~set_variable() { ::unsetenv(name_); }
+
+private:
+  const char* name_;
+};
+
+struct clean_environment {
+  clean_environment() {
+    for (const char* name : {"DATABASE_URL", "TROUPE_URL", "TROUPE_SLOTS", "TROUPE_LISTEN",
+                             "TROUPE_NODE", "TROUPE_LOG", "TROUPE_DATA_DIR"})
+      ::unsetenv(name);
+  }
+};
+
+invocation good(std::vector<std::string> arguments) {
+  auto parsed = parse(std::move(arguments));
+  if (const auto* refused = std::get_if<refusal>(&parsed))
+    BOOST_FAIL(refused->text);
+  return std::get<invocation>(std::move(parsed));
+}
+
+std::string bad(std::vector<std::string> arguments) {
+  auto parsed = parse(std::move(arguments));
+  const auto* refused = std::get_if<refusal>(&parsed);
+  BOOST_REQUIRE(refused != nullptr);
+  BOOST_TEST(static_cast<int>(refused->code) == 2);
+  return refused->text;
+}
+
+bool says(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+} // namespace
+
+BOOST_TEST_GLOBAL_FIXTURE(clean_environment);
+
+BOOST_AUTO_TEST_CASE(dev_listens_on_loopback_with_test_kinds) {
+  const auto found = good({"dev"});
+  BOOST_TEST((found.what == command::dev));
+  BOOST_TEST(found.engine.http);
+  BOOST_TEST(found.engine.address == "127.0.0.1");
+  BOOST_TEST(found.engine.port == 8080);
+  BOOST_TEST(found.engine.test_kinds);
+}
+
+BOOST_AUTO_TEST_CASE(the_fixed_words_of_a_node_are_understood) {
+  const set_variable url("DATABASE_URL", "postgresql:///x");
+  const auto found = good({"serve", "--listen", "[::1]:0", "--node", "n.1", "--data-dir", "d",
+                           "--test-kinds", "--queue", "mail:8", "--queue=a:b:0", "--grace", "1.5",
+                           "--slots", "3", "--log-level", "debug"});
+  BOOST_TEST(found.engine.database_url == "postgresql:///x");
+  BOOST_TEST(found.engine.address == "::1");
+  BOOST_TEST(found.engine.port == 0);
+  BOOST_TEST(found.engine.node == "n.1");
+  BOOST_TEST(found.engine.data_dir.front() == '/');
+  BOOST_TEST(found.engine.queues.at("mail") == 8);
+  BOOST_TEST(found.engine.queues.at("a:b") == 0);
+  BOOST_TEST(found.engine.grace.count() == 1500);
+  BOOST_TEST(found.engine.slots == 3);
+  BOOST_TEST((found.log_level == log::level::debug));
+}
+
+BOOST_AUTO_TEST_CASE(serve_without_a_database_says_what_to_do) {
+  const auto text = bad({"serve"});
+  BOOST_TEST(says(text, "DATABASE_URL"));
+  BOOST_TEST(says(text, "troupe dev"));
+  BOOST_TEST(says(bad({"migrate"}), "DATABASE_URL"));
+}
+
+BOOST_AUTO_TEST_CASE(flags_win_over_variables_and_those_over_defaults) {
+  const set_variable slots("TROUPE_SLOTS", "7");
+  BOOST_TEST(good({"dev"}).engine.slots == 7);
+  BOOST_TEST(good({"dev", "--slots", "9"}).engine.slots == 9);
+}
+
+BOOST_AUTO_TEST_CASE(a_wrong_variable_is_named_and_hurts_only_commands_that_use_it) {
+  const set_variable slots("TROUPE_SLOTS", "many");
+  BOOST_TEST(says(bad({"dev"}), "TROUPE_SLOTS"));
+  BOOST_TEST((good({"version"}).what == command::version));
+}
+
+BOOST_AUTO_TEST_CASE(beyond_loopback_needs_an_explicit_word) {
+  BOOST_TEST(says(bad({"dev", "--listen", "0.0.0.0:8080"}), "--insecure-listen"));
+  BOOST_TEST(says(bad({"dev", "--listen", "[::]:8080"}), "--insecure-listen"));
+  BOOST_TEST(good({"dev", "--listen", "0.0.0.0:1", "--insecure-listen"}).engine.address
+             == "0.0.0.0");
+  BOOST_TEST(good({"dev", "--listen", "127.0.0.9:1"}).engine.address == "127.0.0.9");
+}
+
+BOOST_AUTO_TEST_CASE(mistyped_words_get_the_nearest_one) {
+  BOOST_TEST(says(bad({"enqueu", "echo"}), "did you mean enqueue?"));
+  BOOST_TEST(says(bad({"jobs", "lst"}), "did you mean list?"));
+  BOOST_TEST(says(bad({"dev", "--slot", "3"}), "did you mean --slots?"));
+  BOOST_TEST(says(bad({"dev", "--lisen=127.0.0.1:0"}), "did you mean --listen?"));
+  BOOST_TEST(says(bad({"jobs", "list", "--state", "complete"}), "did you mean completed?"));
+  BOOST_TEST(says(bad({"xyzzy"}), "commands are"));
+}
+
+BOOST_AUTO_TEST_CASE(wrong_values_are_refused_with_the_way_to_the_help) {
+  for (const auto& arguments : std::vector<std::vector<std::string>>{
+           {"dev", "--slots", "-1"},
+           {"dev", "--slots", "many"},
+           {"dev", "--slots"},
+           {"dev", "--listen", "8080"},
+           {"dev", "--listen", "127.0.0.1:70000"},
+           {"dev", "--listen", "somewhere:80"},
+           {"dev", "--queue", "mail"},
+           {"dev", "--queue", "mail:-1"},
+           {"dev", "--node", "a b"},
+           {"dev", "--log-level", "loud"},
+           {"dev", "extra"},
+           {"enqueue"},
+           {"enqueue", "echo", "--delay-ms", "1", "--run-at", "2030-01-31T08:00:00Z"},
+           {"enqueue", "echo", "--timeout", "3"},
+           {"jobs"},
+           {"jobs", "get"},
+           {"jobs", "get", "../../admin"},
+           {"jobs", "get", "1", "2"},
+           {"jobs", "cancel", "0"},
+           {"jobs", "list", "--limit", "0"},
+           {"jobs", "list", "--limit", "5", "--all"},
+           {"scrape"},
+           {"scrape", "http://h/", "--max-pages", "0"},
+           {"scrape", "http://h/", "--select", "noequals"},
+           {"scrape", "http://h/", "--out", "items.xls"}})
+    BOOST_TEST(says(bad(arguments), "--help"), arguments.back());
+}
+
+BOOST_AUTO_TEST_CASE(a_job_is_read_whole) {
+  const auto job = good({"enqueue",
+                         "echo",
+                         "--args",
+                         R"({"a":[1]})",
+                         "--queue",
+                         "q",
+                         "--priority",
+                         "3",
+                         "--max-attempts",
+                         "2",
+                         "--timeout-ms",
+                         "100",
+                         "--delay-ms",
+                         "5",
+                         "--tag",
+                         "x",
+                         "--tag",
+                         "y",
+                         "--wait",
+                         "--timeout",
+                         "2.5",
+                         "--json"});
+  BOOST_TEST(job.enqueue.kind == "echo");
+  BOOST_TEST(job.enqueue.args == R"({"a":[1]})");
+  BOOST_TEST((job.enqueue.tags == std::vector<std::string>{"x", "y"}));
+  BOOST_TEST(*job.enqueue.priority == 3);
+  BOOST_TEST(*job.enqueue.delay_ms == 5);
+  BOOST_TEST(*job.enqueue.wait_limit == 2.5);
+  BOOST_TEST(job.enqueue.wait);
+  BOOST_TEST(job.json);
+}
+
+BOOST_AUTO_TEST_CASE(args_that_look_like_a_list_stay_one_text) {
+  BOOST_TEST(good({"enqueue", "echo", "--args", "[1,2]"}).enqueue.args == "[1,2]");
+  BOOST_TEST(good({"enqueue", "echo", "--args", "-"}).enqueue.args == "-");
+}
+
+BOOST_AUTO_TEST_CASE(a_scrape_is_read_whole) {
+  const auto found = good({"scrape", "http://h/", "--out", "o/items.csv", "--max-pages", "10",
+                           "--max-depth", "2", "--select", "t=//h1[@class='a,b']", "--select=u=//a",
+                           "--allow-private", "--concurrency", "8", "--timeout", "60"});
+  BOOST_TEST(found.scrape.url == "http://h/");
+  BOOST_TEST(*found.scrape.max_pages == 10);
+  BOOST_REQUIRE(found.scrape.selectors.size() == 2);
+  BOOST_TEST(found.scrape.selectors[0].name == "t");
+  BOOST_TEST(found.scrape.selectors[0].xpath == "//h1[@class='a,b']");
+  BOOST_TEST(found.engine.allow_private);
+  BOOST_TEST(found.engine.fetches == 8);
+  BOOST_TEST(!found.engine.http);
+}
+
+BOOST_AUTO_TEST_CASE(several_ids_are_taken_where_they_make_sense) {
+  BOOST_TEST(
+      (good({"jobs", "cancel", "1", "22", "--json"}).ids == std::vector<std::string>{"1", "22"}));
+  BOOST_TEST((good({"jobs", "get", "5"}).ids == std::vector<std::string>{"5"}));
+}
+
+BOOST_AUTO_TEST_CASE(help_and_version_are_no_errors) {
+  for (const auto& arguments :
+       std::vector<std::vector<std::string>>{{"--help"}, {"dev", "--help"}, {"--version"}}) {
+    auto parsed = parse(arguments);
+    BOOST_REQUIRE(std::holds_alternative<refusal>(parsed));
+    BOOST_TEST(static_cast<int>(std::get<refusal>(parsed).code) == 0);
+    BOOST_TEST(says(std::get<refusal>(parsed).text, "troupe"));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(the_nearest_word_is_found_and_a_far_one_is_not) {
+  const std::vector<std::string> words{"list", "get", "cancel", "retry", "delete"};
+  BOOST_TEST(nearest("lsit", words) == "list");
+  BOOST_TEST(nearest("cancle", words) == "cancel");
+  BOOST_TEST(nearest("del", words) == "delete");
+  BOOST_TEST(nearest("banana", words) == "");
+  BOOST_TEST(nearest("", words) == "");
+  BOOST_TEST(nearest(std::string(100'000, 'x'), words) == "");
+}
+
+BOOST_AUTO_TEST_CASE(loopback_is_told_from_the_rest) {
+  BOOST_TEST(is_loopback(read_endpoint("localhost:1").host));
+  BOOST_TEST(is_loopback(read_endpoint("[::1]:1").host));
+  BOOST_TEST(!is_loopback(read_endpoint("10.0.0.1:1").host));
+  BOOST_CHECK_THROW(read_endpoint("127.evil.example:1"), std::invalid_argument);
+}

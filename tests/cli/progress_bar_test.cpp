@@ -1,0 +1,42 @@
+// The bar's text at several widths.
+#include "cli/progress_bar.hpp"
+#include "cli/text.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <clocale>
+#include <string>
+
+using namespace troupe::cli;
+
+namespace {
+const crawl_view half{1000, 490, 10, 12'345'678, 65, 7.69};
+} // namespace
+
+BOOST_AUTO_TEST_CASE(a_wide_terminal_gets_everything) {
+  BOOST_TEST(bar_line(half, 120)
+             == "[####################....................] 500/1000 pages  50%  10 failed  7.7/s  "
+                "12.3 MB  1:05");
+}
+
+BOOST_AUTO_TEST_CASE(no_width_is_ever_exceeded) {
+  std::setlocale(LC_CTYPE, "C.UTF-8");
+  for (int width = 1; width < 130; ++width)
+    BOOST_TEST(display_width(bar_line(half, width)) <= width);
+}
+
+BOOST_AUTO_TEST_CASE(a_narrow_terminal_gets_the_counts) {
+  BOOST_TEST(bar_line(half, 20) == "500/1000 pages  50%");
+}
+
+BOOST_AUTO_TEST_CASE(nothing_found_yet_is_no_division_by_zero) {
+  BOOST_TEST(bar_line({}, 60).find(" 0/0 pages  0%") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(more_done_than_known_stays_within_the_bar) {
+  BOOST_TEST(bar_line({10, 20, 0, 0, 1, 1}, 80).find("100%") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_plain_line_names_all_figures) {
+  BOOST_TEST(plain_line(half) == "500 of 1000 pages, 10 failed, 12.3 MB, 7.7 pages/s");
+}
