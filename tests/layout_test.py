@@ -35,7 +35,7 @@ LIBRARIES = {
     "boost/asio": [r"http/.*", r"launcher/.*", r"examples/.*", r"tests/(http|launcher|support)/.*"],
     "boost/test": [r"tests/.*"],
     "boost": [r"http/.*"],
-    "nlohmann": [r"http/.*", r"handlers/args\.cpp", r"tests/.*"],
+    "nlohmann": [r"http/.*", r"handlers/args\.cpp", r"cli/.*", r"tests/.*"],
     "curl": [r"handlers/.*", r"cli/.*", r"tests/.*", r"bench/.*"],
     "libxml": [r"handlers/.*", r"tests/handlers/.*", r"bench/.*"],
     "spdlog": [r"launcher/.*"],
