@@ -205,6 +205,11 @@ void return_backlog(self_ptr self) {
 
 } // namespace
 
+void claim_where_room(self_ptr self) {
+  for (auto& [name, queue] : self->state.queues)
+    claim(self, name, queue);
+}
+
 executor_impl::behavior_type executor(executor_impl::stateful_pointer<executor_state> self,
                                       executor_options options, store_actor store,
                                       engine_counters* counters) {
@@ -235,8 +240,7 @@ executor_impl::behavior_type executor(executor_impl::stateful_pointer<executor_s
       if (self->state.node.value != 0)
         forget_life(self);
       self->state.node = node;
-      for (auto& [name, queue] : self->state.queues)
-        claim(self, name, queue);
+      claim_where_room(self);
     }),
     guarded([self](const std::vector<lease_id>& stored) { adopt_lost(self, stored); }),
     guarded([self](drain_atom) -> caf::result<void> {

@@ -132,6 +132,7 @@ void send_batch(self_ptr self, std::vector<ended_run> ended) {
           return settled(*batch); // of an earlier life
         written(self, *batch, done, answer);
         write_outcomes(self);
+        claim_where_room(self);
         check_drained(self);
       },
       [self, batch, done, node = state.node](caf::error& error) {

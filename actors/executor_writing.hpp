@@ -13,6 +13,10 @@ void note_ended(executor_state& state, job_report& told, executor_state::queue_s
 /// Sends the next batch unless one is on its way.
 void write_outcomes(executor_impl::stateful_pointer<executor_state> self);
 
+/// Claims for every queue that is hungry and has room: outcomes that are written make room.
+/// Defined beside the claiming.
+void claim_where_room(executor_impl::stateful_pointer<executor_state> self);
+
 /// Forgets outcomes whose leases are void.
 void drop_unwritten(executor_state& state);
 

@@ -1,0 +1,93 @@
+// Drain: how fast one node runs a backlog of no-ops with history kept. Prints one JSON object.
+// Usage: troupe_bench_drain --url URL [--jobs N] [--slots N] [--connections N]
+// The clock runs from start() on a migrated database to the last outcome's commit.
+#include "launcher/engine.hpp"
+#include "launcher/log.hpp"
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <map>
+#include <string>
+#include <thread>
+
+namespace {
+
+using namespace std::chrono_literals;
+using clock_type = std::chrono::steady_clock;
+
+constexpr const char* queue = "bench";
+/// Jobs in one enqueue.
+constexpr int chunk = 1000;
+/// A drain slower than this has failed.
+constexpr auto limit = 300s;
+
+double seconds_since(clock_type::time_point then) {
+  return std::chrono::duration<double>(clock_type::now() - then).count();
+}
+
+troupe::engine_options options_of(const std::map<std::string, std::string>& flags, int slots) {
+  troupe::engine_options options;
+  options.database_url = flags.at("--url");
+  options.data_dir = "/tmp";
+  options.connections = std::atoi(flags.at("--connections").c_str());
+  options.queues[queue] = slots;
+  options.test_kinds = true;
+  return options;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  std::map<std::string, std::string> flags
+    = {{"--jobs", "100000"}, {"--slots", "64"}, {"--connections", "2"}};
+  for (int i = 1; i + 1 < argc; i += 2)
+    flags[argv[i]] = argv[i + 1];
+  if (flags.count("--url") == 0) {
+    std::cerr << "usage: troupe_bench_drain --url URL [--jobs N] [--slots N] [--connections N]\n";
+    return 2;
+  }
+  const int jobs = std::atoi(flags["--jobs"].c_str());
+  try {
+    troupe::log::install({});
+    double enqueue_seconds = 0;
+    {
+      troupe::engine producer{options_of(flags, 0)};
+      producer.start();
+      const auto begun = clock_type::now();
+      for (int done = 0; done < jobs; done += chunk) {
+        std::vector<troupe::job_spec> batch;
+        for (int i = 0; i < std::min(chunk, jobs - done); ++i)
+          batch.push_back({.kind = "noop",
+                           .queue = queue,
+                           .args = R"({"n":)" + std::to_string(done + i)
+                                   + R"(,"to":"user@example.com"})"});
+        producer.enqueue_all(std::move(batch));
+      }
+      enqueue_seconds = seconds_since(begun);
+      producer.stop();
+    }
+    troupe::engine worker{options_of(flags, std::atoi(flags["--slots"].c_str()))};
+    const auto begun = clock_type::now();
+    worker.start();
+    const auto& counters = worker.counters();
+    while (counters.attempts_completed.load() < static_cast<std::uint64_t>(jobs)) {
+      if (clock_type::now() - begun > limit) {
+        std::cerr << "drain: " << counters.attempts_completed.load() << " of " << jobs
+                  << " jobs after the time limit\n";
+        return 1;
+      }
+      std::this_thread::sleep_for(1ms);
+    }
+    const double seconds = seconds_since(begun);
+    std::printf("{\"jobs\":%d,\"seconds\":%.4f,\"jobs_per_second\":%.0f,"
+                "\"enqueue_per_second\":%.0f,\"fenced\":%llu}\n",
+                jobs, seconds, jobs / seconds, jobs / enqueue_seconds,
+                static_cast<unsigned long long>(counters.attempts_fenced.load()));
+    worker.stop();
+  } catch (const troupe::engine_error& error) {
+    std::cerr << "drain: " << error.what() << "\n";
+    return 1;
+  }
+}
