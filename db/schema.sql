@@ -15,6 +15,7 @@ CREATE FUNCTION troupe.cancel(p_job bigint) RETURNS void
 declare
   current smallint;
 begin
+  perform from troupe.job where id = p_job for update;
   for tries in 1..100 loop -- an attempt that ends at this moment makes its successor the current one
     current := troupe.current_attempt(p_job);
     insert into troupe.attempt (job_id, attempt, outcome) values (p_job, current, 2)
@@ -22,7 +23,9 @@ begin
     if found then
       delete from troupe.deferred where job_id = p_job;
       if not found then
-        insert into troupe.revoked (job_id, attempt) values (p_job, current) on conflict do nothing;
+        insert into troupe.revoked (job_id, attempt, queue, priority)
+        select p_job, current, j.queue, j.priority from troupe.job j where j.id = p_job
+        on conflict do nothing;
       end if;
       return;
     end if;
@@ -71,8 +74,11 @@ begin
       ids := '{}'; ats := '{}'; got := 0;
       if l.draining = '{}' and l.open <> '{}' then
         -- An older snapshot than the one that reads below, so all entries of these are visible there.
+        -- A snapshot takes its own transaction for ended, but it may still enqueue.
         snap := pg_current_snapshot();
-        ended := array(select o from unnest(l.open) o where pg_visible_in_snapshot(o, snap));
+        own := pg_current_xact_id();
+        ended := array(select o from unnest(l.open) o
+                        where o <> own and pg_visible_in_snapshot(o, snap));
         if ended <> '{}' then
           l.draining := ended; l.late_xact := '0'; l.late_seq := 0;
           l.open := array(select o from unnest(l.open) o where o <> all (ended));
@@ -131,9 +137,9 @@ begin
         select array_agg(u.i order by u.o), array_agg(u.a order by u.o) into ids, ats
           from unnest(ids, ats) with ordinality u(i, a, o)
          where not exists (select from gone g where g.job_id = u.i and g.attempt = u.a);
-        if ids is null then
+        if ids is null then -- nothing but revoked entries: look again, best lane first
           skipped := true;
-          continue;
+          exit;
         end if;
       end if;
       insert into troupe.lease (node, jobs, attempts) values (p_node, ids, ats)
@@ -143,7 +149,7 @@ begin
           from unnest(ids, ats) u(i, a) join troupe.job j on j.id = u.i;
       return;
     end loop;
-    exit when not skipped; -- a batch of nothing but revoked entries: look again
+    exit when not skipped;
   end loop;
 end $$;
 
@@ -189,18 +195,23 @@ end $$;
 CREATE FUNCTION troupe.delete_job(p_job bigint) RETURNS void
     LANGUAGE plpgsql
     AS $$
+declare
+  j troupe.job;
 begin
-  perform from troupe.job where id = p_job for update;
+  select * into j from troupe.job where id = p_job for update;
   if not found then
     raise exception 'there is no job %', p_job using errcode = 'TR404';
   end if;
+  -- A claim that has read the job's entry and not committed its lease yet: wait for it.
+  perform from troupe.lane l where l.queue = j.queue and l.priority = j.priority
+    order by l.id for update;
   if troupe.is_running(p_job) then
     raise exception 'job % is running; cancel it first', p_job using errcode = 'TR409';
   end if;
   delete from troupe.deferred where job_id = p_job;
   if not found then
-    insert into troupe.revoked (job_id, attempt)
-    select p_job, coalesce(max(attempt), 0) + 1 from troupe.attempt
+    insert into troupe.revoked (job_id, attempt, queue, priority)
+    select p_job, coalesce(max(attempt), 0) + 1, j.queue, j.priority from troupe.attempt
      where job_id = p_job
     having not coalesce(bool_or(outcome in (1, 2, 3) and not reopened), false)
     on conflict do nothing;
@@ -245,7 +256,7 @@ begin
       select (select l.id from troupe.lane l
                where l.queue = q and l.priority = p and l.shard = (base + o / 256) % 4), id
         from given)
-    select array_agg(id order by o) into ids from given;
+    select coalesce(array_agg(id order by o), '{}') into ids from given;
     return ids;
   end if;
   with given as materialized (
@@ -267,7 +278,7 @@ begin
   waits as (
     insert into troupe.deferred (job_id, due_at, lane, attempt, reason)
     select id, due, lane, 1, 1 from placed where due is not null)
-  select array_agg(id order by o) into ids from given;
+  select coalesce(array_agg(id order by o), '{}') into ids from given;
   return ids;
 end $$;
 
@@ -282,8 +293,21 @@ declare
   alive bigint[];
   written bigint[];
   snoozed bigint[];
+  held_jobs bigint[];
+  held_attempts smallint[];
 begin
   fenced := '{}'; deferred := 0;
+  if p_outcomes @> array[6::smallint] then
+    -- A snooze writes no attempt that a cancel could meet, so these two meet at the job.
+    perform from troupe.job j
+      where j.id = any (array(select i from unnest(p_jobs, p_outcomes) u(i, o) where o = 6))
+      order by j.id for key share;
+    -- Whom the leases still hold: a snooze sent twice must not put off a run that was snoozed
+    -- already, and may be running again.
+    select array_agg(u.i), array_agg(u.a) into held_jobs, held_attempts
+      from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a)
+     where l.id = any (p_done || p_held) and l.node = p_node;
+  end if;
   with gone as (delete from troupe.lease l where l.id = any (p_done) and l.node = p_node returning l.id)
   select coalesce(array_agg(id), '{}') into alive from gone;
   if p_held <> '{}' then
@@ -322,8 +346,9 @@ begin
     returning job_id),
   kept as materialized (
     select i, a, o, w, lane from given
-     where case when o = 6 then not exists (select from troupe.attempt t
-                                             where t.job_id = i and t.attempt = a)
+     where case when o = 6 then (i, a) in (select * from unnest(held_jobs, held_attempts))
+                                and not exists (select from troupe.attempt t
+                                                 where t.job_id = i and t.attempt = a)
                 else i in (select job_id from ended) end),
   waits as (
     insert into troupe.deferred (job_id, due_at, lane, attempt, reason)
@@ -343,12 +368,17 @@ begin
                from unnest(l.jobs, l.attempts) u(i, a) where u.i <> all (snoozed))
      where l.id = any (p_held) and l.node = p_node and l.jobs && snoozed;
   end if;
-  -- An outcome of this very run that is there already is an answer that was lost on its way: ours.
+  -- What is there already just as it is told is an answer that was lost on its way: ours. A rescue
+  -- writes for this node, too, but other things.
   select coalesce(array_agg(u.i), '{}') into fenced
-    from unnest(p_jobs, p_attempts) u(i, a)
+    from unnest(p_jobs, p_attempts, p_outcomes, p_errors) u(i, a, o, e)
    where u.i <> all (written)
      and not exists (select from troupe.attempt t
-                      where t.job_id = u.i and t.attempt = u.a and t.node = p_node);
+                      where t.job_id = u.i and t.attempt = u.a and t.node = p_node
+                        and (t.outcome = u.o or (t.outcome = 3 and u.o = 4))
+                        and t.error is not distinct from u.e)
+     and not exists (select from troupe.deferred d
+                      where u.o = 6 and d.job_id = u.i and d.attempt = u.a);
 end $$;
 
 CREATE FUNCTION troupe.is_running(p_job bigint) RETURNS boolean
@@ -362,6 +392,7 @@ $$;
 
 CREATE FUNCTION troupe.make_partitions(p_size bigint DEFAULT 5000000, p_ahead integer DEFAULT 2) RETURNS integer
     LANGUAGE plpgsql
+    SET lock_timeout TO '300ms'
     AS $$
 declare
   kind text;
@@ -385,8 +416,10 @@ begin
             where p.what = kind and p.high > newest) < p_ahead loop
       foreach name in array case when kind = 'jobs' then array['job', 'attempt'] else array['ready'] end
       loop
-        execute format('create table troupe.%I partition of troupe.%I for values from (%s) to (%s)',
-                       name || '_' || top, name, top, top + p_size);
+        execute format('create table troupe.%I (like troupe.%I including defaults including constraints)',
+                       name || '_' || top, name);
+        execute format('alter table troupe.%I attach partition troupe.%I for values from (%s) to (%s)',
+                       name, name || '_' || top, top, top + p_size);
       end loop;
       insert into troupe.partition (what, low, high) values (kind, top, top + p_size);
       top := top + p_size;
@@ -420,7 +453,7 @@ CREATE FUNCTION troupe.open_lanes(p_queues text[], p_priorities smallint[]) RETU
   on conflict do nothing;
 $$;
 
-CREATE FUNCTION troupe.promote(p_limit integer, OUT moved bigint, OUT queues text[]) RETURNS record
+CREATE FUNCTION troupe.promote(p_limit integer, OUT moved bigint, OUT queues text[], OUT next_due_ms bigint) RETURNS record
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -443,6 +476,9 @@ begin
     returning lane)
   select count(*), coalesce(array_agg(distinct l.queue), '{}') into moved, queues
     from made join troupe.lane l on l.id = made.lane;
+  -- A statement of its own, to see what the one above has left.
+  select (extract(epoch from min(d.due_at) - clock_timestamp()) * 1000)::bigint into next_due_ms
+    from troupe.deferred d;
 end $$;
 
 CREATE FUNCTION troupe.queue_pages(p_crawl bigint, p_urls text[], p_depths integer[]) RETURNS bigint
@@ -485,6 +521,9 @@ end $$;
 
 CREATE FUNCTION troupe.rebase_lanes() RETURNS boolean
     LANGUAGE plpgsql
+    SET enable_hashjoin TO 'on'
+    SET enable_mergejoin TO 'on'
+    SET enable_seqscan TO 'on'
     AS $$
 declare
   top xid8 := pg_snapshot_xmax(pg_current_snapshot());
@@ -497,9 +536,16 @@ begin
   end if;
   lock table troupe.lane in access exclusive mode;
   lock table troupe.ready in access exclusive mode;
-  delete from troupe.ready r using troupe.lane l
-   where r.lane = l.id and (r.xact, r.seq) <= (l.xact, l.seq) and r.xact <> all (l.open)
-     and (r.xact <> all (l.draining) or (r.xact, r.seq) <= (l.late_xact, l.late_seq));
+  delete from troupe.ready r using (
+      select e.*, row_number() over (partition by e.job_id, e.attempt order by e.seq desc) as nth
+        from troupe.ready e) e
+   where (r.lane, r.xact, r.seq) = (e.lane, e.xact, e.seq)
+     and (e.nth > 1 -- a snoozed run has several
+          or not exists (select from troupe.job j where j.id = e.job_id)
+          or exists (select from troupe.attempt t where t.job_id = e.job_id and t.attempt = e.attempt)
+          or exists (select from troupe.deferred d where d.job_id = e.job_id and d.attempt = e.attempt)
+          or (e.job_id, e.attempt) in (select u.i, u.a
+                                         from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a)));
   update troupe.ready set xact = '1';
   update troupe.revoked set xact = '1';
   update troupe.lane set xact = '0', seq = 0, open = '{}', draining = '{}', late_xact = '0', late_seq = 0;
@@ -517,10 +563,11 @@ begin
   with silent as (
     insert into troupe.item (crawl, page, url, status, title, headings, links, bytes, error)
     select p.crawl, p.job_id, p.url, 0, '', 0, 0, 0,
-           coalesce(a.error, (array['completed', 'cancelled', 'discarded'])[a.outcome])
+           coalesce(a.error, (array['completed', 'cancelled', 'discarded'])[a.outcome], 'deleted')
       from troupe.page p
-      join troupe.attempt a on a.job_id = p.job_id and a.outcome in (1, 2, 3) and not a.reopened
+      left join troupe.attempt a on a.job_id = p.job_id and a.outcome in (1, 2, 3) and not a.reopened
      where p.crawl = p_crawl
+       and (a.job_id is not null or not exists (select from troupe.job j where j.id = p.job_id))
        and not exists (select from troupe.item i where i.crawl = p.crawl and i.page = p.job_id)
     on conflict do nothing
     returning page)
@@ -613,7 +660,7 @@ declare
   j troupe.job;
   next_attempt smallint;
 begin
-  select * into j from troupe.job where id = p_job;
+  select * into j from troupe.job where id = p_job for update;
   if not found then
     raise exception 'there is no job %', p_job using errcode = 'TR404';
   end if;
@@ -637,12 +684,15 @@ CREATE FUNCTION troupe.upkeep(OUT partitions_made integer, OUT revocations_dropp
     LANGUAGE plpgsql
     AS $$
 begin
-  partitions_made := troupe.make_partitions();
+  begin
+    partitions_made := troupe.make_partitions();
+  exception when lock_not_available then
+    partitions_made := 0; -- there is time: they are made two ahead, and the next round tries again
+  end;
   delete from troupe.revoked v
    where not exists (
-     select from troupe.job j
-       join troupe.lane l on l.queue = j.queue and l.priority = j.priority
-      where j.id = v.job_id
+     select from troupe.lane l
+      where l.queue = v.queue and l.priority = v.priority
         and (l.open <> '{}' or l.draining <> '{}'
              or exists (select from troupe.ready r
                          where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)
@@ -1002,8 +1052,10 @@ ALTER TABLE troupe.ready ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTITY (
 
 CREATE TABLE troupe.revoked (
     job_id bigint NOT NULL,
-    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
-    attempt smallint NOT NULL
+    xact xid8 DEFAULT GREATEST(pg_current_xact_id(), pg_snapshot_xmax(pg_current_snapshot())) NOT NULL,
+    attempt smallint NOT NULL,
+    priority smallint NOT NULL,
+    queue text NOT NULL
 );
 
 CREATE TABLE troupe.schema_version (

@@ -94,11 +94,14 @@ create table troupe.deferred (
 create index deferred_due on troupe.deferred (due_at);
 
 -- Entries of `ready` that must not be handed out any more: cancelled, deleted. Emptied by the claims
--- that meet them and by upkeep.
+-- that meet them and by upkeep. Queue and priority tell the lanes, also when the job is gone.
 create table troupe.revoked (
-  job_id  bigint not null,
-  xact    xid8 not null default pg_current_xact_id(),
-  attempt smallint not null,
+  job_id   bigint not null,
+  -- No entry it may be meant for is newer: any that is visible here, or written by this transaction.
+  xact     xid8 not null default greatest(pg_current_xact_id(), pg_snapshot_xmax(pg_current_snapshot())),
+  attempt  smallint not null,
+  priority smallint not null,
+  queue    text not null,
   primary key (job_id, attempt)
 );
 
@@ -158,8 +161,10 @@ create table troupe.partition (
 );
 
 -- Makes partitions until `ahead` of them lie above the newest row. Returns how many were made.
+-- Attached, not created in place: that would wait for every open transaction that has touched the
+-- table, and everybody else would wait behind it. What locks are left to wait for are given up soon.
 create function troupe.make_partitions(p_size bigint default 5000000, p_ahead int default 2)
-returns int language plpgsql as $$
+returns int language plpgsql set lock_timeout = '300ms' as $$
 declare
   kind text;
   newest bigint;
@@ -182,8 +187,10 @@ begin
             where p.what = kind and p.high > newest) < p_ahead loop
       foreach name in array case when kind = 'jobs' then array['job', 'attempt'] else array['ready'] end
       loop
-        execute format('create table troupe.%I partition of troupe.%I for values from (%s) to (%s)',
-                       name || '_' || top, name, top, top + p_size);
+        execute format('create table troupe.%I (like troupe.%I including defaults including constraints)',
+                       name || '_' || top, name);
+        execute format('alter table troupe.%I attach partition troupe.%I for values from (%s) to (%s)',
+                       name, name || '_' || top, top, top + p_size);
       end loop;
       insert into troupe.partition (what, low, high) values (kind, top, top + p_size);
       top := top + p_size;
@@ -245,7 +252,7 @@ begin
       select (select l.id from troupe.lane l
                where l.queue = q and l.priority = p and l.shard = (base + o / 256) % 4), id
         from given)
-    select array_agg(id order by o) into ids from given;
+    select coalesce(array_agg(id order by o), '{}') into ids from given;
     return ids;
   end if;
   with given as materialized (
@@ -267,7 +274,7 @@ begin
   waits as (
     insert into troupe.deferred (job_id, due_at, lane, attempt, reason)
     select id, due, lane, 1, 1 from placed where due is not null)
-  select array_agg(id order by o) into ids from given;
+  select coalesce(array_agg(id order by o), '{}') into ids from given;
   return ids;
 end $$;
 
@@ -314,8 +321,11 @@ begin
       ids := '{}'; ats := '{}'; got := 0;
       if l.draining = '{}' and l.open <> '{}' then
         -- An older snapshot than the one that reads below, so all entries of these are visible there.
+        -- A snapshot takes its own transaction for ended, but it may still enqueue.
         snap := pg_current_snapshot();
-        ended := array(select o from unnest(l.open) o where pg_visible_in_snapshot(o, snap));
+        own := pg_current_xact_id();
+        ended := array(select o from unnest(l.open) o
+                        where o <> own and pg_visible_in_snapshot(o, snap));
         if ended <> '{}' then
           l.draining := ended; l.late_xact := '0'; l.late_seq := 0;
           l.open := array(select o from unnest(l.open) o where o <> all (ended));
@@ -374,9 +384,9 @@ begin
         select array_agg(u.i order by u.o), array_agg(u.a order by u.o) into ids, ats
           from unnest(ids, ats) with ordinality u(i, a, o)
          where not exists (select from gone g where g.job_id = u.i and g.attempt = u.a);
-        if ids is null then
+        if ids is null then -- nothing but revoked entries: look again, best lane first
           skipped := true;
-          continue;
+          exit;
         end if;
       end if;
       insert into troupe.lease (node, jobs, attempts) values (p_node, ids, ats)
@@ -386,7 +396,7 @@ begin
           from unnest(ids, ats) u(i, a) join troupe.job j on j.id = u.i;
       return;
     end loop;
-    exit when not skipped; -- a batch of nothing but revoked entries: look again
+    exit when not skipped;
   end loop;
 end $$;
 
@@ -418,8 +428,21 @@ declare
   alive bigint[];
   written bigint[];
   snoozed bigint[];
+  held_jobs bigint[];
+  held_attempts smallint[];
 begin
   fenced := '{}'; deferred := 0;
+  if p_outcomes @> array[6::smallint] then
+    -- A snooze writes no attempt that a cancel could meet, so these two meet at the job.
+    perform from troupe.job j
+      where j.id = any (array(select i from unnest(p_jobs, p_outcomes) u(i, o) where o = 6))
+      order by j.id for key share;
+    -- Whom the leases still hold: a snooze sent twice must not put off a run that was snoozed
+    -- already, and may be running again.
+    select array_agg(u.i), array_agg(u.a) into held_jobs, held_attempts
+      from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a)
+     where l.id = any (p_done || p_held) and l.node = p_node;
+  end if;
   with gone as (delete from troupe.lease l where l.id = any (p_done) and l.node = p_node returning l.id)
   select coalesce(array_agg(id), '{}') into alive from gone;
   if p_held <> '{}' then
@@ -458,8 +481,9 @@ begin
     returning job_id),
   kept as materialized (
     select i, a, o, w, lane from given
-     where case when o = 6 then not exists (select from troupe.attempt t
-                                             where t.job_id = i and t.attempt = a)
+     where case when o = 6 then (i, a) in (select * from unnest(held_jobs, held_attempts))
+                                and not exists (select from troupe.attempt t
+                                                 where t.job_id = i and t.attempt = a)
                 else i in (select job_id from ended) end),
   waits as (
     insert into troupe.deferred (job_id, due_at, lane, attempt, reason)
@@ -479,12 +503,17 @@ begin
                from unnest(l.jobs, l.attempts) u(i, a) where u.i <> all (snoozed))
      where l.id = any (p_held) and l.node = p_node and l.jobs && snoozed;
   end if;
-  -- An outcome of this very run that is there already is an answer that was lost on its way: ours.
+  -- What is there already just as it is told is an answer that was lost on its way: ours. A rescue
+  -- writes for this node, too, but other things.
   select coalesce(array_agg(u.i), '{}') into fenced
-    from unnest(p_jobs, p_attempts) u(i, a)
+    from unnest(p_jobs, p_attempts, p_outcomes, p_errors) u(i, a, o, e)
    where u.i <> all (written)
      and not exists (select from troupe.attempt t
-                      where t.job_id = u.i and t.attempt = u.a and t.node = p_node);
+                      where t.job_id = u.i and t.attempt = u.a and t.node = p_node
+                        and (t.outcome = u.o or (t.outcome = 3 and u.o = 4))
+                        and t.error is not distinct from u.e)
+     and not exists (select from troupe.deferred d
+                      where u.o = 6 and d.job_id = u.i and d.attempt = u.a);
 end $$;
 
 -- The number of the attempt that is waiting or running; raises when the job is final or unknown.
@@ -504,11 +533,13 @@ begin
   return coalesce(last.attempt, 0) + 1;
 end $$;
 
--- Writes the outcome first: whoever runs the job can only be fenced from here on.
+-- Writes the outcome first: whoever runs the job can only be fenced from here on. Cancel, retry and
+-- delete of one job take turns by its row.
 create function troupe.cancel(p_job bigint) returns void language plpgsql as $$
 declare
   current smallint;
 begin
+  perform from troupe.job where id = p_job for update;
   for tries in 1..100 loop -- an attempt that ends at this moment makes its successor the current one
     current := troupe.current_attempt(p_job);
     insert into troupe.attempt (job_id, attempt, outcome) values (p_job, current, 2)
@@ -516,7 +547,9 @@ begin
     if found then
       delete from troupe.deferred where job_id = p_job;
       if not found then
-        insert into troupe.revoked (job_id, attempt) values (p_job, current) on conflict do nothing;
+        insert into troupe.revoked (job_id, attempt, queue, priority)
+        select p_job, current, j.queue, j.priority from troupe.job j where j.id = p_job
+        on conflict do nothing;
       end if;
       return;
     end if;
@@ -530,7 +563,7 @@ declare
   j troupe.job;
   next_attempt smallint;
 begin
-  select * into j from troupe.job where id = p_job;
+  select * into j from troupe.job where id = p_job for update;
   if not found then
     raise exception 'there is no job %', p_job using errcode = 'TR404';
   end if;
@@ -558,18 +591,23 @@ create function troupe.is_running(p_job bigint) returns boolean language sql sta
 $$;
 
 create function troupe.delete_job(p_job bigint) returns void language plpgsql as $$
+declare
+  j troupe.job;
 begin
-  perform from troupe.job where id = p_job for update;
+  select * into j from troupe.job where id = p_job for update;
   if not found then
     raise exception 'there is no job %', p_job using errcode = 'TR404';
   end if;
+  -- A claim that has read the job's entry and not committed its lease yet: wait for it.
+  perform from troupe.lane l where l.queue = j.queue and l.priority = j.priority
+    order by l.id for update;
   if troupe.is_running(p_job) then
     raise exception 'job % is running; cancel it first', p_job using errcode = 'TR409';
   end if;
   delete from troupe.deferred where job_id = p_job;
   if not found then
-    insert into troupe.revoked (job_id, attempt)
-    select p_job, coalesce(max(attempt), 0) + 1 from troupe.attempt
+    insert into troupe.revoked (job_id, attempt, queue, priority)
+    select p_job, coalesce(max(attempt), 0) + 1, j.queue, j.priority from troupe.attempt
      where job_id = p_job
     having not coalesce(bool_or(outcome in (1, 2, 3) and not reopened), false)
     on conflict do nothing;
@@ -580,8 +618,10 @@ end $$;
 
 -- -- time ------------------------------------------------------------------------------------------
 
--- Moves due jobs into their lanes. Concurrent callers share the work.
-create function troupe.promote(p_limit int, out moved bigint, out queues text[])
+-- Moves due jobs into their lanes and tells when the next one is due. Concurrent callers share the
+-- work.
+create function troupe.promote(p_limit int, out moved bigint, out queues text[],
+                               out next_due_ms bigint)
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off
 set enable_seqscan = off as $$
@@ -601,6 +641,9 @@ begin
     returning lane)
   select count(*), coalesce(array_agg(distinct l.queue), '{}') into moved, queues
     from made join troupe.lane l on l.id = made.lane;
+  -- A statement of its own, to see what the one above has left.
+  select (extract(epoch from min(d.due_at) - clock_timestamp()) * 1000)::bigint into next_due_ms
+    from troupe.deferred d;
 end $$;
 
 -- -- nodes -----------------------------------------------------------------------------------------
@@ -652,7 +695,9 @@ end $$;
 
 -- After a logical restore the stored transaction ids can lie ahead of this server's: new entries
 -- would sort behind the cursor and never be handed out. Moves all that still waits to the beginning.
-create function troupe.rebase_lanes() returns boolean language plpgsql as $$
+-- Cursors cannot say what that is: jobs may have come by SQL since the restore. The outcomes can.
+create function troupe.rebase_lanes() returns boolean language plpgsql
+set enable_hashjoin = on set enable_mergejoin = on set enable_seqscan = on as $$
 declare
   top xid8 := pg_snapshot_xmax(pg_current_snapshot());
 begin
@@ -664,9 +709,16 @@ begin
   end if;
   lock table troupe.lane in access exclusive mode;
   lock table troupe.ready in access exclusive mode;
-  delete from troupe.ready r using troupe.lane l
-   where r.lane = l.id and (r.xact, r.seq) <= (l.xact, l.seq) and r.xact <> all (l.open)
-     and (r.xact <> all (l.draining) or (r.xact, r.seq) <= (l.late_xact, l.late_seq));
+  delete from troupe.ready r using (
+      select e.*, row_number() over (partition by e.job_id, e.attempt order by e.seq desc) as nth
+        from troupe.ready e) e
+   where (r.lane, r.xact, r.seq) = (e.lane, e.xact, e.seq)
+     and (e.nth > 1 -- a snoozed run has several
+          or not exists (select from troupe.job j where j.id = e.job_id)
+          or exists (select from troupe.attempt t where t.job_id = e.job_id and t.attempt = e.attempt)
+          or exists (select from troupe.deferred d where d.job_id = e.job_id and d.attempt = e.attempt)
+          or (e.job_id, e.attempt) in (select u.i, u.a
+                                         from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a)));
   update troupe.ready set xact = '1';
   update troupe.revoked set xact = '1';
   update troupe.lane set xact = '0', seq = 0, open = '{}', draining = '{}', late_xact = '0', late_seq = 0;
@@ -677,12 +729,15 @@ end $$;
 create function troupe.upkeep(out partitions_made int, out revocations_dropped bigint)
 language plpgsql as $$
 begin
-  partitions_made := troupe.make_partitions();
+  begin
+    partitions_made := troupe.make_partitions();
+  exception when lock_not_available then
+    partitions_made := 0; -- there is time: they are made two ahead, and the next round tries again
+  end;
   delete from troupe.revoked v
    where not exists (
-     select from troupe.job j
-       join troupe.lane l on l.queue = j.queue and l.priority = j.priority
-      where j.id = v.job_id
+     select from troupe.lane l
+      where l.queue = v.queue and l.priority = v.priority
         and (l.open <> '{}' or l.draining <> '{}'
              or exists (select from troupe.ready r
                          where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)
@@ -801,7 +856,7 @@ begin
   return queued;
 end $$;
 
--- Counts pages whose job ended without recording anything (cancelled by hand, quarantined).
+-- Counts pages whose job ended without recording anything (cancelled by hand, quarantined, deleted).
 create function troupe.reconcile_crawl(p_crawl bigint) returns void language plpgsql as $$
 begin
   perform from troupe.crawl where job_id = p_crawl for update;
@@ -811,10 +866,11 @@ begin
   with silent as (
     insert into troupe.item (crawl, page, url, status, title, headings, links, bytes, error)
     select p.crawl, p.job_id, p.url, 0, '', 0, 0, 0,
-           coalesce(a.error, (array['completed', 'cancelled', 'discarded'])[a.outcome])
+           coalesce(a.error, (array['completed', 'cancelled', 'discarded'])[a.outcome], 'deleted')
       from troupe.page p
-      join troupe.attempt a on a.job_id = p.job_id and a.outcome in (1, 2, 3) and not a.reopened
+      left join troupe.attempt a on a.job_id = p.job_id and a.outcome in (1, 2, 3) and not a.reopened
      where p.crawl = p_crawl
+       and (a.job_id is not null or not exists (select from troupe.job j where j.id = p.job_id))
        and not exists (select from troupe.item i where i.crawl = p.crawl and i.page = p.job_id)
     on conflict do nothing
     returning page)
