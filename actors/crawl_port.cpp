@@ -1,5 +1,6 @@
 #include "actors/crawl_port.hpp"
 
+#include "actors/foreign_thread.hpp"
 #include "actors/guard.hpp"
 
 #include <caf/event_based_actor.hpp>
@@ -55,6 +56,7 @@ private:
   /// One short-lived actor per question: it asks, calls back, and ends.
   template<class Reply, class Target, class Ask>
   void ask(const Target& target, Ask question, on_result<Reply> reply) {
+    const foreign_thread here;
     system_->spawn([target, question = std::move(question),
                     reply = std::move(reply)](caf::event_based_actor* self) {
       self->request(target, caf::infinite, question)

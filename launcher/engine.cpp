@@ -2,6 +2,7 @@
 
 #include "actors/cast.hpp"
 #include "actors/crawl_port.hpp"
+#include "actors/foreign_thread.hpp"
 #include "db/admin.hpp"
 #include "db/migrate.hpp"
 #include "handlers/export.hpp"
@@ -129,6 +130,7 @@ void engine::parts::open_database() {
 }
 
 void engine::parts::start_actors() {
+  const foreign_thread here;
   loop.emplace();
   loop->start();
   workers.emplace(threads_or_cores(options.worker_threads));
@@ -230,6 +232,7 @@ Reply engine::parts::ask_port(Call call) {
 }
 
 bool engine::parts::drain() {
+  const foreign_thread here;
   bool drained = false;
   caf::scoped_actor self{*system};
   self->request(actors->executor, caf::timespan{options.grace}, drain_atom_v)
@@ -267,9 +270,9 @@ void engine::parts::end_actors() {
       postgres->stop();
     std::_Exit(3);
   }
+  loop->stop(); // its thread may hold a reference to the system, too (see foreign_thread.hpp)
   system.reset();
   config.reset();
-  loop->stop();
   workers.reset();
   loop.reset();
 }

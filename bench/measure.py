@@ -1,0 +1,79 @@
+"""What the benchmarks share: a private PostgreSQL, CPU seconds of processes, medians and ranges."""
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build" / "release"
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Database:
+    """A throwaway PostgreSQL with fsync on; `with Database() as db: db.url`."""
+
+    def __enter__(self):
+        self.folder = tempfile.mktemp(prefix="troupe-bench-", dir="/tmp")
+        done = subprocess.run(
+            [ROOT / "scripts/test-database", "start", self.folder],
+            check=True, capture_output=True, text=True,
+        )
+        self.admin = done.stdout.split()[-1]
+        self.url = f"postgresql://postgres@/bench?host={self.folder}&port=5432"
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run([ROOT / "scripts/test-database", "stop", self.folder], check=True)
+
+    def sql(self, *commands):
+        args = ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", self.admin]
+        for command in commands:
+            args += ["-c", command]
+        return subprocess.run(args, check=True, capture_output=True, text=True).stdout.strip()
+
+    def fresh(self):
+        """An empty database and an empty WAL: each round starts from the same place."""
+        self.sql("drop database if exists bench", "create database bench", "checkpoint")
+
+    def cpu_seconds(self):
+        """Of the postmaster and all backends that have ended."""
+        for file in Path(self.folder).rglob("postmaster.pid"):
+            pid = int(file.read_text().split()[0])
+            fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            return sum(int(x) for x in fields[11:15]) / TICKS
+        raise RuntimeError("the bench database has no postmaster.pid")
+
+
+def timed(args, **kwargs):
+    """Runs a command; its output, seconds and CPU seconds (children included)."""
+    before = os.times()
+    begun = time.monotonic()
+    done = subprocess.run(args, check=True, stdout=subprocess.PIPE, text=True, **kwargs)
+    seconds = time.monotonic() - begun
+    after = os.times()
+    cpu = (after.children_user - before.children_user) + (
+        after.children_system - before.children_system
+    )
+    return done.stdout, seconds, cpu
+
+
+def last_json(text):
+    return json.loads(text.strip().splitlines()[-1])
+
+
+def spread(values, digits=0):
+    """Median and range, as the tables show them."""
+    low, middle, high = min(values), statistics.median(values), max(values)
+    return f"{middle:,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f})"
+
+
+def table(title, rows):
+    print(f"\n{title}")
+    widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
+    for number, row in enumerate(rows):
+        print("  " + "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths)).rstrip())
+        if number == 0:
+            print("  " + "  ".join("-" * width for width in widths))
