@@ -75,8 +75,11 @@ void hub::remove(peer& gone, const std::string& address) {
     per_address_.erase(count);
   if (on_room_)
     on_room_();
-  if (!peers_.empty() || !stopping_)
-    return;
+  if (peers_.empty() && stopping_)
+    end_stop();
+}
+
+void hub::end_stop() {
   sweep_timer_.cancel(); // nothing of ours keeps the loop busy any more
   sweeping_ = false;
   if (on_empty_)
@@ -91,9 +94,9 @@ void hub::head_ended() {
 
 void hub::begin_stop(std::function<void()> done) {
   stopping_ = true;
-  if (peers_.empty())
-    return done();
   on_empty_ = std::move(done);
+  if (peers_.empty())
+    return end_stop();
   const auto all = peers_; // closing changes the list
   for (const auto& one : all)
     one->finish_up();

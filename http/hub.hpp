@@ -54,6 +54,7 @@ public:
 private:
   void arm_sweep();
   void sweep();
+  void end_stop();
 
   executor loop_;
   server_limits limits_;
