@@ -71,9 +71,9 @@ def troupe(url, out, db):
 
 def scrapy(url, out, concurrency):
     Path(out).unlink(missing_ok=True)
-    _, seconds, cpu = timed(["/usr/bin/python3", ROOT / "bench/peers/scrapy/crawl.py", url, out,
-                             str(concurrency)])
-    return {"pages": len(rows(out)), "seconds": seconds, "cpu": cpu}
+    text, whole, cpu = timed(["/usr/bin/python3", ROOT / "bench/peers/scrapy/crawl.py", url, out,
+                              str(concurrency)])
+    return {"pages": len(rows(out)), "seconds": last_json(text)["seconds"], "whole": whole, "cpu": cpu}
 
 
 def run(rounds, _):
@@ -92,14 +92,12 @@ def run(rounds, _):
         return run["pages"] / run["seconds"]
     def per_cpu(run):
         return run["pages"] / (run["cpu"] + run.get("database", 0))
-    lines = [["crawler", "pages", "pages/s", "pages per CPU second"]]
-    lines.append(["Troupe, its PostgreSQL included", ours[-1]["pages"], spread([rate(r) for r in ours]),
-                  spread([per_cpu(r) for r in ours])])
-    lines.append(["Troupe, start to end of the process", ours[-1]["pages"],
-                  spread([r["pages"] / r["whole"] for r in ours]), ""])
-    for concurrency, runs in theirs.items():
-        lines.append([f"Scrapy, {concurrency} at once", runs[-1]["pages"],
-                      spread([rate(r) for r in runs]), spread([per_cpu(r) for r in runs])])
+    def line(name, runs):
+        return [name, runs[-1]["pages"], spread([rate(r) for r in runs]),
+                spread([r["pages"] / r["whole"] for r in runs]), spread([per_cpu(r) for r in runs])]
+    lines = [["crawler", "pages", "pages/s", "of the whole process", "pages per CPU second"],
+             line("Troupe, its PostgreSQL included", ours)]
+    lines += [line(f"Scrapy, {concurrency} at once", runs) for concurrency, runs in theirs.items()]
     table(f"Crawl of the PostgreSQL documentation, {rounds} rounds in turn: median (range)", lines)
     speed = [rate(a) / rate(b) for a, b in zip(ours, peer)]
     thrift = [per_cpu(a) / per_cpu(b) for a, b in zip(ours, peer)]

@@ -1,8 +1,11 @@
-# The crawl of bench/run crawl as a tuned Scrapy spider: same start page, same site, same columns.
+# The crawl of bench/run crawl as a tuned Scrapy spider: same start page, same site, same columns. Links
+# are made unique before Scrapy sees them: as usually written, with a Request per link, it takes twice
+# the time. Prints one JSON object with Scrapy's own elapsed time.
 # Usage: python3 crawl.py URL OUT.csv CONCURRENCY
+import json
 import sys
 from datetime import datetime, timezone
-from urllib.parse import urlsplit
+from urllib.parse import urldefrag, urljoin, urlsplit
 
 import scrapy
 from scrapy.crawler import CrawlerProcess
@@ -13,23 +16,27 @@ start, out, concurrency = sys.argv[1], sys.argv[2], int(sys.argv[3])
 class Pages(scrapy.Spider):
     name = "pages"
     start_urls = [start]
-    allowed_domains = [urlsplit(start).hostname]
+    site = urlsplit(start).netloc
+    seen = {start}
 
     def parse(self, response):
-        links = response.xpath("//a/@href").getall()
+        page = response.selector.root
+        hrefs = page.xpath("//a/@href")
         yield {
             "url": response.url,
             "status": response.status,
-            "title": (response.xpath("//title/text()").get() or "").strip(),
-            "headings": len(response.xpath("//h1|//h2|//h3|//h4|//h5|//h6")),
-            "links": len(links),
+            "title": (page.findtext(".//title") or "").strip(),
+            "headings": int(page.xpath("count(//h1|//h2|//h3|//h4|//h5|//h6)")),
+            "links": len(hrefs),
             "bytes": len(response.body),
             "fetched_at": datetime.now(timezone.utc).isoformat(),
         }
-        for link in links:
-            url = response.urljoin(link)
-            if url.startswith("http"):
-                yield scrapy.Request(url)
+        for link in set(hrefs):
+            url = urldefrag(urljoin(response.url, link)).url
+            if url in self.seen or urlsplit(url).netloc != self.site:
+                continue
+            self.seen.add(url)
+            yield scrapy.Request(url, dont_filter=True)
 
 
 process = CrawlerProcess(
@@ -46,5 +53,7 @@ process = CrawlerProcess(
         "FEEDS": {out: {"format": "csv"}},
     }
 )
-process.crawl(Pages)
+crawler = process.create_crawler(Pages)
+process.crawl(crawler)
 process.start()
+print(json.dumps({"seconds": crawler.stats.get_value("elapsed_time_seconds")}))
