@@ -15,7 +15,7 @@ using health_monitor_actor = caf::typed_actor<caf::reacts_to<tick_atom>>; // INT
 struct health_monitor_options {
   /// Between checks while all is well, and while it is not.
   std::chrono::milliseconds calm_interval{5000};
-  std::chrono::milliseconds tense_interval{500};
+  std::chrono::milliseconds tense_interval{100};
   /// A round trip above this is degraded.
   std::chrono::milliseconds slow_round_trip{500};
   /// A difference between the clocks above this is degraded.
