@@ -4,7 +4,7 @@
 
 #include "db/query.hpp"
 #include "db/result.hpp"
-#include "messages/requests.hpp"
+#include "messages/engine_requests.hpp"
 
 namespace troupe::db {
 

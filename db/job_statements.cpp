@@ -105,7 +105,9 @@ query enqueue_query(const enqueue_jobs& ask) {
 
 enqueued_jobs decode_enqueued(const result& rows, const enqueue_jobs& asked) {
   enqueued_jobs answer;
-  const auto ids = rows.one().get<std::vector<std::int64_t>>(0);
+  const auto only = rows.one();
+  const auto ids = only.get<std::vector<std::int64_t>>(0);
+  answer.created_at = only.get<timestamp>(1);
   answer.ids.reserve(ids.size());
   for (const auto id : ids)
     answer.ids.push_back(job_id{id});

@@ -53,6 +53,8 @@ async_handler on_worker(worker_pool& pool, blocking_handler handler) {
         done((*shared)(*run));
       } catch (const std::exception& e) {
         done(failed(e.what()));
+      } catch (...) { // it would end the process
+        done(failed("the handler threw something that is not a std::exception"));
       }
     });
     if (!accepted)

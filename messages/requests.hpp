@@ -1,11 +1,8 @@
-// What SESSION asks STORE and EXECUTOR, and what they answer. One struct per question, so that an
-// interface line reads "question -> answer". Local to the process: handles and ports live in them.
+// What a producer or an operator asks, through HTTP or the embedding API: GATE takes it, a SESSION
+// serves it, STORE answers. Local to the process: the way back is a function.
 #pragma once
 
-#include "messages/crawl.hpp"
 #include "messages/errc.hpp"
-#include "messages/handler.hpp"
-#include "messages/health.hpp"
 #include "messages/job.hpp"
 
 #include <atomic>
@@ -18,8 +15,6 @@
 #include <vector>
 
 namespace troupe {
-
-// -- questions of a producer or an operator --------------------------------------------------------
 
 /// Stores all jobs or none; answered after the commit with ids in the order given.
 struct enqueue_jobs {
@@ -90,137 +85,5 @@ private:
   mutable std::atomic<bool> answered_{false};
 };
 using api_call_ptr = std::shared_ptr<const api_call>;
-
-// -- questions of the engine itself ----------------------------------------------------------------
-
-struct join_node {
-  std::string name;
-};
-/// This life of the node is over: its row goes, its leases must be empty or are rescued at once.
-struct leave_node {
-  node_id node;
-};
-
-/// "I am alive." The answer is what happened meanwhile.
-struct beat {
-  node_id node;
-};
-struct pulse {
-  bool alive = false;             ///< false: the others declared this node dead; join anew
-  std::vector<node_id> dead;      ///< nodes whose heartbeat is too old; rescue them
-  std::vector<job_id> cancelled;  ///< jobs leased to this node with an outcome written by others
-  std::vector<lease_id> leases;   ///< all leases of this node
-  std::vector<std::string> queues; ///< queues in which work waits
-  /// Until the next deferred job is due; none: nothing is deferred.
-  std::optional<std::chrono::milliseconds> next_due;
-};
-
-struct claim_jobs {
-  node_id node;
-  std::string queue;
-  int limit = 1;
-};
-/// Takes over a lease of this node whose claim's answer was lost on the way.
-struct adopt_lease {
-  node_id node;
-  lease_id lease;
-};
-/// A lease with its jobs; lease 0 means there was nothing to claim.
-struct claimed_jobs {
-  lease_id lease;
-  std::vector<std::shared_ptr<job_run>> jobs; ///< RUNNER adds the stop token
-};
-/// One claimed job on its way to a RUNNER.
-struct assignment {
-  std::shared_ptr<job_run> run;
-  lease_id lease;
-};
-
-/// One finished run, on its way into `attempt`.
-struct finished_run {
-  lease_id lease;
-  job_id id;
-  int attempt = 1;
-  job_result result;
-  std::chrono::milliseconds retry_in{0}; ///< backoff for a failed run, delay for a snoozed one
-  std::chrono::milliseconds started_ago{0};
-  std::chrono::milliseconds finished_ago{0};
-};
-struct finish_runs {
-  node_id node;
-  std::vector<finished_run> runs;
-  std::vector<lease_id> done; ///< leases whose last run is in `runs` or was in an earlier one
-};
-struct finished_runs {
-  std::vector<job_id> fenced; ///< whose outcome was not written: somebody was first
-  bool deferred = false;      ///< some wait for their next attempt
-};
-
-/// Moves deferred jobs whose time has come into their lanes.
-struct promote_due {
-  int limit = 1000;
-};
-struct promoted_jobs {
-  std::int64_t count = 0;
-  std::vector<std::string> queues;
-  std::optional<std::chrono::milliseconds> next_due;
-};
-
-/// Takes the leases of a dead node away: outcome `lost`, next attempt ready.
-struct rescue_node {
-  node_id node;
-};
-struct rescued_jobs {
-  std::int64_t count = 0;
-  std::int64_t quarantined = 0; ///< lost three times in a row, so discarded
-  std::vector<std::string> queues;
-};
-
-/// Housekeeping: partitions ahead, revocations that no cursor will meet any more.
-struct upkeep {};
-struct upkept {
-  std::int64_t partitions_made = 0;
-  std::int64_t revocations_dropped = 0;
-};
-
-/// One round trip, to know that the database answers and what it says of itself.
-struct probe_database {};
-struct database_probe {
-  bool in_recovery = false;
-  bool durable = true;       ///< fsync, full_page_writes and synchronous_commit are on
-  int schema_version = 0;
-  timestamp now;             ///< the database's clock
-};
-
-// -- questions of a crawl --------------------------------------------------------------------------
-
-struct open_crawl {
-  job_id crawl;
-  crawl_spec spec;
-};
-struct get_crawl_spec {
-  job_id crawl;
-};
-struct record_pages {
-  std::vector<page_outcome> pages;
-};
-struct recorded_pages {
-  std::vector<crawl_progress> crawls; ///< one per crawl that occurred
-  bool queued = false;                ///< new page jobs are available
-};
-struct get_crawl_progress {
-  job_id crawl;
-};
-struct close_crawl {
-  job_id crawl;
-};
-struct list_items {
-  job_id crawl;
-  job_id after;
-  int limit = 1000;
-};
-struct item_page {
-  std::vector<item_record> items;
-};
 
 } // namespace troupe

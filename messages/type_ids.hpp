@@ -3,6 +3,7 @@
 // nodes needs none of them. A type that may cross the wire gets inspect() and a type id instead.
 #pragma once
 
+#include "messages/engine_requests.hpp"
 #include "messages/requests.hpp"
 
 #include <caf/allowed_unsafe_message_type.hpp>

@@ -1,0 +1,210 @@
+// The embedded engine from start to stop on a real database: the whole cast with real handlers.
+#include "launcher/engine.hpp"
+#include "tests/support/await.hpp"
+#include "tests/support/database.hpp"
+#include "tests/support/temp_dir.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <atomic>
+#include <thread>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+/// Waits for a condition, with the tests' patience.
+#define AWAIT(what, ...)                                                                           \
+  BOOST_REQUIRE_MESSAGE(troupe::tests::await_until(__VA_ARGS__), "in vain: " what)
+
+struct fixture {
+  troupe::tests::test_database database;
+  troupe::tests::temp_dir folder;
+
+  troupe::engine_options options() {
+    troupe::engine_options out;
+    out.database_url = database.url();
+    out.data_dir = folder.path().string();
+    out.test_kinds = true;
+    out.grace = 5s;
+    return out;
+  }
+};
+
+} // namespace
+
+BOOST_FIXTURE_TEST_SUITE(embedded, fixture)
+
+BOOST_AUTO_TEST_CASE(a_job_runs_and_its_result_and_attempt_are_kept) {
+  troupe::engine engine{options()};
+  engine.handle("double", [](const troupe::job_run& run) {
+    return troupe::completed("{\"twice\":[" + run.args + "," + run.args + "]}");
+  });
+  engine.start();
+  const auto id = engine.enqueue({.kind = "double", .queue = "math", .args = "21"});
+  const auto job = engine.wait(id, 20s);
+  BOOST_TEST((job.state == troupe::job_state::completed));
+  BOOST_TEST(job.queue == "math");
+  BOOST_REQUIRE_EQUAL(job.attempts.size(), 1u);
+  BOOST_TEST(job.attempts[0].result == R"({"twice": [21, 21]})");
+  BOOST_TEST(job.attempts[0].node == "node");
+  BOOST_TEST((job.attempts[0].started_at <= job.attempts[0].finished_at));
+  BOOST_TEST(engine.stop());
+}
+
+BOOST_AUTO_TEST_CASE(a_failing_job_is_retried_until_it_completes) {
+  troupe::engine engine{options()};
+  std::atomic<int> runs{0};
+  engine.handle("third", [&](const troupe::job_run& run) {
+    ++runs;
+    if (run.attempt < 3) {
+      auto result = troupe::failed("not yet");
+      result.retry_in = 1ms;
+      return result;
+    }
+    return troupe::completed();
+  });
+  engine.start();
+  const auto job = engine.wait(engine.enqueue({.kind = "third"}), 20s);
+  BOOST_TEST((job.state == troupe::job_state::completed));
+  BOOST_REQUIRE_EQUAL(job.attempts.size(), 3u);
+  BOOST_TEST(job.attempts[0].error == "not yet");
+  BOOST_TEST((job.attempts[0].ended == troupe::outcome::failed));
+  BOOST_TEST(runs.load() == 3);
+}
+
+BOOST_AUTO_TEST_CASE(an_exception_is_a_failed_attempt_and_the_last_one_discards) {
+  troupe::engine engine{options()};
+  engine.handle("throws", [](const troupe::job_run&) -> troupe::job_result {
+    throw std::runtime_error("boom");
+  });
+  engine.start();
+  const auto job = engine.wait(engine.enqueue({.kind = "throws", .max_attempts = 1}), 20s);
+  BOOST_TEST((job.state == troupe::job_state::discarded));
+  BOOST_TEST(job.attempts.at(0).error == "boom");
+}
+
+BOOST_AUTO_TEST_CASE(a_running_job_hears_of_its_cancel) {
+  troupe::engine engine{options()};
+  std::atomic<bool> stopped{false};
+  engine.handle_async("waits", [&](troupe::job_run_ptr run, troupe::completion done) {
+    auto told = std::make_shared<std::optional<std::stop_callback<std::function<void()>>>>();
+    told->emplace(run->stop, [&stopped, done] {
+      stopped = true;
+      done(troupe::failed("stopped"));
+    });
+    std::thread{[told, run, &stopped] {
+      while (!stopped)
+        std::this_thread::yield();
+    }}.detach();
+  });
+  engine.start();
+  const auto id = engine.enqueue({.kind = "waits"});
+  AWAIT("the job runs", [&] { return engine.get(id).state == troupe::job_state::running; });
+  const auto job = engine.cancel(id);
+  BOOST_TEST((job.state == troupe::job_state::cancelled));
+  AWAIT("the handler is told", [&] { return stopped.load(); });
+  BOOST_TEST(engine.stop());
+  // The late answer of the handler changes nothing.
+  BOOST_TEST(database.value("select outcome from troupe.attempt") == "2");
+}
+
+BOOST_AUTO_TEST_CASE(a_backlog_survives_a_stop_and_no_job_runs_twice) {
+  constexpr int count = 5000;
+  {
+    auto first = options();
+    first.queues["bulk"] = 0; // producer only
+    troupe::engine engine{first};
+    engine.start();
+    std::vector<troupe::job_spec> jobs;
+    for (int i = 0; i < count; ++i)
+      jobs.push_back({.kind = "noop", .queue = "bulk", .args = std::to_string(i)});
+    BOOST_TEST(engine.enqueue_all(std::move(jobs)).size() == std::size_t{count});
+    BOOST_TEST(engine.stop());
+  }
+  for (int life = 0; life < 3; ++life) { // stopped in the middle, then to the end
+    troupe::engine engine{options()};
+    engine.start();
+    const auto enough = life == 2 ? 0 : 500;
+    if (life < 2)
+      AWAIT("some jobs are done", [&] {
+        return engine.counters().attempts_completed.load() >= static_cast<std::uint64_t>(enough)
+               || database.value("select count(*) from troupe.attempt") == std::to_string(count);
+      });
+    else
+      AWAIT("all jobs are done", [&] {
+        return database.value("select count(*) from troupe.attempt where outcome = 1")
+               == std::to_string(count);
+      });
+    BOOST_TEST(engine.stop());
+    BOOST_TEST(database.value("select count(*) from troupe.lease") == "0");
+  }
+  BOOST_TEST(database.value("select count(*) from troupe.attempt") == std::to_string(count));
+}
+
+BOOST_AUTO_TEST_CASE(wrong_jobs_are_refused_with_the_field_named) {
+  troupe::engine engine{options()};
+  engine.start();
+  const auto refused = [&](troupe::job_spec job, const std::string& word) {
+    try {
+      engine.enqueue(std::move(job));
+    } catch (const troupe::engine_error& error) {
+      BOOST_TEST((error.code() == troupe::errc::invalid_argument));
+      BOOST_TEST(std::string{error.what()}.find(word) != std::string::npos, error.what());
+      return;
+    }
+    BOOST_ERROR("accepted: " + word);
+  };
+  refused({.kind = "nobody"}, "no handler for kind 'nobody'");
+  refused({.kind = "noop", .queue = "a b"}, "queue");
+  refused({.kind = "noop", .priority = 10}, "priority");
+  refused({.kind = "noop", .args = "{"}, "job_enqueue");
+  BOOST_TEST(database.value("select count(*) from troupe.job") == "0");
+  BOOST_CHECK_THROW(engine.get(troupe::job_id{99}), troupe::engine_error);
+}
+
+BOOST_AUTO_TEST_CASE(an_unreachable_database_is_told_in_bounded_time) {
+  auto wrong = options();
+  wrong.database_url = "postgresql://nobody@/nothing?host=" + folder.path().string();
+  troupe::engine engine{wrong};
+  try {
+    engine.start();
+    BOOST_ERROR("started without a database");
+  } catch (const troupe::engine_error& error) {
+    BOOST_TEST(std::string{error.what()}.size() > 10);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_taken_port_is_told_and_leaves_nothing_behind) {
+  auto first = options();
+  first.http = true;
+  first.port = 0;
+  troupe::engine engine{first};
+  engine.start();
+  const auto url = engine.url();
+  auto second = options();
+  second.http = true;
+  second.port = static_cast<std::uint16_t>(std::stoi(url.substr(url.rfind(':') + 1)));
+  troupe::engine other{second};
+  BOOST_CHECK_THROW(other.start(), troupe::engine_error);
+  BOOST_TEST(engine.stop());
+  BOOST_TEST(database.value("select count(*) from troupe.node where ended_at is null") == "0");
+}
+
+BOOST_AUTO_TEST_CASE(an_engine_may_start_on_one_thread_and_stop_on_another) {
+  auto engine = std::make_unique<troupe::engine>(options());
+  std::atomic<bool> leave{false};
+  std::thread starter{[&] {
+    engine->start();
+    engine->enqueue({.kind = "noop"});
+    while (!leave)
+      std::this_thread::yield();
+  }};
+  AWAIT("it is up", [&] { return engine->health() && engine->health()->ready; });
+  AWAIT("its job is done", [&] { return engine->counters().attempts_completed.load() == 1; });
+  BOOST_TEST(engine->stop());
+  leave = true;
+  starter.join();
+}
+
+BOOST_AUTO_TEST_SUITE_END()
