@@ -71,7 +71,14 @@ FILE_LINES, HEADER_LINES, FUNCTION_LINES = 500, 200, 70
 
 # Sources without a test file of their own, and what tests them. An entry that is no longer needed
 # (the source is gone, or has its test) fails.
+# They speak to databases that have no schema of ours yet, over connections of their own.
+BEFORE_THE_SCHEMA = {"db/migrate.cpp", "db/admin.cpp"}
+
 TESTED_ELSEWHERE = {
+    "actors/cast.cpp": "launcher/engine_pgtest.cpp",
+    "launcher/migrate.cpp": "db/migrate_pgtest.cpp",
+    "db/blocking.cpp": "db/migrate_pgtest.cpp",
+    "db/dial.cpp": "db/connecting_pgtest.cpp",
     "db/admin.cpp": "db/connecting_pgtest.cpp",
     "db/query.cpp": "db/values_pgtest.cpp",
     "db/result.cpp": "db/values_pgtest.cpp",
@@ -238,7 +245,7 @@ class Tree:
         if room == "actors":
             for found in BLOCKING_WORDS.finditer(code):
                 self.report("blocking", path, f"{found.group(0)} blocks an actor's thread")
-        if room != "tests":
+        if room != "tests" and path.as_posix() not in BEFORE_THE_SCHEMA:
             for literal in string_literals(text):
                 if SQL.search(literal):
                     self.report("sql", path, f"SQL belongs to db/sql: {literal[:40]!r}")
@@ -348,6 +355,8 @@ class RulesSpeak(unittest.TestCase):
         self.assert_keeps(self.header("// no std::mutex here\n", "actors/a.hpp"))
 
     def test_sql(self):
+        for path in BEFORE_THE_SCHEMA:
+            self.assertTrue((ROOT / path).exists(), path)
         self.assert_breaks("sql", self.header('auto q = "select 1";\n'))
         self.assert_breaks("sql", self.header('auto q = R"(\n  INSERT INTO t values (1))";\n', "db/a.hpp"))
         self.assert_breaks("sql", self.header('auto q = "delete "\n  "from t";\n'))
