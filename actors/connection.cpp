@@ -51,12 +51,11 @@ void end(self_ptr self, const db::db_failure& why) {
   self->quit(make_error(errc::unavailable, why.message));
 }
 
+/// Anew each time: while it connects libpq may close the socket and open another one that gets the
+/// same number, and the watch holds a duplicate of the old one.
 void watch(self_ptr self, int fd) {
-  auto& state = self->state;
-  if (state.watch && state.watched == fd)
-    return;
-  state.watch = state.config.io->watch(fd);
-  state.watched = fd;
+  self->state.watch.reset();
+  self->state.watch = self->state.config.io->watch(fd);
 }
 
 void deliver(self_ptr self) {
@@ -70,12 +69,14 @@ void deliver(self_ptr self) {
     if (const auto* failure = std::get_if<db::db_failure>(&finished->outcome)) {
       ++counters.statement_errors;
       if (failure->sqlstate.rfind("TR", 0) != 0)
-        log::warn("connection", failure->statement + ": " + failure->sqlstate + " " + failure->message);
+        log::warn("connection",
+                  failure->statement + ": " + failure->sqlstate + " " + failure->message);
       open->second.promise.deliver(to_error(*failure));
     } else {
       open->second.promise.deliver(std::move(std::get<db::result>(finished->outcome)));
     }
     state.open.erase(open);
+    state.heard_at = self->clock().now();
     --state.config.load->in_flight;
   }
   if (state.config.load->wanted.load())
@@ -130,67 +131,69 @@ void check_silence(self_ptr self) {
   auto oldest = now;
   for (const auto& [token, query] : state.open)
     oldest = std::min(oldest, query.asked_at);
-  if (now - oldest > state.config.options.statement_timeout + silence_grace)
+  // Queries behind others wait for them: as long as answers come, nobody is silent.
+  if (now - std::max(oldest, state.heard_at)
+      > state.config.options.statement_timeout + silence_grace)
     end(self, db::lost_after_sending({}, "the server has been silent for too long"));
 }
 
 } // namespace
 
-connection_impl::behavior_type
-connection(connection_impl::stateful_pointer<connection_state> self, connection_config config) {
+connection_impl::behavior_type connection(connection_impl::stateful_pointer<connection_state> self,
+                                          connection_config config) {
   self->state.config = std::move(config);
   self->state.dialing.emplace(db::connecting::start(self->state.config.options));
   self->send(self, dial_atom_v);
   self->delayed_send(self, silence_check, tick_atom_v);
   return {
-    [self](const query_ptr& query) -> caf::result<db::result> {
-      auto& state = self->state;
-      if (!state.link) {
-        --state.config.load->in_flight;
-        return make_error(errc::unavailable, "the connection is not ready");
-      }
-      auto promise = self->make_response_promise<db::result>();
-      const auto token = state.link->submit(*query);
-      state.open.emplace(token, connection_state::open_query{promise, self->clock().now()});
-      // Queries that are in the mailbox already share one flush.
-      if (!state.flush_sent) {
-        state.flush_sent = true;
-        self->send(self, flush_atom_v);
-      }
-      return promise;
-    },
-    [self](dial_atom) { dial(self); },
-    [self](read_atom) {
-      auto& state = self->state;
-      if (!state.link)
-        return;
-      state.link->on_readable();
-      deliver(self);
-      if (state.link) {
-        state.watch->when_readable(notify(self, read_atom_v));
+      [self](const query_ptr& query) -> caf::result<db::result> {
+        auto& state = self->state;
+        if (!state.link) {
+          --state.config.load->in_flight;
+          return make_error(errc::unavailable, "the connection is not ready");
+        }
+        auto promise = self->make_response_promise<db::result>();
+        const auto token = state.link->submit(*query);
+        state.open.emplace(token, connection_state::open_query{promise, self->clock().now()});
+        // Queries that are in the mailbox already share one flush.
+        if (!state.flush_sent) {
+          state.flush_sent = true;
+          self->send(self, flush_atom_v);
+        }
+        return promise;
+      },
+      [self](dial_atom) { dial(self); },
+      [self](read_atom) {
+        auto& state = self->state;
+        if (!state.link)
+          return;
+        state.link->on_readable();
+        deliver(self);
+        if (state.link) {
+          state.watch->when_readable(notify(self, read_atom_v));
+          arm_write(self);
+        }
+      },
+      [self](write_atom) {
+        if (!self->state.link)
+          return;
+        self->state.link->on_writable();
         arm_write(self);
-      }
-    },
-    [self](write_atom) {
-      if (!self->state.link)
-        return;
-      self->state.link->on_writable();
-      arm_write(self);
-    },
-    [self](flush_atom) {
-      auto& state = self->state;
-      state.flush_sent = false;
-      if (!state.link)
-        return;
-      state.link->flush();
-      arm_write(self);
-      deliver(self); // a query refused locally is answered without the server
-    },
-    [self](tick_atom) {
-      check_silence(self);
-      if (self->state.link || self->state.dialing)
-        self->delayed_send(self, silence_check, tick_atom_v);
-    },
+      },
+      [self](flush_atom) {
+        auto& state = self->state;
+        state.flush_sent = false;
+        if (!state.link)
+          return;
+        state.link->flush();
+        arm_write(self);
+        deliver(self); // a query refused locally is answered without the server
+      },
+      [self](tick_atom) {
+        check_silence(self);
+        if (self->state.link || self->state.dialing)
+          self->delayed_send(self, silence_check, tick_atom_v);
+      },
   };
 }
 

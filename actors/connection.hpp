@@ -25,12 +25,12 @@
 namespace troupe {
 
 /// Self-messages: INTERNAL.
-using connection_impl = connection_actor::extend<
-  caf::reacts_to<dial_atom>,   // go on connecting
-  caf::reacts_to<read_atom>,   // the socket is readable
-  caf::reacts_to<write_atom>,  // the socket is writable
-  caf::reacts_to<flush_atom>,  // send what was submitted since
-  caf::reacts_to<tick_atom>>;  // look for silence
+using connection_impl =
+    connection_actor::extend<caf::reacts_to<dial_atom>,  // go on connecting
+                             caf::reacts_to<read_atom>,  // the socket is readable
+                             caf::reacts_to<write_atom>, // the socket is writable
+                             caf::reacts_to<flush_atom>, // send what was submitted since
+                             caf::reacts_to<tick_atom>>; // look for silence
 
 struct connection_config {
   db::connect_options options;
@@ -52,12 +52,12 @@ struct connection_state {
   std::optional<db::connecting> dialing;
   std::optional<db::connection> link;
   std::unique_ptr<fd_watch> watch;
-  int watched = -1;
   std::unordered_map<std::uint64_t, open_query> open; ///< by db::connection's token
+  std::chrono::steady_clock::time_point heard_at;     ///< the last answer; of the actor's clock
   bool flush_sent = false;
 };
 
-connection_impl::behavior_type
-connection(connection_impl::stateful_pointer<connection_state> self, connection_config config);
+connection_impl::behavior_type connection(connection_impl::stateful_pointer<connection_state> self,
+                                          connection_config config);
 
 } // namespace troupe

@@ -20,7 +20,8 @@ queue_state* queue_of(executor_state& state, const std::string& name) {
     return nullptr;
   }
   const auto named = state.options.queues.find(name);
-  const int slots = named != state.options.queues.end() ? named->second : state.options.default_slots;
+  const int slots =
+      named != state.options.queues.end() ? named->second : state.options.default_slots;
   return &state.queues.emplace(name, queue_state{slots}).first->second;
 }
 
@@ -29,7 +30,7 @@ void assign(self_ptr self, assignment given) {
   if (state.idle.empty()) {
     const auto number = state.runners.size();
     state.runners.push_back(
-      self->spawn(runner, number, job_reports_actor{executor_impl{self}}, state.handlers));
+        self->spawn(runner, number, job_reports_actor{executor_impl{self}}, state.handlers));
     state.idle.push_back(number);
   }
   const auto number = state.idle.back();
@@ -60,6 +61,11 @@ void take_in(self_ptr self, claimed_jobs& claimed) {
   state.counters->backlog += claimed.jobs.size();
   for (auto& run : claimed.jobs) {
     auto* queue = queue_of(state, run->queue);
+    if (queue == nullptr) { // adopted from a life with other queues: stays in its lease
+      state.leases.keep(claimed.lease);
+      --state.counters->backlog;
+      continue;
+    }
     queue->backlog.push_back({std::move(run), claimed.lease});
   }
 }
@@ -73,28 +79,30 @@ void claim(self_ptr self, const std::string& name, queue_state& queue) {
     return;
   queue.claiming = true;
   queue.hungry = false; // a wake that comes meanwhile sets it again
-  ++state.claims;
+  state.claims.insert(++state.last_claim);
   self->request(state.store, caf::infinite, claim_jobs{state.node, name, limit})
-    .then(
-      [self, &queue, &name, node = state.node](claimed_jobs& claimed) {
-        auto& now = self->state;
-        queue.claiming = false;
-        --now.claims;
-        if (claimed.jobs.empty())
-          return claim(self, name, queue);
-        if (node != now.node)
-          return; // of an earlier life: its rescuer has the lease
-        queue.hungry = true; // one claim empties one lane at most
-        take_in(self, claimed);
-        start_backlog(self, queue);
-        claim(self, name, queue);
-      },
-      [self, &queue](caf::error& error) {
-        queue.claiming = false;
-        --self->state.claims;
-        // The next pulse names the queue again if it still has work.
-        log::debug("executor", "claim failed: " + to_failure(error).detail);
-      });
+      .then(
+          [self, &queue, &name, node = state.node,
+           number = state.last_claim](claimed_jobs& claimed) {
+            auto& now = self->state;
+            queue.claiming = false;
+            now.claims.erase(number);
+            // Of an earlier life: its rescuer has the lease.
+            if (node == now.node && !claimed.jobs.empty()) {
+              queue.hungry = true; // one claim empties one lane at most
+              take_in(self, claimed);
+              start_backlog(self, queue);
+            }
+            claim(self, name, queue);
+            check_drained(self);
+          },
+          [self, &queue, number = state.last_claim](caf::error& error) {
+            queue.claiming = false;
+            self->state.claims.erase(number);
+            // The next pulse names the queue again if it still has work.
+            log::debug("executor", "claim failed: " + to_failure(error).detail);
+            check_drained(self);
+          });
 }
 
 void report(self_ptr self, job_report& told) {
@@ -132,6 +140,16 @@ void forget_life(self_ptr self) {
   drop_unwritten(state);
   state.leases.clear();
   state.suspects.clear();
+  check_drained(self);
+}
+
+/// A job that was claimed and not started goes back: a snooze without delay costs it nothing.
+void put_back(self_ptr self, assignment given, queue_state& queue, bool cancelled) {
+  job_report back;
+  back.run = std::move(given);
+  back.result = snoozed(std::chrono::milliseconds{0});
+  back.started = back.finished = self->clock().now();
+  note_ended(self->state, back, queue, cancelled);
 }
 
 void cancel(self_ptr self, job_id id) {
@@ -150,53 +168,65 @@ void cancel(self_ptr self, job_id id) {
                                       [id](const assignment& a) { return a.run->id == id; });
     if (waiting == queue.backlog.end())
       continue;
-    state.leases.ended(waiting->lease);
+    // The hint may be stale, so the database is told: if there is no outcome, the job runs later.
+    put_back(self, std::move(*waiting), queue, true);
     queue.backlog.erase(waiting);
     --state.counters->backlog;
     return write_outcomes(self);
   }
 }
 
-/// A claim whose answer was lost leaves a lease that nobody works on. A lease that is unknown in two
-/// pulses with no claim on its way in between is such a one.
-void adopt_lost(self_ptr self, const std::vector<lease_id>& stored) {
+void adopt(self_ptr self, lease_id lease) {
   auto& state = self->state;
-  auto unknown = state.leases.unknown(stored);
-  if (state.claims > 0 || state.writing)
-    unknown.clear();
-  for (const auto lease : unknown) {
-    if (std::find(state.suspects.begin(), state.suspects.end(), lease) == state.suspects.end())
-      continue;
-    log::info("executor", "adopting lease " + std::to_string(lease.value));
-    state.leases.opened(lease, 0);
-    self->request(state.store, caf::infinite, adopt_lease{state.node, lease})
+  log::info("executor", "adopting lease " + std::to_string(lease.value));
+  state.leases.opened(lease, 0);
+  ++state.adoptions;
+  self->request(state.store, caf::infinite, adopt_lease{state.node, lease})
       .then(
-        [self, lease](claimed_jobs& claimed) {
-          if (claimed.jobs.empty()) {
-            self->state.leases.opened(lease, 1);
-            self->state.leases.ended(lease);
-            return write_outcomes(self);
-          }
-          take_in(self, claimed);
-          for (auto& [name, queue] : self->state.queues)
-            start_backlog(self, queue);
-        },
-        [self, lease](caf::error&) { self->state.leases.closed({lease}); });
-  }
-  state.suspects = std::move(unknown);
+          [self, lease, node = state.node](claimed_jobs& claimed) {
+            auto& now = self->state;
+            --now.adoptions;
+            if (node == now.node && claimed.jobs.empty()) {
+              now.leases.opened(lease, 1);
+              now.leases.ended(lease);
+              write_outcomes(self);
+            } else if (node == now.node) {
+              take_in(self, claimed);
+              for (auto& [name, queue] : now.queues)
+                start_backlog(self, queue);
+            }
+            check_drained(self);
+          },
+          [self, lease, node = state.node](caf::error&) { // the next pulses name it again
+            --self->state.adoptions;
+            if (node == self->state.node)
+              self->state.leases.closed({lease});
+            check_drained(self);
+          });
 }
 
-/// Jobs that were claimed and not started go back: a snooze without delay costs them nothing.
+/// A claim whose answer was lost leaves a lease that nobody works on: one that a second pulse names
+/// when all claims that were on their way at the first have been answered.
+void adopt_lost(self_ptr self, const std::vector<lease_id>& stored) {
+  auto& state = self->state;
+  std::unordered_map<lease_id, std::uint64_t> suspects;
+  for (const auto lease : state.leases.unknown(stored)) {
+    const auto before = state.suspects.find(lease);
+    if (before == state.suspects.end())
+      suspects.emplace(lease, state.last_claim);
+    else if (!state.claims.empty() && *state.claims.begin() <= before->second)
+      suspects.insert(*before);
+    else
+      adopt(self, lease);
+  }
+  state.suspects = std::move(suspects);
+}
+
 void return_backlog(self_ptr self) {
   auto& state = self->state;
   for (auto& [name, queue] : state.queues) {
-    for (auto& given : queue.backlog) {
-      job_report back;
-      back.run = given;
-      back.result = snoozed(std::chrono::milliseconds{0});
-      back.started = back.finished = self->clock().now();
-      note_ended(state, back, queue, false);
-    }
+    for (auto& given : queue.backlog)
+      put_back(self, std::move(given), queue, false);
     state.counters->backlog -= queue.backlog.size();
     queue.backlog.clear();
   }
@@ -225,40 +255,43 @@ executor_impl::behavior_type executor(executor_impl::stateful_pointer<executor_s
     self->quit(exit.reason);
   });
   return {
-    guarded([self](wake_atom, const std::string& name) {
-      auto* queue = queue_of(self->state, name);
-      if (queue == nullptr)
-        return;
-      queue->hungry = true;
-      claim(self, self->state.queues.find(name)->first, *queue);
-    }),
-    guarded([self](cancel_atom, const std::vector<job_id>& ids) {
-      for (const auto id : ids)
-        cancel(self, id);
-    }),
-    guarded([self](node_id node) {
-      if (self->state.node.value != 0)
-        forget_life(self);
-      self->state.node = node;
-      claim_where_room(self);
-    }),
-    guarded([self](const std::vector<lease_id>& stored) { adopt_lost(self, stored); }),
-    guarded([self](drain_atom) -> caf::result<void> {
-      self->state.draining = true;
-      self->state.drained.push_back(self->make_response_promise());
-      auto promise = self->state.drained.back();
-      return_backlog(self);
-      check_drained(self);
-      return promise;
-    }),
-    guarded([self](halt_atom) {
-      for (auto& [job, entry] : self->state.running)
-        self->send(self->state.runners[entry.runner], cancel_atom_v);
-    }),
-    [self](const scheduler_actor& scheduler) { self->state.scheduler = scheduler; },
-    [self](const handler_table_ptr& handlers) { self->state.handlers = handlers; },
-    guarded([self](job_report& told) { report(self, told); }),
-    guarded([self](tick_atom) { write_outcomes(self); }),
+      guarded([self](wake_atom, const std::string& name) {
+        auto* queue = queue_of(self->state, name);
+        if (queue == nullptr)
+          return;
+        queue->hungry = true;
+        claim(self, self->state.queues.find(name)->first, *queue);
+      }),
+      guarded([self](cancel_atom, const std::vector<job_id>& ids) {
+        for (const auto id : ids)
+          cancel(self, id);
+      }),
+      guarded([self](node_id node) {
+        if (self->state.node.value != 0)
+          forget_life(self);
+        self->state.node = node;
+        claim_where_room(self);
+      }),
+      guarded([self](const std::vector<lease_id>& stored) { adopt_lost(self, stored); }),
+      guarded([self](drain_atom) -> caf::result<void> {
+        self->state.draining = true;
+        self->state.drained.push_back(self->make_response_promise());
+        auto promise = self->state.drained.back();
+        return_backlog(self);
+        check_drained(self);
+        return promise;
+      }),
+      guarded([self](halt_atom) {
+        for (auto& [job, entry] : self->state.running)
+          self->send(self->state.runners[entry.runner], cancel_atom_v);
+      }),
+      [self](const scheduler_actor& scheduler) { self->state.scheduler = scheduler; },
+      [self](const handler_table_ptr& handlers) { self->state.handlers = handlers; },
+      guarded([self](job_report& told) { report(self, told); }),
+      guarded([self](tick_atom) {
+        self->state.resting = false;
+        write_outcomes(self);
+      }),
   };
 }
 

@@ -1,14 +1,14 @@
 // EXECUTOR: slots per queue on this node. Claims when slots free up, hands jobs to RUNNERs, gathers
 // outcomes while the last batch of them is being written. Told by SESSION, PULSE, SCHEDULER and
 // JANITOR where work is; asks STORE; spawns RUNNERs.
-// Bounds: slots and prefetch per queue; max_queues queues; outcomes not yet written count as held, so
-// a database that does not answer stops the claiming.
+// Bounds: slots and prefetch per queue; max_queues queues; outcomes not yet written count as held,
+// so a database that does not answer stops the claiming.
 #pragma once
 
 #include "actors/backoff.hpp"
+#include "actors/job_report.hpp"
 #include "actors/lease_book.hpp"
 #include "actors/queue_slots.hpp"
-#include "actors/job_report.hpp"
 #include "messages/counters.hpp"
 
 #include <caf/stateful_actor.hpp>
@@ -16,6 +16,7 @@
 #include <deque>
 #include <map>
 #include <random>
+#include <set>
 #include <unordered_map>
 
 namespace troupe {
@@ -29,9 +30,9 @@ struct executor_options {
   backoff retry;
 };
 
-using executor_impl = executor_actor::extend<
-  caf::reacts_to<job_report>, // INTERNAL: a runner has something to tell
-  caf::reacts_to<tick_atom>>; // INTERNAL: try to write outcomes again
+using executor_impl =
+    executor_actor::extend<caf::reacts_to<job_report>, // INTERNAL: a runner has something to tell
+                           caf::reacts_to<tick_atom>>; // INTERNAL: try to write outcomes again
 
 struct executor_state {
   static inline const char* name = "executor";
@@ -53,6 +54,8 @@ struct executor_state {
     queue_state* queue = nullptr;
     std::chrono::steady_clock::time_point started;
     std::chrono::steady_clock::time_point finished;
+    bool cancelled = false; ///< we were told that its outcome is written already
+    bool replaced = false;  ///< its own result was refused
   };
   struct running_job {
     std::size_t runner = 0;
@@ -71,12 +74,16 @@ struct executor_state {
   std::vector<std::size_t> idle;
   std::unordered_map<job_id, running_job> running;
   lease_book leases;
-  std::vector<lease_id> suspects; ///< leases the last pulse named that we do not hold
-  int claims = 0;                 ///< on their way
+  /// Leases the last pulse named that we do not hold, each with the last claim begun by then.
+  std::unordered_map<lease_id, std::uint64_t> suspects;
+  std::uint64_t last_claim = 0;
+  std::set<std::uint64_t> claims; ///< on their way, by number
+  int adoptions = 0;              ///< on their way
 
-  std::vector<ended_run> ended;               ///< the next batch
-  std::deque<std::vector<ended_run>> parts;   ///< of a refused batch, to be written one by one
+  std::vector<ended_run> ended;             ///< the next batch
+  std::deque<std::vector<ended_run>> parts; ///< of a refused batch, to be written one by one
   bool writing = false;
+  bool resting = false;   ///< before an unanswered batch is sent again
   int write_failures = 0; ///< in a row
   std::minstd_rand random{std::random_device{}()};
 

@@ -64,16 +64,22 @@ void count(executor_state& state, const ended_run& one) {
   }
 }
 
-void written(self_ptr self, const std::vector<ended_run>& batch,
-             const std::vector<lease_id>& done, const finished_runs& answer) {
+void written(self_ptr self, const std::vector<ended_run>& batch, const std::vector<lease_id>& done,
+             const finished_runs& answer) {
   auto& state = self->state;
   state.writing = false;
   state.write_failures = 0;
   state.leases.closed(done);
   settled(batch);
-  for (const auto& one : batch)
-    count(state, one);
-  state.counters->attempts_fenced += answer.fenced.size();
+  std::size_t expected = 0; // to be fenced: their outcome was written by whoever cancelled them
+  for (const auto& one : batch) {
+    if (one.cancelled)
+      ++expected;
+    else
+      count(state, one);
+  }
+  state.counters->attempts_fenced +=
+      answer.fenced.size() - std::min(expected, answer.fenced.size());
   if (answer.deferred && state.scheduler) {
     std::chrono::milliseconds soonest = limits::max_delay;
     for (const auto& one : batch)
@@ -83,10 +89,26 @@ void written(self_ptr self, const std::vector<ended_run>& batch,
   }
 }
 
-/// The one run that the database refuses: its result or error text cannot be stored.
+/// The one run that the database refuses: its result or error text cannot be stored. A failure
+/// stays one, so that it is tried again; what it said is lost.
 void replace_result(ended_run& one, const failure& why) {
-  one.run.result = discarded("its result was refused by the database: " + to_string(why.code) + " "
-                             + why.detail);
+  auto& result = one.run.result;
+  const auto kind = result.kind;
+  result = discarded("what it answered was refused by the database: " + to_string(why.code) + " "
+                     + why.detail);
+  if (kind == job_result::verdict::failed)
+    result.kind = kind;
+  one.replaced = true;
+}
+
+/// At most limits::error_bytes, and no half character at the end: the database would refuse it.
+void cut_error(std::string& text) {
+  if (text.size() <= limits::error_bytes)
+    return;
+  auto end = limits::error_bytes;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U)
+    --end;
+  text.resize(end);
 }
 
 void refused(self_ptr self, batch_ptr batch, const failure& why) {
@@ -94,16 +116,19 @@ void refused(self_ptr self, batch_ptr batch, const failure& why) {
   state.writing = false;
   if (batch->size() > 1) {
     const auto middle = batch->begin() + static_cast<std::ptrdiff_t>(batch->size() / 2);
-    state.parts.emplace_front(std::make_move_iterator(middle), std::make_move_iterator(batch->end()));
+    state.parts.emplace_front(std::make_move_iterator(middle),
+                              std::make_move_iterator(batch->end()));
     state.parts.emplace_front(std::make_move_iterator(batch->begin()),
                               std::make_move_iterator(middle));
-  } else if (!batch->empty() && batch->front().run.result.kind != job_result::verdict::discarded) {
+  } else if (!batch->empty() && !batch->front().replaced) {
     log::warn("executor", "outcome of job " + std::to_string(batch->front().run.id.value)
-                            + " refused: " + why.detail);
+                              + " refused: " + why.detail);
     replace_result(batch->front(), why);
     state.parts.push_front(std::move(*batch));
   } else {
     log::error("executor", "an outcome cannot be written: " + why.detail);
+    for (const auto& one : *batch)
+      state.leases.keep(one.run.lease);
     settled(*batch);
   }
 }
@@ -126,35 +151,41 @@ void send_batch(self_ptr self, std::vector<ended_run> ended) {
     ask.done = state.leases.take_done();
   const auto done = ask.done;
   self->request(state.store, caf::infinite, std::move(ask))
-    .then(
-      [self, batch, done, node = state.node](const finished_runs& answer) {
-        if (node != self->state.node)
-          return settled(*batch); // of an earlier life
-        written(self, *batch, done, answer);
-        write_outcomes(self);
-        claim_where_room(self);
-        check_drained(self);
-      },
-      [self, batch, done, node = state.node](caf::error& error) {
-        auto& later = self->state;
-        if (node != later.node)
-          return settled(*batch);
-        for (const auto lease : done) { // to be closed by the next batch instead
-          later.leases.opened(lease, 1);
-          later.leases.ended(lease);
-        }
-        const auto why = to_failure(error);
-        if (is_refusal(why.code)) {
-          refused(self, batch, why);
-          return write_outcomes(self);
-        }
-        later.writing = false;
-        later.parts.push_front(std::move(*batch));
-        self->delayed_send(self,
-                           rewrite_pause.after(++later.write_failures,
-                                               static_cast<std::uint32_t>(later.random())),
-                           tick_atom_v);
-      });
+      .then(
+          [self, batch, done, node = state.node](const finished_runs& answer) {
+            if (node != self->state.node) { // of an earlier life
+              settled(*batch);
+              return check_drained(self);
+            }
+            written(self, *batch, done, answer);
+            write_outcomes(self);
+            claim_where_room(self);
+            check_drained(self);
+          },
+          [self, batch, done, node = state.node](caf::error& error) {
+            auto& later = self->state;
+            if (node != later.node) {
+              settled(*batch);
+              return check_drained(self);
+            }
+            for (const auto lease : done) { // to be closed by the next batch instead
+              later.leases.opened(lease, 1);
+              later.leases.ended(lease);
+            }
+            const auto why = to_failure(error);
+            if (is_refusal(why.code)) {
+              refused(self, batch, why);
+              write_outcomes(self);
+              return check_drained(self);
+            }
+            later.writing = false;
+            later.resting = true;
+            later.parts.push_front(std::move(*batch));
+            self->delayed_send(self,
+                               rewrite_pause.after(++later.write_failures,
+                                                   static_cast<std::uint32_t>(later.random())),
+                               tick_atom_v);
+          });
 }
 
 } // namespace
@@ -166,20 +197,22 @@ void note_ended(executor_state& state, job_report& told, executor_state::queue_s
       ++state.counters->attempts_fenced;
     return;
   }
-  if (cancelled)
-    return; // its outcome is written already; the lease closes with the next batch
+  // One that was cancelled is written like any other, and fenced: were the hint wrong and nothing
+  // written, the job would be gone with its lease.
   ended_run out;
+  out.cancelled = cancelled;
   out.run.lease = told.run.lease;
   out.run.id = told.run.run->id;
   out.run.attempt = told.run.run->attempt;
   out.run.result = std::move(*told.result);
-  if (out.run.result.error.size() > limits::error_bytes)
-    out.run.result.error.resize(limits::error_bytes);
+  cut_error(out.run.result.error);
   if (out.run.result.result.size() > limits::result_bytes)
-    out.run.result = discarded("its result is larger than "
-                               + std::to_string(limits::result_bytes) + " bytes");
-  out.run.retry_in = out.run.result.retry_in.value_or(
-    state.options.retry.after(out.run.attempt, static_cast<std::uint32_t>(state.random())));
+    out.run.result =
+        discarded("its result is larger than " + std::to_string(limits::result_bytes) + " bytes");
+  out.run.retry_in = std::clamp<std::chrono::milliseconds>(
+      out.run.result.retry_in.value_or(
+          state.options.retry.after(out.run.attempt, static_cast<std::uint32_t>(state.random()))),
+      std::chrono::milliseconds{0}, limits::max_delay);
   out.queue = &queue;
   out.started = told.started;
   out.finished = told.finished;
@@ -189,7 +222,7 @@ void note_ended(executor_state& state, job_report& told, executor_state::queue_s
 
 void write_outcomes(self_ptr self) {
   auto& state = self->state;
-  if (state.writing || state.node.value == 0)
+  if (state.writing || state.resting || state.node.value == 0)
     return;
   std::vector<ended_run> batch;
   if (!state.parts.empty()) {
@@ -215,12 +248,14 @@ void drop_unwritten(executor_state& state) {
   state.ended.clear();
   state.parts.clear();
   state.writing = false;
+  state.resting = false;
 }
 
 void check_drained(self_ptr self) {
   auto& state = self->state;
-  if (!state.draining || state.counters->running.load() > 0 || state.claims > 0 || state.writing
-      || !state.ended.empty() || !state.parts.empty() || state.leases.has_done())
+  if (!state.draining || state.counters->running.load() > 0 || !state.claims.empty()
+      || state.adoptions > 0 || state.writing || !state.ended.empty() || !state.parts.empty()
+      || state.leases.has_done())
     return;
   for (auto& promise : state.drained)
     promise.deliver(caf::unit);

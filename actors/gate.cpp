@@ -7,13 +7,15 @@ namespace troupe {
 gate_actor::behavior_type gate(gate_actor::pointer self, gate_options options,
                                session_peers peers) {
   return {
-    guarded([=](const api_call_ptr& call) {
-      if (peers.counters->requests_in_flight.load() >= options.max_requests) {
-        call->answer(failure{errc::overloaded, "too many requests at the same time"});
-        return;
-      }
-      self->spawn(session, call, peers);
-    }),
+      guarded([=](const api_call_ptr& call) {
+        if (peers.counters->requests_in_flight.load() >= options.max_requests) {
+          call->answer(failure{errc::overloaded, "too many requests at the same time"});
+          return;
+        }
+        // Here and not in the session: those of one burst begin to run later.
+        ++peers.counters->requests_in_flight;
+        self->spawn(session, call, peers);
+      }),
   };
 }
 

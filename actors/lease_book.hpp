@@ -1,5 +1,5 @@
-// Which leases this node holds and how many of their runs are still out. Bookkeeping without actors:
-// EXECUTOR asks it which leases a finish may close.
+// Which leases this node holds and how many of their runs are still out. Bookkeeping without
+// actors: EXECUTOR asks it which leases a finish may close.
 #pragma once
 
 #include "messages/job.hpp"
@@ -18,9 +18,16 @@ public:
     auto found = open_.find(lease);
     if (found == open_.end())
       return false;
-    if (found->second > 0 && --found->second == 0)
+    if (found->second != never && found->second > 0 && --found->second == 0)
       done_.push_back(lease);
     return true;
+  }
+  /// One outcome of the lease cannot be written: it is held until this life ends, and whoever
+  /// rescues it runs the job again.
+  void keep(lease_id lease) {
+    std::erase(done_, lease);
+    if (auto found = open_.find(lease); found != open_.end())
+      found->second = never;
   }
   bool holds(lease_id lease) const { return open_.count(lease) != 0; }
   bool empty() const { return open_.empty(); }
@@ -49,6 +56,8 @@ public:
   }
 
 private:
+  static constexpr std::size_t never = static_cast<std::size_t>(-1);
+
   std::unordered_map<lease_id, std::size_t> open_;
   std::vector<lease_id> done_;
 };

@@ -15,22 +15,24 @@ void again(self_ptr self) {
 
 void join(self_ptr self) {
   self->request(self->state.store, caf::infinite, join_node{self->state.options.node_name})
-    .then(
-      [self](node_id node) {
-        self->state.node = node;
-        log::info("pulse", "joined as node " + std::to_string(node.value) + " ("
-                             + self->state.options.node_name + ")");
-        self->send(self->state.executor, node);
-        self->send(self, tick_atom_v);
-      },
-      [self](caf::error& error) {
-        log::warn("pulse", "cannot join: " + to_failure(error).detail);
-        again(self);
-      });
+      .then(
+          [self](node_id node) {
+            self->state.node = node;
+            log::info("pulse", "joined as node " + std::to_string(node.value) + " ("
+                                   + self->state.options.node_name + ")");
+            self->send(self->state.executor, node);
+            self->send(self, tick_atom_v);
+          },
+          [self](caf::error& error) {
+            log::warn("pulse", "cannot join: " + to_failure(error).detail);
+            again(self);
+          });
 }
 
 void heard(self_ptr self, pulse& answer) {
   auto& state = self->state;
+  if (state.ending)
+    return; // an answer that was on its way when this life ended
   if (!answer.alive) {
     log::warn("pulse", "declared dead by another node; joining anew");
     state.node = {};
@@ -51,11 +53,11 @@ void heard(self_ptr self, pulse& answer) {
 
 void beat_once(self_ptr self) {
   self->request(self->state.store, caf::infinite, beat{self->state.node})
-    .then([self](pulse& answer) { heard(self, answer); },
-          [self](caf::error& error) {
-            log::warn("pulse", "no heartbeat: " + to_failure(error).detail);
-            again(self);
-          });
+      .then([self](pulse& answer) { heard(self, answer); },
+            [self](caf::error& error) {
+              log::warn("pulse", "no heartbeat: " + to_failure(error).detail);
+              again(self);
+            });
 }
 
 } // namespace
@@ -73,21 +75,21 @@ pulse_actor::behavior_type pulse_of_node(pulse_actor::stateful_pointer<pulse_sta
   state.counters = counters;
   self->send(self, tick_atom_v);
   return {
-    [self](tick_atom) {
-      if (self->state.ending)
-        return;
-      if (self->state.node.value == 0)
-        join(self);
-      else
-        beat_once(self);
-    },
-    [self](drain_atom) -> caf::result<void> {
-      auto& now = self->state;
-      now.ending = true;
-      if (now.node.value == 0)
-        return caf::unit;
-      return self->delegate(now.store, leave_node{now.node});
-    },
+      [self](tick_atom) {
+        if (self->state.ending)
+          return;
+        if (self->state.node.value == 0)
+          join(self);
+        else
+          beat_once(self);
+      },
+      [self](drain_atom) -> caf::result<void> {
+        auto& now = self->state;
+        now.ending = true;
+        if (now.node.value == 0)
+          return caf::unit;
+        return self->delegate(now.store, leave_node{now.node});
+      },
   };
 }
 

@@ -17,8 +17,10 @@ void leave_out_known(recorder_state& state, page_outcome& page) {
   const auto known = state.known.find(page.crawl);
   if (known == state.known.end())
     return;
-  std::erase_if(page.discovered,
-                [&](const std::string& url) { return known->second.count(url) != 0; });
+  std::erase_if(page.discovered, [&](const std::string& url) {
+    const auto seen = known->second.find(url);
+    return seen != known->second.end() && seen->second <= page.depth + 1;
+  });
 }
 
 void remember(recorder_state& state, page_outcome& page) {
@@ -27,9 +29,13 @@ void remember(recorder_state& state, page_outcome& page) {
     state.known_links = 0;
   }
   auto& known = state.known[page.crawl];
-  for (auto& url : page.discovered)
-    if (known.insert(std::move(url)).second)
+  for (auto& url : page.discovered) {
+    const auto [seen, added] = known.try_emplace(std::move(url), page.depth + 1);
+    if (added)
       ++state.known_links;
+    else
+      seen->second = std::min(seen->second, page.depth + 1);
+  }
 }
 
 void forget(recorder_state& state, job_id crawl) {
@@ -48,8 +54,8 @@ void stored(self_ptr self, batch& pages, const recorded_pages& answer) {
     self->send(state.executor, wake_atom_v, std::string{page_queue});
   for (auto& one : pages) {
     remember(state, one->page);
-    const auto progress
-      = std::find_if(answer.crawls.begin(), answer.crawls.end(),
+    const auto progress =
+        std::find_if(answer.crawls.begin(), answer.crawls.end(),
                      [&](const auto& crawl) { return crawl.crawl == one->page.crawl; });
     if (progress == answer.crawls.end())
       one->reply(failure{errc::not_found, "the crawl is gone"});
@@ -97,17 +103,17 @@ void store_next(self_ptr self) {
   }
   state.storing = true;
   self->request(state.store, caf::infinite, std::move(ask))
-    .then(
-      [self, pages](const recorded_pages& answer) {
-        self->state.storing = false;
-        stored(self, *pages, answer);
-        store_next(self);
-      },
-      [self, pages](caf::error& error) {
-        self->state.storing = false;
-        refused(self, *pages, to_failure(error));
-        store_next(self);
-      });
+      .then(
+          [self, pages](const recorded_pages& answer) {
+            self->state.storing = false;
+            stored(self, *pages, answer);
+            store_next(self);
+          },
+          [self, pages](caf::error& error) {
+            self->state.storing = false;
+            refused(self, *pages, to_failure(error));
+            store_next(self);
+          });
 }
 
 } // namespace
@@ -117,10 +123,10 @@ recorder_actor::behavior_type recorder(recorder_actor::stateful_pointer<recorder
   self->state.store = std::move(store);
   self->state.executor = std::move(executor);
   return {
-    guarded([self](const page_to_record_ptr& page) {
-      self->state.waiting.push_back(page);
-      store_next(self);
-    }),
+      guarded([self](const page_to_record_ptr& page) {
+        self->state.waiting.push_back(page);
+        store_next(self);
+      }),
   };
 }
 

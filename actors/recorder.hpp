@@ -1,7 +1,7 @@
-// RECORDER: gathers page outcomes while the last batch of them is being stored, and leaves out links
-// that the crawl is known to have. Asked by the crawl port; asks CRAWL STORE; wakes EXECUTOR when new
-// pages were queued. Bounds: pages in one batch, links remembered; pages not yet stored are bounded by
-// the slots of the page queue.
+// RECORDER: gathers page outcomes while the last batch of them is being stored, and leaves out
+// links that the crawl is known to have. Asked by the crawl port; asks CRAWL STORE; wakes EXECUTOR
+// when new pages were queued. Bounds: pages in one batch, links remembered; pages not yet stored
+// are bounded by the slots of the page queue.
 #pragma once
 
 #include "messages/interfaces.hpp"
@@ -11,7 +11,7 @@
 #include <deque>
 #include <map>
 #include <string>
-#include <unordered_set>
+#include <unordered_map>
 #include <vector>
 
 namespace troupe {
@@ -30,8 +30,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::page_to_record_ptr)
 namespace troupe {
 
 using recorder_actor = caf::typed_actor<
-  // Store this page; the callback in it is called exactly once.
-  caf::reacts_to<page_to_record_ptr>>;
+    // Store this page; the callback in it is called exactly once.
+    caf::reacts_to<page_to_record_ptr>>;
 
 struct recorder_state {
   /// Declared, so that C++20 does not build the state from CAF's self pointer as an aggregate.
@@ -47,7 +47,9 @@ struct recorder_state {
   std::vector<page_to_record_ptr> waiting;
   std::deque<std::vector<page_to_record_ptr>> parts; ///< of a refused batch, page by page
   bool storing = false;
-  std::map<job_id, std::unordered_set<std::string>> known; ///< links recorded, by crawl
+  /// Links recorded, by crawl, each with the least depth it was seen at: below it the crawl's limit
+  /// may let through what it refused deeper down.
+  std::map<job_id, std::unordered_map<std::string, int>> known;
   std::size_t known_links = 0;
 };
 

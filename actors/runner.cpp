@@ -45,19 +45,21 @@ void start(self_ptr self, const async_handler& handler) {
   auto& state = self->state;
   auto cell = std::make_shared<answer_cell>();
   const auto generation = state.generation;
-  completion done{
-    [cell, generation, weak = caf::actor_cast<caf::weak_actor_ptr>(self->ctrl())](job_result result) {
-      cell->early = std::move(result);
-      int expected = answer_cell::starting;
-      if (cell->phase.compare_exchange_strong(expected, answer_cell::answered))
-        return;
-      if (auto strong = caf::actor_cast<runner_impl>(weak))
-        caf::anon_send(strong, std::move(cell->early), generation);
-    }};
+  completion done{[cell, generation,
+                   weak = caf::actor_cast<caf::weak_actor_ptr>(self->ctrl())](job_result result) {
+    cell->early = std::move(result);
+    int expected = answer_cell::starting;
+    if (cell->phase.compare_exchange_strong(expected, answer_cell::answered))
+      return;
+    if (auto strong = caf::actor_cast<runner_impl>(weak))
+      caf::anon_send(strong, std::move(cell->early), generation);
+  }};
   try {
     handler(state.current.run, done);
   } catch (const std::exception& e) {
     done(failed(e.what()));
+  } catch (...) {
+    done(failed("the handler threw something that is not a std::exception"));
   }
   int expected = answer_cell::starting;
   if (!cell->phase.compare_exchange_strong(expected, answer_cell::started))
@@ -73,37 +75,38 @@ runner_impl::behavior_type runner(runner_impl::stateful_pointer<runner_state> se
   self->state.executor = std::move(executor);
   self->state.handlers = std::move(handlers);
   return {
-    [self](assignment& given) {
-      auto& state = self->state;
-      ++state.generation;
-      state.current = std::move(given);
-      state.stop = std::stop_source{};
-      state.current.run->stop = state.stop.get_token();
-      state.started = self->clock().now();
-      state.reported = false;
-      const auto handler = state.handlers->find(state.current.run->kind);
-      if (handler == state.handlers->end())
-        return answered(self, failed("no handler for kind '" + state.current.run->kind
-                                     + "' on this node"));
-      if (state.current.run->timeout)
-        self->delayed_send(self, *state.current.run->timeout, tick_atom_v, state.generation);
-      start(self, handler->second);
-    },
-    [self](cancel_atom) { self->state.stop.request_stop(); },
-    [self](job_result& result, std::uint64_t generation) {
-      if (generation == self->state.generation && self->state.current.run)
-        answered(self, std::move(result));
-    },
-    [self](tick_atom, std::uint64_t generation) {
-      auto& state = self->state;
-      if (generation != state.generation || !state.current.run)
-        return;
-      report(self,
-             failed("timed out after " + std::to_string(state.current.run->timeout->count()) + " ms"),
-             false);
-      state.reported = true;
-      state.stop.request_stop();
-    },
+      [self](assignment& given) {
+        auto& state = self->state;
+        ++state.generation;
+        state.current = std::move(given);
+        state.stop = std::stop_source{};
+        state.current.run->stop = state.stop.get_token();
+        state.started = self->clock().now();
+        state.reported = false;
+        const auto handler = state.handlers->find(state.current.run->kind);
+        if (handler == state.handlers->end())
+          return answered(
+              self, failed("no handler for kind '" + state.current.run->kind + "' on this node"));
+        if (state.current.run->timeout)
+          self->delayed_send(self, *state.current.run->timeout, tick_atom_v, state.generation);
+        start(self, handler->second);
+      },
+      [self](cancel_atom) { self->state.stop.request_stop(); },
+      [self](job_result& result, std::uint64_t generation) {
+        if (generation == self->state.generation && self->state.current.run)
+          answered(self, std::move(result));
+      },
+      [self](tick_atom, std::uint64_t generation) {
+        auto& state = self->state;
+        if (generation != state.generation || !state.current.run)
+          return;
+        report(self,
+               failed("timed out after " + std::to_string(state.current.run->timeout->count())
+                      + " ms"),
+               false);
+        state.reported = true;
+        state.stop.request_stop();
+      },
   };
 }
 

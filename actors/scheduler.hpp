@@ -13,8 +13,8 @@
 
 namespace troupe {
 
-using scheduler_impl
-  = scheduler_actor::extend<caf::reacts_to<tick_atom, std::uint64_t>>; // INTERNAL: timer number N
+using scheduler_impl =
+    scheduler_actor::extend<caf::reacts_to<tick_atom, std::uint64_t>>; // INTERNAL: timer number N
 
 struct scheduler_state {
   /// Declared, so that C++20 does not build the state from CAF's self pointer as an aggregate.
@@ -24,6 +24,11 @@ struct scheduler_state {
   static constexpr int batch = 1000;
   /// After a failed round.
   static constexpr std::chrono::milliseconds retry_pause{1000};
+  /// No timer is longer: the two clocks drift apart, and a timer that is not needed any more stays
+  /// with CAF until it fires.
+  static constexpr std::chrono::milliseconds longest_timer{30'000};
+  /// After a round in which something was due and nothing could be moved: another session holds it.
+  static constexpr std::chrono::milliseconds blocked_pause{100};
 
   store_actor store;
   executor_actor executor;

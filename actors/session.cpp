@@ -21,12 +21,12 @@ struct serving {
   template<class Reply, class Ask, class Then>
   void ask(const Ask& question, Then then) const {
     self->request(peers.store, caf::infinite, question)
-      .then(
-        [call = call, then](Reply& reply) {
-          then(std::as_const(reply));
-          call->answer(std::move(reply));
-        },
-        [call = call](caf::error& error) { call->answer(to_failure(error)); });
+        .then(
+            [call = call, then](Reply& reply) {
+              then(std::as_const(reply));
+              call->answer(std::move(reply));
+            },
+            [call = call](caf::error& error) { call->answer(to_failure(error)); });
   }
 
   void wake(const std::string& queue) const { caf::anon_send(peers.executor, wake_atom_v, queue); }
@@ -75,7 +75,6 @@ struct serving {
 } // namespace
 
 void session(caf::event_based_actor* self, api_call_ptr call, session_peers peers) {
-  ++peers.counters->requests_in_flight;
   self->attach_functor([counters = peers.counters] { --counters->requests_in_flight; });
   // The callbacks keep the call, and with it the request they refer to, alive.
   std::visit(serving{self, call, std::move(peers)}, call->request());

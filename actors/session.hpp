@@ -1,6 +1,6 @@
-// SESSION: serves one request in domain terms, answers once, and ends. Spawned by GATE; knows STORE,
-// and tells EXECUTOR and SCHEDULER what the request means for them. It links to nobody and nobody
-// long-lived monitors it (0.17.6 would leak the entry).
+// SESSION: serves one request in domain terms, answers once, and ends. Spawned by GATE; knows
+// STORE, and tells EXECUTOR and SCHEDULER what the request means for them. It links to nobody and
+// nobody long-lived monitors it (0.17.6 would leak the entry).
 #pragma once
 
 #include "messages/counters.hpp"
@@ -18,6 +18,7 @@ struct session_peers {
   engine_counters* counters = nullptr;
 };
 
+/// Whoever spawns it has counted it in requests_in_flight; it uncounts itself when it ends.
 void session(caf::event_based_actor* self, api_call_ptr call, session_peers peers);
 
 } // namespace troupe

@@ -642,7 +642,7 @@ begin
   select count(*), coalesce(array_agg(distinct l.queue), '{}') into moved, queues
     from made join troupe.lane l on l.id = made.lane;
   -- A statement of its own, to see what the one above has left.
-  select (extract(epoch from min(d.due_at) - clock_timestamp()) * 1000)::bigint into next_due_ms
+  select ceil(extract(epoch from min(d.due_at) - clock_timestamp()) * 1000)::bigint into next_due_ms
     from troupe.deferred d;
 end $$;
 

@@ -17,7 +17,7 @@ select exists (select from mine) as alive,
                              where l.node = $1 and l.jobs @> array[v.job_id]
                                and u.i = v.job_id and u.a = v.attempt)) as cancelled,
        array(select id from troupe.lease where node = $1 order by id) as leases,
-       (select (extract(epoch from min(due_at) - clock_timestamp()) * 1000)::bigint
+       (select ceil(extract(epoch from min(due_at) - clock_timestamp()) * 1000)::bigint
           from troupe.deferred) as next_due_ms,
        array(select distinct l.queue from troupe.lane l
               where l.open <> '{}' or l.draining <> '{}'

@@ -1,0 +1,233 @@
+// One actor system on one thread with virtual time, for tests: actors run only inside run(), timers
+// fire only inside advance(). Doubles of STORE and of the actors that are only told things.
+#pragma once
+
+#include "actors/job_report.hpp"
+#include "messages/counters.hpp"
+#include "messages/interfaces.hpp"
+#include "tests/support/printing.hpp"
+
+#include <boost/test/unit_test.hpp>
+#include <caf/all.hpp>
+#include <caf/scheduler/test_coordinator.hpp>
+
+#include <deque>
+#include <memory>
+#include <random>
+
+namespace troupe::tests {
+/// Something to do inside an actor.
+using act = std::shared_ptr<std::function<void()>>;
+} // namespace troupe::tests
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::tests::act)
+
+namespace troupe::tests {
+
+class deterministic_system {
+public:
+  deterministic_system() {
+    sched().clock().current_time += std::chrono::hours(1); // no time point is the epoch
+  }
+  deterministic_system(const deterministic_system&) = delete;
+  deterministic_system& operator=(const deterministic_system&) = delete;
+  ~deterministic_system() {
+    for (auto& one : owned_)
+      caf::anon_send_exit(one, caf::exit_reason::user_shutdown);
+    owned_.clear();
+    run();
+    sys.await_actors_before_shutdown(
+        false); // an actor that leaked fails a test, it does not hang it
+  }
+
+  /// Spawned so, the actor ends with the test.
+  template<class F, class... Ts>
+  auto spawn(F f, Ts&&... args) {
+    auto one = sys.spawn(f, std::forward<Ts>(args)...);
+    owned_.push_back(caf::actor_cast<caf::strong_actor_ptr>(one));
+    return one;
+  }
+  caf::scheduler::test_coordinator& sched() {
+    return dynamic_cast<caf::scheduler::test_coordinator&>(sys.scheduler());
+  }
+  void run() {
+    while (sched().try_run_once()) {
+    }
+  }
+  /// Runs the actors in a random order, message by message.
+  void run_random(std::mt19937& random) {
+    auto& jobs = sched().jobs;
+    while (!jobs.empty()) {
+      std::swap(jobs.front(), jobs[random() % jobs.size()]);
+      sched().try_run_once();
+    }
+  }
+  void advance(caf::timespan time, caf::timespan step = std::chrono::milliseconds(10)) {
+    run();
+    while (time.count() > 0) {
+      const auto part = std::min(time, step);
+      sched().advance_time(part);
+      run();
+      time -= part;
+    }
+  }
+  /// True when the actor has ended.
+  template<class Actor>
+  bool ended(const Actor& one) {
+    return caf::actor_cast<caf::abstract_actor*>(one)->getf(
+        caf::abstract_actor::is_terminated_flag);
+  }
+  template<class State, class Impl, class Actor>
+  State& state_of(const Actor& one) {
+    using base = typename Impl::template stateful_base<State>;
+    return dynamic_cast<base&>(*caf::actor_cast<caf::abstract_actor*>(one)).state;
+  }
+
+private:
+  struct config : caf::actor_system_config {
+    config() { set("scheduler.policy", caf::atom("testing")); }
+  };
+  config config_;
+  std::vector<caf::strong_actor_ptr> owned_;
+
+public:
+  caf::actor_system sys{config_};
+};
+
+/// Questions that wait for the test's answer, oldest first.
+template<class Ask, class Reply>
+struct inbox {
+  using reply = Reply;
+  using promise = std::conditional_t<std::is_void_v<Reply>, caf::response_promise,
+                                     caf::typed_response_promise<Reply>>;
+  struct question {
+    Ask ask;
+    promise answer;
+  };
+  std::deque<question> waiting;
+  int seen = 0;
+
+  bool empty() const { return waiting.empty(); }
+  std::size_t size() const { return waiting.size(); }
+  const Ask& front() const {
+    BOOST_REQUIRE(!waiting.empty());
+    return waiting.front().ask;
+  }
+};
+
+/// What STORE was asked and has not answered.
+struct store_inboxes {
+  inbox<enqueue_jobs, enqueued_jobs> enqueues;
+  inbox<get_job, job_record> gets;
+  inbox<list_jobs, job_page> lists;
+  inbox<cancel_job, job_record> cancels;
+  inbox<retry_job, job_record> retries;
+  inbox<delete_job, deleted_job> deletes;
+  inbox<join_node, node_id> joins;
+  inbox<leave_node, void> leaves;
+  inbox<beat, pulse> beats;
+  inbox<claim_jobs, claimed_jobs> claims;
+  inbox<adopt_lease, claimed_jobs> adoptions;
+  inbox<finish_runs, finished_runs> finishes;
+  inbox<promote_due, promoted_jobs> promotions;
+  inbox<rescue_node, rescued_jobs> rescues;
+  inbox<upkeep, upkept> upkeeps;
+  inbox<probe_database, database_probe> probes;
+};
+
+using store_double_impl = store_actor::extend<caf::reacts_to<act>>;
+
+inline store_double_impl::behavior_type store_double(store_double_impl::pointer self,
+                                                     std::shared_ptr<store_inboxes> in) {
+  const auto keep = [self](auto& into, const auto& ask) {
+    using box = std::decay_t<decltype(into)>;
+    auto given = self->template make_response_promise<typename box::promise>();
+    into.waiting.push_back({ask, given});
+    ++into.seen;
+    return caf::result<typename box::reply>{given};
+  };
+  return {
+      [=](const enqueue_jobs& ask) { return keep(in->enqueues, ask); },
+      [=](const get_job& ask) { return keep(in->gets, ask); },
+      [=](const list_jobs& ask) { return keep(in->lists, ask); },
+      [=](const cancel_job& ask) { return keep(in->cancels, ask); },
+      [=](const retry_job& ask) { return keep(in->retries, ask); },
+      [=](const delete_job& ask) { return keep(in->deletes, ask); },
+      [=](const join_node& ask) { return keep(in->joins, ask); },
+      [=](const leave_node& ask) { return keep(in->leaves, ask); },
+      [=](const beat& ask) { return keep(in->beats, ask); },
+      [=](const claim_jobs& ask) { return keep(in->claims, ask); },
+      [=](const adopt_lease& ask) { return keep(in->adoptions, ask); },
+      [=](const finish_runs& ask) { return keep(in->finishes, ask); },
+      [=](const promote_due& ask) { return keep(in->promotions, ask); },
+      [=](const rescue_node& ask) { return keep(in->rescues, ask); },
+      [=](const upkeep& ask) { return keep(in->upkeeps, ask); },
+      [=](const probe_database& ask) { return keep(in->probes, ask); },
+      [](const act& what) { (*what)(); },
+  };
+}
+
+/// A system with a STORE that the test answers for.
+struct store_system : deterministic_system {
+  std::shared_ptr<store_inboxes> in = std::make_shared<store_inboxes>();
+  store_double_impl store_itself = spawn(store_double, in);
+  store_actor store = store_itself;
+  engine_counters counters;
+
+  void inside(std::function<void()> what) {
+    caf::anon_send(store_itself, std::make_shared<std::function<void()>>(std::move(what)));
+  }
+  /// Takes the oldest question and answers it; without run().
+  template<class Ask, class Reply, class Answer>
+  void give(inbox<Ask, Reply>& from, Answer answer) {
+    BOOST_REQUIRE(!from.empty());
+    auto promise = std::move(from.waiting.front().answer);
+    from.waiting.pop_front();
+    inside([promise, answer]() mutable { promise.deliver(answer); });
+  }
+  template<class Ask, class Reply, class Answer>
+  void answer(inbox<Ask, Reply>& from, Answer what) {
+    give(from, std::move(what));
+    run();
+  }
+  template<class Ask, class Reply>
+  void refuse(inbox<Ask, Reply>& from, errc code, const std::string& why = "refused") {
+    answer(from, make_error(code, why));
+  }
+};
+
+/// Who was told what, for actors that only listen.
+struct executor_notes {
+  std::vector<std::string> wakes;
+  std::vector<job_id> cancels;
+  std::vector<node_id> nodes;
+  std::vector<std::vector<lease_id>> leases;
+};
+
+inline executor_actor::behavior_type executor_double(executor_actor::pointer self,
+                                                     std::shared_ptr<executor_notes> notes) {
+  return {
+      [=](wake_atom, const std::string& queue) { notes->wakes.push_back(queue); },
+      [=](cancel_atom, const std::vector<job_id>& ids) {
+        notes->cancels.insert(notes->cancels.end(), ids.begin(), ids.end());
+      },
+      [=](node_id node) { notes->nodes.push_back(node); },
+      [=](const std::vector<lease_id>& held) { notes->leases.push_back(held); },
+      [self](drain_atom) { static_cast<void>(self); },
+      [](halt_atom) {},
+      [](const scheduler_actor&) {},
+      [](const handler_table_ptr&) {},
+  };
+}
+
+inline scheduler_actor::behavior_type
+scheduler_double(scheduler_actor::pointer, std::shared_ptr<std::vector<caf::timespan>> dues) {
+  return {[=](due_atom, caf::timespan delay) { dues->push_back(delay); }};
+}
+
+inline janitor_actor::behavior_type janitor_double(janitor_actor::pointer,
+                                                   std::shared_ptr<std::vector<node_id>> dead) {
+  return {[=](node_id node) { dead->push_back(node); }};
+}
+
+} // namespace troupe::tests
