@@ -77,6 +77,10 @@ BEFORE_THE_SCHEMA = {"db/migrate.cpp", "db/admin.cpp"}
 TESTED_ELSEWHERE = {
     "actors/cast.cpp": "launcher/engine_pgtest.cpp",
     "launcher/migrate.cpp": "db/migrate_pgtest.cpp",
+    "cli/job_commands.cpp": "e2e/test_cli.py",
+    "cli/scrape_command.cpp": "e2e/test_scrape.py",
+    "cli/serve_command.cpp": "e2e/test_jobs.py",
+    "cli/signals.cpp": "e2e/test_jobs.py",
     "db/blocking.cpp": "db/migrate_pgtest.cpp",
     "db/dial.cpp": "db/connecting_pgtest.cpp",
     "db/admin.cpp": "db/connecting_pgtest.cpp",

@@ -1,12 +1,9 @@
 // The command line: what is understood, what is refused, and with which advice.
 #include "cli/options.hpp"
-#include "cli/settings.hpp"
-#include "cli/suggest.hpp"
 
 #include <boost/test/unit_test.hpp>
 
 #include <cstdlib>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -216,21 +213,4 @@ BOOST_AUTO_TEST_CASE(help_and_version_are_no_errors) {
     BOOST_TEST(static_cast<int>(std::get<refusal>(parsed).code) == 0);
     BOOST_TEST(says(std::get<refusal>(parsed).text, "troupe"));
   }
-}
-
-BOOST_AUTO_TEST_CASE(the_nearest_word_is_found_and_a_far_one_is_not) {
-  const std::vector<std::string> words{"list", "get", "cancel", "retry", "delete"};
-  BOOST_TEST(nearest("lsit", words) == "list");
-  BOOST_TEST(nearest("cancle", words) == "cancel");
-  BOOST_TEST(nearest("del", words) == "delete");
-  BOOST_TEST(nearest("banana", words) == "");
-  BOOST_TEST(nearest("", words) == "");
-  BOOST_TEST(nearest(std::string(100'000, 'x'), words) == "");
-}
-
-BOOST_AUTO_TEST_CASE(loopback_is_told_from_the_rest) {
-  BOOST_TEST(is_loopback(read_endpoint("localhost:1").host));
-  BOOST_TEST(is_loopback(read_endpoint("[::1]:1").host));
-  BOOST_TEST(!is_loopback(read_endpoint("10.0.0.1:1").host));
-  BOOST_CHECK_THROW(read_endpoint("127.evil.example:1"), std::invalid_argument);
 }

@@ -1,0 +1,46 @@
+// Single option values.
+#include "cli/settings.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <stdexcept>
+
+using namespace troupe::cli;
+
+BOOST_AUTO_TEST_CASE(loopback_is_told_from_the_rest) {
+  BOOST_TEST(is_loopback(read_endpoint("localhost:1").host));
+  BOOST_TEST(is_loopback(read_endpoint("127.1.2.3:1").host));
+  BOOST_TEST(is_loopback(read_endpoint("[::1]:1").host));
+  BOOST_TEST(!is_loopback(read_endpoint("10.0.0.1:1").host));
+  BOOST_TEST(!is_loopback(read_endpoint("[::]:1").host));
+}
+
+BOOST_AUTO_TEST_CASE(only_addresses_with_a_port_are_endpoints) {
+  const auto found = read_endpoint("[2001:db8::1]:65535");
+  BOOST_TEST(found.host == "2001:db8::1");
+  BOOST_TEST(found.port == 65'535);
+  for (const char* bad : {"", ":", "127.0.0.1", "127.0.0.1:", "127.0.0.1:-1", "127.0.0.1:65536",
+                          "127.0.0.1:8o", "::1:80", "[127.0.0.1]:80", "127.evil.example:1"})
+    BOOST_CHECK_THROW(read_endpoint(bad), std::invalid_argument);
+}
+
+BOOST_AUTO_TEST_CASE(a_queue_may_have_colons_in_its_name) {
+  BOOST_TEST(read_queue_slots("a:b:3").first == "a:b");
+  BOOST_TEST(read_queue_slots("a:b:3").second == 3);
+  BOOST_TEST(read_queue_slots("mail:0").second == 0);
+  for (const char* bad : {"mail", "mail:", ":3", "mail:-1", "mail:10001", "a b:1", "mail:1x"})
+    BOOST_CHECK_THROW(read_queue_slots(bad), std::invalid_argument);
+}
+
+BOOST_AUTO_TEST_CASE(a_selector_is_cut_at_its_first_equals_sign) {
+  BOOST_TEST(read_selector("a=//x[@y='z']").name == "a");
+  BOOST_TEST(read_selector("a=//x[@y='z']").xpath == "//x[@y='z']");
+  for (const char* bad : {"", "a", "a=", "=//x"})
+    BOOST_CHECK_THROW(read_selector(bad), std::invalid_argument);
+}
+
+BOOST_AUTO_TEST_CASE(an_id_is_digits_only_since_it_becomes_part_of_a_path) {
+  BOOST_TEST(read_job_id("17") == "17");
+  for (const char* bad : {"", "0", "017", "-1", "1/cancel", "../x", "1 ", "99999999999999999999"})
+    BOOST_CHECK_THROW(read_job_id(bad), std::invalid_argument);
+}
