@@ -27,6 +27,9 @@ begin
         select p_job, current, j.queue, j.priority from troupe.job j where j.id = p_job
         on conflict do nothing;
       end if;
+      if exists (select from troupe.crawl c where c.job_id = p_job and not c.closed) then
+        perform troupe.close_crawl(p_job); -- its pages go with it, whoever cancels it
+      end if;
       return;
     end if;
   end loop;
@@ -156,21 +159,28 @@ end $$;
 CREATE FUNCTION troupe.close_crawl(p_crawl bigint) RETURNS void
     LANGUAGE plpgsql
     AS $$
-declare
-  waiting bigint;
 begin
   update troupe.crawl set closed = true where job_id = p_crawl;
-  for waiting in
-    select p.job_id from troupe.page p
+  -- As troupe.cancel, for all pages at once. A page whose attempt ends at this moment may run once
+  -- more; a closed crawl takes no links from it.
+  with waiting as (
+    select p.job_id,
+           coalesce((select max(a.attempt) from troupe.attempt a where a.job_id = p.job_id), 0) + 1 as n
+      from troupe.page p
      where p.crawl = p_crawl
        and not exists (select from troupe.item i where i.crawl = p.crawl and i.page = p.job_id)
-  loop
-    begin
-      perform troupe.cancel(waiting);
-    exception when sqlstate 'TR409' or sqlstate 'TR404' then
-      null; -- it ended meanwhile
-    end;
-  end loop;
+       and not exists (select from troupe.attempt a
+                        where a.job_id = p.job_id and a.outcome in (1, 2, 3) and not a.reopened)),
+  ended as (
+    insert into troupe.attempt (job_id, attempt, outcome) select job_id, n, 2 from waiting
+    on conflict do nothing
+    returning job_id, attempt),
+  gone as (
+    delete from troupe.deferred d using ended e where d.job_id = e.job_id returning d.job_id)
+  insert into troupe.revoked (job_id, attempt, queue, priority)
+  select e.job_id, e.attempt, j.queue, j.priority from ended e join troupe.job j on j.id = e.job_id
+   where e.job_id not in (select job_id from gone)
+  on conflict do nothing;
   perform troupe.reconcile_crawl(p_crawl);
 end $$;
 

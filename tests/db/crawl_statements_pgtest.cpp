@@ -223,6 +223,18 @@ BOOST_AUTO_TEST_CASE(a_closed_crawl_cancels_what_waits_and_queues_nothing) {
   BOOST_TEST(items().items.at(1).error == "cancelled");
 }
 
+BOOST_AUTO_TEST_CASE(cancelling_the_crawl_s_job_closes_the_crawl_whoever_cancels_it) {
+  open();
+  const auto root = pages().at("http://a/");
+  record({{page(root, "http://a/", {"http://a/1", "http://a/2"})}});
+  const auto waiting = pages();
+  BOOST_TEST(waiting.size() >= 2U);
+  at.cancel(crawl);
+  BOOST_TEST(progress().closed);
+  for (const auto& [url, id] : waiting)
+    BOOST_TEST((at.get(id).state == job_state::cancelled), url);
+}
+
 BOOST_AUTO_TEST_CASE(pages_that_end_in_silence_are_counted_so_that_every_crawl_ends) {
   open();
   const auto root = pages().at("http://a/");
