@@ -1,0 +1,183 @@
+"""A Troupe node as a process, and HTTP to it. Every wait has a deadline and a reason."""
+import http.client
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+PROGRAM = os.environ.get("TROUPE_BIN", "troupe")
+_pause = threading.Event()  # never set: its wait is a bounded pause between two looks
+
+
+def until(look, what, seconds=30.0, every=0.02):
+    """The first true value that `look` gives; fails after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = look()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        _pause.wait(every)
+
+
+def clean_environment(**more):
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("TROUPE_", "PG"))}
+    kept.pop("DATABASE_URL", None)
+    kept.update(more)
+    return kept
+
+
+class Workspace:
+    """A directory that PostgreSQL's user can enter, with a data directory to be made in it."""
+
+    def __init__(self):
+        self.root = Path(tempfile.mkdtemp(prefix="trp", dir="/tmp"))
+        self.root.chmod(0o755)
+        self.data = self.root / "d"
+        self._logs = []
+
+    def log(self, name):
+        path = self.root / f"{name}{len(self._logs)}.log"
+        self._logs.append(path)
+        return path
+
+    def tail_of_logs(self):
+        return "\n".join(f"-- {p.name}\n{p.read_text(errors='replace')[-6000:]}"
+                         for p in self._logs if p.exists())
+
+    def postmaster(self):
+        """The private PostgreSQL's process id, or None."""
+        try:
+            return int((self.data / "pgdata" / "postmaster.pid").read_text().split()[0])
+        except (FileNotFoundError, IndexError, ValueError):
+            return None
+
+    def close(self):
+        # A node that was killed leaves its server running: it is ours to end.
+        pid = self.postmaster()
+        if pid is not None and is_postmaster_of(pid, self.data):
+            os.kill(pid, signal.SIGQUIT)
+            until(lambda: not is_postmaster_of(pid, self.data), "the server's end")
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+def is_postmaster_of(pid, data):
+    try:
+        return os.readlink(f"/proc/{pid}/cwd") == str(data / "pgdata")
+    except OSError:
+        return False
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+class Node:
+    """`troupe dev` in a workspace."""
+
+    def __init__(self, place, *arguments):
+        self.place = place
+        self.arguments = arguments
+        self.process = None
+        self.url = None
+
+    def start(self):
+        log = open(self.place.log("node"), "wb")
+        with log:
+            self.process = subprocess.Popen(
+                [PROGRAM, "dev", "--listen", "127.0.0.1:0", "--data-dir", str(self.place.data),
+                 *self.arguments],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+                env=clean_environment())
+        line = first_line(self.process, 90)
+        assert line.startswith("troupe ready http://127.0.0.1:"), line
+        self.url = line.split()[2]
+        self.host, self.port = self.url[len("http://"):].split(":")
+        return self
+
+    def connection(self, timeout=20):
+        return http.client.HTTPConnection(self.host, int(self.port), timeout=timeout)
+
+    def ask(self, method, path, body=None, headers=None, timeout=20):
+        connection = self.connection(timeout)
+        try:
+            return ask_over(connection, method, path, body, headers)
+        finally:
+            connection.close()
+
+    def create(self, kind, **fields):
+        answer = self.ask("POST", "/api/v1/jobs", {"kind": kind, **fields})
+        assert answer.status == 201, answer.body
+        return answer.json
+
+    def job(self, job_id):
+        answer = self.ask("GET", f"/api/v1/jobs/{job_id}")
+        assert answer.status == 200, answer.body
+        return answer.json
+
+    def await_state(self, job_id, *states, seconds=30.0):
+        def look():
+            job = self.job(job_id)
+            return job if job["state"] in states else None
+
+        return until(look, f"job {job_id} is {' or '.join(states)}", seconds)
+
+    def signal(self, number):
+        os.kill(self.process.pid, number)
+
+    def end(self, seconds=40):
+        status = self.process.wait(seconds)
+        self.process.stdout.close()
+        return status
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+        return self.end()
+
+    def kill(self):
+        self.signal(signal.SIGKILL)
+        return self.end()
+
+
+def ask_over(connection, method, path, body=None, headers=None):
+    headers = dict(headers or {})
+    if body is not None and not isinstance(body, bytes):
+        body = json.dumps(body).encode()
+    if body is not None:
+        headers.setdefault("Content-Type", "application/json")
+    connection.request(method, path, body=body, headers=headers)
+    response = connection.getresponse()
+    return Answer(response.status, response.headers, response.read())
+
+
+def first_line(process, seconds):
+    """The process's first line of output; fails when it ends or is silent."""
+    deadline = time.monotonic() + seconds
+    line = b""
+    while not line.endswith(b"\n"):
+        left = deadline - time.monotonic()
+        assert left > 0, f"no line within {seconds} s, only {line!r}"
+        if select.select([process.stdout], [], [], left)[0]:
+            piece = os.read(process.stdout.fileno(), 1)
+            assert piece, f"the program ended with {process.wait(10)} before it was ready"
+            line += piece
+    return line.decode().rstrip("\n")
+
+
+def run(*arguments, seconds=60, text=None, **environment):
+    """Runs the program to its end."""
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True,
+                          input=text, timeout=seconds, env=clean_environment(**environment),
+                          check=False)

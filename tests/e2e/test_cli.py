@@ -1,0 +1,186 @@
+"""The client commands: enqueue, jobs, version, and what they say when something is wrong."""
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import time
+
+import pytest
+
+from node import PROGRAM, clean_environment, run, until
+
+
+def ask(node, *arguments, **more):
+    return run(*arguments, TROUPE_URL=node.url, **more)
+
+
+def test_version_names_program_compiler_and_libpq():
+    shown = json.loads(run("version", "--json").stdout)
+    assert shown["version"] and shown["compiler"].startswith("g++")
+    assert shown["libpq"].split(".")[0].isdigit()
+    assert run("version").stdout.startswith(f"troupe {shown['version']}\n")
+
+
+def test_enqueue_prints_the_id_of_a_job_that_exists(node):
+    made = ask(node, "enqueue", "echo", "--args", '{"a":1}', "--queue", "q1", "--priority", "2",
+               "--max-attempts", "3", "--timeout-ms", "5000", "--tag", "x", "--tag", "y")
+    assert made.returncode == 0, made.stderr
+    job = node.job(made.stdout.strip())
+    assert (job["kind"], job["queue"], job["priority"], job["max_attempts"]) == ("echo", "q1", 2, 3)
+    assert job["args"] == {"a": 1} and job["timeout_ms"] == 5000 and job["tags"] == ["x", "y"]
+
+
+def test_enqueue_wait_shows_the_result_without_rounding_numbers(node):
+    made = ask(node, "enqueue", "echo", "--args", '{"n":12345678901234567890123}', "--wait",
+               "--json")
+    assert made.returncode == 0, made.stderr
+    job = json.loads(made.stdout)
+    assert job["state"] == "completed"
+    assert job["args"]["n"] == 12345678901234567890123
+
+
+def test_args_come_from_standard_input(node):
+    made = ask(node, "enqueue", "echo", "--args", "-", "--wait", "--json", text='{"from":"stdin"}')
+    assert json.loads(made.stdout)["args"] == {"from": "stdin"}
+
+
+def test_a_job_that_fails_for_good_is_exit_8(node):
+    made = ask(node, "enqueue", "fail", "--args", '{"times":1,"message":"as asked"}',
+               "--max-attempts", "1", "--wait")
+    assert made.returncode == 8
+    assert "discarded" in made.stdout and "as asked" in made.stdout
+
+
+def test_waiting_no_longer_than_asked_is_exit_7(node):
+    began = time.monotonic()
+    made = ask(node, "enqueue", "sleep", "--args", '{"ms":60000}', "--wait", "--timeout", "0.3")
+    assert made.returncode == 7, made.stderr
+    assert time.monotonic() - began < 10
+
+
+def test_interrupting_a_wait_is_exit_130(node):
+    waiting = subprocess.Popen(
+        [PROGRAM, "enqueue", "sleep", "--args", '{"ms":60000}', "--wait", "--url", node.url],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment())
+    assert select.select([waiting.stderr], [], [], 30)[0], "nothing was said"
+    waiting.send_signal(signal.SIGINT)
+    assert waiting.wait(10) == 130
+    waiting.stdout.close()
+    waiting.stderr.close()
+
+
+def test_jobs_are_listed_in_aligned_columns_and_as_json(node):
+    ids = [ask(node, "enqueue", "noop", "--queue", "listed").stdout.strip() for _ in range(3)]
+    shown = ask(node, "jobs", "list", "--queue", "listed").stdout.splitlines()
+    assert shown[0].split()[:4] == ["ID", "STATE", "KIND", "QUEUE"]
+    assert [line.split()[0] for line in shown[1:]] == ids[::-1]
+    column = shown[0].index("KIND")
+    assert all(line[column:].startswith("noop") for line in shown[1:])
+    listed = json.loads(ask(node, "jobs", "list", "--queue", "listed", "--json").stdout)
+    assert [job["id"] for job in listed["jobs"]] == ids[::-1] and listed["next"] is None
+
+
+def test_list_all_follows_the_cursors(node):
+    answer = node.ask("POST", "/api/v1/jobs/bulk",
+                      {"jobs": [{"kind": "noop", "queue": "many"}] * 1203})
+    assert answer.status == 201
+    listed = ask(node, "jobs", "list", "--queue", "many", "--all", "--json")
+    assert len({job["id"] for job in json.loads(listed.stdout)["jobs"]}) == 1203
+    some = ask(node, "jobs", "list", "--queue", "many", "--limit", "700")
+    assert len(some.stdout.splitlines()) == 701
+    assert "--all" in some.stderr
+
+
+def test_get_shows_fields_and_attempts(node):
+    job_id = json.loads(ask(node, "enqueue", "echo", "--wait", "--json").stdout)["id"]
+    shown = ask(node, "jobs", "get", job_id)
+    assert shown.returncode == 0
+    assert "completed" in shown.stdout and "ATTEMPT" in shown.stdout
+    assert json.loads(ask(node, "jobs", "get", job_id, "--json").stdout)["id"] == job_id
+
+
+def test_cancel_retry_and_delete_work_and_report_each_job(node):
+    sleeping = ask(node, "enqueue", "sleep", "--args", '{"ms":1}', "--delay-ms",
+                   "3600000").stdout.strip()
+    cancelled = ask(node, "jobs", "cancel", sleeping, "987654321")
+    assert cancelled.returncode == 3
+    assert f"job {sleeping} is cancelled" in cancelled.stdout
+    assert "987654321" in cancelled.stderr
+    assert ask(node, "jobs", "cancel", sleeping).returncode == 4
+    assert ask(node, "jobs", "retry", sleeping).returncode == 0
+    node.await_state(sleeping, "completed")
+    assert ask(node, "jobs", "delete", sleeping).stdout == f"deleted {sleeping}\n"
+    assert ask(node, "jobs", "get", sleeping).returncode == 3
+
+
+def test_what_the_server_refuses_is_exit_2_with_the_field(node):
+    refused = ask(node, "enqueue", "no-such-kind")
+    assert refused.returncode == 2
+    assert "/kind" in refused.stderr and "noop" in refused.stderr
+    refused = ask(node, "enqueue", "noop", "--priority", "77")
+    assert refused.returncode == 2 and "/priority" in refused.stderr
+    refused = ask(node, "enqueue", "noop", "--args", "{broken")
+    assert refused.returncode == 2 and "not JSON" in refused.stderr
+
+
+def test_escape_sequences_of_a_job_do_not_reach_the_output(node):
+    made = node.create("fail", max_attempts=1,
+                       args={"times": 1, "message": "\u001b[2J\u009b31m\u202egone"})
+    node.await_state(made["id"], "discarded")
+    for flags in ([], ["--json"]):
+        shown = ask(node, "jobs", "get", made["id"], *flags).stdout
+        assert "gone" in shown
+        assert not {"\x1b", "\x9b", "\u202e"} & set(shown)
+
+
+@pytest.mark.parametrize("arguments, advice", [
+    (["enqueu", "noop"], "did you mean enqueue?"),
+    (["jobs", "lst"], "did you mean list?"),
+    (["jobs"], "list, get, cancel, retry, delete"),
+    (["dev", "--slot", "3"], "did you mean --slots?"),
+    (["dev", "--listen", "0.0.0.0:8080"], "--insecure-listen"),
+    (["serve"], "DATABASE_URL"),
+    (["migrate"], "DATABASE_URL"),
+    (["scrape", "not-a-url"], "https://"),
+    (["scrape", "http://localhost/", "--out", "x.xls"], ".csv or .ndjson"),
+])
+def test_wrong_words_are_exit_2_with_what_to_do(arguments, advice):
+    wrong = run(*arguments)
+    assert wrong.returncode == 2
+    assert advice in wrong.stderr and wrong.stdout == ""
+
+
+def test_a_dead_server_is_exit_6_and_says_how_to_start_one():
+    # Port 9 of loopback: nobody listens there.
+    for command in (["enqueue", "noop"], ["jobs", "list"], ["jobs", "get", "1"]):
+        dead = run(*command, "--url", "http://127.0.0.1:9")
+        assert dead.returncode == 6
+        assert "troupe dev" in dead.stderr and dead.stdout == ""
+
+
+def test_a_foreign_server_is_not_taken_for_troupe(node):
+    assert ask(node, "jobs", "list", "--url", "ftp://127.0.0.1").returncode == 2
+    assert run("jobs", "list", "--url", node.url + "/livez").returncode == 3
+
+
+def test_help_of_every_command_is_exit_0():
+    for command in (["dev"], ["serve"], ["migrate"], ["enqueue"], ["jobs"], ["jobs", "list"],
+                    ["jobs", "get"], ["jobs", "cancel"], ["jobs", "retry"], ["jobs", "delete"],
+                    ["scrape"], ["version"]):
+        shown = run(*command, "--help")
+        assert shown.returncode == 0 and "Usage" in shown.stdout, command
+
+
+def test_long_cells_are_cut_on_a_terminal_only(node):
+    queue = "q" * 100
+    ask(node, "enqueue", "noop", "--queue", queue)
+    assert queue in ask(node, "jobs", "list", "--queue", queue).stdout
+    leader, follower = pty.openpty()
+    subprocess.run([PROGRAM, "jobs", "list", "--queue", queue, "--url", node.url],
+                   stdout=follower, env=clean_environment(), timeout=30, check=True)
+    os.close(follower)
+    shown = until(lambda: os.read(leader, 65536), "the table").decode()
+    os.close(leader)
+    assert queue not in shown and "qqqq…" in shown

@@ -1,0 +1,281 @@
+"""The HTTP API's routes walked one by one, retries and schedules, and the two signals."""
+import datetime
+import signal
+import time
+
+import pytest
+
+from node import Node, ask_over, until
+
+
+def parsed(text):
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def problem_of(answer, status, pointer=None):
+    """The problem document of an answer, after a look at its shape."""
+    assert answer.status == status, answer.body
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    problem = answer.json
+    assert problem["status"] == status and problem["title"] and problem["detail"]
+    if pointer is not None:
+        assert pointer in [error["pointer"] for error in problem["errors"]], problem
+    return problem
+
+
+def test_create_answers_the_job_and_where_it_is(node):
+    answer = node.ask("POST", "/api/v1/jobs", {
+        "kind": "echo", "queue": "routes", "args": {"a": [1, {"b": None}]}, "priority": 4,
+        "max_attempts": 2, "timeout_ms": 60000, "tags": ["t1", "t2"]})
+    assert answer.status == 201
+    job = answer.json
+    assert answer.headers["Location"] == f"/api/v1/jobs/{job['id']}"
+    assert isinstance(job["id"], str)
+    node.await_state(job["id"], "completed")
+    done = node.ask("GET", answer.headers["Location"]).json
+    assert done["args"] == {"a": [1, {"b": None}]}
+    assert (done["queue"], done["kind"], done["priority"]) == ("routes", "echo", 4)
+    assert (done["max_attempts"], done["attempt"], done["tags"]) == (2, 1, ["t1", "t2"])
+    assert done["run_at"].endswith("Z") and done["created_at"].endswith("Z")
+    (attempt,) = done["attempts"]
+    assert attempt["attempt"] == 1 and attempt["outcome"] == "completed"
+    assert attempt["result"] == {"a": [1, {"b": None}]} and attempt["error"] is None
+    assert attempt["node"] == "node"
+    assert parsed(attempt["started_at"]) <= parsed(attempt["finished_at"])
+
+
+def test_bulk_create_answers_ids_in_order_and_stores_all_or_none(node):
+    answer = node.ask("POST", "/api/v1/jobs/bulk", {"jobs": [
+        {"kind": "echo", "queue": "bulk", "args": {"n": n}} for n in range(50)]})
+    assert answer.status == 201
+    ids = answer.json["ids"]
+    assert len(set(ids)) == 50
+    for n, job_id in enumerate(ids):
+        assert node.job(job_id)["args"] == {"n": n}
+    refused = node.ask("POST", "/api/v1/jobs/bulk", {"jobs": [
+        {"kind": "echo", "queue": "bulk-none"}, {"kind": "echo", "queue": "bulk none"}]})
+    problem_of(refused, 400, "/jobs/1/queue")
+    assert node.ask("GET", "/api/v1/jobs?queue=bulk-none").json["jobs"] == []
+
+
+def test_lists_filter_and_page_with_cursors(node):
+    made = node.ask("POST", "/api/v1/jobs/bulk", {"jobs": (
+        [{"kind": "noop", "queue": "paged"}] * 7
+        + [{"kind": "echo", "queue": "paged", "delay_ms": 3600000}] * 5)}).json["ids"]
+    until(lambda: len(node.ask(
+        "GET", "/api/v1/jobs?queue=paged&state=completed").json["jobs"]) == 7, "seven completed")
+    seen, cursor, pages = [], "", 0
+    while cursor is not None:
+        page = node.ask("GET", "/api/v1/jobs?queue=paged&limit=5" + cursor).json
+        seen += [job["id"] for job in page["jobs"]]
+        cursor = None if page["next"] is None else f"&cursor={page['next']}"
+        pages += 1
+    assert seen == made[::-1] and pages == 3
+    scheduled = node.ask("GET", "/api/v1/jobs?queue=paged&state=scheduled&kind=echo").json["jobs"]
+    assert sorted(job["id"] for job in scheduled) == sorted(made[7:])
+    assert {job["state"] for job in scheduled} == {"scheduled"}
+    for query in ("state=late", "limit=0", "limit=501", "cursor=zzz", "colour=red", "queue=a%20b",
+                  "limit=1&limit=2"):
+        problem_of(node.ask("GET", f"/api/v1/jobs?{query}"), 400)
+    # A cursor belongs to its filters.
+    first = node.ask("GET", "/api/v1/jobs?queue=paged&limit=5").json["next"]
+    problem_of(node.ask("GET", f"/api/v1/jobs?queue=other&limit=5&cursor={first}"), 400)
+
+
+def test_a_waiting_job_is_cancelled_retried_and_deleted(node):
+    job_id = node.create("echo", delay_ms=3600000)["id"]
+    assert node.job(job_id)["state"] == "scheduled"
+    cancelled = node.ask("POST", f"/api/v1/jobs/{job_id}/cancel")
+    assert cancelled.status == 200 and cancelled.json["state"] == "cancelled"
+    problem_of(node.ask("POST", f"/api/v1/jobs/{job_id}/cancel"), 409)
+    retried = node.ask("POST", f"/api/v1/jobs/{job_id}/retry", {})
+    assert retried.status == 200 and retried.json["state"] in ("available", "running", "completed")
+    node.await_state(job_id, "completed")
+    assert node.ask("DELETE", f"/api/v1/jobs/{job_id}").status == 204
+    problem_of(node.ask("GET", f"/api/v1/jobs/{job_id}"), 404)
+    problem_of(node.ask("DELETE", f"/api/v1/jobs/{job_id}"), 404)
+
+
+def test_a_running_job_is_cancelled_at_once_and_cannot_be_deleted_before(node):
+    job_id = node.create("sleep", args={"ms": 600000}, queue="long")["id"]
+    node.await_state(job_id, "running")
+    problem_of(node.ask("DELETE", f"/api/v1/jobs/{job_id}"), 409)
+    problem_of(node.ask("POST", f"/api/v1/jobs/{job_id}/retry"), 409)
+    assert node.ask("POST", f"/api/v1/jobs/{job_id}/cancel").json["state"] == "cancelled"
+    # Its handler was told: the gauge of running handlers falls to none.
+    until(lambda: metric(node, "troupe_jobs_running") == 0, "the handler stopped", 10)
+    assert node.job(job_id)["attempts"][-1]["outcome"] == "cancelled"
+
+
+def metric(node, name):
+    for line in node.ask("GET", "/metrics").body.decode().splitlines():
+        if line.startswith(name) and not line.startswith("#"):
+            return float(line.rsplit(" ", 1)[1])
+    raise AssertionError(f"no metric {name}")
+
+
+def test_a_failing_job_is_retried_and_completes(node):
+    job_id = node.create("fail", args={"times": 2, "message": "not yet"})["id"]
+    job = node.await_state(job_id, "completed", seconds=30)
+    assert [a["outcome"] for a in job["attempts"]] == ["failed", "failed", "completed"]
+    assert [a["error"] for a in job["attempts"]] == ["not yet", "not yet", None]
+    starts = [parsed(a["started_at"]) for a in job["attempts"]]
+    assert (starts[1] - starts[0]).total_seconds() >= 0.7  # the backoff
+    assert (starts[2] - starts[1]).total_seconds() >= 1.4
+
+
+def test_a_job_without_attempts_left_is_discarded(node):
+    job_id = node.create("fail", args={"times": 9}, max_attempts=1)["id"]
+    job = node.await_state(job_id, "discarded")
+    assert [a["outcome"] for a in job["attempts"]] == ["discarded"]
+
+
+def test_a_scheduled_job_runs_at_its_time_and_not_before(node):
+    for form in ("delay_ms", "run_at"):
+        at = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=2)
+        made = node.create("echo", **{form: 2000 if form == "delay_ms" else at.isoformat()})
+        assert made["state"] == "scheduled"
+        due = parsed(node.job(made["id"])["run_at"])
+        if form == "run_at":
+            assert due == at
+        job = node.await_state(made["id"], "completed")
+        late = parsed(job["attempts"][0]["started_at"]) - due
+        assert 0 <= late.total_seconds() < 2
+
+
+def test_an_attempt_beyond_its_timeout_fails(node):
+    job_id = node.create("sleep", args={"ms": 600000}, timeout_ms=200, max_attempts=1)["id"]
+    job = node.await_state(job_id, "discarded")
+    assert job["attempts"][0]["error"]
+
+
+DEEP = b'{"kind":"echo","args":' + b"[" * 65 + b"]" * 65 + b"}"
+LARGE = b'{"kind":"echo","args":"' + b"x" * 1024 * 1024 + b'"}'
+
+
+@pytest.mark.parametrize("body, pointer", [
+    (b'{"kind":"no-such-kind"}', "/kind"),
+    (b'{}', "/kind"),
+    (b'{"kind":7}', "/kind"),
+    (b'{"kind":"echo","queue":"a b"}', "/queue"),
+    (b'{"kind":"echo","queue":""}', "/queue"),
+    (b'{"kind":"echo","queue":"' + b"q" * 129 + b'"}', "/queue"),
+    (b'{"kind":"echo","colour":"red"}', "/colour"),
+    (b'{"kind":"echo","a/b~c":1}', "/a~1b~0c"),
+    (b'{"kind":"echo","priority":-1}', "/priority"),
+    (b'{"kind":"echo","priority":1e400}', "/priority"),
+    (b'{"kind":"echo","max_attempts":99999999999999999999}', "/max_attempts"),
+    (b'{"kind":"echo","max_attempts":0}', "/max_attempts"),
+    (b'{"kind":"echo","timeout_ms":0}', "/timeout_ms"),
+    (b'{"kind":"echo","delay_ms":-5}', "/delay_ms"),
+    (b'{"kind":"echo","run_at":"tomorrow"}', "/run_at"),
+    (b'{"kind":"echo","run_at":"9999-01-01T00:00:00Z"}', "/run_at"),
+    (b'{"kind":"echo","tags":"x"}', "/tags"),
+    (b'{"kind":"echo","tags":["ok",7]}', "/tags/1"),
+    (b'{"kind":"echo","args":{"a":"\\u0000"}}', None),
+    (b'{"kind":"echo","args":{"a":"\xff\xfe"}}', None),
+    (b'{"kind":"echo","kind":"noop"}', None),
+    (b'{"kind":"echo"', None),
+    (b'[]', None),
+    (DEEP, None),
+    (LARGE, None),
+], ids=lambda value: repr(value)[:40])
+def test_bad_input_is_400_with_a_pointer_and_stores_nothing(node, body, pointer):
+    newest = node.ask("GET", "/api/v1/jobs?limit=1").json["jobs"][0]["id"]
+    problem = problem_of(node.ask("POST", "/api/v1/jobs", body), 400, pointer)
+    assert problem["errors"], problem
+    assert node.ask("GET", "/api/v1/jobs?limit=1").json["jobs"][0]["id"] == newest
+
+
+def test_wrong_paths_methods_sizes_and_types_have_their_statuses(node):
+    problem_of(node.ask("GET", "/api/v1/nothing"), 404)
+    problem_of(node.ask("GET", "/api/v1/jobs/999999999"), 404)
+    problem_of(node.ask("GET", "/api/v1/jobs/abc"), 404)
+    problem_of(node.ask("GET", "/api/v1/jobs/-1"), 404)
+    wrong = node.ask("PUT", "/api/v1/jobs")
+    problem_of(wrong, 405)
+    assert {"GET", "POST"} <= {m.strip() for m in wrong.headers["Allow"].split(",")}
+    wrong = node.ask("GET", "/api/v1/jobs/1/cancel")
+    problem_of(wrong, 405)
+    assert "POST" in wrong.headers["Allow"]
+    problem_of(node.ask("POST", "/api/v1/jobs", b"x" * (2 * 1024 * 1024)), 413)
+    problem_of(node.ask("POST", "/api/v1/jobs", b'{"kind":"echo"}',
+                        {"Content-Type": "text/plain"}), 415)
+    problem_of(node.ask("POST", "/api/v1/jobs/1/cancel", {"why": "because"}), 400)
+    assert node.ask("GET", "/livez").status == 200  # still well
+
+
+def test_probes_health_and_metrics_answer(node):
+    for path in ("/livez", "/readyz", "/healthz"):
+        assert node.ask("GET", path).status == 200
+    health = node.ask("GET", "/api/v1/health").json
+    assert health["status"] == "ok" and health["ready"] is True
+    assert {"database", "pool"} <= {check["name"] for check in health["checks"]}
+    metrics = node.ask("GET", "/metrics")
+    assert metrics.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    assert b"troupe_jobs_enqueued_total" in metrics.body
+
+
+def test_sigterm_drains_and_exits_0_while_a_job_runs(workspace):
+    node = Node(workspace, "--slots", "1").start()
+    running = node.create("sleep", args={"ms": 1500})["id"]
+    node.await_state(running, "running")
+    waiting = node.create("noop")["id"]  # no slot for it
+    open_connection = node.connection()
+    assert ask_over(open_connection, "GET", "/readyz").status == 200
+    node.signal(signal.SIGTERM)
+    # Whoever is connected still gets answers, and learns that nothing more should come.
+    answer = until(lambda: not_ready(open_connection), "readyz is 503", 5)
+    assert b"draining" in answer.body
+    open_connection.close()
+    assert node.end(20) == 0
+    again = Node(workspace).start()
+    job = again.job(running)
+    assert job["state"] == "completed" and job["attempt"] == 1, job
+    assert again.await_state(waiting, "completed")["attempt"] == 1
+    assert again.stop() == 0
+
+
+def not_ready(connection):
+    answer = ask_over(connection, "GET", "/readyz")
+    return answer if answer.status == 503 else None
+
+
+def test_a_second_sigterm_exits_at_once_and_the_job_runs_again(workspace):
+    node = Node(workspace).start()
+    job_id = node.create("sleep", args={"ms": 600000})["id"]
+    node.await_state(job_id, "running")
+    connection = node.connection()
+    assert ask_over(connection, "GET", "/readyz").status == 200  # connected before the port closes
+    node.signal(signal.SIGTERM)
+    until(lambda: not_ready(connection), "readyz is 503", 5)
+    connection.close()
+    began = time.monotonic()
+    node.signal(signal.SIGTERM)
+    assert node.end(5) == 130
+    assert time.monotonic() - began < 2
+    again = Node(workspace).start()
+    job = until(lambda: taken_again(again, job_id), "the job is rescued and runs again", 30)
+    assert job["attempts"][0]["outcome"] == "lost"
+    assert again.ask("POST", f"/api/v1/jobs/{job_id}/cancel").status == 200
+    assert again.stop() == 0
+
+
+def taken_again(node, job_id):
+    job = node.job(job_id)
+    return job if job["state"] == "running" and job["attempt"] == 2 else None
+
+
+def test_sigint_is_as_good_as_sigterm(workspace):
+    node = Node(workspace).start()
+    node.signal(signal.SIGINT)
+    assert node.end(20) == 0
+
+
+def test_two_nodes_cannot_share_a_data_directory(workspace):
+    node = Node(workspace).start()
+    with pytest.raises(AssertionError, match="ended with"):
+        Node(workspace).start()
+    assert node.create("noop")["id"]
+    assert node.stop() == 0
+    assert "in use" in workspace.tail_of_logs() or "another" in workspace.tail_of_logs()

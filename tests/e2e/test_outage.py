@@ -1,0 +1,84 @@
+"""PostgreSQL dies under a running node: bounded answers meanwhile, recovery by itself, and nothing
+that was acknowledged is lost."""
+import os
+import signal
+import time
+
+from node import Node, ask_over, until
+
+ANSWER_LIMIT = 15.0  # seconds that any answer may take while the database is away
+
+
+def test_a_killed_server_means_503_then_recovery_and_no_lost_job(workspace):
+    node = Node(workspace).start()
+    acknowledged = [node.create("echo", args={"n": n})["id"] for n in range(20)]
+    running = node.create("sleep", args={"ms": 2000})["id"]
+    later = node.create("echo", delay_ms=3000)["id"]
+    node.await_state(running, "running")
+
+    first = workspace.postmaster()
+    os.kill(first, signal.SIGKILL)
+    refused, slowest, recovered = 0, 0.0, 0
+    deadline = time.monotonic() + 90
+    while recovered < 5:
+        assert time.monotonic() < deadline, f"no recovery; {refused} refused"
+        began = time.monotonic()
+        answer = node.ask("POST", "/api/v1/jobs", {"kind": "echo", "args": {"late": True}},
+                          timeout=60)
+        slowest = max(slowest, time.monotonic() - began)
+        if answer.status == 201:
+            acknowledged.append(answer.json["id"])
+            recovered = recovered + 1 if workspace.postmaster() not in (None, first) else 0
+            continue
+        assert answer.status == 503, answer.body
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert answer.json["code"] in ("unavailable", "outcome_unknown", "overloaded", "timed_out")
+        refused += 1
+        assert node.ask("GET", "/livez").status == 200  # the process itself is well
+    assert refused > 0, "the outage was never seen"
+    assert slowest < ANSWER_LIMIT, f"an answer took {slowest:.1f} s"
+
+    for job_id in [*acknowledged, running, later]:
+        node.await_state(job_id, "completed", seconds=60)
+    until(lambda: node.ask("GET", "/readyz").status == 200, "the node is ready again")
+    assert node.stop() == 0
+
+
+def test_health_says_what_is_wrong_while_the_server_hangs(workspace):
+    node = Node(workspace).start()
+    connection = node.connection(60)
+    server = workspace.postmaster()
+    backends = [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and is_child(pid, server)]
+    stopped = [server, *backends]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        answer = until(lambda: not_ready(connection), "readyz is 503", 60)
+        assert b"database" in answer.body or b"old" in answer.body, answer.body
+        began = time.monotonic()
+        assert node.ask("GET", "/api/v1/jobs", timeout=90).status == 503
+        assert time.monotonic() - began < 2 * ANSWER_LIMIT
+        assert ask_over(connection, "GET", "/livez").status == 200
+    finally:
+        for pid in stopped:
+            try:
+                os.kill(pid, signal.SIGCONT)
+            except ProcessLookupError:
+                pass  # it was replaced meanwhile
+    until(lambda: ask_over(connection, "GET", "/readyz").status == 200, "ready again", 60)
+    connection.close()
+    node.await_state(node.create("echo")["id"], "completed")
+    assert node.stop() == 0
+
+
+def not_ready(connection):
+    answer = ask_over(connection, "GET", "/readyz")
+    return answer if answer.status == 503 else None
+
+
+def is_child(pid, parent):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return int(file.read().rsplit(")", 1)[1].split()[1]) == parent
+    except OSError:
+        return False
