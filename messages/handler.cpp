@@ -47,8 +47,8 @@ void completion::operator()(job_result result) const {
 
 async_handler on_worker(worker_pool& pool, blocking_handler handler) {
   auto shared = std::make_shared<const blocking_handler>(std::move(handler));
-  return [&pool, shared](job_run_ptr run, completion done) {
-    const bool accepted = pool.post([shared, run, done] {
+  return [&pool, shared](job_run_ptr run, const completion& done) {
+    const bool accepted = pool.post([shared, run = std::move(run), done] {
       try {
         done((*shared)(*run));
       } catch (const std::exception& e) {
