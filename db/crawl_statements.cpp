@@ -82,6 +82,7 @@ bool decode_recorded(const result& rows) {
 
 query progress_query(const std::vector<job_id>& crawls) {
   std::vector<std::int64_t> values;
+  values.reserve(crawls.size());
   for (const auto crawl : crawls)
     values.push_back(crawl.value);
   query q{sql::crawl_progress};
