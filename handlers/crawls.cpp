@@ -26,24 +26,21 @@ void live_crawls::tell(const crawl_progress& progress) const {
 }
 
 void spec_cache::get(job_id crawl, on_result<spec_ptr> reply) {
-  spec_ptr known;
-  {
-    const std::lock_guard lock(guard_);
-    if (const auto found = index_.find(crawl); found != index_.end()) {
-      entries_.splice(entries_.begin(), entries_, found->second);
-      known = found->second->spec;
-      if (!known) {
-        found->second->waiting.push_back(std::move(reply));
-        return;
-      }
-    } else {
-      entries_.push_front({crawl, nullptr, {}});
-      entries_.front().waiting.push_back(std::move(reply));
-      index_[crawl] = entries_.begin();
+  std::unique_lock lock(guard_);
+  if (const auto found = index_.find(crawl); found != index_.end()) {
+    entries_.splice(entries_.begin(), entries_, found->second);
+    auto known = found->second->spec;
+    if (!known) {
+      found->second->waiting.push_back(std::move(reply));
+      return;
     }
-  }
-  if (known)
+    lock.unlock();
     return reply(std::move(known));
+  }
+  entries_.push_front({crawl, nullptr, {}});
+  entries_.front().waiting.push_back(std::move(reply));
+  index_[crawl] = entries_.begin();
+  lock.unlock();
   port_.spec(crawl, [self = shared_from_this(), crawl](result_or<crawl_spec> answer) {
     self->arrived(crawl, std::move(answer));
   });

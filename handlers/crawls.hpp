@@ -5,7 +5,6 @@
 #include "messages/crawl.hpp"
 
 #include <list>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
@@ -25,7 +24,8 @@ public:
 
 private:
   mutable std::mutex guard_;
-  std::map<job_id, listener> listeners_; ///< one per running crawl, so bounded by the node's slots
+  /// One per running crawl, so bounded by the node's slots.
+  std::unordered_map<job_id, listener> listeners_;
 };
 
 using spec_ptr = std::shared_ptr<const crawl_spec>;

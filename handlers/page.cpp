@@ -192,7 +192,7 @@ void parse(std::string_view text, const compiled_selectors* selectors, gatherer&
   htmlParseDocument(parser);
   if (parser->lastError.code == XML_ERR_NO_MEMORY && g.facts.error.empty())
     g.facts.error = "the page takes more memory than one page may";
-  if (g.build_tree && parser->myDoc != nullptr && g.facts.error.empty())
+  if (selectors != nullptr && parser->myDoc != nullptr && g.facts.error.empty())
     g.facts.fields = evaluate(selectors->get(), parser->myDoc, g.facts.error);
   if (arena.active())
     return; // all of it goes with the arena
@@ -213,7 +213,7 @@ page_facts parse_page(const page_source& page, const compiled_selectors* selecto
     return facts;
   gatherer g(page, links, facts);
   g.build_tree = selectors != nullptr && !selectors->empty();
-  parse(text, selectors, g);
+  parse(text, g.build_tree ? selectors : nullptr, g);
   facts.title.resize(cut_utf8(facts.title, limits::title_bytes).size());
   facts.discovered = links.take();
   if (converted.capacity() > page_arena::first_chunk)

@@ -155,7 +155,7 @@ void page_visit::retry_or_record(const std::string& reason) {
   done_(std::move(result));
 }
 
-void page_visit::record_failed(std::string reason) {
+void page_visit::record_failed(const std::string& reason) {
   // Headers and libcurl's texts may hold any byte; the database takes clean UTF-8 only.
   outcome_.error = cut_utf8(clean_utf8(reason), limits::error_bytes);
   record(discarded(outcome_.error));
@@ -163,7 +163,8 @@ void page_visit::record_failed(std::string reason) {
 
 void page_visit::record(job_result verdict) {
   room_->deps.port.record(
-      std::move(outcome_), [self = shared_from_this(), verdict](result_or<crawl_progress> answer) {
+      std::move(outcome_),
+      [self = shared_from_this(), verdict = std::move(verdict)](result_or<crawl_progress> answer) {
         if (const auto* progress = std::get_if<crawl_progress>(&answer)) {
           self->room_->live.tell(*progress);
           return self->done_(verdict);

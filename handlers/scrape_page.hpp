@@ -35,7 +35,7 @@ private:
   void retry_or_record(const std::string& reason);
   /// Records what is in outcome_ and answers `verdict` once that is done.
   void record(job_result verdict);
-  void record_failed(std::string reason);
+  void record_failed(const std::string& reason);
 
   std::shared_ptr<page_room> room_;
   job_run_ptr run_;

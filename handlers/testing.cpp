@@ -47,7 +47,8 @@ async_handler make_sleep(io_loop& loop) {
     const auto args = read_sleep_args(run->args);
     if (const auto* bad = std::get_if<bad_args>(&args))
       return done(discarded(bad->reason));
-    auto sleeper = std::make_shared<nap>(run, done, std::get<sleep_args>(args).time, loop);
+    auto sleeper = std::make_shared<nap>(std::move(run), std::move(done),
+                                         std::get<sleep_args>(args).time, loop);
     loop.post([sleeper] { sleeper->start(); });
   };
 }
