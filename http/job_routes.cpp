@@ -55,7 +55,7 @@ void create(const services& context, const request_view& request, responder resp
   if (auto* fault = std::get_if<problem>(&read))
     return respond(problem_response(std::move(*fault)));
   auto spec = std::make_shared<const job_spec>(std::move(std::get<job_spec>(read)));
-  auto done = [spec, ask = context.ask, respond](const api_reply& reply) {
+  auto done = [spec, ask = context.ask, respond = std::move(respond)](const api_reply& reply) {
     const auto* stored = std::get_if<enqueued_jobs>(&reply);
     if (stored == nullptr || stored->ids.size() != 1)
       return respond(unexpected(reply));

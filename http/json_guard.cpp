@@ -136,7 +136,7 @@ private:
   }
   bool fits_numeric(std::string_view written) const;
   bool integer(std::int64_t value, const std::string& written);
-  bool wide_number(std::string written);
+  bool wide_number(const std::string& written);
   bool scalar(json_value value, std::string_view raw_text);
   bool open(bool array);
   bool close(char bracket);
@@ -199,7 +199,7 @@ bool receiver::integer(std::int64_t value, const std::string& written) {
   return scalar(std::move(out), written);
 }
 
-bool receiver::wide_number(std::string written) {
+bool receiver::wide_number(const std::string& written) {
   json_value out;
   out.type = json_value::kind::number;
   out.text = written;
