@@ -22,7 +22,9 @@ struct backoff {
     delay = std::min(delay, cap);
     const auto spread = delay.count() / 2;
     return delay - delay / 4
-           + std::chrono::milliseconds{spread > 0 ? static_cast<std::int64_t>(random % (static_cast<std::uint64_t>(spread) + 1)) : 0};
+           + std::chrono::milliseconds{spread > 0 ? static_cast<std::int64_t>(
+                                           random % (static_cast<std::uint64_t>(spread) + 1))
+                                                  : 0};
   }
 };
 

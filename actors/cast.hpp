@@ -1,6 +1,6 @@
 // The CAST: every long-lived actor of one engine, spawned in order and linked to one root, so that
-// shutdown is one exit message and one that dies unexpectedly takes the engine down instead of leaving
-// it half alive. Start reading the room here.
+// shutdown is one exit message and one that dies unexpectedly takes the engine down instead of
+// leaving it half alive. Start reading the room here.
 #pragma once
 
 #include "actors/executor.hpp"

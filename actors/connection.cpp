@@ -143,6 +143,9 @@ connection_impl::behavior_type connection(connection_impl::stateful_pointer<conn
                                           connection_config config) {
   self->state.config = std::move(config);
   self->state.dialing.emplace(db::connecting::start(self->state.config.options));
+  self->set_exit_handler([self](const caf::exit_msg&) {
+    end(self, db::lost_after_sending({}, "the engine is stopping"));
+  });
   self->send(self, dial_atom_v);
   self->delayed_send(self, silence_check, tick_atom_v);
   return {

@@ -12,25 +12,25 @@ namespace {
 class actor_crawl_port final : public crawl_port {
 public:
   actor_crawl_port(caf::actor_system& system, recorder_actor recorder, crawl_store_actor crawls,
-                   store_actor store, executor_actor executor) :
-      system_(&system), recorder_(std::move(recorder)), crawls_(std::move(crawls)),
-      store_(std::move(store)), executor_(std::move(executor)) {}
+                   store_actor store, executor_actor executor)
+      : system_(&system), recorder_(std::move(recorder)), crawls_(std::move(crawls)),
+        store_(std::move(store)), executor_(std::move(executor)) {}
 
   void open(job_id crawl, crawl_spec spec, on_result<crawl_progress> reply) override {
     ask<crawl_progress>(
-      crawls_, open_crawl{crawl, std::move(spec)},
-      [reply = std::move(reply), executor = executor_](result_or<crawl_progress> answer) {
-        if (std::holds_alternative<crawl_progress>(answer))
-          caf::anon_send(executor, wake_atom_v, std::string{page_queue});
-        reply(std::move(answer));
-      });
+        crawls_, open_crawl{crawl, std::move(spec)},
+        [reply = std::move(reply), executor = executor_](result_or<crawl_progress> answer) {
+          if (std::holds_alternative<crawl_progress>(answer))
+            caf::anon_send(executor, wake_atom_v, std::string{page_queue});
+          reply(std::move(answer));
+        });
   }
   void spec(job_id crawl, on_result<crawl_spec> reply) override {
     ask<crawl_spec>(crawls_, get_crawl_spec{crawl}, std::move(reply));
   }
   void record(page_outcome page, on_result<crawl_progress> reply) override {
     caf::anon_send(recorder_, std::make_shared<page_to_record>(
-                                page_to_record{std::move(page), std::move(reply)}));
+                                  page_to_record{std::move(page), std::move(reply)}));
   }
   void progress(job_id crawl, on_result<crawl_progress> reply) override {
     ask<crawl_progress>(crawls_, get_crawl_progress{crawl}, std::move(reply));
@@ -60,8 +60,8 @@ private:
     system_->spawn([target, question = std::move(question),
                     reply = std::move(reply)](caf::event_based_actor* self) {
       self->request(target, caf::infinite, question)
-        .then([reply](Reply& answer) { reply(std::move(answer)); },
-              [reply](caf::error& error) { reply(to_failure(error)); });
+          .then([reply](Reply& answer) { reply(std::move(answer)); },
+                [reply](caf::error& error) { reply(to_failure(error)); });
     });
   }
 

@@ -1,5 +1,5 @@
-// The crawl port over the actor system: handlers' questions become messages to RECORDER, CRAWL STORE
-// and STORE. Any thread may call; callbacks come on an actor's thread.
+// The crawl port over the actor system: handlers' questions become messages to RECORDER, CRAWL
+// STORE and STORE. Any thread may call; callbacks come on an actor's thread.
 #pragma once
 
 #include "actors/recorder.hpp"

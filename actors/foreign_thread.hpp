@@ -1,6 +1,6 @@
 // For functions that spawn actors from a thread that is not CAF's. 0.17.6 leaves a reference to the
-// system's logger in every thread that spawns, and ~actor_system waits until all of them are gone: one
-// living thread is enough to hang the shutdown.
+// system's logger in every thread that spawns, and ~actor_system waits until all of them are gone:
+// one living thread is enough to hang the shutdown.
 #pragma once
 
 #include <caf/logger.hpp>

@@ -23,8 +23,8 @@ caf::error to_error(const db::db_failure& failure) {
   if (ours)
     return make_error(failure.code, failure.message);
   return make_error(failure.code, "statement " + failure.statement + " failed"
-                                    + (failure.sqlstate.empty() ? std::string{}
-                                                                : " (" + failure.sqlstate + ")"));
+                                      + (failure.sqlstate.empty() ? std::string{}
+                                                                  : " (" + failure.sqlstate + ")"));
 }
 
 } // namespace troupe

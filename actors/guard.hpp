@@ -17,11 +17,12 @@
 
 namespace troupe {
 
-/// The failure inside any caf::error: ours as it was sent; a request that met a dead or silent actor
-/// is errc::stopping or errc::unavailable.
+/// The failure inside any caf::error: ours as it was sent; a request that met a dead or silent
+/// actor is errc::stopping or errc::unavailable.
 failure to_failure(const caf::error& error);
 
-/// What a caller is told of a database failure: the code, and the message where it is meant for him.
+/// What a caller is told of a database failure: the code, and the message where it is meant for
+/// him.
 caf::error to_error(const db::db_failure& failure);
 
 namespace detail {

@@ -15,11 +15,12 @@ health_check check_database(const health_monitor_options& options, const databas
                             microseconds latency) {
   health_check check{"database", health_status::ok, latency, {}};
   if (probe.in_recovery)
-    check = {"database", health_status::failing, latency, "the server is a standby: it cannot write"};
+    check = {"database", health_status::failing, latency,
+             "the server is a standby: it cannot write"};
   else if (probe.schema_version != options.schema_version)
     check = {"database", health_status::failing, latency,
              "schema version " + std::to_string(probe.schema_version) + ", this program speaks "
-               + std::to_string(options.schema_version)};
+                 + std::to_string(options.schema_version)};
   else if (!probe.durable)
     check = {"database", health_status::degraded, latency,
              "fsync, full_page_writes or synchronous_commit is off: acknowledged jobs can be lost"};
@@ -33,8 +34,8 @@ health_check check_clock(const health_monitor_options& options, const database_p
   health_check check{"clock", health_status::ok, 0us, {}};
   if (abs(skew) > options.clock_skew) {
     check.status = health_status::degraded;
-    check.detail = "this node's clock is " + std::to_string(skew.count())
-                   + " ms ahead of the database's";
+    check.detail =
+        "this node's clock is " + std::to_string(skew.count()) + " ms ahead of the database's";
   }
   return check;
 }
@@ -87,17 +88,19 @@ void publish(self_ptr self, std::vector<health_check> checks) {
 
 void check(self_ptr self) {
   self->request(self->state.store, caf::infinite, probe_database{})
-    .then(
-      [self, asked = steady_clock::now()](const database_probe& probe) {
-        const auto latency = duration_cast<microseconds>(steady_clock::now() - asked);
-        const auto& state = self->state;
-        publish(self, {check_database(state.options, probe, latency), check_pool(*state.counters),
-                       check_heartbeat(self), check_clock(state.options, probe)});
-      },
-      [self](caf::error& error) {
-        publish(self, {{"database", health_status::failing, 0us, to_failure(error).detail},
-                       check_pool(*self->state.counters), check_heartbeat(self)});
-      });
+      .then(
+          [self, asked = steady_clock::now()](const database_probe& probe) {
+            const auto latency = duration_cast<microseconds>(steady_clock::now() - asked);
+            const auto& state = self->state;
+            publish(self,
+                    {check_database(state.options, probe, latency), check_pool(*state.counters),
+                     check_heartbeat(self), check_clock(state.options, probe)});
+          },
+          [self](caf::error& error) {
+            publish(self, {{"database", health_status::failing, 0us, to_failure(error).detail},
+                           check_pool(*self->state.counters),
+                           check_heartbeat(self)});
+          });
 }
 
 } // namespace

@@ -1,5 +1,6 @@
-// HEALTH MONITOR: asks the database once in a while, looks at the counters, and publishes the verdict
-// on the health board, so that probes cost nothing. Asks STORE. Written for: /readyz, /api/v1/health.
+// HEALTH MONITOR: asks the database once in a while, looks at the counters, and publishes the
+// verdict on the health board, so that probes cost nothing. Asks STORE. Written for: /readyz,
+// /api/v1/health.
 #pragma once
 
 #include "messages/counters.hpp"
@@ -31,7 +32,7 @@ struct health_monitor_state {
   store_actor store;
   engine_counters* counters = nullptr;
   std::shared_ptr<health_board> board;
-  std::uint64_t heartbeats = 0; ///< seen at the last check
+  std::uint64_t heartbeats = 0;                       ///< seen at the last check
   std::chrono::steady_clock::time_point heartbeat_at; ///< when that number last grew
   bool was_ready = false;
 };

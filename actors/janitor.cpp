@@ -10,35 +10,36 @@ using self_ptr = janitor_impl::stateful_pointer<janitor_state>;
 
 void rescue(self_ptr self, node_id dead) {
   self->request(self->state.store, caf::infinite, rescue_node{dead})
-    .then(
-      [self, dead](rescued_jobs& rescued) {
-        auto& state = self->state;
-        state.counters->jobs_rescued += static_cast<std::uint64_t>(rescued.count);
-        if (rescued.count > 0)
-          log::warn("janitor", "took " + std::to_string(rescued.count) + " jobs back from dead node "
-                                 + std::to_string(dead.value) + ", "
-                                 + std::to_string(rescued.quarantined) + " of them quarantined");
-        for (auto& queue : rescued.queues)
-          self->send(state.executor, wake_atom_v, std::move(queue));
-      },
-      [dead](caf::error& error) { // the next pulse names the node again
-        log::warn("janitor", "cannot rescue node " + std::to_string(dead.value) + ": "
-                               + to_failure(error).detail);
-      });
+      .then(
+          [self, dead](rescued_jobs& rescued) {
+            auto& state = self->state;
+            state.counters->jobs_rescued += static_cast<std::uint64_t>(rescued.count);
+            if (rescued.count > 0)
+              log::warn("janitor", "took " + std::to_string(rescued.count)
+                                       + " jobs back from dead node " + std::to_string(dead.value)
+                                       + ", " + std::to_string(rescued.quarantined)
+                                       + " of them quarantined");
+            for (auto& queue : rescued.queues)
+              self->send(state.executor, wake_atom_v, std::move(queue));
+          },
+          [dead](caf::error& error) { // the next pulse names the node again
+            log::warn("janitor", "cannot rescue node " + std::to_string(dead.value) + ": "
+                                     + to_failure(error).detail);
+          });
 }
 
 void keep_up(self_ptr self) {
   self->request(self->state.store, caf::infinite, upkeep{})
-    .then(
-      [self](const upkept& done) {
-        if (done.partitions_made > 0)
-          log::info("janitor", "made " + std::to_string(done.partitions_made) + " partitions");
-        self->delayed_send(self, janitor_state::upkeep_interval, tick_atom_v);
-      },
-      [self](caf::error& error) {
-        log::warn("janitor", "no upkeep: " + to_failure(error).detail);
-        self->delayed_send(self, janitor_state::upkeep_interval, tick_atom_v);
-      });
+      .then(
+          [self](const upkept& done) {
+            if (done.partitions_made > 0)
+              log::info("janitor", "made " + std::to_string(done.partitions_made) + " partitions");
+            self->delayed_send(self, janitor_state::upkeep_interval, tick_atom_v);
+          },
+          [self](caf::error& error) {
+            log::warn("janitor", "no upkeep: " + to_failure(error).detail);
+            self->delayed_send(self, janitor_state::upkeep_interval, tick_atom_v);
+          });
 }
 
 } // namespace
@@ -51,8 +52,8 @@ janitor_impl::behavior_type janitor(janitor_impl::stateful_pointer<janitor_state
   self->state.counters = counters;
   self->send(self, tick_atom_v);
   return {
-    [self](node_id dead) { rescue(self, dead); },
-    [self](tick_atom) { keep_up(self); },
+      [self](node_id dead) { rescue(self, dead); },
+      [self](tick_atom) { keep_up(self); },
   };
 }
 

@@ -6,7 +6,6 @@
 #include "db/result.hpp"
 #include "messages/interfaces.hpp"
 
-
 #include <atomic>
 #include <memory>
 
@@ -42,19 +41,19 @@ namespace troupe {
 
 /// POOL: spreads single statements over pipelined CONNECTIONs.
 using pool_actor = caf::typed_actor<
-  // Carry this query out on some connection; waits for one, but not for ever.
-  caf::replies_to<query_ptr>::with<db::result>>;
+    // Carry this query out on some connection; waits for one, but not for ever.
+    caf::replies_to<query_ptr>::with<db::result>>;
 
 /// What CONNECTION tells POOL; the number is the slot POOL spawned it for.
 using pool_events_actor = pool_actor::extend<
-  // The connection of this slot is ready.
-  caf::reacts_to<up_atom, std::size_t>,
-  // A wanted connection has room again.
-  caf::reacts_to<room_atom>>;
+    // The connection of this slot is ready.
+    caf::reacts_to<up_atom, std::size_t>,
+    // A wanted connection has room again.
+    caf::reacts_to<room_atom>>;
 
 /// CONNECTION: one pipelined libpq connection; ends when it breaks.
 using connection_actor = caf::typed_actor<
-  // Carry this query out.
-  caf::replies_to<query_ptr>::with<db::result>>;
+    // Carry this query out.
+    caf::replies_to<query_ptr>::with<db::result>>;
 
 } // namespace troupe

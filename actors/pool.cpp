@@ -43,8 +43,8 @@ void dial(self_ptr self, std::size_t index) {
   slot.load->wanted.store(!state.queue.empty());
   slot.ready = false;
   slot.connection = self->spawn<caf::monitored>(
-    connection, connection_config{state.options.connection, state.io, state.counters, slot.load,
-                                  index, pool_events_actor{self}});
+      connection, connection_config{state.options.connection, state.io, state.counters, slot.load,
+                                    index, pool_events_actor{self}});
 }
 
 void serve_waiting(self_ptr self) {
@@ -69,9 +69,9 @@ void sweep(self_ptr self) {
                               [](const auto& slot) { return slot.ready; });
   while (!state.queue.empty() && state.queue.front().until <= now) {
     auto& late = state.queue.front();
-    late.promise.deliver(up ? make_error(errc::overloaded, "all database connections are busy")
-                            : make_error(errc::unavailable,
-                                         "no database connection: " + state.last_failure));
+    late.promise.deliver(
+        up ? make_error(errc::overloaded, "all database connections are busy")
+           : make_error(errc::unavailable, "no database connection: " + state.last_failure));
     state.queue.pop_front();
     --state.counters->pool_waiting;
     ++state.counters->pool_refused;
@@ -140,25 +140,25 @@ pool_impl::behavior_type pool(pool_impl::stateful_pointer<pool_state> self, pool
   for (std::size_t i = 0; i < state.slots.size(); ++i)
     dial(self, i);
   return {
-    [self](const query_ptr& query) -> caf::result<db::result> {
-      auto* slot = self->state.queue.empty() ? pick(self->state) : nullptr;
-      if (slot == nullptr)
-        return wait(self, query);
-      ++slot->load->in_flight;
-      return self->delegate(slot->connection, query);
-    },
-    [self](up_atom, std::size_t index) {
-      auto& slot = self->state.slots[index];
-      slot.ready = true;
-      slot.failures = 0;
-      serve_waiting(self);
-    },
-    [self](room_atom) { serve_waiting(self); },
-    [self](dial_atom, std::size_t index) {
-      if (!self->state.slots[index].connection)
-        dial(self, index);
-    },
-    [self](tick_atom) { sweep(self); },
+      [self](const query_ptr& query) -> caf::result<db::result> {
+        auto* slot = self->state.queue.empty() ? pick(self->state) : nullptr;
+        if (slot == nullptr)
+          return wait(self, query);
+        ++slot->load->in_flight;
+        return self->delegate(slot->connection, query);
+      },
+      [self](up_atom, std::size_t index) {
+        auto& slot = self->state.slots[index];
+        slot.ready = true;
+        slot.failures = 0;
+        serve_waiting(self);
+      },
+      [self](room_atom) { serve_waiting(self); },
+      [self](dial_atom, std::size_t index) {
+        if (!self->state.slots[index].connection)
+          dial(self, index);
+      },
+      [self](tick_atom) { sweep(self); },
   };
 }
 

@@ -31,8 +31,8 @@ struct pool_options {
 };
 
 using pool_impl = pool_events_actor::extend<
-  caf::reacts_to<dial_atom, std::size_t>, // INTERNAL: spawn this slot's connection now
-  caf::reacts_to<tick_atom>>;             // INTERNAL: sweep callers who waited too long
+    caf::reacts_to<dial_atom, std::size_t>, // INTERNAL: spawn this slot's connection now
+    caf::reacts_to<tick_atom>>;             // INTERNAL: sweep callers who waited too long
 
 struct pool_state {
   static inline const char* name = "pool";

@@ -17,6 +17,10 @@ void join(self_ptr self) {
   self->request(self->state.store, caf::infinite, join_node{self->state.options.node_name})
       .then(
           [self](node_id node) {
+            if (self->state.ending) { // nobody will beat for it
+              caf::anon_send(self->state.store, leave_node{node});
+              return;
+            }
             self->state.node = node;
             log::info("pulse", "joined as node " + std::to_string(node.value) + " ("
                                    + self->state.options.node_name + ")");

@@ -1,6 +1,6 @@
-// PULSE: this node's life. Joins, beats once a second by the database's clock, and passes on what the
-// answer says: cancels and lost leases to EXECUTOR, dead nodes to JANITOR, due times to SCHEDULER,
-// queues with work to EXECUTOR. Declared dead, it joins anew. Asks STORE.
+// PULSE: this node's life. Joins, beats once a second by the database's clock, and passes on what
+// the answer says: cancels and lost leases to EXECUTOR, dead nodes to JANITOR, due times to
+// SCHEDULER, queues with work to EXECUTOR. Declared dead, it joins anew. Asks STORE.
 #pragma once
 
 #include "messages/counters.hpp"
@@ -18,9 +18,10 @@ struct pulse_options {
   std::chrono::milliseconds interval{1000};
 };
 
-using pulse_actor = caf::typed_actor<
-  caf::reacts_to<tick_atom>,   // INTERNAL: beat, or join
-  caf::reacts_to<drain_atom>>; // this life ends: leave and beat no more; answered when it is written
+using pulse_actor =
+    caf::typed_actor<caf::reacts_to<tick_atom>,   // INTERNAL: beat, or join
+                     caf::reacts_to<drain_atom>>; // this life ends: leave and beat no more;
+                                                  // answered when it is written
 
 struct pulse_state {
   static inline const char* name = "pulse";

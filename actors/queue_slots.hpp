@@ -36,8 +36,8 @@ public:
 
   /// A run took this long; the mean forgets with a half-life of about twenty runs.
   void ran(std::chrono::steady_clock::duration took) {
-    const auto us
-      = static_cast<double>(std::chrono::duration_cast<std::chrono::microseconds>(took).count());
+    const auto us =
+        static_cast<double>(std::chrono::duration_cast<std::chrono::microseconds>(took).count());
     mean_us_ += (us - mean_us_) / 30.0;
   }
 

@@ -41,6 +41,15 @@ void answered(self_ptr self, job_result result) {
   state.current = {};
 }
 
+/// There will be a tick at this time or before.
+void wake_by(self_ptr self, std::chrono::steady_clock::time_point when) {
+  auto& timers = self->state.timers;
+  if (!timers.empty() && *timers.begin() <= when)
+    return;
+  timers.insert(when);
+  self->delayed_send(self, when - self->clock().now(), tick_atom_v);
+}
+
 void start(self_ptr self, const async_handler& handler) {
   auto& state = self->state;
   auto cell = std::make_shared<answer_cell>();
@@ -88,7 +97,7 @@ runner_impl::behavior_type runner(runner_impl::stateful_pointer<runner_state> se
           return answered(
               self, failed("no handler for kind '" + state.current.run->kind + "' on this node"));
         if (state.current.run->timeout)
-          self->delayed_send(self, *state.current.run->timeout, tick_atom_v, state.generation);
+          wake_by(self, state.started + *state.current.run->timeout);
         start(self, handler->second);
       },
       [self](cancel_atom) { self->state.stop.request_stop(); },
@@ -96,13 +105,16 @@ runner_impl::behavior_type runner(runner_impl::stateful_pointer<runner_state> se
         if (generation == self->state.generation && self->state.current.run)
           answered(self, std::move(result));
       },
-      [self](tick_atom, std::uint64_t generation) {
+      [self](tick_atom) {
         auto& state = self->state;
-        if (generation != state.generation || !state.current.run)
+        state.timers.erase(state.timers.begin());
+        const auto& run = state.current.run;
+        if (!run || !run->timeout || state.reported)
           return;
-        report(self,
-               failed("timed out after " + std::to_string(state.current.run->timeout->count())
-                      + " ms"),
+        const auto deadline = state.started + *run->timeout;
+        if (self->clock().now() < deadline)
+          return wake_by(self, deadline);
+        report(self, failed("timed out after " + std::to_string(run->timeout->count()) + " ms"),
                false);
         state.reported = true;
         state.stop.request_stop();

@@ -1,19 +1,21 @@
-// RUNNER: one running job at a time: starts the handler, watches its deadline, requests stop, reports
-// once. Spawned and asked by EXECUTOR, which reuses it. The handler runs elsewhere or returns at once;
-// a handler that never answers holds its slot, and nothing else.
+// RUNNER: one running job at a time: starts the handler, watches its deadline, requests stop,
+// reports once. Spawned and asked by EXECUTOR, which reuses it. The handler runs elsewhere or
+// returns at once; a handler that never answers holds its slot, and nothing else.
 #pragma once
 
 #include "actors/job_report.hpp"
 
 #include <caf/stateful_actor.hpp>
 
+#include <set>
 #include <stop_token>
 
 namespace troupe {
 
-using runner_impl = runner_actor::extend<
-  caf::reacts_to<job_result, std::uint64_t>, // INTERNAL: the handler answered run number N
-  caf::reacts_to<tick_atom, std::uint64_t>>; // INTERNAL: the deadline of run number N
+using runner_impl =
+    runner_actor::extend<caf::reacts_to<job_result, std::uint64_t>, // INTERNAL: the handler
+                                                                    // answered run number N
+                         caf::reacts_to<tick_atom>>;                // INTERNAL: a timer has fired
 
 struct runner_state {
   static inline const char* name = "runner";
@@ -21,11 +23,14 @@ struct runner_state {
   job_reports_actor executor;
   handler_table_ptr handlers;
 
-  std::uint64_t generation = 0; ///< of the current run; older answers and deadlines are ignored
+  std::uint64_t generation = 0; ///< of the current run; older answers are ignored
   assignment current;           ///< run is null when idle
   std::stop_source stop;
   std::chrono::steady_clock::time_point started;
   bool reported = false; ///< its outcome was sent at the deadline
+  /// When timers fire. A run's deadline uses one that fires before it, if there is any: CAF keeps a
+  /// timer until it fires, and short runs with long deadlines would pile them up.
+  std::set<std::chrono::steady_clock::time_point> timers;
 };
 
 runner_impl::behavior_type runner(runner_impl::stateful_pointer<runner_state> self,

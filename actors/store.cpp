@@ -9,7 +9,7 @@ namespace troupe {
 namespace {
 
 using self_ptr = store_actor::pointer;
-using job_promise = caf::typed_response_promise<job_record>;
+using job_promise = kept_promise<job_record>;
 
 std::string no_such_job(job_id id) {
   return "there is no job " + std::to_string(id.value);
@@ -17,101 +17,101 @@ std::string no_such_job(job_id id) {
 
 /// Answers with the job and its attempts. A job without an attempt needs one statement only.
 void deliver_job(self_ptr self, const pool_actor& pool, job_id id, job_promise promise) {
-  carry_out(self, pool, db::job_query(id), promise,
-            [=](const db::result& rows) mutable {
-              auto job = db::decode_job(rows);
-              if (!job) {
-                promise.deliver(make_error(errc::not_found, no_such_job(id)));
-              } else if (job->attempt == 0) {
-                promise.deliver(std::move(*job));
-              } else {
-                auto found = std::make_shared<job_record>(std::move(*job));
-                carry_out(self, pool, db::attempts_query(id), promise,
-                          [promise, found](const db::result& attempts) mutable {
-                            db::decode_attempts(attempts, *found);
-                            promise.deliver(std::move(*found));
-                          });
-              }
-            });
+  carry_out(self, pool, db::job_query(id), promise, [=](const db::result& rows) mutable {
+    auto job = db::decode_job(rows);
+    if (!job) {
+      promise.deliver(make_error(errc::not_found, no_such_job(id)));
+    } else if (job->attempt == 0) {
+      promise.deliver(std::move(*job));
+    } else {
+      auto found = std::make_shared<job_record>(std::move(*job));
+      carry_out(self, pool, db::attempts_query(id), promise,
+                [promise, found](const db::result& attempts) mutable {
+                  db::decode_attempts(attempts, *found);
+                  promise.deliver(std::move(*found));
+                });
+    }
+  });
 }
 
 /// Changes a job by one statement, then answers with the job as it is afterwards.
 caf::result<job_record> change(self_ptr self, const pool_actor& pool, db::query statement,
                                job_id id) {
-  auto promise = self->make_response_promise<job_record>();
+  const kept_promise<job_record> promise(self);
   carry_out(self, pool, std::move(statement), promise,
             [=](const db::result&) { deliver_job(self, pool, id, promise); });
-  return promise;
+  return promise.result();
 }
 
 } // namespace
 
 store_actor::behavior_type store(store_actor::pointer self, pool_actor pool) {
   return {
-    guarded([=](enqueue_jobs& ask) -> caf::result<enqueued_jobs> {
-      auto query = db::enqueue_query(ask);
-      return answer<enqueued_jobs>(self, pool, std::move(query),
-                                   [asked = std::move(ask)](const db::result& rows) {
-                                     return db::decode_enqueued(rows, asked);
-                                   });
-    }),
-    guarded([=](const get_job& ask) -> caf::result<job_record> {
-      auto promise = self->make_response_promise<job_record>();
-      deliver_job(self, pool, ask.id, promise);
-      return promise;
-    }),
-    guarded([=](const list_jobs& ask) -> caf::result<job_page> {
-      return answer<job_page>(self, pool, db::list_query(ask),
-                              [ask](const db::result& rows) { return db::decode_list(rows, ask); });
-    }),
-    guarded([=](const cancel_job& ask) -> caf::result<job_record> {
-      return change(self, pool, db::cancel_query(ask.id), ask.id);
-    }),
-    guarded([=](const retry_job& ask) -> caf::result<job_record> {
-      return change(self, pool, db::retry_query(ask.id), ask.id);
-    }),
-    guarded([=](const delete_job& ask) -> caf::result<deleted_job> {
-      return answer<deleted_job>(self, pool, db::delete_query(ask.id),
-                                 [id = ask.id](const db::result&) { return deleted_job{id}; });
-    }),
-    guarded([=](const join_node& ask) -> caf::result<node_id> {
-      return answer<node_id>(self, pool, db::join_query(ask), db::decode_join);
-    }),
-    guarded([=](const leave_node& ask) -> caf::result<void> {
-      auto promise = self->make_response_promise();
-      carry_out(self, pool, db::leave_query(ask), promise,
-                [promise](const db::result&) mutable { promise.deliver(caf::unit); });
-      return promise;
-    }),
-    guarded([=](const beat& ask) -> caf::result<pulse> {
-      return answer<pulse>(self, pool, db::beat_query(ask), db::decode_pulse);
-    }),
-    guarded([=](const claim_jobs& ask) -> caf::result<claimed_jobs> {
-      return answer<claimed_jobs>(self, pool, db::claim_query(ask),
-                                  [queue = ask.queue](const db::result& rows) {
-                                    return db::decode_claimed(rows, queue);
-                                  });
-    }),
-    guarded([=](const adopt_lease& ask) -> caf::result<claimed_jobs> {
-      return answer<claimed_jobs>(self, pool, db::adopt_query(ask), [](const db::result& rows) {
-        return db::decode_claimed(rows, {});
-      });
-    }),
-    guarded([=](const finish_runs& ask) -> caf::result<finished_runs> {
-      return answer<finished_runs>(self, pool, db::finish_query(ask), db::decode_finished);
-    }),
-    guarded([=](const promote_due& ask) -> caf::result<promoted_jobs> {
-      return answer<promoted_jobs>(self, pool, db::promote_query(ask), db::decode_promoted);
-    }),
-    guarded([=](const rescue_node& ask) -> caf::result<rescued_jobs> {
-      return answer<rescued_jobs>(self, pool, db::rescue_query(ask), db::decode_rescued);
-    }),
-    guarded([=](const upkeep&) -> caf::result<upkept> {
-      return answer<upkept>(self, pool, db::upkeep_query(), db::decode_upkept);
-    }),
-    guarded([=](const probe_database&) -> caf::result<database_probe> {
-      return answer<database_probe>(self, pool, db::probe_query(), db::decode_probe);
-    }),
+      guarded([=](enqueue_jobs& ask) -> caf::result<enqueued_jobs> {
+        auto query = db::enqueue_query(ask);
+        return answer<enqueued_jobs>(self, pool, std::move(query),
+                                     [asked = std::move(ask)](const db::result& rows) {
+                                       return db::decode_enqueued(rows, asked);
+                                     });
+      }),
+      guarded([=](const get_job& ask) -> caf::result<job_record> {
+        const kept_promise<job_record> promise(self);
+        deliver_job(self, pool, ask.id, promise);
+        return promise.result();
+      }),
+      guarded([=](const list_jobs& ask) -> caf::result<job_page> {
+        return answer<job_page>(self, pool, db::list_query(ask), [ask](const db::result& rows) {
+          return db::decode_list(rows, ask);
+        });
+      }),
+      guarded([=](const cancel_job& ask) -> caf::result<job_record> {
+        return change(self, pool, db::cancel_query(ask.id), ask.id);
+      }),
+      guarded([=](const retry_job& ask) -> caf::result<job_record> {
+        return change(self, pool, db::retry_query(ask.id), ask.id);
+      }),
+      guarded([=](const delete_job& ask) -> caf::result<deleted_job> {
+        return answer<deleted_job>(self, pool, db::delete_query(ask.id),
+                                   [id = ask.id](const db::result&) { return deleted_job{id}; });
+      }),
+      guarded([=](const join_node& ask) -> caf::result<node_id> {
+        return answer<node_id>(self, pool, db::join_query(ask), db::decode_join);
+      }),
+      guarded([=](const leave_node& ask) -> caf::result<void> {
+        const kept_promise<void> promise(self);
+        carry_out(self, pool, db::leave_query(ask), promise,
+                  [promise](const db::result&) mutable { promise.deliver(caf::unit); });
+        return promise.result();
+      }),
+      guarded([=](const beat& ask) -> caf::result<pulse> {
+        return answer<pulse>(self, pool, db::beat_query(ask), db::decode_pulse);
+      }),
+      guarded([=](const claim_jobs& ask) -> caf::result<claimed_jobs> {
+        return answer<claimed_jobs>(self, pool, db::claim_query(ask),
+                                    [queue = ask.queue](const db::result& rows) {
+                                      return db::decode_claimed(rows, queue);
+                                    });
+      }),
+      guarded([=](const adopt_lease& ask) -> caf::result<claimed_jobs> {
+        return answer<claimed_jobs>(self, pool, db::adopt_query(ask), [](const db::result& rows) {
+          return db::decode_claimed(rows, {});
+        });
+      }),
+      guarded([=](const finish_runs& ask) -> caf::result<finished_runs> {
+        return answer<finished_runs>(self, pool, db::finish_query(ask), db::decode_finished);
+      }),
+      guarded([=](const promote_due& ask) -> caf::result<promoted_jobs> {
+        return answer<promoted_jobs>(self, pool, db::promote_query(ask), db::decode_promoted);
+      }),
+      guarded([=](const rescue_node& ask) -> caf::result<rescued_jobs> {
+        return answer<rescued_jobs>(self, pool, db::rescue_query(ask), db::decode_rescued);
+      }),
+      guarded([=](const upkeep&) -> caf::result<upkept> {
+        return answer<upkept>(self, pool, db::upkeep_query(), db::decode_upkept);
+      }),
+      guarded([=](const probe_database&) -> caf::result<database_probe> {
+        return answer<database_probe>(self, pool, db::probe_query(), db::decode_probe);
+      }),
   };
 }
 

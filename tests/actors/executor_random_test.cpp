@@ -3,6 +3,7 @@
 // the capacity, each lease is closed once and after its last outcome.
 #include "tests/actors/executor_fixture.hpp"
 
+#include <array>
 #include <map>
 
 using namespace troupe;

@@ -1,0 +1,96 @@
+// The arithmetic beside the actors: backoff, slots and prefetch, leases.
+#include "actors/backoff.hpp"
+#include "actors/lease_book.hpp"
+#include "actors/queue_slots.hpp"
+#include "tests/support/printing.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+using namespace troupe;
+using namespace std::chrono_literals;
+
+BOOST_AUTO_TEST_CASE(backoff_doubles_up_to_its_cap_and_spreads_by_a_quarter) {
+  const backoff pause{1000ms, 60s};
+  for (int attempt = 1; attempt <= 2000; ++attempt) {
+    const auto middle = std::min<std::int64_t>(60'000, 1000LL << std::min(attempt - 1, 20));
+    for (const std::uint32_t random : {0U, 1U, 12'345'678U, 0xffffffffU}) {
+      const auto delay = pause.after(attempt, random).count();
+      BOOST_REQUIRE(delay >= middle - middle / 4);
+      BOOST_REQUIRE(delay <= middle + middle / 4);
+    }
+  }
+  BOOST_TEST(pause.after(1, 0).count() == 750);
+  BOOST_TEST(pause.after(1, 500).count() == 1250);
+  BOOST_TEST((pause.after(-7, 0) == pause.after(1, 0)));
+  const backoff none{0ms, 0ms};
+  BOOST_TEST(none.after(9, 77).count() == 0);
+  const backoff wide{1ms, std::chrono::milliseconds::max() / 4};
+  BOOST_TEST(wide.after(1000, 0).count() > 0);
+}
+
+BOOST_AUTO_TEST_CASE(prefetch_is_what_the_slots_finish_in_a_moment) {
+  queue_slots slots{10};
+  BOOST_TEST(slots.prefetch() == 50); // ten milliseconds each at first
+  for (int i = 0; i < 1000; ++i)
+    slots.ran(5s);
+  BOOST_TEST(slots.prefetch() == 0); // long jobs stay claimable by others
+  BOOST_TEST(slots.claim_limit(0) == 10);
+  for (int i = 0; i < 2000; ++i)
+    slots.ran(1us);
+  BOOST_TEST(slots.prefetch() == queue_slots::max_prefetch);
+  for (int i = 0; i < 2000; ++i)
+    slots.ran(0us);
+  BOOST_TEST(slots.prefetch() == queue_slots::max_prefetch);
+}
+
+BOOST_AUTO_TEST_CASE(claims_wait_for_a_quarter_of_the_capacity_and_never_exceed_it) {
+  const queue_slots slots{4};
+  const int capacity = 4 + slots.prefetch();
+  for (int held = 0; held <= capacity + 5; ++held) {
+    const int limit = slots.claim_limit(held);
+    BOOST_TEST(limit >= 0);
+    if (limit > 0)
+      BOOST_TEST(held + limit == capacity);
+    BOOST_TEST((limit > 0) == (capacity - held >= std::max(1, capacity / 4)));
+  }
+  queue_slots one{1};
+  for (int i = 0; i < 1000; ++i)
+    one.ran(10s);
+  BOOST_TEST(one.claim_limit(0) == 1);
+  BOOST_TEST(one.claim_limit(1) == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_lease_is_done_once_after_its_last_run_and_held_until_closed) {
+  lease_book book;
+  book.opened(lease_id{1}, 2);
+  BOOST_TEST(book.ended(lease_id{1}));
+  BOOST_TEST(!book.has_done());
+  BOOST_TEST(book.ended(lease_id{1}));
+  BOOST_TEST(book.ended(lease_id{1})); // one too many
+  BOOST_TEST(book.take_done() == std::vector{lease_id{1}}, boost::test_tools::per_element());
+  BOOST_TEST(book.take_done().empty());
+  BOOST_TEST(book.holds(lease_id{1}));
+  BOOST_TEST(book.unknown({lease_id{1}, lease_id{2}}) == std::vector{lease_id{2}},
+             boost::test_tools::per_element());
+  book.closed({lease_id{1}});
+  BOOST_TEST(book.empty());
+  BOOST_TEST(!book.ended(lease_id{1}));
+}
+
+BOOST_AUTO_TEST_CASE(a_kept_lease_is_never_done) {
+  lease_book book;
+  book.opened(lease_id{1}, 1);
+  book.ended(lease_id{1});
+  book.keep(lease_id{1});
+  BOOST_TEST(!book.has_done());
+  book.opened(lease_id{2}, 2);
+  book.keep(lease_id{2});
+  BOOST_TEST(book.ended(lease_id{2}));
+  BOOST_TEST(book.ended(lease_id{2}));
+  BOOST_TEST(!book.has_done());
+  BOOST_TEST(book.holds(lease_id{2}));
+  book.keep(lease_id{3}); // not ours: nothing happens
+  BOOST_TEST(!book.holds(lease_id{3}));
+  book.clear();
+  BOOST_TEST(book.empty());
+}

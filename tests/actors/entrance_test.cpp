@@ -1,0 +1,183 @@
+// GATE and SESSION over a STORE that the test answers for: every request is answered exactly once,
+// and those whom it concerns are told.
+#include "actors/gate.hpp"
+#include "actors/store.hpp"
+#include "tests/actors/deterministic_system.hpp"
+
+using namespace troupe;
+using namespace troupe::tests;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct entrance : store_system {
+  std::shared_ptr<executor_notes> notes = std::make_shared<executor_notes>();
+  std::shared_ptr<std::vector<caf::timespan>> dues = std::make_shared<std::vector<caf::timespan>>();
+  executor_actor told_executor = spawn(executor_double, notes);
+  scheduler_actor told_scheduler = spawn(scheduler_double, dues);
+  gate_actor way_in = spawn(gate, gate_options{.max_requests = 3},
+                            session_peers{store, told_executor, told_scheduler, &counters});
+  std::shared_ptr<std::vector<api_reply>> replies = std::make_shared<std::vector<api_reply>>();
+
+  void send(api_request request) {
+    caf::anon_send(way_in, std::make_shared<const api_call>(std::move(request),
+                                                            [replies = replies](api_reply reply) {
+                                                              replies->push_back(std::move(reply));
+                                                            }));
+  }
+  void ask(api_request request) {
+    send(std::move(request));
+    run();
+  }
+  const failure& refusal() const {
+    BOOST_REQUIRE(replies->size() == 1U);
+    BOOST_REQUIRE(std::holds_alternative<failure>(replies->front()));
+    return std::get<failure>(replies->front());
+  }
+  template<class Reply>
+  const Reply& reply() const {
+    BOOST_REQUIRE(replies->size() == 1U);
+    BOOST_REQUIRE(std::holds_alternative<Reply>(replies->front()));
+    return std::get<Reply>(replies->front());
+  }
+  static job_record job(std::int64_t id) {
+    job_record one;
+    one.id = job_id{id};
+    one.queue = "mail";
+    return one;
+  }
+};
+
+/// The real STORE over a POOL that never answers.
+struct held_up : entrance {
+  store_actor real =
+      spawn(troupe::store, spawn([](pool_actor::pointer self) {
+              return pool_actor::behavior_type{[self](const query_ptr&) -> caf::result<db::result> {
+                return self->make_response_promise<db::result>();
+              }};
+            }));
+  gate_actor real_way_in = spawn(gate, gate_options{.max_requests = 100},
+                                 session_peers{real, told_executor, told_scheduler, &counters});
+};
+
+} // namespace
+
+BOOST_FIXTURE_TEST_CASE(requests_that_a_store_had_in_hand_when_it_ended_are_answered, held_up) {
+  way_in = real_way_in;
+  const std::vector<api_request> all{
+      enqueue_jobs{{{.kind = "a"}}}, get_job{job_id{1}},   list_jobs{},
+      cancel_job{job_id{1}},         retry_job{job_id{1}}, delete_job{job_id{1}}};
+  for (const auto& one : all)
+    ask(one);
+  BOOST_TEST(replies->empty());
+  BOOST_TEST(counters.requests_in_flight == all.size());
+  caf::anon_send_exit(real, caf::exit_reason::user_shutdown);
+  run();
+  BOOST_REQUIRE(replies->size() == all.size());
+  for (const auto& one : *replies)
+    BOOST_TEST(std::get<failure>(one).code == errc::stopping);
+  BOOST_TEST(counters.requests_in_flight == 0U);
+}
+
+BOOST_FIXTURE_TEST_SUITE(serving, entrance)
+
+BOOST_AUTO_TEST_CASE(an_enqueue_is_answered_and_its_queues_are_woken) {
+  ask(enqueue_jobs{{{.kind = "a", .queue = "x"}, {.kind = "b", .queue = "y"}}});
+  BOOST_TEST(in->enqueues.front().jobs.size() == 2U);
+  BOOST_TEST(replies->empty());
+  BOOST_TEST(notes->wakes.empty()); // not before the commit
+  answer(in->enqueues, enqueued_jobs{{job_id{1}, job_id{2}}, {"x", "y"}, false});
+  BOOST_TEST(reply<enqueued_jobs>().ids.size() == 2U);
+  BOOST_TEST(notes->wakes == (std::vector<std::string>{"x", "y"}),
+             boost::test_tools::per_element());
+  BOOST_TEST(dues->empty());
+  BOOST_TEST(counters.jobs_enqueued == 2U);
+  BOOST_TEST(counters.requests_in_flight == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(the_soonest_of_what_waits_is_told_to_the_scheduler) {
+  const auto now =
+      std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
+  ask(enqueue_jobs{{{.kind = "a", .delay = 50s}, {.kind = "b", .run_at = now + 1h}}});
+  answer(in->enqueues, enqueued_jobs{{job_id{1}, job_id{2}}, {}, true});
+  BOOST_REQUIRE(dues->size() == 1U);
+  BOOST_TEST((dues->front() == caf::timespan{50s}));
+}
+
+BOOST_AUTO_TEST_CASE(get_list_and_delete_are_answered_and_tell_nobody) {
+  ask(get_job{job_id{7}});
+  BOOST_TEST(in->gets.front().id == job_id{7});
+  answer(in->gets, job(7));
+  BOOST_TEST(reply<job_record>().id == job_id{7});
+  replies->clear();
+  ask(list_jobs{{}, job_id{9}, 5});
+  BOOST_TEST(in->lists.front().limit == 5);
+  answer(in->lists, job_page{{job(8)}, job_id{8}});
+  BOOST_TEST((reply<job_page>().next == std::optional{job_id{8}}));
+  replies->clear();
+  ask(delete_job{job_id{3}});
+  answer(in->deletes, deleted_job{job_id{3}});
+  BOOST_TEST(reply<deleted_job>().id == job_id{3});
+  BOOST_TEST(notes->wakes.empty());
+  BOOST_TEST(notes->cancels.empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_cancel_is_hinted_after_it_is_written_and_a_retry_wakes) {
+  ask(cancel_job{job_id{7}});
+  BOOST_TEST(notes->cancels.empty());
+  answer(in->cancels, job(7));
+  BOOST_TEST(reply<job_record>().id == job_id{7});
+  BOOST_TEST(notes->cancels == std::vector{job_id{7}}, boost::test_tools::per_element());
+  replies->clear();
+  ask(retry_job{job_id{7}});
+  answer(in->retries, job(7));
+  BOOST_TEST(notes->wakes == std::vector<std::string>{"mail"}, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_refusal_is_passed_on_and_nobody_else_is_told) {
+  ask(cancel_job{job_id{7}});
+  refuse(in->cancels, errc::conflict, "job 7 is already completed");
+  BOOST_TEST(refusal().code == errc::conflict);
+  BOOST_TEST(refusal().detail == "job 7 is already completed");
+  BOOST_TEST(notes->cancels.empty());
+  BOOST_TEST(counters.requests_in_flight == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(a_store_that_is_dead_is_a_failure) {
+  caf::anon_send_exit(store_itself, caf::exit_reason::kill);
+  run();
+  ask(get_job{job_id{7}});
+  BOOST_TEST(refusal().code == errc::stopping);
+  BOOST_TEST(counters.requests_in_flight == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(a_burst_above_the_bound_is_answered_as_overloaded_at_once) {
+  for (int i = 0; i < 5; ++i)
+    send(get_job{job_id{i + 1}});
+  // GATE first: it must not need the sessions to have run to know how many there are.
+  while (sched().prioritize(way_in))
+    sched().try_run_once();
+  BOOST_TEST(counters.requests_in_flight == 3U);
+  run();
+  BOOST_TEST(in->gets.size() == 3U);
+  BOOST_REQUIRE(replies->size() == 2U);
+  for (const auto& one : *replies)
+    BOOST_TEST(std::get<failure>(one).code == errc::overloaded);
+  while (!in->gets.empty())
+    answer(in->gets, job(1));
+  BOOST_TEST(replies->size() == 5U);
+  BOOST_TEST(counters.requests_in_flight == 0U);
+  replies->clear();
+  ask(get_job{job_id{9}}); // there is room again
+  answer(in->gets, job(9));
+  BOOST_TEST(reply<job_record>().id == job_id{9});
+}
+
+BOOST_AUTO_TEST_CASE(a_request_that_reaches_a_dead_gate_is_answered_as_stopping) {
+  caf::anon_send_exit(way_in, caf::exit_reason::user_shutdown);
+  run();
+  ask(get_job{job_id{1}});
+  BOOST_TEST(refusal().code == errc::stopping);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

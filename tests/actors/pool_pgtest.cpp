@@ -1,0 +1,164 @@
+// POOL and CONNECTION against a real server: many at once, a session killed, a database that is not
+// there yet, a session that is frozen.
+#include "actors/pool.hpp"
+#include "tests/support/await.hpp"
+#include "tests/support/database.hpp"
+#include "tests/support/poll_loop.hpp"
+#include "tests/support/printing.hpp"
+
+#include <boost/test/unit_test.hpp>
+#include <caf/all.hpp>
+
+#include <csignal>
+#include <future>
+
+using namespace troupe;
+using namespace troupe::tests;
+using namespace std::chrono_literals;
+
+namespace {
+
+const db::statement echo{"echo", "select $1::int8"};
+const db::statement nap{"nap", "select pg_sleep(60)"};
+const db::statement pid{"pid", "select pg_backend_pid()"};
+const db::statement twenty_ms{"twenty_ms", "select pg_sleep(0.02)"};
+
+using outcome_of = std::variant<db::result, caf::error>;
+
+struct system_config : caf::actor_system_config {
+  system_config() {
+    set("scheduler.policy", caf::atom("sharing"));
+    set("scheduler.max-threads", std::size_t{2});
+  }
+};
+
+struct pooled {
+  system_config config;
+  poll_loop loop;
+  engine_counters counters;
+  caf::actor_system sys{config};
+  pool_impl one;
+
+  ~pooled() {
+    if (one)
+      caf::anon_send_exit(one, caf::exit_reason::user_shutdown);
+  }
+  void start(const std::string& url, std::size_t size = 2,
+             std::chrono::milliseconds statement_timeout = 10s) {
+    pool_options options;
+    options.connection.url = url;
+    options.connection.statement_timeout = statement_timeout;
+    options.size = size;
+    options.acquire_timeout = 20s;
+    options.reconnect_cap = 200ms;
+    one = sys.spawn(pool, options, static_cast<io_loop*>(&loop), &counters);
+  }
+  std::future<outcome_of> ask(db::query what) {
+    auto promised = std::make_shared<std::promise<outcome_of>>();
+    auto answer = promised->get_future();
+    sys.spawn([promised, target = one, query = std::make_shared<const db::query>(std::move(what))](
+                  caf::event_based_actor* self) {
+      self->request(target, caf::infinite, query)
+          .then([promised](const db::result& rows) { promised->set_value(rows); },
+                [promised](caf::error& why) { promised->set_value(std::move(why)); });
+    });
+    return answer;
+  }
+  static outcome_of wait(std::future<outcome_of>& answer) {
+    BOOST_REQUIRE((answer.wait_for(patience) == std::future_status::ready));
+    return answer.get();
+  }
+  outcome_of now(const db::query& what) {
+    auto answer = ask(what);
+    return wait(answer);
+  }
+  static errc code_of(const outcome_of& answer) {
+    const auto* why = std::get_if<caf::error>(&answer);
+    if (why == nullptr)
+      return errc::none;
+    BOOST_TEST((why->category() == errc_category));
+    return static_cast<errc>(why->code());
+  }
+  static db::query with(std::int64_t value) {
+    db::query q{echo};
+    q.bind(value);
+    return q;
+  }
+  int backend() {
+    const auto rows = now(db::query{pid});
+    BOOST_REQUIRE((code_of(rows) == errc::none));
+    return std::get<db::result>(rows).one().get<std::int32_t>(0);
+  }
+};
+
+} // namespace
+
+BOOST_FIXTURE_TEST_SUITE(pools, pooled)
+
+BOOST_AUTO_TEST_CASE(many_callers_at_once_get_each_their_own_answer) {
+  start(server_url(), 3);
+  std::vector<std::future<outcome_of>> answers;
+  for (std::int64_t i = 0; i < 3000; ++i) // more than the connections take at once
+    answers.push_back(ask(with(i)));
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    const auto answer = wait(answers[i]);
+    BOOST_REQUIRE((code_of(answer) == errc::none));
+    BOOST_REQUIRE(std::get<db::result>(answer).one().get<std::int64_t>(0)
+                  == static_cast<std::int64_t>(i));
+  }
+  BOOST_TEST(counters.statements == 3000U);
+  BOOST_TEST(counters.pool_waiting == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(a_killed_session_answers_what_it_had_and_is_replaced) {
+  start(server_url(), 1);
+  const int victim = backend();
+  auto caught = ask(db::query{nap});
+  test_database other{test_database::content::empty};
+  BOOST_REQUIRE(await_until([&] {
+    return other.value("select state from pg_stat_activity where pid = " + std::to_string(victim))
+           == "active";
+  }));
+  other.exec("select pg_terminate_backend(" + std::to_string(victim) + ")");
+  const auto answer = wait(caught);
+  BOOST_TEST((code_of(answer) == errc::outcome_unknown || code_of(answer) == errc::unavailable));
+  BOOST_TEST(backend() != victim);
+  BOOST_TEST(counters.connections_lost == 1U);
+  BOOST_TEST(counters.connections_open == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(callers_wait_until_an_unreachable_database_is_there) {
+  const auto name = "troupe_pool_" + std::to_string(::getpid());
+  start(with_database(server_url(), name), 2);
+  auto early = ask(with(7));
+  BOOST_REQUIRE(await_until([&] { return counters.pool_waiting == 1U; }));
+  test_database other{test_database::content::empty};
+  other.exec("create database " + name);
+  BOOST_TEST(code_of(wait(early)) == errc::none);
+  caf::anon_send_exit(one, caf::exit_reason::user_shutdown);
+  one = nullptr;
+  other.exec("drop database " + name + " with (force)");
+}
+
+BOOST_AUTO_TEST_CASE(a_frozen_session_is_given_up_and_replaced) {
+  start(server_url(), 1, 100ms);
+  const int victim = backend();
+  BOOST_REQUIRE(::kill(victim, SIGSTOP) == 0);
+  auto caught = ask(with(1));
+  const auto answer = wait(caught);
+  BOOST_TEST(code_of(answer) == errc::outcome_unknown);
+  BOOST_TEST(backend() != victim);
+  BOOST_TEST(::kill(victim, SIGCONT) == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_long_row_of_slow_statements_is_not_taken_for_silence) {
+  start(server_url(), 1, 100ms); // silence is more than three seconds and that
+  std::vector<std::future<outcome_of>> answers;
+  for (int i = 0; i < 60 * 4; ++i)
+    answers.push_back(ask(db::query{twenty_ms}));
+  for (auto& answer : answers)
+    BOOST_REQUIRE(code_of(wait(answer)) == errc::none);
+  BOOST_TEST(counters.connections_lost == 0U);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
