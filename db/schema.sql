@@ -263,8 +263,9 @@ begin
     made as (
       -- Chunks of 256 alternate between shards, so that nodes can claim a large batch side by side.
       insert into troupe.ready (lane, job_id)
-      select (select l.id from troupe.lane l
-               where l.queue = q and l.priority = p and l.shard = (base + o / 256) % 4), id
+      select coalesce((select l.id from troupe.lane l
+                        where l.queue = q and l.priority = p and l.shard = (base + o / 256) % 4),
+                      troupe.lane_for(q, p, 0)), id
         from given)
     select coalesce(array_agg(id order by o), '{}') into ids from given;
     return ids;
@@ -277,9 +278,7 @@ begin
                   p_run_at, p_delays_ms)
            with ordinality u(k, q, a, p, m, t, g, r, d, o)),
   placed as materialized (
-    select given.*, (select l.id from troupe.lane l
-                      where l.queue = q and l.priority = p and l.shard = (base + o / 256) % 4) as lane
-      from given),
+    select given.*, troupe.lane_for(q, p, base + o / 256) as lane from given),
   stored as (
     insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags)
     select id, q, k, a, p, coalesce(m, 20), t, g::text[] from placed),
@@ -343,8 +342,7 @@ begin
                                                        where t.job_id = i and t.outcome = 4)
                 then 3 else o end as o,
            now() - s * interval '1 ms' as started, now() - f * interval '1 ms' as finished, r, e, w,
-           (select n.id from troupe.lane n
-             where n.queue = j.queue and n.priority = j.priority and n.shard = i % 4) as lane
+           troupe.lane_for(j.queue, j.priority, i) as lane
       from unnest(p_leases, p_jobs, p_attempts, p_outcomes, p_started_ago_ms, p_finished_ago_ms,
                   p_results, p_errors, p_retry_ms) u(l, i, a, o, s, f, r, e, w)
       join troupe.job j on j.id = u.i
@@ -400,6 +398,13 @@ CREATE FUNCTION troupe.is_running(p_job bigint) RETURNS boolean
        and not exists (select from troupe.attempt t where t.job_id = u.i and t.attempt = u.a));
 $$;
 
+CREATE FUNCTION troupe.lane_for(p_queue text, p_priority smallint, p_n bigint) RETURNS integer
+    LANGUAGE sql STABLE
+    AS $$
+  select l.id from troupe.lane l where l.queue = p_queue and l.priority = p_priority
+   order by l.shard = p_n % 4 desc, l.shard limit 1;
+$$;
+
 CREATE FUNCTION troupe.make_partitions(p_size bigint DEFAULT 5000000, p_ahead integer DEFAULT 2) RETURNS integer
     LANGUAGE plpgsql
     SET lock_timeout TO '300ms'
@@ -453,15 +458,27 @@ begin
 end $$;
 
 CREATE FUNCTION troupe.open_lanes(p_queues text[], p_priorities smallint[]) RETURNS void
-    LANGUAGE sql
+    LANGUAGE plpgsql
     AS $$
-  insert into troupe.lane (queue, priority, shard)
-  select distinct q, p, s
-    from unnest(p_queues, p_priorities) g(q, p), generate_series(0, 3) s
-   where not exists (select from troupe.lane l where l.queue = q and l.priority = p and l.shard = s)
-   order by q, p, s
-  on conflict do nothing;
-$$;
+declare
+  pair record;
+begin
+  for pair in
+    select distinct q, p from unnest(p_queues, p_priorities) g(q, p)
+     where not exists (select from troupe.lane l where l.queue = q and l.priority = p and l.shard = 3)
+     order by q, p
+  loop
+    if pg_try_advisory_xact_lock(hashtextextended('lanes of ' || pair.q, pair.p)) then
+      insert into troupe.lane (queue, priority, shard)
+      select pair.q, pair.p, s from generate_series(0, 3) s
+      on conflict do nothing;
+    elsif not exists (select from troupe.lane l where l.queue = pair.q and l.priority = pair.p) then
+      insert into troupe.lane (queue, priority, shard)
+      values (pair.q, pair.p, 4 + floor(random() * 32000))
+      on conflict do nothing;
+    end if;
+  end loop;
+end $$;
 
 CREATE FUNCTION troupe.promote(p_limit integer, OUT moved bigint, OUT queues text[], OUT next_due_ms bigint) RETURNS record
     LANGUAGE plpgsql
@@ -519,9 +536,7 @@ begin
       from given),
   entries as (
     insert into troupe.ready (lane, job_id)
-    select (select l.id from troupe.lane l
-             where l.queue = 'scrape.pages' and l.priority = 0 and l.shard = (id / 16) % 4), id
-      from given)
+    select troupe.lane_for('scrape.pages', 0::smallint, id / 16), id from given)
   select count(*) into made from given;
   if made > 0 then
     update troupe.crawl set pages = pages + made where job_id = p_crawl;
@@ -650,10 +665,8 @@ begin
     returning job_id, attempt, outcome),
   made as (
     insert into troupe.ready (lane, job_id, attempt)
-    select l.id, e.job_id, e.attempt + 1
+    select troupe.lane_for(j.queue, j.priority, e.job_id), e.job_id, e.attempt + 1
       from ended e join troupe.job j on j.id = e.job_id
-      join troupe.lane l on l.queue = j.queue and l.priority = j.priority
-                        and l.shard = e.job_id % 4
      where e.outcome = 5
     returning lane)
   select (select count(*) from ended), (select count(*) from ended where outcome = 3),
@@ -685,8 +698,7 @@ begin
     end if;
   end if;
   insert into troupe.ready (lane, job_id, attempt)
-  select l.id, p_job, next_attempt from troupe.lane l
-   where l.queue = j.queue and l.priority = j.priority and l.shard = p_job % 4;
+  values (troupe.lane_for(j.queue, j.priority, p_job), p_job, next_attempt);
   return j.queue;
 end $$;
 

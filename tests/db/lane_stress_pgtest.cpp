@@ -115,14 +115,7 @@ BOOST_FIXTURE_TEST_CASE(every_committed_job_is_handed_out_exactly_once, jobs_dat
   const unsigned seed = given ? static_cast<unsigned>(std::stoul(given)) : std::random_device{}();
   BOOST_TEST_MESSAGE("TROUPE_SEED=" << seed);
   BOOST_TEST_CONTEXT("TROUPE_SEED=" << seed) {
-    // The lanes are made first: whoever makes them holds others up until it commits.
-    for (const auto& queue : queues)
-      at.ask(db::enqueue_query(
-          {{{.kind = "noop", .queue = queue}, {.kind = "noop", .queue = queue, .priority = 5}}}));
     play all(database.url());
-    for (const auto& row : database.query_text("select id from troupe.job"))
-      all.committed.insert(std::stoll(row[0]));
-
     desk patient(database.url());
     patient.begin();
     std::vector<job_id> held;

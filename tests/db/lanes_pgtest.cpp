@@ -25,10 +25,39 @@ BOOST_AUTO_TEST_CASE(a_long_foreign_transaction_stalls_nothing_and_loses_nothing
   BOOST_TEST(database.value("select max(cardinality(open)) from troupe.lane") == "0");
 }
 
+BOOST_AUTO_TEST_CASE(a_queue_that_an_open_transaction_uses_first_is_everybodys_at_once) {
+  at.begin();
+  auto wanted = set_of(at.enqueue_many(10, "new"));
+  wanted.merge(set_of(at.enqueue_many(10, "newer")));
+  desk third(database.url());
+  third.begin();
+  wanted.merge(set_of(third.enqueue_many(10, "newer"))); // the other way round: no deadlock
+  wanted.merge(set_of(third.enqueue_many(10, "new")));
+  auto others = set_of(other.enqueue_many(600, "new"));
+  const auto id = *others.begin();
+  wanted.merge(others);
+  auto given = everything(other, "new");
+  BOOST_TEST(given.size() == 600U);
+  other.cancel(job_id{id == 0 ? 0 : other.enqueue_many(1, "new")[0].value});
+  const auto late = other.enqueue(job_spec{.kind = "noop", .queue = "new", .delay = 1h});
+  other.retry(late); // finds a lane too
+  wanted.insert(late.value);
+  at.commit();
+  third.rollback();
+  given.merge(everything(other, "new"));
+  given.merge(everything(other, "newer"));
+  BOOST_TEST(given.size() == 621U);
+  for (const auto one : given)
+    BOOST_TEST(wanted.contains(one));
+  other.enqueue_many(600, "newer"); // and then there are all its lanes
+  BOOST_TEST(database.value("select count(*) from troupe.lane where queue = 'newer' and shard < 4")
+             == "4");
+  BOOST_TEST(everything(other, "newer").size() == 600U);
+}
+
 BOOST_AUTO_TEST_CASE(writers_that_commit_in_any_order_lose_and_double_nothing) {
   std::vector<std::unique_ptr<desk>> writers;
   std::multiset<std::int64_t> wanted, given;
-  const auto first = database.value("select max(id) from troupe.job");
   for (int i = 0; i < 5; ++i) {
     writers.push_back(std::make_unique<desk>(database.url()));
     writers.back()->begin();
@@ -41,7 +70,7 @@ BOOST_AUTO_TEST_CASE(writers_that_commit_in_any_order_lose_and_double_nothing) {
       writers[2]->rollback();
     } else {
       writers[static_cast<std::size_t>(i)]->commit();
-      for (const auto& row : database.query_text("select id from troupe.job where id > " + first))
+      for (const auto& row : database.query_text("select id from troupe.job"))
         if (!wanted.contains(std::stoll(row[0])))
           wanted.insert(std::stoll(row[0]));
     }
@@ -145,7 +174,7 @@ BOOST_AUTO_TEST_CASE(rows_beyond_every_partition_are_kept_found_and_handed_out) 
   BOOST_TEST(at.state(ids[0]) == "completed");
   BOOST_TEST(
       at.list({{.state = job_state::completed, .queue = {}, .kind = {}}, {}, 100}).jobs.size()
-      == 41U);
+      == 40U);
 }
 
 BOOST_AUTO_TEST_CASE(partitions_are_made_ahead_though_a_writer_keeps_its_transaction_open) {
