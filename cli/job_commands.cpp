@@ -79,6 +79,11 @@ void print_job(const std::string& job, bool as_json) {
   print(as_json ? printable_json(job) + "\n" : job_details(job));
 }
 
+command_error not_over_yet(const std::string& id) {
+  return {exit_code::timed_out,
+          "job " + id + " is not at its end yet; look again with 'troupe jobs get " + id + "'"};
+}
+
 /// Asks until the job is final; bears an outage.
 std::string wait_for_end(http_client& server, const std::string& id,
                          const std::optional<double>& limit) {
@@ -99,10 +104,7 @@ std::string wait_for_end(http_client& server, const std::string& id,
         throw;
     }
     if (over)
-      throw command_error(exit_code::timed_out, "job " + id
-                                                    + " is not at its end yet; look again with "
-                                                      "'troupe jobs get "
-                                                    + id + "'");
+      throw not_over_yet(id);
     std::this_thread::sleep_for(pause);
     pause = std::min<std::chrono::milliseconds>(pause * 2, longest_pause);
   }
