@@ -25,7 +25,8 @@ std::function<void()> notify(self_ptr self, Atom atom) {
   };
 }
 
-void end(self_ptr self, const db::db_failure& why) {
+/// By value: most callers pass what the link or the dialing holds, and both end here.
+void end(self_ptr self, db::db_failure why) { // NOLINT(performance-unnecessary-value-param)
   auto& state = self->state;
   state.watch.reset();
   if (state.link) {
