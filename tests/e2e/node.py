@@ -48,7 +48,7 @@ class Workspace:
         return path
 
     def tail_of_logs(self):
-        return "\n".join(f"-- {p.name}\n{p.read_text(errors='replace')[-6000:]}"
+        return "\n".join(f"-- {p.name}\n{p.read_text(errors='replace')[-20000:]}"
                          for p in self._logs if p.exists())
 
     def postmaster(self):

@@ -42,6 +42,8 @@ def test_a_killed_server_means_503_then_recovery_and_no_lost_job(workspace):
         node.await_state(job_id, "completed", seconds=60)
     until(lambda: node.ask("GET", "/readyz").status == 200, "the node is ready again")
     assert node.stop() == 0
+    logs = workspace.tail_of_logs()
+    assert "lost a connection" in logs and "\ufffd" not in logs, "a reason was read after its end"
 
 
 def test_health_says_what_is_wrong_while_the_server_hangs(workspace):
