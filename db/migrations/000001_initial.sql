@@ -717,12 +717,16 @@ end $$;
 create function troupe.rebase_lanes() returns boolean language plpgsql
 set enable_hashjoin = on set enable_mergejoin = on set enable_seqscan = on as $$
 declare
-  top xid8 := pg_snapshot_xmax(pg_current_snapshot());
+  newest xid8;
 begin
-  if not exists (select from troupe.lane where xact >= top)
-     and not exists (select from troupe.lane l
-                      where (select r.xact from troupe.ready r where r.lane = l.id
-                              order by r.xact desc limit 1) >= top) then
+  select x into newest from (
+    select xact as x from troupe.lane
+    union all
+    select (select r.xact from troupe.ready r where r.lane = l.id order by r.xact desc limit 1)
+      from troupe.lane l) u
+   where x is not null order by x desc limit 1; -- max(xid8) came with PostgreSQL 15
+  -- In a later snapshot than the one above, or what has committed in between would look ahead of it.
+  if newest is null or newest < pg_snapshot_xmax(pg_current_snapshot()) then
     return false;
   end if;
   lock table troupe.lane in access exclusive mode;

@@ -1,6 +1,9 @@
 // The lanes' exactness with transactions held open, after a restore, beyond the partitions; upkeep.
 #include "tests/db/two_nodes.hpp"
 
+#include <atomic>
+#include <thread>
+
 using namespace troupe;
 using namespace troupe::tests;
 using namespace std::chrono_literals;
@@ -149,6 +152,27 @@ BOOST_AUTO_TEST_CASE(ids_of_a_restored_database_that_lie_ahead_are_rebased) {
   const auto more = at.enqueue_many(600);
   BOOST_TEST(everything(at) == set_of(more));
   BOOST_TEST(database.value("select troupe.rebase_lanes()") == "f");
+}
+
+BOOST_AUTO_TEST_CASE(joining_amid_commits_is_not_taken_for_a_restore) {
+  at.enqueue();
+  std::atomic<bool> stop{false};
+  std::vector<std::jthread> writers;
+  for (int i = 0; i < 3; ++i)
+    writers.emplace_back([&] {
+      desk mine(database.url());
+      mine.join();
+      while (!stop) {
+        mine.enqueue_many(3);
+        mine.claim(3);
+      }
+    });
+  const db::statement rebase{"rebase", "select troupe.rebase_lanes()"};
+  int rebased = 0;
+  for (int i = 0; i < 1000; ++i)
+    rebased += at.ask(db::query{rebase}).one().get<bool>(0) ? 1 : 0;
+  stop = true;
+  BOOST_TEST(rebased == 0);
 }
 
 BOOST_AUTO_TEST_CASE(rows_beyond_every_partition_are_kept_found_and_handed_out) {
