@@ -40,8 +40,8 @@ troupe::engine_options options_of(const std::map<std::string, std::string>& flag
 } // namespace
 
 int main(int argc, char** argv) {
-  std::map<std::string, std::string> flags
-    = {{"--jobs", "100000"}, {"--slots", "64"}, {"--connections", "2"}};
+  std::map<std::string, std::string> flags = {
+      {"--jobs", "100000"}, {"--slots", "64"}, {"--connections", "2"}};
   for (int i = 1; i + 1 < argc; i += 2)
     flags[argv[i]] = argv[i + 1];
   if (flags.count("--url") == 0) {
@@ -59,10 +59,10 @@ int main(int argc, char** argv) {
       for (int done = 0; done < jobs; done += chunk) {
         std::vector<troupe::job_spec> batch;
         for (int i = 0; i < std::min(chunk, jobs - done); ++i)
-          batch.push_back({.kind = "noop",
-                           .queue = queue,
-                           .args = R"({"n":)" + std::to_string(done + i)
-                                   + R"(,"to":"user@example.com"})"});
+          batch.push_back(
+              {.kind = "noop",
+               .queue = queue,
+               .args = R"({"n":)" + std::to_string(done + i) + R"(,"to":"user@example.com"})"});
         producer.enqueue_all(std::move(batch));
       }
       enqueue_seconds = seconds_since(begun);

@@ -401,9 +401,8 @@ crawl_progress engine::crawl(job_id id) {
 }
 
 std::vector<item_record> engine::items(job_id crawl, job_id after, int limit) {
-  return parts_->ask_port<std::vector<item_record>>([=](crawl_port& port, auto reply) {
-    port.items(crawl, after, limit, std::move(reply));
-  });
+  return parts_->ask_port<std::vector<item_record>>(
+      [=](crawl_port& port, auto reply) { port.items(crawl, after, limit, std::move(reply)); });
 }
 
 std::string engine::url() const {

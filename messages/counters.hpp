@@ -1,4 +1,5 @@
-// The engine's counters: written by the actors, read by /metrics. Relaxed atomics; each stands alone.
+// The engine's counters: written by the actors, read by /metrics. Relaxed atomics; each stands
+// alone.
 #pragma once
 
 #include <atomic>
@@ -11,22 +12,22 @@ struct engine_counters {
   counter jobs_enqueued{0};
   counter jobs_claimed{0};
   counter attempts_completed{0};
-  counter attempts_failed{0};    ///< will be retried
+  counter attempts_failed{0}; ///< will be retried
   counter attempts_discarded{0};
   counter attempts_cancelled{0}; ///< told to stop while running here
   counter attempts_snoozed{0};
-  counter attempts_fenced{0};    ///< outcomes that came too late to be written
-  counter jobs_rescued{0};       ///< taken back from dead nodes, by this node
-  counter jobs_promoted{0};      ///< scheduled or retryable jobs made available, by this node
-  counter running{0};            ///< gauge: handlers running here now
-  counter backlog{0};            ///< gauge: claimed here and not started yet
-  counter heartbeats{0};         ///< answered ones of this node
+  counter attempts_fenced{0}; ///< outcomes that came too late to be written
+  counter jobs_rescued{0};    ///< taken back from dead nodes, by this node
+  counter jobs_promoted{0};   ///< scheduled or retryable jobs made available, by this node
+  counter running{0};         ///< gauge: handlers running here now
+  counter backlog{0};         ///< gauge: claimed here and not started yet
+  counter heartbeats{0};      ///< answered ones of this node
   counter statements{0};
   counter statement_errors{0};
-  counter connections_open{0};   ///< gauge
+  counter connections_open{0}; ///< gauge
   counter connections_lost{0};
-  counter pool_waiting{0};       ///< gauge: callers waiting for a connection
-  counter pool_refused{0};       ///< callers refused: too many waiting, or waited too long
+  counter pool_waiting{0}; ///< gauge: callers waiting for a connection
+  counter pool_refused{0}; ///< callers refused: too many waiting, or waited too long
   counter http_requests{0};
   counter http_rejected{0};      ///< refused before routing: framing, limits
   counter http_connections{0};   ///< gauge

@@ -1,5 +1,6 @@
-// The values of a crawl: what was asked, what one page gave, how far it is. A crawl is a job of kind
-// `scrape`; each of its pages is a job of kind `scrape.page`; each fetched page is one item row.
+// The values of a crawl: what was asked, what one page gave, how far it is. A crawl is a job of
+// kind `scrape`; each of its pages is a job of kind `scrape.page`; each fetched page is one item
+// row.
 #pragma once
 
 #include "messages/errc.hpp"
@@ -79,9 +80,9 @@ struct item_record {
   std::string error;
 };
 
-template <class T>
+template<class T>
 using result_or = std::variant<T, failure>;
-template <class T>
+template<class T>
 using on_result = std::function<void(result_or<T>)>;
 
 /// What the scrape and export handlers need of the store. Implemented by actors/crawl_port.cpp;
@@ -97,8 +98,8 @@ public:
   /// Stores a page's item once and queues the links that are new. Recording a page twice is
   /// harmless. Pages recorded at about the same time share one statement.
   virtual void record(page_outcome page, on_result<crawl_progress> reply) = 0;
-  /// Progress from the rows; also counts pages whose job ended without recording anything (cancelled
-  /// by hand, quarantined) as failed, so that a crawl always ends.
+  /// Progress from the rows; also counts pages whose job ended without recording anything
+  /// (cancelled by hand, quarantined) as failed, so that a crawl always ends.
   virtual void progress(job_id crawl, on_result<crawl_progress> reply) = 0;
   /// No further pages: those waiting are cancelled.
   virtual void close(job_id crawl, on_result<crawl_progress> reply) = 0;

@@ -1,5 +1,6 @@
-// What the engine's own actors ask STORE and CRAWL STORE: a node's life, batches of work, crawls. One
-// struct per question, so that an interface line reads "question -> answer". Local to the process.
+// What the engine's own actors ask STORE and CRAWL STORE: a node's life, batches of work, crawls.
+// One struct per question, so that an interface line reads "question -> answer". Local to the
+// process.
 #pragma once
 
 #include "messages/crawl.hpp"
@@ -14,7 +15,8 @@
 
 namespace troupe {
 
-// -- questions of the engine itself ----------------------------------------------------------------
+// -- questions of the engine itself
+// ----------------------------------------------------------------
 
 struct join_node {
   std::string name;
@@ -29,10 +31,10 @@ struct beat {
   node_id node;
 };
 struct pulse {
-  bool alive = false;             ///< false: the others declared this node dead; join anew
-  std::vector<node_id> dead;      ///< nodes whose heartbeat is too old; rescue them
-  std::vector<job_id> cancelled;  ///< jobs leased to this node with an outcome written by others
-  std::vector<lease_id> leases;   ///< all leases of this node
+  bool alive = false;              ///< false: the others declared this node dead; join anew
+  std::vector<node_id> dead;       ///< nodes whose heartbeat is too old; rescue them
+  std::vector<job_id> cancelled;   ///< jobs leased to this node with an outcome written by others
+  std::vector<lease_id> leases;    ///< all leases of this node
   std::vector<std::string> queues; ///< queues in which work waits
   /// Until the next deferred job is due; none: nothing is deferred.
   std::optional<std::chrono::milliseconds> next_due;
@@ -110,12 +112,13 @@ struct upkept {
 struct probe_database {};
 struct database_probe {
   bool in_recovery = false;
-  bool durable = true;       ///< fsync, full_page_writes and synchronous_commit are on
+  bool durable = true; ///< fsync, full_page_writes and synchronous_commit are on
   int schema_version = 0;
-  timestamp now;             ///< the database's clock
+  timestamp now; ///< the database's clock
 };
 
-// -- questions of a crawl --------------------------------------------------------------------------
+// -- questions of a crawl
+// --------------------------------------------------------------------------
 
 struct open_crawl {
   job_id crawl;

@@ -24,7 +24,8 @@ enum class errc : std::uint8_t {
   outcome_unknown,
   /// The statement ran longer than its limit and was cancelled by the server.
   timed_out,
-  /// The database refused the statement for a reason that a retry may cure (deadlock, serialization).
+  /// The database refused the statement for a reason that a retry may cure (deadlock,
+  /// serialization).
   retry,
   /// The database refused the statement for a reason a retry does not cure.
   database,

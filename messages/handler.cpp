@@ -37,8 +37,8 @@ struct completion::once {
   std::atomic<bool> answered{false};
 };
 
-completion::completion(std::function<void(job_result)> deliver) :
-    once_(std::make_shared<once>(std::move(deliver))) {}
+completion::completion(std::function<void(job_result)> deliver)
+    : once_(std::make_shared<once>(std::move(deliver))) {}
 
 void completion::operator()(job_result result) const {
   if (once_)

@@ -13,7 +13,8 @@
 
 namespace troupe {
 
-/// One run of one job, as its handler sees it. Immutable; outlives the run when the handler keeps it.
+/// One run of one job, as its handler sees it. Immutable; outlives the run when the handler keeps
+/// it.
 struct job_run {
   job_id id;
   int attempt = 1;

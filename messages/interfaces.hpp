@@ -21,94 +21,94 @@ namespace troupe {
 
 /// GATE: the way in. Spawns one SESSION per request; answers errc::overloaded above its bound.
 using gate_actor = caf::typed_actor<
-  // Serve this request; the call itself carries the answer back.
-  caf::reacts_to<api_call_ptr>>;
+    // Serve this request; the call itself carries the answer back.
+    caf::reacts_to<api_call_ptr>>;
 
 /// STORE: domain questions to named statements, and rows to values. The only user of them.
 using store_actor = caf::typed_actor<
-  // Store these jobs, all or none.
-  caf::replies_to<enqueue_jobs>::with<enqueued_jobs>,
-  // One job with its attempts.
-  caf::replies_to<get_job>::with<job_record>,
-  // One page of jobs.
-  caf::replies_to<list_jobs>::with<job_page>,
-  // Write the outcome `cancelled` first, whoever runs the job.
-  caf::replies_to<cancel_job>::with<job_record>,
-  // Make a final or waiting job available now.
-  caf::replies_to<retry_job>::with<job_record>,
-  // Remove a job that does not run.
-  caf::replies_to<delete_job>::with<deleted_job>,
-  // Begin a node's life.
-  caf::replies_to<join_node>::with<node_id>,
-  // End it.
-  caf::reacts_to<leave_node>,
-  // Heartbeat.
-  caf::replies_to<beat>::with<pulse>,
-  // Hand out a batch.
-  caf::replies_to<claim_jobs>::with<claimed_jobs>,
-  // Read a lease of this node again.
-  caf::replies_to<adopt_lease>::with<claimed_jobs>,
-  // Write outcomes, fenced by their leases.
-  caf::replies_to<finish_runs>::with<finished_runs>,
-  // Move due jobs into their lanes.
-  caf::replies_to<promote_due>::with<promoted_jobs>,
-  // Take a dead node's jobs back.
-  caf::replies_to<rescue_node>::with<rescued_jobs>,
-  // Partitions and revocations.
-  caf::replies_to<upkeep>::with<upkept>,
-  // Does the database answer, and is it in order?
-  caf::replies_to<probe_database>::with<database_probe>>;
+    // Store these jobs, all or none.
+    caf::replies_to<enqueue_jobs>::with<enqueued_jobs>,
+    // One job with its attempts.
+    caf::replies_to<get_job>::with<job_record>,
+    // One page of jobs.
+    caf::replies_to<list_jobs>::with<job_page>,
+    // Write the outcome `cancelled` first, whoever runs the job.
+    caf::replies_to<cancel_job>::with<job_record>,
+    // Make a final or waiting job available now.
+    caf::replies_to<retry_job>::with<job_record>,
+    // Remove a job that does not run.
+    caf::replies_to<delete_job>::with<deleted_job>,
+    // Begin a node's life.
+    caf::replies_to<join_node>::with<node_id>,
+    // End it.
+    caf::reacts_to<leave_node>,
+    // Heartbeat.
+    caf::replies_to<beat>::with<pulse>,
+    // Hand out a batch.
+    caf::replies_to<claim_jobs>::with<claimed_jobs>,
+    // Read a lease of this node again.
+    caf::replies_to<adopt_lease>::with<claimed_jobs>,
+    // Write outcomes, fenced by their leases.
+    caf::replies_to<finish_runs>::with<finished_runs>,
+    // Move due jobs into their lanes.
+    caf::replies_to<promote_due>::with<promoted_jobs>,
+    // Take a dead node's jobs back.
+    caf::replies_to<rescue_node>::with<rescued_jobs>,
+    // Partitions and revocations.
+    caf::replies_to<upkeep>::with<upkept>,
+    // Does the database answer, and is it in order?
+    caf::replies_to<probe_database>::with<database_probe>>;
 
 /// CRAWL STORE: the same for crawls, pages and items.
 using crawl_store_actor = caf::typed_actor<
-  // Make the crawl and its first page, or find it made.
-  caf::replies_to<open_crawl>::with<crawl_progress>,
-  // What the crawl was opened with.
-  caf::replies_to<get_crawl_spec>::with<crawl_spec>,
-  // Store items once, queue new links.
-  caf::replies_to<record_pages>::with<recorded_pages>,
-  // Progress, reconciled with the page jobs' states.
-  caf::replies_to<get_crawl_progress>::with<crawl_progress>,
-  // Take no more pages; cancel those that wait.
-  caf::replies_to<close_crawl>::with<crawl_progress>,
-  // A page of items.
-  caf::replies_to<list_items>::with<item_page>>;
+    // Make the crawl and its first page, or find it made.
+    caf::replies_to<open_crawl>::with<crawl_progress>,
+    // What the crawl was opened with.
+    caf::replies_to<get_crawl_spec>::with<crawl_spec>,
+    // Store items once, queue new links.
+    caf::replies_to<record_pages>::with<recorded_pages>,
+    // Progress, reconciled with the page jobs' states.
+    caf::replies_to<get_crawl_progress>::with<crawl_progress>,
+    // Take no more pages; cancel those that wait.
+    caf::replies_to<close_crawl>::with<crawl_progress>,
+    // A page of items.
+    caf::replies_to<list_items>::with<item_page>>;
 
 /// SCHEDULER: moves deferred jobs into their lanes when they are due, by timer.
 using scheduler_actor = caf::typed_actor<
-  // The next deferred job is due in this long.
-  caf::reacts_to<due_atom, caf::timespan>>;
+    // The next deferred job is due in this long.
+    caf::reacts_to<due_atom, caf::timespan>>;
 
 /// EXECUTOR: slots per queue; claims when slots free up, hands to RUNNERs, gathers finishes.
 using executor_actor = caf::typed_actor<
-  // There is work in this queue; claim if slots are free.
-  caf::reacts_to<wake_atom, std::string>,
-  // These jobs have an outcome already: stop their runs.
-  caf::reacts_to<cancel_atom, std::vector<job_id>>,
-  // PULSE joined as this node: claim from now on. Leases of an earlier life are void.
-  caf::reacts_to<node_id>,
-  // These are the leases the database holds for us; adopt the one we never heard of.
-  caf::reacts_to<std::vector<lease_id>>,
-  // Claim nothing more; answered when every run has ended and its outcome is written.
-  caf::reacts_to<drain_atom>,
-  // Stop waiting: request stop from every run; what is left is rescued by others.
-  caf::reacts_to<halt_atom>,
-  // Whom to tell about attempts that wait for their time.
-  caf::reacts_to<scheduler_actor>,
-  // The kinds this node can run; before any node_id.
-  caf::reacts_to<handler_table_ptr>>;
+    // There is work in this queue; claim if slots are free.
+    caf::reacts_to<wake_atom, std::string>,
+    // These jobs have an outcome already: stop their runs.
+    caf::reacts_to<cancel_atom, std::vector<job_id>>,
+    // PULSE joined as this node: claim from now on. Leases of an earlier life are void.
+    caf::reacts_to<node_id>,
+    // These are the leases the database holds for us; adopt the one we never heard of.
+    caf::reacts_to<std::vector<lease_id>>,
+    // Claim nothing more; answered when every run has ended and its outcome is written.
+    caf::reacts_to<drain_atom>,
+    // Stop waiting: request stop from every run; what is left is rescued by others.
+    caf::reacts_to<halt_atom>,
+    // Whom to tell about attempts that wait for their time.
+    caf::reacts_to<scheduler_actor>,
+    // The kinds this node can run; before any node_id.
+    caf::reacts_to<handler_table_ptr>>;
 
 /// RUNNER: one running job: starts the handler, watches its deadline, reports its result.
 using runner_actor = caf::typed_actor<
-  // Run this job.
-  caf::reacts_to<assignment>,
-  // Request stop: the job was cancelled or its lease is gone.
-  caf::reacts_to<cancel_atom>>;
+    // Run this job.
+    caf::reacts_to<assignment>,
+    // Request stop: the job was cancelled or its lease is gone.
+    caf::reacts_to<cancel_atom>>;
 
 /// JANITOR: rescue of dead nodes, partitions ahead, revocations.
 using janitor_actor = caf::typed_actor<
-  // This node is dead: take its jobs back.
-  caf::reacts_to<node_id>>;
+    // This node is dead: take its jobs back.
+    caf::reacts_to<node_id>>;
 
 } // namespace troupe
 

@@ -9,9 +9,9 @@
 
 namespace troupe {
 
-/// Readiness of one descriptor. Holds a duplicate of it, so the owner may close its own at any time.
-/// Destroying the watch (from any thread) cancels what is armed; a callback already on its way may
-/// still run, so callbacks hold weak references.
+/// Readiness of one descriptor. Holds a duplicate of it, so the owner may close its own at any
+/// time. Destroying the watch (from any thread) cancels what is armed; a callback already on its
+/// way may still run, so callbacks hold weak references.
 class fd_watch {
 public:
   virtual ~fd_watch() = default;

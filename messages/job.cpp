@@ -7,9 +7,9 @@ namespace troupe {
 
 namespace {
 
-constexpr std::array<std::string_view, 8> state_names = {
-    "pending", "scheduled", "available", "running",
-    "retryable", "completed", "cancelled", "discarded"};
+constexpr std::array<std::string_view, 8> state_names = {"pending",   "scheduled", "available",
+                                                         "running",   "retryable", "completed",
+                                                         "cancelled", "discarded"};
 
 bool is_name_character(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.'

@@ -96,8 +96,8 @@ struct job_spec {
   std::optional<std::chrono::milliseconds> delay = {}; ///< from the database's now; excludes run_at
 };
 
-/// What is wrong with the spec, as a sentence that begins with the field's name; nothing when it may
-/// be stored. Texts are not looked into: PostgreSQL refuses NUL, wrong UTF-8 and wrong JSON.
+/// What is wrong with the spec, as a sentence that begins with the field's name; nothing when it
+/// may be stored. Texts are not looked into: PostgreSQL refuses NUL, wrong UTF-8 and wrong JSON.
 std::optional<std::string> find_fault(const job_spec& job);
 
 /// One attempt, as it ended or as it runs.
@@ -143,13 +143,13 @@ struct job_page {
 
 } // namespace troupe
 
-template <>
+template<>
 struct std::hash<troupe::job_id> {
   std::size_t operator()(troupe::job_id id) const noexcept {
     return std::hash<std::int64_t>{}(id.value);
   }
 };
-template <>
+template<>
 struct std::hash<troupe::lease_id> {
   std::size_t operator()(troupe::lease_id id) const noexcept {
     return std::hash<std::int64_t>{}(id.value);

@@ -57,8 +57,8 @@ struct deleted_job {
 };
 
 /// Everything GATE takes. One SESSION serves one of them.
-using api_request
-  = std::variant<enqueue_jobs, get_job, list_jobs, cancel_job, retry_job, delete_job>;
+using api_request =
+    std::variant<enqueue_jobs, get_job, list_jobs, cancel_job, retry_job, delete_job>;
 /// One SESSION's answer: enqueue -> enqueued_jobs; get, cancel, retry -> job_record;
 /// list -> job_page; delete -> deleted_job; anything -> failure.
 using api_reply = std::variant<failure, enqueued_jobs, job_record, job_page, deleted_job>;
@@ -67,8 +67,8 @@ using api_reply = std::variant<failure, enqueued_jobs, job_record, job_page, del
 /// thread answers; when the call dies unanswered (its actor ended) it gets errc::stopping.
 class api_call {
 public:
-  api_call(api_request request, std::function<void(api_reply)> reply) :
-      request_(std::move(request)), reply_(std::move(reply)) {}
+  api_call(api_request request, std::function<void(api_reply)> reply)
+      : request_(std::move(request)), reply_(std::move(reply)) {}
   api_call(const api_call&) = delete;
   api_call& operator=(const api_call&) = delete;
   ~api_call() { answer(failure{errc::stopping, "the engine is stopping"}); }

@@ -1,6 +1,7 @@
 // Which of our values travel in CAF messages, and how an errc becomes a caf::error.
-// All of them are local-only: they carry functions, stop tokens or whole batches, and a hint between
-// nodes needs none of them. A type that may cross the wire gets inspect() and a type id instead.
+// All of them are local-only: they carry functions, stop tokens or whole batches, and a hint
+// between nodes needs none of them. A type that may cross the wire gets inspect() and a type id
+// instead.
 #pragma once
 
 #include "messages/engine_requests.hpp"

@@ -1,5 +1,5 @@
-// The program's version, as `troupe version`, the User-Agent and /metrics show it. CMake checks that it
-// is the project's.
+// The program's version, as `troupe version`, the User-Agent and /metrics show it. CMake checks
+// that it is the project's.
 #pragma once
 
 namespace troupe {

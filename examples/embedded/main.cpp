@@ -1,5 +1,5 @@
-// A Troupe node inside a program: one handler, one job, its result. Give a data directory as the only
-// argument, or none for the default one; DATABASE_URL replaces the private PostgreSQL.
+// A Troupe node inside a program: one handler, one job, its result. Give a data directory as the
+// only argument, or none for the default one; DATABASE_URL replaces the private PostgreSQL.
 #include "launcher/engine.hpp"
 
 #include <cstdlib>
