@@ -9,7 +9,7 @@ select j.id, j.queue, j.kind, j.priority,
        j.args, case when r.taken_at is not null then coalesce(a.attempt, 0) + 1
                     else coalesce(a.attempt, 0) end as attempt,
        j.max_attempts, j.timeout_ms, coalesce(j.tags, '{}') as tags,
-       coalesce(d.due_at, j.created_at) as run_at, j.created_at, r.taken_at, r.node
+       coalesce(d.due_at, j.run_at, j.created_at) as run_at, j.created_at, r.taken_at, r.node
   from troupe.job j
   left join troupe.deferred d on d.job_id = j.id
   left join lateral (

@@ -110,6 +110,14 @@ BOOST_AUTO_TEST_CASE(run_at_in_the_past_runs_now_and_in_the_future_later) {
   BOOST_TEST((*nothing.next_due > 59min && *nothing.next_due <= 60min));
 }
 
+BOOST_AUTO_TEST_CASE(a_promoted_job_keeps_the_time_it_was_asked_for) {
+  const auto id = at.enqueue(job_spec{.kind = "noop", .delay = 0ms});
+  const auto asked = at.get(id).run_at;
+  BOOST_TEST(at.promote().count == 1);
+  BOOST_TEST(at.state(id) == "available");
+  BOOST_TEST((at.get(id).run_at == asked));
+}
+
 BOOST_AUTO_TEST_CASE(wrong_jobs_are_refused_as_invalid_and_nothing_of_their_batch_is_stored) {
   const job_spec good{.kind = "noop"};
   for (const auto& bad : std::vector<job_spec>{{.kind = ""},

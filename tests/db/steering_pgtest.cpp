@@ -86,6 +86,8 @@ BOOST_AUTO_TEST_CASE(a_running_job_is_cancelled_its_outcome_fenced_and_its_node_
   const auto id = running();
   at.cancel(id);
   BOOST_TEST(at.state(id) == "cancelled");
+  BOOST_TEST(!at.get(id).attempts.at(0).node.empty());
+  BOOST_TEST(at.get(id).attempts.at(0).started_at.has_value());
   const auto told = at.beat();
   BOOST_REQUIRE(told.cancelled.size() == 1U);
   BOOST_TEST((told.cancelled[0] == id));
