@@ -76,6 +76,17 @@ BEFORE_THE_SCHEMA = {"db/migrate.cpp", "db/admin.cpp"}
 
 TESTED_ELSEWHERE = {
     "actors/cast.cpp": "launcher/engine_pgtest.cpp",
+    "actors/connection.cpp": "actors/pool_pgtest.cpp",
+    "actors/crawl_store.cpp": "actors/crawl_port_pgtest.cpp",
+    "actors/executor_writing.cpp": "actors/executor_test.cpp",
+    "actors/gate.cpp": "actors/entrance_test.cpp",
+    "actors/guard.cpp": "actors/entrance_test.cpp",
+    "actors/health_monitor.cpp": "actors/clockwork_test.cpp",
+    "actors/janitor.cpp": "actors/clockwork_test.cpp",
+    "actors/pulse.cpp": "actors/clockwork_test.cpp",
+    "actors/scheduler.cpp": "actors/clockwork_test.cpp",
+    "actors/session.cpp": "actors/entrance_test.cpp",
+    "actors/store.cpp": "actors/crawl_port_pgtest.cpp",
     "launcher/migrate.cpp": "db/migrate_pgtest.cpp",
     "cli/job_commands.cpp": "e2e/test_cli.py",
     "cli/scrape_command.cpp": "e2e/test_scrape.py",
