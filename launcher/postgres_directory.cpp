@@ -8,12 +8,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <fstream>
 #include <locale.h>
+#include <poll.h>
 #include <sstream>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -168,8 +170,17 @@ void postgres_directory::take_lock() {
   lock_ = unique_fd(open(file.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!lock_)
     fail("cannot open " + file.string());
-  if (flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+  // A killed engine may leave a child that was forked and has not yet replaced its program: it
+  // holds the lock for a moment longer than the engine lives.
+  const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds{5};
+  while (flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
     const std::string holder = read_whole(file);
+    const auto pid = static_cast<pid_t>(std::strtol(holder.c_str(), nullptr, 10));
+    const bool dead = pid > 0 && ::kill(pid, 0) != 0 && errno == ESRCH;
+    if (dead && std::chrono::steady_clock::now() < patience) {
+      ::poll(nullptr, 0, 10);
+      continue;
+    }
     throw postgres_error("the data directory " + root_.string() + " is in use by process "
                          + holder.substr(0, holder.find('\n')) + ": stop it, or choose another "
                          + "--data-dir");
