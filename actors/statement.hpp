@@ -45,11 +45,14 @@ private:
   std::shared_ptr<state> state_;
 };
 
-/// Sends `query` to `pool` and hands the rows to `then`; a failure goes straight to `promise`.
-/// Infinite: POOL and CONNECTION own the deadlines and always answer.
+/// How often a query is handed to POOL that comes back unread, because the connection POOL chose
+/// for it was ending at that moment. Nothing was sent, so handing it over again is safe.
+constexpr int max_sends = 5;
+
 template<class Self, class Promise, class Then>
-void carry_out(Self self, const pool_actor& pool, db::query query, Promise promise, Then then) {
-  self->request(pool, caf::infinite, std::make_shared<const db::query>(std::move(query)))
+void send_query(Self self, const pool_actor& pool, const query_ptr& query, Promise promise,
+                Then then, int sends_left) {
+  self->request(pool, caf::infinite, query)
       .then(
           [promise, then](const db::result& rows) mutable {
             try {
@@ -59,7 +62,20 @@ void carry_out(Self self, const pool_actor& pool, db::query query, Promise promi
               promise.deliver(make_error(errc::internal, std::string{e.what()}));
             }
           },
-          [promise](caf::error& error) mutable { promise.deliver(std::move(error)); });
+          [=](caf::error& error) mutable {
+            if (error == caf::sec::request_receiver_down && sends_left > 1)
+              send_query(self, pool, query, promise, then, sends_left - 1);
+            else
+              promise.deliver(std::move(error));
+          });
+}
+
+/// Sends `query` to `pool` and hands the rows to `then`; a failure goes straight to `promise`.
+/// Infinite: POOL and CONNECTION own the deadlines and always answer.
+template<class Self, class Promise, class Then>
+void carry_out(Self self, const pool_actor& pool, db::query query, Promise promise, Then then) {
+  send_query(self, pool, std::make_shared<const db::query>(std::move(query)), promise, then,
+             max_sends);
 }
 
 /// The common case: the answer is what `decode` makes of the rows.
