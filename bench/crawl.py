@@ -5,6 +5,7 @@ seconds include those of its PostgreSQL; nginx is counted for neither.
 """
 import csv
 import os
+import shutil
 import signal
 import socket
 import statistics
@@ -51,6 +52,7 @@ class Nginx:
     def __exit__(self, *_):
         self.process.send_signal(signal.SIGTERM)
         self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def rows(path):
