@@ -12,16 +12,18 @@ endfunction()
 
 # troupe_test(FILE LINK libraries...): a Boost.Test program named after its file.
 # x_test.cpp runs anywhere (label unit); x_pgtest.cpp needs PostgreSQL (label pg, fixture postgres).
+# REUSE_PCH names the target whose precompiled header it takes. BOOST_TEST_MODULE is the same for
+# all: a definition of its own would need a header of its own.
 function(troupe_test file)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "LINK;PCH" ${ARGN})
+  cmake_parse_arguments(ARG "" "TIMEOUT;REUSE_PCH" "LINK" ${ARGN})
   get_filename_component(stem "${file}" NAME_WE)
   get_filename_component(room "${CMAKE_CURRENT_SOURCE_DIR}" NAME)
   set(name "${room}_${stem}")
   add_executable(${name} ${file})
   target_link_libraries(${name} PRIVATE ${ARG_LINK} Boost::unit_test_framework troupe_options)
-  target_compile_definitions(${name} PRIVATE BOOST_TEST_DYN_LINK BOOST_TEST_MODULE=${name})
-  if(ARG_PCH)
-    target_precompile_headers(${name} PRIVATE ${ARG_PCH})
+  target_compile_definitions(${name} PRIVATE BOOST_TEST_DYN_LINK BOOST_TEST_MODULE=troupe)
+  if(ARG_REUSE_PCH)
+    target_precompile_headers(${name} REUSE_FROM ${ARG_REUSE_PCH})
   endif()
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
