@@ -16,6 +16,7 @@ consequence consequence_of(errc code) {
     return {404, false};
   case errc::conflict:
   case errc::fenced:
+  case errc::stale:
     return {409, false};
   case errc::invalid_argument:
     return {400, false};
@@ -29,6 +30,8 @@ consequence consequence_of(errc code) {
     return {503, false};
   case errc::database:
   case errc::internal:
+  case errc::aborted:
+  case errc::too_large:
   case errc::none:
     break;
   }

@@ -30,6 +30,12 @@ std::string to_string(errc value) {
     return "stopping";
   case errc::internal:
     return "internal";
+  case errc::aborted:
+    return "aborted";
+  case errc::stale:
+    return "stale";
+  case errc::too_large:
+    return "too_large";
   }
   return "unknown";
 }

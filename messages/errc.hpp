@@ -35,10 +35,18 @@ enum class errc : std::uint8_t {
   stopping,
   /// A fault of our own: an exception reached an actor's guard, or a reply had the wrong shape.
   internal,
+  /// The transaction was aborted by an earlier error, which the detail repeats: nothing is carried
+  /// out before a rollback.
+  aborted,
+  /// Somebody else changed the row since it was read (optimistic conflict). Refresh and decide
+  /// anew.
+  stale,
+  /// The answer is larger than a reply may be. Ask for fewer rows, or stream them.
+  too_large,
 };
 
 /// The last value; what lies above it did not come from us.
-constexpr errc last_errc = errc::internal;
+constexpr errc last_errc = errc::too_large;
 
 /// The enumerator's name, as logs and problem+json `code` show it.
 std::string to_string(errc value);
