@@ -23,6 +23,9 @@ bool is_refusal(errc code) {
   case errc::not_found:
   case errc::fenced:
   case errc::internal:
+  case errc::aborted:
+  case errc::stale:
+  case errc::too_large:
   case errc::none:
     return true;
   case errc::overloaded:
@@ -111,7 +114,7 @@ void cut_error(std::string& text) {
   text.resize(end);
 }
 
-void refused(self_ptr self, batch_ptr batch, const failure& why) {
+void refused(self_ptr self, const batch_ptr& batch, const failure& why) {
   auto& state = self->state;
   state.writing = false;
   if (batch->size() > 1) {

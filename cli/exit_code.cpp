@@ -10,6 +10,7 @@ exit_code exit_code_of(errc code) {
     return exit_code::not_found;
   case errc::conflict:
   case errc::fenced:
+  case errc::stale:
     return exit_code::conflict;
   case errc::invalid_argument:
     return exit_code::usage;
@@ -23,6 +24,8 @@ exit_code exit_code_of(errc code) {
     return exit_code::timed_out;
   case errc::database:
   case errc::internal:
+  case errc::aborted:
+  case errc::too_large:
     break;
   }
   return exit_code::failed;
