@@ -4,28 +4,40 @@ TROUPE_BIN names the program under test. Everything lives below /tmp with short 
 sockets do, and is gone afterwards; a failed test shows what the node wrote.
 """
 import os
+import signal
 
 import pytest
 
 from node import Node, Workspace
 
+TEST_LIMIT = 150  # seconds; less than ctest's, whose SIGKILL would leave nodes running
+
 
 @pytest.fixture
 def workspace():
-    place = Workspace()
-    yield place
-    place.close()
+    with Workspace() as place:
+        yield place
 
 
 @pytest.fixture(scope="module")
 def node():
     """One node with test kinds for the whole file."""
-    place = Workspace()
-    running = Node(place, "--grace", "1").start()
-    yield running
-    status = running.stop()
-    place.close()
-    assert status == 0, f"the node ended with {status}"
+    with Workspace() as place:
+        running = Node(place, "--grace", "1").start()
+        yield running
+        assert running.stop() == 0
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    signal.signal(signal.SIGALRM, out_of_time)
+    signal.alarm(TEST_LIMIT)
+    yield
+    signal.alarm(0)
+
+
+def out_of_time(*_):
+    raise AssertionError(f"the test takes longer than {TEST_LIMIT} s")
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -40,5 +52,6 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_configure(config):
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # fixtures end what they started
     if "TROUPE_BIN" not in os.environ:
         pytest.exit("set TROUPE_BIN to the program under test", returncode=2)

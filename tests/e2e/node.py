@@ -34,13 +34,28 @@ def clean_environment(**more):
 
 
 class Workspace:
-    """A directory that PostgreSQL's user can enter, with a data directory to be made in it."""
+    """A directory that PostgreSQL's user can enter, with a data directory to be made in it. It owns
+    the processes started in it: whatever a test leaves running ends with it."""
 
     def __init__(self):
         self.root = Path(tempfile.mkdtemp(prefix="trp", dir="/tmp"))
         self.root.chmod(0o755)
         self.data = self.root / "d"
         self._logs = []
+        self._processes = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def start(self, *arguments, **more):
+        """Starts the program; more is for Popen."""
+        process = subprocess.Popen([PROGRAM, *map(str, arguments)],
+                                   **{"env": clean_environment(), **more})
+        self._processes.append(process)
+        return process
 
     def log(self, name):
         path = self.root / f"{name}{len(self._logs)}.log"
@@ -59,19 +74,56 @@ class Workspace:
             return None
 
     def close(self):
-        # A node that was killed leaves its server running: it is ours to end.
-        pid = self.postmaster()
-        if pid is not None and is_postmaster_of(pid, self.data):
-            os.kill(pid, signal.SIGQUIT)
-            until(lambda: not is_postmaster_of(pid, self.data), "the server's end")
+        for process in self._processes:
+            end_process(process)
+        self._end_servers()
         shutil.rmtree(self.root, ignore_errors=True)
 
+    def _end_servers(self):
+        """Ends the server that a killed program left running, and what a killed server left."""
+        impatient = time.monotonic() + 10
 
-def is_postmaster_of(pid, data):
+        def gone():
+            left = self._servers()
+            for pid in left:
+                send(pid, signal.SIGQUIT if time.monotonic() < impatient else signal.SIGKILL)
+                send(pid, signal.SIGCONT)
+            return not left
+
+        until(gone, "the server's end", every=0.1)
+
+    def _servers(self):
+        """Processes that work in a cluster of ours."""
+        return [int(entry.name) for entry in Path("/proc").iterdir()
+                if entry.name.isdigit() and self.root in working_directory(entry).parents]
+
+
+def end_process(process):
+    """SIGTERM, then SIGKILL; nothing when it has ended."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
+
+
+def working_directory(entry):
     try:
-        return os.readlink(f"/proc/{pid}/cwd") == str(data / "pgdata")
-    except OSError:
-        return False
+        return Path(os.readlink(entry / "cwd"))
+    except OSError:  # it has ended, or is somebody else's
+        return Path("/")
+
+
+def send(pid, number):
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
 
 
 class Answer:
@@ -95,11 +147,9 @@ class Node:
     def start(self):
         log = open(self.place.log("node"), "wb")
         with log:
-            self.process = subprocess.Popen(
-                [PROGRAM, "dev", "--listen", "127.0.0.1:0", "--data-dir", str(self.place.data),
-                 *self.arguments],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
-                env=clean_environment())
+            self.process = self.place.start(
+                "dev", "--listen", "127.0.0.1:0", "--data-dir", self.place.data, *self.arguments,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
         line = first_line(self.process, 90)
         assert line.startswith("troupe ready http://127.0.0.1:"), line
         self.url = line.split()[2]

@@ -61,14 +61,11 @@ def test_waiting_no_longer_than_asked_is_exit_7(node):
 
 
 def test_interrupting_a_wait_is_exit_130(node):
-    waiting = subprocess.Popen(
-        [PROGRAM, "enqueue", "sleep", "--args", '{"ms":60000}', "--wait", "--url", node.url],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment())
+    waiting = node.place.start("enqueue", "sleep", "--args", '{"ms":60000}', "--wait", "--url",
+                               node.url, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert select.select([waiting.stderr], [], [], 30)[0], "nothing was said"
     waiting.send_signal(signal.SIGINT)
     assert waiting.wait(10) == 130
-    waiting.stdout.close()
-    waiting.stderr.close()
 
 
 def test_jobs_are_listed_in_aligned_columns_and_as_json(node):

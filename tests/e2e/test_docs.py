@@ -5,7 +5,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from node import PROGRAM, Node, Workspace, clean_environment
+from node import PROGRAM, Node, clean_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -16,26 +16,21 @@ def blocks(page, language):
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.M | re.S)
 
 
-def test_the_first_job_of_the_readme_runs_as_written():
+def test_the_first_job_of_the_readme_runs_as_written(workspace):
     dev, session = blocks(ROOT / "README.md", "sh")[1:3]
     assert dev == "build/release/troupe dev --listen 127.0.0.1:8080\n"
-    place = Workspace()
-    node = Node(place).start()
-    try:
-        # Only the port and the program's place differ from what a reader types.
-        script = session.replace("http://127.0.0.1:8080", node.url)
-        script = script.replace("build/release/troupe", PROGRAM)
-        done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True,
-                              timeout=60, env=clean_environment(TROUPE_URL=node.url), check=False)
-        assert done.returncode == 0, done.stderr
-        created = json.JSONDecoder().raw_decode(done.stdout)[0]
-        assert created["id"] == "1" and created["args"] == {"hello": "world"}
-        assert node.await_state("1", "completed")["attempts"][0]["result"] == {"hello": "world"}
-        assert "sleep" in done.stdout and "completed" in done.stdout
-    finally:
-        status = node.stop()
-        place.close()
-    assert status == 0
+    node = Node(workspace).start()
+    # Only the port and the program's place differ from what a reader types.
+    script = session.replace("http://127.0.0.1:8080", node.url)
+    script = script.replace("build/release/troupe", PROGRAM)
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True,
+                          timeout=60, env=clean_environment(TROUPE_URL=node.url), check=False)
+    assert done.returncode == 0, done.stderr
+    created = json.JSONDecoder().raw_decode(done.stdout)[0]
+    assert created["id"] == "1" and created["args"] == {"hello": "world"}
+    assert node.await_state("1", "completed")["attempts"][0]["result"] == {"hello": "world"}
+    assert "sleep" in done.stdout and "completed" in done.stdout
+    assert node.stop() == 0
 
 
 def test_the_embedding_snippet_is_the_tested_example():
@@ -50,15 +45,11 @@ def test_the_embedding_snippet_is_the_tested_example():
     assert len(example.splitlines()) < 40
 
 
-def test_the_embedded_example_runs_its_job():
-    place = Workspace()
-    try:
-        done = subprocess.run([os.environ["TROUPE_EXAMPLE"], str(place.data)], capture_output=True,
-                              text=True, timeout=120, env=clean_environment(), check=False)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout == 'job 1 completed: {"greeted": {"name": "Ada"}}\n'
-    finally:
-        place.close()
+def test_the_embedded_example_runs_its_job(workspace):
+    done = subprocess.run([os.environ["TROUPE_EXAMPLE"], str(workspace.data)], capture_output=True,
+                          text=True, timeout=120, env=clean_environment(), check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == 'job 1 completed: {"greeted": {"name": "Ada"}}\n'
 
 
 def test_the_map_of_rooms_names_every_room():

@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from node import PROGRAM, Node, clean_environment, run, until
+from node import Node, clean_environment, run, until
 
 _pause = threading.Event()  # never set
 
@@ -173,11 +173,9 @@ PAGES = 600
 def start_scrape(place, url, out):
     log = open(place.log("scrape"), "wb")
     with log:
-        return subprocess.Popen(
-            [PROGRAM, "scrape", url, "--allow-private", "--data-dir", str(place.data), "--out",
-             str(out), "--concurrency", "8"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
-            env=clean_environment())
+        return place.start("scrape", url, "--allow-private", "--data-dir", place.data, "--out", out,
+                           "--concurrency", "8", stdin=subprocess.DEVNULL,
+                           stdout=subprocess.DEVNULL, stderr=log)
 
 
 def check_whole(site, out, summary, workspace):
@@ -258,15 +256,14 @@ def all_of(terminal, seconds):
 def test_a_bar_is_drawn_on_a_terminal_that_can_and_lines_elsewhere(workspace, term, bar):
     leader, follower = pty.openpty()
     with Site(big_site(120), delay=0.05) as site:
-        process = subprocess.Popen(
-            [PROGRAM, "scrape", site.url + "/p0.html", "--allow-private", "--data-dir",
-             str(workspace.data), "--concurrency", "4"],
-            stdout=subprocess.PIPE, stderr=follower, env=clean_environment(TERM=term))
+        process = workspace.start(
+            "scrape", site.url + "/p0.html", "--allow-private", "--data-dir", workspace.data,
+            "--concurrency", "4", stdout=subprocess.PIPE, stderr=follower,
+            env=clean_environment(TERM=term))
         os.close(follower)
         shown = all_of(leader, 60)
         assert process.wait(30) == 0
         summary = process.stdout.read().decode()
-        process.stdout.close()
     os.close(leader)
     assert ("\r[" in shown.decode()) == bar, shown
     assert (" of 120 pages" in shown.decode() or " pages, " in shown.decode()) != bar, shown
