@@ -245,55 +245,52 @@ CREATE FUNCTION troupe.enqueue_many(p_kinds text[], p_queues text[], p_args json
     AS $$
 declare
   ids bigint[];
+  dues timestamptz[]; -- null: at once
+  shards int[];       -- the lanes of the one pair that all jobs have, or
+  lanes int[];        -- the lane of each job
   base int := floor(random() * 4);
-  lanes int;
 begin
   if cardinality(p_kinds) is distinct from cardinality(p_queues)
      or cardinality(p_kinds) is distinct from cardinality(p_args)
      or cardinality(p_kinds) is distinct from cardinality(p_priorities) then
     raise exception 'the arrays must have the same length' using errcode = 'TR400';
   end if;
-  if exists (select from unnest(p_queues, p_priorities) g(q, p)
-              where not exists (select from troupe.lane l
-                                 where l.queue = q and l.priority = p and l.shard = 3)) then
-    perform troupe.open_lanes(p_queues, p_priorities);
+  if p_queues[1] = all (p_queues) and p_priorities[1] = all (p_priorities) then
+    shards := array(select l.id from troupe.lane l
+                     where l.queue = p_queues[1] and l.priority = p_priorities[1] and l.shard < 4
+                     order by l.shard);
   end if;
-  if p_run_at is null and p_delays_ms is null then
-    with given as materialized (
-      select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g
-        from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags)
-             with ordinality u(k, q, a, p, m, t, g, o)),
-    stored as (
-      insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags)
-      select id, q, k, a, p, coalesce(m, 20), t, g::text[] from given),
-    made as (
-      -- Chunks of 256 alternate between shards, so that nodes can claim a large batch side by side.
-      insert into troupe.ready (lane, job_id)
+  if cardinality(shards) is distinct from 4 then
+    if exists (select from unnest(p_queues, p_priorities) g(q, p)
+                where not exists (select from troupe.lane l
+                                   where l.queue = q and l.priority = p and l.shard = 3)) then
+      perform troupe.open_lanes(p_queues, p_priorities);
+    end if;
+    lanes := array(
       select coalesce((select l.id from troupe.lane l
                         where l.queue = q and l.priority = p and l.shard = (base + o / 256) % 4),
-                      troupe.lane_for(q, p, 0)), id
-        from given)
-    select coalesce(array_agg(id order by o), '{}') into ids from given;
-    return ids;
+                      troupe.lane_for(q, p, 0))
+        from unnest(p_queues, p_priorities) with ordinality u(q, p, o) order by o);
   end if;
-  with given as materialized (
-    select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g,
-           case when d is not null then now() + d * interval '1 millisecond'
-                when r > now() then r end as due
-      from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                  p_run_at, p_delays_ms)
-           with ordinality u(k, q, a, p, m, t, g, r, d, o)),
-  placed as materialized (
-    select given.*, troupe.lane_for(q, p, base + o / 256) as lane from given),
-  stored as (
-    insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, run_at)
-    select id, q, k, a, p, coalesce(m, 20), t, g::text[], due from placed),
-  made as (
-    insert into troupe.ready (lane, job_id) select lane, id from placed where due is null),
-  waits as (
+  ids := array(select nextval('troupe.job_id_seq') from generate_series(1, cardinality(p_kinds)));
+  if p_run_at is not null or p_delays_ms is not null then
+    dues := array(select case when d is not null then now() + d * interval '1 millisecond'
+                              when r > now() then r end
+                    from unnest(p_run_at, p_delays_ms) with ordinality u(r, d, o) order by o);
+  end if;
+  insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, run_at)
+  select i, q, k, a, p, coalesce(m, 20), t, g::text[], due
+    from unnest(ids, p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
+                dues) u(i, k, q, a, p, m, t, g, due);
+  -- Chunks of 256 alternate between shards, so that nodes can claim a large batch side by side.
+  insert into troupe.ready (lane, job_id)
+  select coalesce(l, shards[1 + (base + o / 256) % 4]), i
+    from unnest(ids, lanes, dues) with ordinality u(i, l, due, o) where due is null;
+  if dues is not null then
     insert into troupe.deferred (job_id, due_at, lane, attempt, reason)
-    select id, due, lane, 1, 1 from placed where due is not null)
-  select coalesce(array_agg(id order by o), '{}') into ids from given;
+    select i, due, coalesce(l, shards[1 + (base + o / 256) % 4]), 1, 1
+      from unnest(ids, lanes, dues) with ordinality u(i, l, due, o) where due is not null;
+  end if;
   return ids;
 end $$;
 
@@ -465,7 +462,7 @@ end $$;
 
 CREATE FUNCTION troupe.open_lanes(p_queues text[], p_priorities smallint[]) RETURNS void
     LANGUAGE plpgsql
-    AS $$
+    AS $_$
 declare
   pair record;
 begin
@@ -474,6 +471,10 @@ begin
      where not exists (select from troupe.lane l where l.queue = q and l.priority = p and l.shard = 3)
      order by q, p
   loop
+    if pair.q !~ '^[A-Za-z0-9._:-]{1,128}$' or pair.p not between 0 and 9 then
+      raise exception 'there can be no queue "%" with priority %', pair.q, pair.p
+        using errcode = 'check_violation';
+    end if;
     if pg_try_advisory_xact_lock(hashtextextended('lanes of ' || pair.q, pair.p)) then
       insert into troupe.lane (queue, priority, shard)
       select pair.q, pair.p, s from generate_series(0, 3) s
@@ -484,7 +485,7 @@ begin
       on conflict do nothing;
     end if;
   end loop;
-end $$;
+end $_$;
 
 CREATE FUNCTION troupe.promote(p_limit integer, OUT moved bigint, OUT queues text[], OUT next_due_ms bigint) RETURNS record
     LANGUAGE plpgsql
@@ -985,9 +986,7 @@ CREATE TABLE troupe.lane (
     shard smallint DEFAULT 0 NOT NULL,
     queue text NOT NULL,
     open xid8[] DEFAULT '{}'::xid8[] NOT NULL,
-    draining xid8[] DEFAULT '{}'::xid8[] NOT NULL,
-    CONSTRAINT lane_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
-    CONSTRAINT lane_queue_check CHECK ((queue ~ '^[A-Za-z0-9._:-]{1,128}$'::text))
+    draining xid8[] DEFAULT '{}'::xid8[] NOT NULL
 )
 WITH (fillfactor='50');
 
