@@ -40,6 +40,10 @@ bool is_json(std::string_view type) {
   return iequals(parameter, "charset=utf-8") || iequals(parameter, "charset=\"utf-8\"");
 }
 
+bool changes(method verb) {
+  return verb != method::get && verb != method::head && verb != method::options;
+}
+
 /// True when a browser says that another site's page made this request.
 bool is_cross_site(const request_head& head, const framing& borders) {
   const auto site = head.field("sec-fetch-site");
@@ -73,10 +77,16 @@ std::optional<response> admit(const request_head& head, const framing& borders, 
   if (!rules.hosts.empty() && !rules.hosts.contains(lower(host_name(borders.host))))
     return refused(403, "host_not_allowed",
                    "this server does not answer to the host name of this request");
-  const bool changes = verb != method::get && verb != method::head && verb != method::options;
-  if (changes && is_cross_site(head, borders))
+  if (changes(verb) && is_cross_site(head, borders))
     return refused(403, "cross_site_refused", "requests made by other sites' pages are refused");
   return std::nullopt;
+}
+
+std::optional<response> admit_during_drain(const route& wanted) {
+  if (!changes(wanted.verb))
+    return std::nullopt;
+  return problem_response(to_problem(
+      {errc::stopping, "this node is draining and changes nothing more; ask another one"}));
 }
 
 std::optional<response> admit_body(const route& wanted, const request_head& head,

@@ -1,5 +1,6 @@
 // What a sound request must still show before its route sees it: a Host that is ours (DNS
-// rebinding), no foreign web page behind it (CSRF), the content type the route takes.
+// rebinding), no foreign web page behind it (CSRF), the content type the route takes, no change
+// while the node drains.
 #pragma once
 
 #include "http/router.hpp"
@@ -22,6 +23,8 @@ admission_rules rules_for(const std::string& address, const std::set<std::string
 /// Checked before routing. Nothing means: go on.
 std::optional<response> admit(const request_head& head, const framing& borders, method verb,
                               const admission_rules& rules);
+/// Checked when the route is known, while the node drains: 503 for what would change anything.
+std::optional<response> admit_during_drain(const route& wanted);
 /// Checked when the route is known: 415.
 std::optional<response> admit_body(const route& wanted, const request_head& head,
                                    const framing& borders);

@@ -191,6 +191,9 @@ bool peer::on_head() {
   auto& [found, param] = std::get<route_match>(matched);
   route_ = found;
   param_ = std::move(param);
+  if (hub_->draining())
+    if (auto refused = admit_during_drain(*route_))
+      return answer_now(*std::move(refused));
   if (auto refused = admit_body(*route_, head, borders))
     return answer_now(*std::move(refused));
   reader_.accept_body(route_->body_limit);

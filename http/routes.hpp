@@ -23,7 +23,9 @@ struct services {
   std::set<std::string> kinds;         ///< what this node can run; others are refused
   std::string node;
   std::string version;
-  std::function<bool()> draining; ///< none: never
+  /// While true, reads and probes are answered, changes get 503, and each answer ends its
+  /// connection. None: never.
+  std::function<bool()> draining;
 };
 
 /// /api/v1/jobs and below. `context` must outlive the router.

@@ -59,10 +59,6 @@ std::uint16_t server::port() const {
   return impl_->door->port();
 }
 
-void server::stop_accepting() {
-  net::post(impl_->loop, [door = impl_->door] { door->close(); });
-}
-
 void server::stop(std::chrono::milliseconds grace, std::function<void()> done) {
   net::post(impl_->loop, [impl = impl_, grace, done = std::move(done)]() mutable {
     impl->stop(grace, std::move(done));

@@ -41,10 +41,8 @@ public:
   void start();
   /// The port in use, after start().
   std::uint16_t port() const;
-  /// No new connections; those that are open go on.
-  void stop_accepting();
-  /// No new requests: idle connections close now, busy ones after their answer, all after `grace`.
-  /// `done` comes on the loop's thread, once.
+  /// No new connections or requests: idle connections close now, busy ones after their answer, all
+  /// after `grace`. `done` comes on the loop's thread, once.
   void stop(std::chrono::milliseconds grace, std::function<void()> done);
 
 private:

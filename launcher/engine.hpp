@@ -52,9 +52,9 @@ public:
 
   /// Blocks until the database is migrated, connections are up and, with http, the port is open.
   void start();
-  /// Takes no new requests and claims nothing more, lets running jobs finish for the grace time,
-  /// asks those left to stop, and leaves what remains to be rescued. True when nothing was left
-  /// running.
+  /// Claims nothing more, lets running jobs finish for the grace time, asks those left to stop, and
+  /// leaves what remains to be rescued. Until then HTTP answers probes and reads; changes get 503.
+  /// True when nothing was left running.
   bool stop();
 
   /// Answered after the commit.

@@ -218,17 +218,28 @@ def test_probes_health_and_metrics_answer(node):
 
 def test_sigterm_drains_and_exits_0_while_a_job_runs(workspace):
     node = Node(workspace, "--slots", "1").start()
-    running = node.create("sleep", args={"ms": 1500})["id"]
+    running = node.create("sleep", args={"ms": 3000})["id"]
     node.await_state(running, "running")
     waiting = node.create("noop")["id"]  # no slot for it
     open_connection = node.connection()
     assert ask_over(open_connection, "GET", "/readyz").status == 200
     node.signal(signal.SIGTERM)
-    # Whoever is connected still gets answers, and learns that nothing more should come.
+    # Whoever is connected or connects still gets answers, and learns that nothing more should come.
     answer = until(lambda: not_ready(open_connection), "readyz is 503", 5)
     assert b"draining" in answer.body
     open_connection.close()
+    answer = node.ask("GET", "/readyz")
+    assert answer.status == 503 and b"draining" in answer.body
+    assert node.ask("GET", "/livez").status == 200
+    assert b"draining" in node.ask("GET", "/api/v1/health").body
+    assert node.job(running)["state"] == "running"
+    for path, body in (("/api/v1/jobs", {"kind": "noop"}), (f"/api/v1/jobs/{waiting}/cancel", None)):
+        refused = node.ask("POST", path, body)
+        assert problem_of(refused, 503)["code"] == "stopping"
+        assert int(refused.headers["Retry-After"]) > 0
     assert node.end(20) == 0
+    with pytest.raises(ConnectionRefusedError):
+        node.ask("GET", "/livez")
     again = Node(workspace).start()
     job = again.job(running)
     assert job["state"] == "completed" and job["attempt"] == 1, job
@@ -245,11 +256,8 @@ def test_a_second_sigterm_exits_at_once_and_the_job_runs_again(workspace):
     node = Node(workspace).start()
     job_id = node.create("sleep", args={"ms": 600000})["id"]
     node.await_state(job_id, "running")
-    connection = node.connection()
-    assert ask_over(connection, "GET", "/readyz").status == 200  # connected before the port closes
     node.signal(signal.SIGTERM)
-    until(lambda: not_ready(connection), "readyz is 503", 5)
-    connection.close()
+    until(lambda: node.ask("GET", "/readyz").status == 503, "readyz is 503", 5)
     began = time.monotonic()
     node.signal(signal.SIGTERM)
     assert node.end(5) == 130

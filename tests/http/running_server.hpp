@@ -7,6 +7,7 @@
 
 #include <boost/asio/executor_work_guard.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <future>
 #include <memory>
@@ -35,6 +36,7 @@ public:
     context.kinds = {"echo"};
     context.node = "test";
     context.version = "0";
+    context.draining = [this] { return draining.load(); };
     server_.emplace(loop_, options, std::move(context));
     server_->start();
     thread_ = std::thread{[this] { loop_.run(); }};
@@ -68,6 +70,7 @@ public:
   std::shared_ptr<canned_engine> engine = std::make_shared<canned_engine>();
   health_board health;
   engine_counters counters;
+  std::atomic<bool> draining{false};
 
 private:
   boost::asio::io_context loop_{1};
