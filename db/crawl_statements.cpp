@@ -1,5 +1,6 @@
 #include "db/crawl_statements.hpp"
 
+#include "db/columns.hpp"
 #include "db/statements.hpp"
 
 namespace troupe::db {
@@ -39,39 +40,24 @@ std::optional<crawl_spec> decode_crawl_spec(const result& rows) {
 }
 
 query record_query(const record_pages& ask) {
-  std::vector<std::int64_t> crawls;
-  std::vector<std::int64_t> pages;
-  std::vector<std::string> urls;
-  std::vector<std::int32_t> statuses;
-  std::vector<std::string> titles;
-  std::vector<std::int32_t> headings;
-  std::vector<std::int32_t> links;
-  std::vector<std::int64_t> bytes;
-  std::vector<std::string> fields;
-  std::vector<std::string> errors;
+  using page = page_outcome;
+  const auto& pages = ask.pages;
   std::vector<std::int64_t> link_crawls;
   std::vector<std::string> link_urls;
   std::vector<std::int32_t> link_depths;
-  for (const auto& page : ask.pages) {
-    crawls.push_back(page.crawl.value);
-    pages.push_back(page.page.value);
-    urls.push_back(page.url);
-    statuses.push_back(page.status);
-    titles.push_back(page.title);
-    headings.push_back(page.headings);
-    links.push_back(page.links);
-    bytes.push_back(page.bytes);
-    fields.push_back(page.fields);
-    errors.push_back(page.error);
-    for (const auto& url : page.discovered) {
-      link_crawls.push_back(page.crawl.value);
+  for (const auto& one : pages)
+    for (const auto& url : one.discovered) {
+      link_crawls.push_back(one.crawl.value);
       link_urls.push_back(url);
-      link_depths.push_back(page.depth + 1);
+      link_depths.push_back(one.depth + 1);
     }
-  }
   query q{sql::crawl_record};
-  q.bind(crawls).bind(pages).bind(urls).bind(statuses).bind(titles).bind(headings).bind(links);
-  q.bind(bytes).bind_jsonb_array(fields).bind_text_array(errors);
+  q.bind(column(pages, [](const page& one) { return one.crawl.value; }));
+  q.bind(column(pages, [](const page& one) { return one.page.value; }));
+  q.bind(column(pages, &page::url)).bind(column(pages, &page::status));
+  q.bind(column(pages, &page::title)).bind(column(pages, &page::headings));
+  q.bind(column(pages, &page::links)).bind(column(pages, &page::bytes));
+  q.bind_jsonb_array(column(pages, &page::fields)).bind_text_array(column(pages, &page::error));
   q.bind(link_crawls).bind(link_urls).bind(link_depths);
   return q;
 }
@@ -81,12 +67,8 @@ bool decode_recorded(const result& rows) {
 }
 
 query progress_query(const std::vector<job_id>& crawls) {
-  std::vector<std::int64_t> values;
-  values.reserve(crawls.size());
-  for (const auto crawl : crawls)
-    values.push_back(crawl.value);
   query q{sql::crawl_progress};
-  q.bind(values);
+  q.bind(column(crawls, &job_id::value));
   return q;
 }
 

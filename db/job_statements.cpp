@@ -1,5 +1,6 @@
 #include "db/job_statements.hpp"
 
+#include "db/columns.hpp"
 #include "db/statements.hpp"
 
 #include <algorithm>
@@ -28,15 +29,6 @@ job_record decode_record(const row& from) {
   job.run_at = from.get<timestamp>(10);
   job.created_at = from.get<timestamp>(11);
   return job;
-}
-
-template<class T, class Project>
-std::vector<T> column(const std::vector<job_spec>& jobs, Project project) {
-  std::vector<T> values;
-  values.reserve(jobs.size());
-  for (const auto& job : jobs)
-    values.push_back(project(job));
-  return values;
 }
 
 bool any(const std::vector<job_spec>& jobs, bool (*differs)(const job_spec&)) {
@@ -68,34 +60,30 @@ std::string array_literal(const std::vector<std::string>& texts) {
 
 query enqueue_query(const enqueue_jobs& ask) {
   const auto& jobs = ask.jobs;
+  const auto count = [](const std::optional<std::chrono::milliseconds>& time) {
+    return time ? std::optional<std::int64_t>{time->count()} : std::nullopt;
+  };
   query q{sql::job_enqueue};
-  q.bind(column<std::string>(jobs, [](const job_spec& j) { return j.kind; }));
-  q.bind(column<std::string>(jobs, [](const job_spec& j) { return j.queue; }));
-  q.bind_jsonb_array(column<std::string>(jobs, [](const job_spec& j) { return j.args; }));
-  q.bind(column<std::int16_t>(
-      jobs, [](const job_spec& j) { return static_cast<std::int16_t>(j.priority); }));
+  q.bind(column(jobs, &job_spec::kind)).bind(column(jobs, &job_spec::queue));
+  q.bind_jsonb_array(column(jobs, &job_spec::args));
+  q.bind(column_of<std::int16_t>(jobs, &job_spec::priority));
   if (any(jobs, [](const job_spec& j) { return j.max_attempts != job_spec{}.max_attempts; }))
-    q.bind(column<std::int16_t>(
-        jobs, [](const job_spec& j) { return static_cast<std::int16_t>(j.max_attempts); }));
+    q.bind(column_of<std::int16_t>(jobs, &job_spec::max_attempts));
   else
     q.bind_null<std::vector<std::int16_t>>();
   if (any(jobs, [](const job_spec& j) { return j.timeout.has_value(); }))
-    q.bind(column<std::optional<std::int64_t>>(jobs, [](const job_spec& j) {
-      return j.timeout ? std::optional<std::int64_t>{j.timeout->count()} : std::nullopt;
-    }));
+    q.bind(column(jobs, [=](const job_spec& j) { return count(j.timeout); }));
   else
     q.bind_null<std::vector<std::int64_t>>();
   if (any(jobs, [](const job_spec& j) { return !j.tags.empty(); }))
-    q.bind_text_array(column<std::string>(jobs, [](const job_spec& j) {
+    q.bind_text_array(column(jobs, [](const job_spec& j) {
       return j.tags.empty() ? std::string{} : array_literal(j.tags);
     }));
   else
     q.bind_null<std::vector<std::string>>();
   if (any(jobs, waits)) {
-    q.bind(column<std::optional<timestamp>>(jobs, [](const job_spec& j) { return j.run_at; }));
-    q.bind(column<std::optional<std::int64_t>>(jobs, [](const job_spec& j) {
-      return j.delay ? std::optional<std::int64_t>{j.delay->count()} : std::nullopt;
-    }));
+    q.bind(column(jobs, &job_spec::run_at));
+    q.bind(column(jobs, [=](const job_spec& j) { return count(j.delay); }));
   } else {
     q.bind_null<std::vector<timestamp>>();
     q.bind_null<std::vector<std::int64_t>>();
@@ -106,11 +94,8 @@ query enqueue_query(const enqueue_jobs& ask) {
 enqueued_jobs decode_enqueued(const result& rows, const enqueue_jobs& asked) {
   enqueued_jobs answer;
   const auto only = rows.one();
-  const auto ids = only.get<std::vector<std::int64_t>>(0);
+  answer.ids = ids<job_id>(only.get<std::vector<std::int64_t>>(0));
   answer.created_at = only.get<timestamp>(1);
-  answer.ids.reserve(ids.size());
-  for (const auto id : ids)
-    answer.ids.push_back(job_id{id});
   for (const auto& job : asked.jobs) {
     if (waits(job))
       answer.deferred = true;

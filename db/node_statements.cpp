@@ -1,5 +1,6 @@
 #include "db/node_statements.hpp"
 
+#include "db/columns.hpp"
 #include "db/statements.hpp"
 
 #include <algorithm>
@@ -21,15 +22,6 @@ std::int16_t outcome_code(job_result::verdict kind) {
     break;
   }
   return 6;
-}
-
-template<class Id>
-std::vector<Id> ids(const std::vector<std::int64_t>& values) {
-  std::vector<Id> out;
-  out.reserve(values.size());
-  for (const auto value : values)
-    out.push_back(Id{value});
-  return out;
 }
 
 std::optional<std::chrono::milliseconds> due(const row& from, int column) {
@@ -110,43 +102,30 @@ claimed_jobs decode_claimed(const result& rows, const std::string& queue) {
 }
 
 query finish_query(const finish_runs& ask) {
+  using run = finished_run;
   const auto& runs = ask.runs;
-  std::vector<std::int64_t> done;
-  for (const auto lease : ask.done)
-    done.push_back(lease.value);
+  const auto done = column(ask.done, &lease_id::value);
+  const auto leases = column(runs, [](const run& one) { return one.lease.value; });
   std::vector<std::int64_t> held;
-  std::vector<std::int64_t> leases;
-  std::vector<std::int64_t> jobs;
-  std::vector<std::int16_t> attempts;
-  std::vector<std::int16_t> outcomes;
-  std::vector<std::int64_t> started;
-  std::vector<std::int64_t> finished;
-  std::vector<std::string> results;
-  std::vector<std::string> errors;
-  std::vector<std::int64_t> retries;
-  bool plain = true;
-  for (const auto& run : runs) {
-    plain = plain && run.result.kind == job_result::verdict::completed;
-    const auto lease = run.lease.value;
-    leases.push_back(lease);
+  for (const auto lease : leases)
     // Runs of one lease lie together, so the last one added is the likely match.
     if ((held.empty() || held.back() != lease)
         && std::find(done.begin(), done.end(), lease) == done.end()
         && std::find(held.begin(), held.end(), lease) == held.end())
       held.push_back(lease);
-    jobs.push_back(run.id.value);
-    attempts.push_back(static_cast<std::int16_t>(run.attempt));
-    outcomes.push_back(outcome_code(run.result.kind));
-    started.push_back(run.started_ago.count());
-    finished.push_back(run.finished_ago.count());
-    results.push_back(run.result.result);
-    errors.push_back(run.result.error);
-    retries.push_back(run.retry_in.count());
-  }
+  const bool plain = std::all_of(runs.begin(), runs.end(), [](const run& one) {
+    return one.result.kind == job_result::verdict::completed;
+  });
   query q{sql::job_finish};
-  q.bind(ask.node.value).bind(done).bind(held).bind(plain);
-  q.bind(leases).bind(jobs).bind(attempts).bind(outcomes).bind(started).bind(finished);
-  q.bind_jsonb_array(results).bind_text_array(errors).bind(retries);
+  q.bind(ask.node.value).bind(done).bind(held).bind(plain).bind(leases);
+  q.bind(column(runs, [](const run& one) { return one.id.value; }));
+  q.bind(column_of<std::int16_t>(runs, &run::attempt));
+  q.bind(column(runs, [](const run& one) { return outcome_code(one.result.kind); }));
+  q.bind(column(runs, [](const run& one) { return std::int64_t{one.started_ago.count()}; }));
+  q.bind(column(runs, [](const run& one) { return std::int64_t{one.finished_ago.count()}; }));
+  q.bind_jsonb_array(column(runs, [](const run& one) { return one.result.result; }));
+  q.bind_text_array(column(runs, [](const run& one) { return one.result.error; }));
+  q.bind(column(runs, [](const run& one) { return std::int64_t{one.retry_in.count()}; }));
   return q;
 }
 
