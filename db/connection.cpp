@@ -85,18 +85,86 @@ struct connection::impl {
     }
   }
 
-  /// False when libpq would not take it.
+  /// libpq buffers the statement; false when it would not take it.
   bool write(const query& what, const pipeline::order& order) {
     auto parameters = what.parameters();
     auto count = static_cast<int>(what.size());
-    if (order.prepare
-        && PQsendPrepare(raw.get(), order.name.c_str(), what.what().text, count, what.oids().data())
-               != 1)
+    const char* text = what.what().text;
+    const auto* oids = what.oids().data();
+    const auto* values = parameters.values.data();
+    const auto* lengths = what.lengths().data();
+    const auto* formats = parameters.formats.data();
+    const char* name = order.name.c_str();
+    if (order.name.empty())
+      return PQsendQueryParams(raw.get(), text, count, oids, values, lengths, formats, 1) == 1;
+    if (order.prepare && PQsendPrepare(raw.get(), name, text, count, oids) != 1)
       return false;
-    return PQsendQueryPrepared(raw.get(), order.name.c_str(), count, parameters.values.data(),
-                               what.lengths().data(), parameters.formats.data(), 1)
-               == 1
-           && PQpipelineSync(raw.get()) == 1;
+    return PQsendQueryPrepared(raw.get(), name, count, values, lengths, formats, 1) == 1;
+  }
+
+  /// Costs a system call: libpq sends with each sync.
+  void sync() {
+    if (!broken && PQpipelineSync(raw.get()) != 1)
+      lost();
+  }
+
+  void close_group() {
+    bool open = pipe.group_open();
+    pipe.close_group();
+    if (open)
+      sync();
+  }
+
+  std::uint64_t refuse(db_failure why, sync_point after) {
+    auto token = pipe.refuse(std::move(why), after);
+    if (after == sync_point::now)
+      close_group();
+    return token;
+  }
+
+  /// Why `what` is not even written, if so.
+  std::optional<db_failure> objection(const query& what) {
+    const char* name = what.what().name;
+    auto refusal = [name](errc code, const std::string& message) {
+      auto failure = lost_before_sending(name, message);
+      failure.code = code;
+      failure.retryable = code != errc::invalid_argument;
+      failure.poisons_connection = false;
+      return failure;
+    };
+    if (const auto* why = pipe.refusing()) {
+      auto failure = *why;
+      failure.statement = name;
+      return failure;
+    }
+    if (what.size() > query::max_parameters || what.bytes() > query::max_bytes)
+      return refusal(errc::invalid_argument, "the parameters of one statement are limited to "
+                                                 + std::to_string(query::max_bytes) + " bytes");
+    if (pipe.full())
+      return refusal(errc::overloaded,
+                     std::to_string(pipe.in_flight())
+                         + " statements wait for their answer on this connection");
+    if (unsent_bytes > 0 && unsent_bytes + what.bytes() > max_unsent_bytes)
+      return refusal(errc::overloaded, "too many bytes wait to be sent on this connection");
+    if (!broken && PQstatus(raw.get()) == CONNECTION_BAD)
+      lost();
+    if (broken)
+      return lost_before_sending(name, broken->message);
+    return std::nullopt;
+  }
+
+  /// libpq tells it only when nothing more is on its way.
+  std::optional<block_state> told_block() const {
+    switch (PQtransactionStatus(raw.get())) {
+    case PQTRANS_IDLE:
+      return block_state::none;
+    case PQTRANS_INTRANS:
+      return block_state::open;
+    case PQTRANS_INERROR:
+      return block_state::failed;
+    default:
+      return std::nullopt;
+    }
   }
 
   bool take_error(const PGresult* answer) {
@@ -120,9 +188,9 @@ struct connection::impl {
     case PGRES_TUPLES_OK:
     case PGRES_COMMAND_OK:
     case PGRES_EMPTY_QUERY:
-      return pipe.current() && pipe.on_result(result{answer.release(), *pipe.current()});
+      return pipe.current() && pipe.on_result(result{answer.release(), pipe.current_ptr()});
     case PGRES_PIPELINE_SYNC:
-      return pipe.on_sync();
+      return pipe.on_sync(told_block());
     case PGRES_PIPELINE_ABORTED:
       return pipe.on_aborted();
     case PGRES_FATAL_ERROR:
@@ -178,37 +246,25 @@ int connection::socket() const {
   return impl_->broken ? -1 : PQsocket(impl_->raw.get());
 }
 
-std::uint64_t connection::submit(const query& what) {
+std::uint64_t connection::submit(const query& what, sync_point after) {
   auto& self = *impl_;
-  const char* name = what.what().name;
-  auto refuse = [&self, name](errc code, const std::string& message) {
-    auto failure = lost_before_sending(name, message);
-    failure.code = code;
-    failure.retryable = code != errc::invalid_argument;
-    failure.poisons_connection = false;
-    return self.pipe.refuse(std::move(failure));
-  };
-  if (what.size() > query::max_parameters || what.bytes() > query::max_bytes)
-    return refuse(errc::invalid_argument, "the parameters of one statement are limited to "
-                                              + std::to_string(query::max_bytes) + " bytes");
-  if (self.pipe.full())
-    return refuse(errc::overloaded, std::to_string(self.pipe.in_flight())
-                                        + " statements wait for their answer on this connection");
-  if (self.unsent_bytes > 0 && self.unsent_bytes + what.bytes() > max_unsent_bytes)
-    return refuse(errc::overloaded, "too many bytes wait to be sent on this connection");
-  if (!self.broken && PQstatus(self.raw.get()) == CONNECTION_BAD)
-    self.lost();
-  if (self.broken)
-    return self.pipe.refuse(lost_before_sending(name, self.broken->message));
-
-  auto order = self.pipe.enter(what.what());
+  if (auto why = self.objection(what))
+    return self.refuse(std::move(*why), after);
+  auto order = self.pipe.enter({.what = what.what_ptr(), .after = after});
   self.unsent_bytes += what.bytes();
   if (!self.write(what, order))
     self.lost();
+  else if (after == sync_point::now)
+    self.sync();
   return order.token;
 }
 
 void connection::flush() {
+  impl_->close_group();
+  impl_->flush();
+}
+
+void connection::on_writable() {
   impl_->flush();
 }
 
@@ -267,9 +323,8 @@ std::vector<finished> connection::abandon(const std::string& why) {
   return answers;
 }
 
-bool connection::in_transaction() const {
-  auto status = PQtransactionStatus(impl_->raw.get());
-  return status == PQTRANS_INTRANS || status == PQTRANS_INERROR;
+block_state connection::block() const {
+  return impl_->pipe.block();
 }
 
 int connection::server_version() const {

@@ -2,6 +2,7 @@
 // db::connecting, driven by the CONNECTION actor: submit, flush, wait for the socket, read, take
 // the answers. Belongs to one thread at a time. Bound: max_in_flight statements; above it, and
 // above query::max_bytes, a statement is answered with a failure at once.
+// With one user only, statements may go in groups (sync_point::later), several to one sync.
 #pragma once
 
 #include "db/pipeline.hpp"
@@ -37,12 +38,16 @@ public:
   /// Writes the statement (and its Parse on first use) to libpq's buffer and the socket as far as
   /// that goes without waiting. Always gives a token, and every token is answered exactly once by
   /// next() or abandon().
-  std::uint64_t submit(const query& what);
-  /// Sends what is buffered, as far as the socket takes it. Call once after one or many submits.
+  /// `later`: the statement waits for others of its group; one submitted with `now`, or flush(),
+  /// ends the group. What a failure in a group means for the others: see sync_point. When one is
+  /// refused here, the rest of its group is refused as well.
+  std::uint64_t submit(const query& what, sync_point after = sync_point::now);
+  /// Ends the open group and sends what is buffered, as far as the socket takes it. Call once after
+  /// one or many submits.
   void flush();
   /// True: wait until the socket is writable too, then call on_writable().
   bool wants_write() const;
-  void on_writable() { flush(); }
+  void on_writable();
   /// Reads what has come. Then take answers with next() until there is none.
   void on_readable();
   std::optional<finished> next();
@@ -57,8 +62,9 @@ public:
   /// Gives the connection up: everything not finished is answered now, as after a loss.
   std::vector<finished> abandon(const std::string& why = "the connection was given up");
 
-  /// A transaction block is open, as of the last answer.
-  bool in_transaction() const;
+  /// Of the transaction block, as of the last answer.
+  block_state block() const;
+  bool in_transaction() const { return block() != block_state::none; }
   int server_version() const; ///< 150020 is 15.20
   int backend_pid() const;
 

@@ -30,6 +30,8 @@ constexpr std::array rules{
     rule{"55P03", errc::retry, consequence::try_again}, // lock_timeout, NOWAIT
     // The prepared statement is gone (a pooler, DISCARD) or its plan outdated (a migration).
     rule{"26000", errc::retry, consequence::try_again},
+    // An earlier statement of the transaction block failed.
+    rule{"25P02", errc::aborted, consequence::plain},
     rule{"57014", errc::timed_out, consequence::plain},
     // The session is over, or never began.
     rule{"08", errc::unavailable, consequence::replace},

@@ -1,6 +1,8 @@
 #include "db/pipeline.hpp"
 
+#include <array>
 #include <cassert>
+#include <cctype>
 #include <utility>
 
 namespace troupe::db {
@@ -14,99 +16,242 @@ std::string prepared_name(const statement& what, int generation) {
   return name;
 }
 
+/// The first words of a text, lower case. A block comment hides them, which only matters where
+/// libpq does not tell the block's state.
+std::array<std::string, 3> first_words(std::string_view text) {
+  std::array<std::string, 3> words;
+  std::size_t at = 0;
+  for (auto& word : words) {
+    for (;;) {
+      while (at < text.size() && std::isspace(static_cast<unsigned char>(text[at])))
+        ++at;
+      if (!text.substr(at).starts_with("--"))
+        break;
+      at = std::min(text.size(), text.find('\n', at));
+    }
+    while (at < text.size() && std::isalpha(static_cast<unsigned char>(text[at])))
+      word += static_cast<char>(std::tolower(static_cast<unsigned char>(text[at++])));
+  }
+  return words;
+}
+
+/// ROLLBACK TO and ROLLBACK have the same command tag.
+bool is_rollback_to(const statement& what) {
+  auto words = first_words(what.text);
+  return words[0] == "rollback" && (words[1] == "to" || words[2] == "to");
+}
+
+bool is_commit(const statement& what) {
+  auto first = first_words(what.text)[0];
+  return first == "commit" || first == "end" || first == "prepare";
+}
+
+/// A statement that did not fail itself.
+db_failure carried_down(const char* how, const db_failure& first, const char* name = "") {
+  db_failure result;
+  result.code = errc::aborted;
+  result.sqlstate = first.sqlstate;
+  result.statement = name;
+  result.message = how + first.message;
+  return result;
+}
+
+constexpr const char* skipped = "an earlier statement of the same group failed: ";
+constexpr const char* undone = "undone, as another statement of the same group failed: ";
+
 } // namespace
 
 pipeline::pipeline(std::size_t max_in_flight) : max_in_flight_(max_in_flight) {}
 
-pipeline::order pipeline::enter(const statement& what) {
-  assert(!full());
-  auto& known = prepared_[what.name];
-  bool prepare = !known.usable;
-  if (prepare) {
-    ++known.generation;
-    known.usable = true;
+pipeline::order pipeline::enter(const entrance& what) {
+  assert(what.companion || !full());
+  int generation = 0;
+  bool prepare = false;
+  if (what.what->prepared) {
+    auto& known = prepared_[what.what->name];
+    prepare = !known.usable;
+    if (prepare) {
+      ++known.generation;
+      known.usable = true;
+    }
+    generation = known.generation;
   }
   auto token = ++last_token_;
-  written_.push_back(
-      {token, &what, known.generation, prepare ? stage::preparing : stage::running, result{}});
-  return {token, prepared_name(what, known.generation), prepare};
+  companions_ += what.companion ? 1 : 0;
+  written_.push_back({token, what.what, generation, prepare ? stage::preparing : stage::running,
+                      what.after == sync_point::now, what.companion, what.expected, result{}});
+  return {token, generation == 0 ? std::string{} : prepared_name(*what.what, generation), prepare};
 }
 
-std::uint64_t pipeline::refuse(db_failure why) {
+std::uint64_t pipeline::refuse(db_failure why, sync_point after) {
   auto token = ++last_token_;
+  if (after == sync_point::now) {
+    refusing_.reset();
+  } else if (!refusing_) {
+    refusing_ = carried_down("an earlier statement of the same group was refused: ", why);
+  }
   ready_.push_back({token, std::move(why)});
   return token;
 }
 
+void pipeline::close_group() {
+  refusing_.reset();
+  if (!written_.empty())
+    written_.back().closes = true;
+}
+
+const statement_ptr& pipeline::current_ptr() const {
+  return written_[sync_due() ? cursor_ - 1 : cursor_].what;
+}
+
 const statement* pipeline::current() const {
-  return written_.empty() ? nullptr : written_.front().what;
+  return !sync_due() && cursor_ == written_.size() ? nullptr : current_ptr().get();
+}
+
+void pipeline::forget(const entry& which) {
+  if (which.generation == 0)
+    return;
+  if (auto& known = prepared_[which.what->name]; known.generation == which.generation)
+    known.usable = false; // a newer generation begins only after this
+}
+
+void pipeline::answer(entry& which, std::variant<result, db_failure> outcome) {
+  which.outcome = std::move(outcome);
+  which.at = stage::answered;
+  ++cursor_;
+}
+
+void pipeline::note_end_of(const entry& which, const result& rows) {
+  auto tag = rows.command_tag();
+  if (tag == "BEGIN" || tag == "START TRANSACTION") {
+    block_ = block_state::open;
+  } else if (tag == "ROLLBACK" && is_rollback_to(*which.what)) {
+    block_ = block_state::open;
+  } else if (tag == "COMMIT" || tag == "ROLLBACK" || tag == "PREPARE TRANSACTION") {
+    block_ = block_state::none;
+    committed_ = cursor_ + 1;
+  }
 }
 
 bool pipeline::on_result(result rows) {
-  if (written_.empty())
+  if (sync_due() || cursor_ == written_.size() || group_error_)
     return false;
-  auto& front = written_.front();
-  switch (front.at) {
-  case stage::preparing:
+  auto& front = written_[cursor_];
+  if (front.at == stage::preparing) {
     front.at = stage::running;
     return true;
-  case stage::running:
-    front.outcome = std::move(rows);
-    front.at = stage::answered;
-    return true;
-  case stage::answered:
-    return false;
   }
-  return false;
+  note_end_of(front, rows);
+  if (front.expected && *front.expected != rows.affected()) {
+    db_failure why;
+    why.code = errc::stale;
+    why.statement = front.what->name;
+    why.message = std::to_string(*front.expected) + " rows were to change, "
+                  + std::to_string(rows.affected()) + " did: somebody else was here first";
+    answer(front, std::move(why));
+  } else {
+    answer(front, std::move(rows));
+  }
+  return true;
+}
+
+void pipeline::undo_before(std::size_t index, const db_failure& why) {
+  for (auto i = committed_; i < index; ++i)
+    if (auto& each = written_[i]; std::holds_alternative<result>(each.outcome))
+      each.outcome = carried_down(undone, why, each.what->name);
 }
 
 bool pipeline::on_error(db_failure why, bool forget_prepared) {
-  if (written_.empty())
+  if (group_error_ || (!sync_due() && cursor_ == written_.size()))
     return false;
-  auto& front = written_.front();
-  auto& known = prepared_[front.what->name];
-  switch (front.at) {
-  case stage::preparing:
+  if (sync_due()) {
+    // The commit at the sync failed, for example on a deferred constraint.
+    auto last = cursor_;
+    while (last > committed_ && written_[last - 1].companion)
+      --last;
+    if (last == committed_)
+      return false;
+    group_error_ = why;
+    undo_before(last - 1, why);
+    written_[last - 1].outcome = std::move(why);
+    return true;
+  }
+  auto& front = written_[cursor_];
+  if (front.at == stage::preparing) {
+    forget(front);
+    auto& known = prepared_[front.what->name];
     known.failed = front.generation;
     known.failure = why;
-    known.usable = false; // a newer generation begins only after this
-    break;
-  case stage::running:
-    if (forget_prepared) {
-      // It was written in the belief that an earlier Parse, still on its way, would succeed.
-      if (known.failed == front.generation)
-        why = known.failure;
-      if (known.generation == front.generation)
-        known.usable = false;
-    }
-    break;
-  case stage::answered:
-    // The commit at the sync failed, for example on a deferred constraint.
-    if (std::holds_alternative<db_failure>(front.outcome))
-      return false;
-    break;
+  } else if (forget_prepared && front.generation > 0) {
+    // It was written in the belief that an earlier Parse, still on its way, would succeed.
+    if (const auto& known = prepared_[front.what->name]; known.failed == front.generation)
+      why = known.failure;
+    forget(front);
   }
-  front.outcome = std::move(why);
-  front.at = stage::answered;
+  if (why.sqlstate == "25P02") {
+    if (!block_error_.empty())
+      why.message += " (it failed with: " + block_error_ + ")";
+  } else {
+    block_error_ = why.message;
+  }
+  if (block_ == block_state::none)
+    undo_before(cursor_, why);
+  else
+    block_ = is_commit(*front.what) ? block_state::none : block_state::failed;
+  group_error_ = why;
+  if (front.at == stage::preparing) {
+    front.outcome = std::move(why);
+    front.at = stage::running; // its execution will be skipped
+  } else {
+    answer(front, std::move(why));
+  }
   return true;
 }
 
 bool pipeline::on_aborted() {
-  return !written_.empty() && written_.front().at == stage::answered
-         && std::holds_alternative<db_failure>(written_.front().outcome);
+  if (!group_error_ || sync_due() || cursor_ == written_.size())
+    return false;
+  auto& front = written_[cursor_];
+  if (front.at == stage::preparing) {
+    forget(front);
+    front.at = stage::running;
+    return true;
+  }
+  if (auto* own = std::get_if<db_failure>(&front.outcome))
+    answer(front, std::move(*own));
+  else
+    answer(front, carried_down(skipped, *group_error_, front.what->name));
+  return true;
 }
 
-bool pipeline::on_sync() {
-  if (written_.empty() || written_.front().at != stage::answered)
+bool pipeline::on_sync(std::optional<block_state> told) {
+  if (!sync_due())
     return false;
-  auto& front = written_.front();
-  ready_.push_back({front.token, std::move(front.outcome)});
-  written_.pop_front();
+  for (; cursor_ > 0; --cursor_) {
+    auto& front = written_.front();
+    if (front.companion)
+      --companions_;
+    else
+      ready_.push_back({front.token, std::move(front.outcome)});
+    written_.pop_front();
+  }
+  committed_ = 0;
+  group_error_.reset();
+  if (told)
+    block_ = *told;
+  if (block_ == block_state::none)
+    block_error_.clear();
   return true;
 }
 
 void pipeline::on_lost(const db_failure& why) {
   for (auto& each : written_) {
+    if (group_error_ && each.at != stage::answered && std::holds_alternative<result>(each.outcome))
+      each.outcome = carried_down(skipped, *group_error_, each.what->name);
+    if (each.closes)
+      group_error_.reset();
+    if (each.companion)
+      continue;
     if (auto* failure = std::get_if<db_failure>(&each.outcome)) {
       ready_.push_back({each.token, std::move(*failure)});
       continue;
@@ -116,6 +261,10 @@ void pipeline::on_lost(const db_failure& why) {
     ready_.push_back({each.token, std::move(unknown)});
   }
   written_.clear();
+  companions_ = cursor_ = committed_ = 0;
+  group_error_.reset();
+  refusing_.reset();
+  block_ = block_state::none;
   prepared_.clear();
 }
 

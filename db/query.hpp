@@ -31,8 +31,10 @@ public:
   /// The protocol counts parameters in 16 bits.
   static constexpr std::size_t max_parameters = 65'535;
 
-  explicit query(const statement& what) : what_(&what) {}
+  /// `what` has static storage, or outlives the query and all results of it.
+  explicit query(const statement& what) : what_(not_owned(what)) {}
   explicit query(const statement&&) = delete;
+  explicit query(const dynamic_statement& what) : what_(what.get()) {}
 
   query& bind(std::int64_t value);
   query& bind(std::int32_t value);
@@ -80,6 +82,7 @@ public:
   query& bind_jsonb_array(const std::vector<std::string>& texts);
 
   const statement& what() const { return *what_; }
+  const statement_ptr& what_ptr() const { return what_; }
   std::size_t size() const { return oids_.size(); }
   std::size_t bytes() const { return buffer_.size(); }
 
@@ -100,7 +103,7 @@ private:
   template<class Values>
   query& array(unsigned array_oid, unsigned oid, const Values& values);
 
-  const statement* what_;
+  statement_ptr what_;
   std::string buffer_; ///< all values, one after the other
   std::vector<unsigned> oids_;
   std::vector<int> lengths_;         ///< -1 is NULL

@@ -58,8 +58,9 @@ std::string type_name(unsigned type) {
 
 } // namespace
 
-result::result(pg_result* raw, const statement& what)
-    : raw_(raw, [](const pg_result* p) { PQclear(const_cast<pg_result*>(p)); }), what_(&what) {}
+result::result(pg_result* raw, statement_ptr what)
+    : raw_(raw, [](const pg_result* p) { PQclear(const_cast<pg_result*>(p)); }),
+      what_(std::move(what)) {}
 
 int result::rows() const {
   return raw_ ? PQntuples(raw_.get()) : 0;
@@ -73,13 +74,15 @@ const char* result::statement_name() const {
   return what_ ? what_->name : "";
 }
 
+std::string_view result::command_tag() const {
+  // libpq takes it for writable, yet only reads.
+  return raw_ ? PQcmdStatus(const_cast<pg_result*>(raw_.get())) : std::string_view{};
+}
+
 std::uint64_t result::affected() const {
-  if (!raw_)
+  if (!raw_ || command_tag().starts_with("SELECT"))
     return 0;
-  // libpq takes it for writable, yet only reads the command tag.
   std::string_view text = PQcmdTuples(const_cast<pg_result*>(raw_.get()));
-  if (std::string_view{PQcmdStatus(const_cast<pg_result*>(raw_.get()))}.starts_with("SELECT"))
-    return 0;
   std::uint64_t count = 0;
   std::from_chars(text.data(), text.data() + text.size(), count);
   return count;

@@ -33,7 +33,7 @@ public:
   /// No rows, nothing affected.
   result() = default;
   /// Takes ownership of `raw`.
-  result(pg_result* raw, const statement& what);
+  result(pg_result* raw, statement_ptr what);
 
   int rows() const;
   int columns() const;
@@ -44,12 +44,15 @@ public:
   row one() const;
   /// Rows that the statement inserted, updated or deleted; 0 for other statements.
   std::uint64_t affected() const;
+  /// What the server says it did: "INSERT 0 1", "BEGIN". A COMMIT of a block that had failed
+  /// succeeds and says "ROLLBACK".
+  std::string_view command_tag() const;
   const char* statement_name() const;
 
 private:
   friend class row;
   std::shared_ptr<const pg_result> raw_;
-  const statement* what_ = nullptr;
+  statement_ptr what_;
 };
 
 /// One row. Keeps the whole result alive, so string_views into it live as long as any row or

@@ -1,14 +1,53 @@
-// One named SQL statement. Each file db/sql/NAME.sql is embedded at build time as a constant
+// One SQL statement. Each file db/sql/NAME.sql is embedded at build time as a constant
 // troupe::db::sql::NAME (generated header db/statements.hpp); the name is the prepared statement's
-// name and the label in metrics and errors.
+// name and the label in metrics and errors. Texts that are not the engine's own are made with
+// dynamic_statement.
 #pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
 
 namespace troupe::db {
 
-/// Has static storage: queries, results and failures keep pointers to it.
 struct statement {
   const char* name;
   const char* text;
+  /// How long the server may work on it. 0: as long as the connection allows.
+  std::chrono::milliseconds timeout{0};
+  /// Prepared under its name on each connection that carries it out; otherwise parsed every time.
+  bool prepared = true;
+};
+
+/// What queries, answers and the pipeline keep. Owns nothing for a statement of static storage.
+using statement_ptr = std::shared_ptr<const statement>;
+
+inline statement_ptr not_owned(const statement& what) {
+  return {statement_ptr{}, &what};
+}
+
+/// A statement made at run time: the user's own SQL. A cheap copy; the text lives as long as any
+/// copy, query or result of it. It is parsed every time, so nothing of it stays on a connection.
+class dynamic_statement {
+public:
+  explicit dynamic_statement(std::string name, std::string text,
+                             std::chrono::milliseconds timeout = {})
+      : made_(std::make_shared<owned>(std::move(name), std::move(text), timeout)) {}
+
+  statement_ptr get() const { return {made_, &made_->what}; }
+
+private:
+  struct owned {
+    owned(std::string called, std::string sql, std::chrono::milliseconds timeout)
+        : name(std::move(called)),
+          text(std::move(sql)), what{name.c_str(), text.c_str(), timeout, false} {}
+    owned(const owned&) = delete;
+    owned& operator=(const owned&) = delete;
+    ~owned() = default;
+    std::string name, text;
+    statement what;
+  };
+  std::shared_ptr<const owned> made_;
 };
 
 } // namespace troupe::db

@@ -63,7 +63,7 @@ BOOST_AUTO_TEST_CASE(each_sqlstate_has_its_consequence) {
       {"TR409", errc::conflict, false, false},
       {"TR400", errc::invalid_argument, false, false},
       {"42P01", errc::database, false, false},
-      {"25P02", errc::database, false, false},
+      {"25P02", errc::aborted, false, false},
       {"P0001", errc::database, false, false},
       {"XX000", errc::database, false, false},
       {"", errc::database, false, false},

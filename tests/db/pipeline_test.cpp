@@ -1,11 +1,8 @@
 // The pipeline's bookkeeping against a simple model of a server, with random events, and its
 // answers to events that do not fit.
-#include "db/pipeline.hpp"
-#include "db/query.hpp"
-#include "db/wire.hpp"
+#include "tests/db/pipeline_events.hpp"
 
 #include <boost/test/unit_test.hpp>
-#include <libpq-fe.h>
 
 #include <array>
 #include <map>
@@ -14,37 +11,9 @@
 
 using troupe::errc;
 using namespace troupe::db;
+using namespace troupe::tests;
 
 namespace {
-
-const statement alpha{"alpha", ""};
-const statement beta{"beta", ""};
-const statement gamma_{"gamma", ""};
-
-/// A result with one row that holds `value`.
-result rows_with(const statement& what, std::int64_t value) {
-  auto* raw = PQmakeEmptyPGresult(nullptr, PGRES_TUPLES_OK);
-  std::string name = "value";
-  PGresAttDesc column{name.data(), 0, 0, 1, oid::int8, 8, -1};
-  PQsetResultAttrs(raw, 1, &column);
-  std::string bytes;
-  wire::append_int(bytes, value);
-  PQsetvalue(raw, 0, 0, bytes.data(), static_cast<int>(bytes.size()));
-  return {raw, what};
-}
-
-db_failure failure_with(const std::string& message, errc code = errc::database) {
-  db_failure made;
-  made.code = code;
-  made.message = message;
-  return made;
-}
-
-std::string told(const finished& answer) {
-  if (const auto* why = std::get_if<db_failure>(&answer.outcome))
-    return why->code == errc::outcome_unknown ? "unknown" : why->message;
-  return std::to_string(std::get<result>(answer.outcome).one().get<std::int64_t>(0));
-}
 
 /// Plays PostgreSQL behind libpq: takes orders in, gives events out in the order of the wire, and
 /// knows what each token has to be answered with.
@@ -52,93 +21,115 @@ class model {
 public:
   explicit model(unsigned seed) : random_(seed) {}
 
-  void order(const statement& what, const pipeline::order& given) {
-    written_.push_back({&what, given, step::first});
+  void order(const statement& what, const pipeline::order& given, bool closes, bool companion) {
+    written_.push_back({&what, given, closes, companion, step::first});
     if (given.prepare)
       BOOST_REQUIRE_MESSAGE(parsed_ever_.insert(given.name).second,
                             given.name << " is parsed a second time");
     else
       BOOST_REQUIRE_MESSAGE(parsed_ever_.contains(given.name), given.name << " was never parsed");
   }
+  void close() {
+    if (!written_.empty())
+      written_.back().closes = true;
+  }
 
-  bool idle() const { return written_.empty(); }
+  /// Nothing can happen before something more is written.
+  bool idle() const { return at_ == written_.size() && !sync_due(); }
+  bool empty() const { return written_.empty(); }
   bool happens(int percent) { return std::uniform_int_distribution{1, 100}(random_) <= percent; }
   int number(int limit) { return std::uniform_int_distribution{0, limit - 1}(random_); }
 
   /// The next event of the wire, told to `pipe`.
   void event(pipeline& pipe) {
-    auto& front = written_.front();
+    if (sync_due())
+      return sync(pipe);
+    auto& front = written_[at_];
     BOOST_REQUIRE(pipe.current() == front.what);
-    switch (front.at) {
-    case step::first:
-      if (front.given.prepare)
-        return parse(pipe, front);
-      [[fallthrough]];
-    case step::execute:
-      return execute(pipe, front);
-    case step::aborted:
-      front.at = step::sync;
-      BOOST_REQUIRE(pipe.on_aborted());
-      return;
-    case step::sync:
-      if (!front.failed && happens(5)) {
-        front.failed = true;
-        fail(pipe, front, false);
-        return;
-      }
-      expected[front.given.token] = front.answer;
-      written_.pop_front();
-      BOOST_REQUIRE(pipe.on_sync());
-      return;
+    if (front.at == step::first && front.given.prepare) {
+      front.at = step::execute;
+      return failed_ ? skip(pipe) : parse(pipe, front);
     }
+    execute(pipe, front);
+    ++at_;
   }
 
   /// A pooler's or operator's DISCARD ALL.
   void discard() { known_.clear(); }
 
   void lose(pipeline& pipe) {
-    for (const auto& each : written_)
-      expected[each.given.token] = each.failed ? each.answer : "unknown";
+    bool failed = failed_;
+    for (const auto& each : written_) {
+      expect(each, failed ? each.answer : "unknown");
+      failed = failed && !each.closes;
+    }
     written_.clear();
     known_.clear();
     failed_parses_.clear();
     parsed_ever_.clear(); // another connection
+    at_ = 0;
+    failed_ = false;
     pipe.on_lost(failure_with("gone"));
   }
 
   std::map<std::uint64_t, std::string> expected;
 
 private:
-  enum class step { first, execute, aborted, sync };
+  enum class step { first, execute };
   struct exchange {
     const statement* what;
     pipeline::order given;
+    bool closes;
+    bool companion;
     step at;
-    bool failed = false;
-    std::string answer = {};
+    std::string answer = "aborted"; ///< once the group has failed
   };
 
+  bool sync_due() const { return at_ > 0 && written_[at_ - 1].closes; }
+
+  void expect(const exchange& which, const std::string& answer) {
+    if (!which.companion)
+      expected[which.given.token] = answer;
+  }
+
+  void sync(pipeline& pipe) {
+    if (!failed_ && happens(5)) {
+      auto last = at_;
+      while (last > 0 && written_[last - 1].companion)
+        --last;
+      if (last > 0)
+        return fail(pipe, written_[last - 1], false);
+    }
+    for (; at_ > 0; --at_) {
+      expect(written_.front(),
+             failed_ ? written_.front().answer : values_[written_.front().given.token]);
+      written_.pop_front();
+    }
+    failed_ = false;
+    BOOST_REQUIRE(pipe.on_sync());
+  }
+
+  void skip(pipeline& pipe) { BOOST_REQUIRE(pipe.on_aborted()); }
+
   void fail(pipeline& pipe, exchange& front, bool forget) {
-    front.failed = true;
-    auto message = "error " + std::to_string(++count_);
-    front.answer = message;
-    BOOST_REQUIRE(pipe.on_error(failure_with(message), forget));
+    failed_ = true;
+    front.answer = "error " + std::to_string(++count_);
+    BOOST_REQUIRE(pipe.on_error(failure_with(front.answer), forget));
   }
 
   void parse(pipeline& pipe, exchange& front) {
     if (happens(20)) {
-      front.at = step::aborted;
       fail(pipe, front, false);
       failed_parses_[front.given.name] = front.answer;
       return;
     }
     known_.insert(front.given.name);
-    front.at = step::execute;
     BOOST_REQUIRE(pipe.on_result({}));
   }
 
   void execute(pipeline& pipe, exchange& front) {
-    front.at = step::sync;
+    if (failed_)
+      return skip(pipe);
     if (!known_.contains(front.given.name)) {
       fail(pipe, front, true);
       if (auto cause = failed_parses_.find(front.given.name); cause != failed_parses_.end())
@@ -148,68 +139,94 @@ private:
     if (happens(20))
       return fail(pipe, front, false);
     auto value = ++count_;
-    front.answer = std::to_string(value);
+    values_[front.given.token] = std::to_string(value);
     BOOST_REQUIRE(pipe.on_result(rows_with(*front.what, value)));
   }
 
   std::mt19937 random_;
   std::int64_t count_ = 0;
   std::deque<exchange> written_;
+  std::size_t at_ = 0;  ///< the first in written_ that is not carried out
+  bool failed_ = false; ///< of the first group
+  std::map<std::uint64_t, std::string> values_;
   std::set<std::string> known_;       ///< prepared names the server has
   std::set<std::string> parsed_ever_; ///< on this connection
   std::map<std::string, std::string> failed_parses_;
 };
 
 /// Actions at random; afterwards every token has exactly the answer the model foresaw.
-void run_random(unsigned seed) {
-  constexpr std::size_t bound = 12;
-  constexpr std::array statements{&alpha, &beta, &gamma_};
-  model server{seed};
-  pipeline pipe{bound};
-  std::map<std::uint64_t, std::string> got;
-  std::set<std::uint64_t> tokens;
-  auto collect = [&] {
-    while (auto answer = pipe.next())
-      BOOST_REQUIRE_MESSAGE(got.emplace(answer->token, told(*answer)).second,
-                            "token " << answer->token << " is answered twice");
-  };
-  for (int action = 0; action < 400; ++action) {
-    if (server.happens(45)) {
-      BOOST_REQUIRE(pipe.full() == (pipe.in_flight() == bound));
-      if (pipe.full()) {
-        auto token = pipe.refuse(failure_with("refused"));
-        BOOST_REQUIRE(tokens.insert(token).second);
-        server.expected[token] = "refused";
-      } else {
-        const auto& what = *statements[static_cast<std::size_t>(server.number(3))];
-        auto order = pipe.enter(what);
-        BOOST_REQUIRE(tokens.insert(order.token).second);
-        server.order(what, order);
-      }
-    } else if (!server.idle()) {
-      server.event(pipe);
+class run {
+public:
+  explicit run(unsigned seed) : server_(seed) {
+    for (int action = 0; action < 400; ++action) {
+      if (server_.happens(45))
+        submit();
+      else if (!server_.idle())
+        server_.event(pipe_);
+      if (server_.happens(3))
+        close();
+      if (server_.happens(1))
+        server_.discard();
+      if (server_.happens(1))
+        server_.lose(pipe_);
+      if (server_.happens(30))
+        collect();
     }
-    if (server.happens(1))
-      server.discard();
-    if (server.happens(1))
-      server.lose(pipe);
-    if (server.happens(30))
-      collect();
+    close();
+    while (!server_.idle())
+      server_.event(pipe_);
+    collect();
+    BOOST_REQUIRE(server_.empty());
+    BOOST_REQUIRE(pipe_.in_flight() == 0U);
+    BOOST_REQUIRE(!pipe_.group_open());
+    BOOST_REQUIRE(got_ == server_.expected);
   }
-  while (!server.idle())
-    server.event(pipe);
-  collect();
-  BOOST_REQUIRE(pipe.in_flight() == 0U);
-  BOOST_REQUIRE(got.size() == tokens.size());
-  BOOST_REQUIRE(got == server.expected);
-}
+
+private:
+  static constexpr std::size_t bound = 12;
+  static constexpr std::array statements{&alpha, &beta, &gamma_};
+
+  void submit() {
+    auto after = server_.happens(60) ? sync_point::now : sync_point::later;
+    if (pipe_.full() || pipe_.refusing() != nullptr) {
+      const auto* earlier = pipe_.refusing();
+      auto token = pipe_.refuse(earlier ? *earlier : failure_with("refused"), after);
+      server_.expected[token] = earlier ? "aborted" : "refused";
+      if (after == sync_point::now)
+        close();
+      BOOST_REQUIRE((pipe_.refusing() != nullptr) == (after == sync_point::later));
+      return;
+    }
+    const auto& what = *statements[static_cast<std::size_t>(server_.number(3))];
+    const bool companion = server_.happens(10);
+    auto order = pipe_.enter({.what = not_owned(what), .after = after, .companion = companion});
+    server_.order(what, order, after == sync_point::now, companion);
+    BOOST_REQUIRE(pipe_.group_open() == (after == sync_point::later));
+    BOOST_REQUIRE(pipe_.full() == (pipe_.in_flight() >= bound));
+  }
+
+  void close() {
+    pipe_.close_group();
+    server_.close();
+  }
+
+  void collect() {
+    while (auto answer = pipe_.next())
+      BOOST_REQUIRE_MESSAGE(got_.emplace(answer->token, told(*answer)).second,
+                            "token " << answer->token << " is answered twice");
+  }
+
+  model server_;
+  pipeline pipe_{bound};
+  std::map<std::uint64_t, std::string> got_;
+};
 
 } // namespace
 
 BOOST_AUTO_TEST_CASE(every_token_gets_the_answer_a_simple_model_foresees) {
   for (unsigned seed = 1; seed <= 2000; ++seed) {
     BOOST_TEST_CONTEXT("seed " << seed) {
-      run_random(seed);
+      run{seed};
     }
   }
 }
