@@ -9,8 +9,8 @@ namespace troupe {
 
 namespace {
 
-root_actor::behavior_type root(root_actor::pointer self, cast all, pool_actor pool,
-                               health_monitor_actor monitor) {
+root_actor::behavior_type root(root_actor::pointer self, const cast& all, const pool_actor& pool,
+                               const health_monitor_actor& monitor) {
   self->link_to(pool);
   self->link_to(all.store);
   self->link_to(all.crawls);

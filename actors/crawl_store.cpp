@@ -13,7 +13,7 @@ using self_ptr = crawl_store_actor::pointer;
 using progress_promise = kept_promise<crawl_progress>;
 
 void deliver_progress(self_ptr self, const pool_actor& pool, job_id crawl,
-                      progress_promise promise) {
+                      const progress_promise& promise) {
   carry_out(self, pool, db::progress_query({crawl}), promise, [=](const db::result& rows) mutable {
     const auto found = db::decode_progress(rows);
     if (found.empty())
@@ -43,7 +43,8 @@ std::vector<job_id> crawls_of(const record_pages& ask) {
 
 } // namespace
 
-crawl_store_actor::behavior_type crawl_store(crawl_store_actor::pointer self, pool_actor pool) {
+crawl_store_actor::behavior_type crawl_store(crawl_store_actor::pointer self,
+                                             const pool_actor& pool) {
   return {
       guarded([=](const open_crawl& ask) -> caf::result<crawl_progress> {
         return change(self, pool, db::open_crawl_query(ask), ask.crawl);

@@ -9,6 +9,7 @@
 
 namespace troupe {
 
-crawl_store_actor::behavior_type crawl_store(crawl_store_actor::pointer self, pool_actor pool);
+crawl_store_actor::behavior_type crawl_store(crawl_store_actor::pointer self,
+                                             const pool_actor& pool);
 
 } // namespace troupe

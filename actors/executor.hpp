@@ -12,6 +12,7 @@
 #include "messages/counters.hpp"
 
 #include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
 
 #include <deque>
 #include <map>

@@ -5,7 +5,7 @@
 namespace troupe {
 
 gate_actor::behavior_type gate(gate_actor::pointer self, gate_options options,
-                               session_peers peers) {
+                               const session_peers& peers) {
   return {
       guarded([=](const api_call_ptr& call) {
         if (peers.counters->requests_in_flight.load() >= options.max_requests) {

@@ -13,6 +13,7 @@ struct gate_options {
   std::size_t max_requests = 1024;
 };
 
-gate_actor::behavior_type gate(gate_actor::pointer self, gate_options options, session_peers peers);
+gate_actor::behavior_type gate(gate_actor::pointer self, gate_options options,
+                               const session_peers& peers);
 
 } // namespace troupe

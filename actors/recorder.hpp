@@ -7,6 +7,7 @@
 #include "messages/interfaces.hpp"
 
 #include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
 
 #include <deque>
 #include <map>

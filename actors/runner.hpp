@@ -6,6 +6,7 @@
 #include "actors/job_report.hpp"
 
 #include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
 
 #include <set>
 #include <stop_token>

@@ -16,7 +16,7 @@ std::string no_such_job(job_id id) {
 }
 
 /// Answers with the job and its attempts. A job without an attempt needs one statement only.
-void deliver_job(self_ptr self, const pool_actor& pool, job_id id, job_promise promise) {
+void deliver_job(self_ptr self, const pool_actor& pool, job_id id, const job_promise& promise) {
   carry_out(self, pool, db::job_query(id), promise, [=](const db::result& rows) mutable {
     auto job = db::decode_job(rows);
     if (!job) {
@@ -45,7 +45,7 @@ caf::result<job_record> change(self_ptr self, const pool_actor& pool, db::query 
 
 } // namespace
 
-store_actor::behavior_type store(store_actor::pointer self, pool_actor pool) {
+store_actor::behavior_type store(store_actor::pointer self, const pool_actor& pool) {
   return {
       guarded([=](enqueue_jobs& ask) -> caf::result<enqueued_jobs> {
         auto query = db::enqueue_query(ask);

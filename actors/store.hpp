@@ -10,6 +10,6 @@
 
 namespace troupe {
 
-store_actor::behavior_type store(store_actor::pointer self, pool_actor pool);
+store_actor::behavior_type store(store_actor::pointer self, const pool_actor& pool);
 
 } // namespace troupe
