@@ -1,6 +1,7 @@
 #include "actors/connection.hpp"
 
 #include "actors/guard.hpp"
+#include "db/statements.hpp"
 #include "messages/interfaces.hpp"
 
 #include <caf/actor_cast.hpp>
@@ -25,31 +26,80 @@ std::function<void()> notify(self_ptr self, Atom atom) {
   };
 }
 
-/// By value: most callers pass what the link or the dialing holds, and both end here.
-void end(self_ptr self, db::db_failure why) { // NOLINT(performance-unnecessary-value-param)
+/// The failures a person has to cure, by name.
+const char* cause_of(std::string_view sqlstate) {
+  if (sqlstate.starts_with("28"))
+    return "the server refuses the user or the password";
+  if (sqlstate == "53300")
+    return "the server has no connection left to give";
+  if (sqlstate == "3D000")
+    return "there is no such database";
+  return nullptr;
+}
+
+caf::error reason_of(const db::db_failure& why) {
+  std::string text = why.message;
+  if (const char* cause = cause_of(why.sqlstate))
+    text = cause + (": " + text);
+  if (!why.sqlstate.empty())
+    text += " (" + why.sqlstate + ")";
+  return make_error(errc::unavailable, text);
+}
+
+/// Answers everybody who waits: with what the server said in time, else with the reason.
+void answer_all(self_ptr self, const caf::error& reason) {
   auto& state = self->state;
-  state.watch.reset();
+  const auto text = to_failure(reason).detail;
   if (state.link) {
-    --state.config.counters->connections_open;
-    ++state.config.counters->connections_lost;
-    for (auto& lost : state.link->abandon(why.message)) {
+    for (auto& lost : state.link->abandon(text)) {
       auto open = state.open.find(lost.token);
       if (open == state.open.end())
         continue;
-      const auto* failure = std::get_if<db::db_failure>(&lost.outcome);
-      if (failure != nullptr)
-        open->second.promise.deliver(to_error(*failure));
-      else
+      if (const auto* failure = std::get_if<db::db_failure>(&lost.outcome)) {
+        state.config.metrics->failed(failure->sqlstate);
+        open->second.promise.deliver(failure->poisons_connection ? make_error(failure->code, text)
+                                                                 : to_error(*failure));
+      } else {
         open->second.promise.deliver(std::get<db::result>(lost.outcome));
+      }
+      --state.config.metrics->in_flight;
       state.open.erase(open);
     }
   }
+  state.config.metrics->in_flight -= state.open.size();
   for (auto& [token, left] : state.open)
-    left.promise.deliver(to_error(why));
+    left.promise.deliver(reason);
   state.open.clear();
+}
+
+enum class ending : std::uint8_t { lost, meant };
+
+/// Lent, it stays as a husk that tells its borrower why.
+void end(self_ptr self, caf::error reason, ending how = ending::lost) {
+  auto& state = self->state;
+  state.watch.reset();
+  answer_all(self, reason);
+  if (state.link) {
+    --state.config.counters->connections_open;
+    --state.config.metrics->connections;
+    if (how == ending::lost)
+      ++state.config.counters->connections_lost;
+  }
   state.link.reset();
   state.dialing.reset();
-  self->quit(make_error(errc::unavailable, why.message));
+  if (how == ending::lost && state.lent && !state.undoing) {
+    state.broken = reason;
+    self->send(state.config.pool, lost_atom_v, state.config.id, std::move(reason));
+    return;
+  }
+  if (state.undoing)
+    state.undoing->done.deliver(reason);
+  state.undoing.reset();
+  self->quit(std::move(reason));
+}
+
+void end(self_ptr self, const db::db_failure& why) {
+  end(self, reason_of(why));
 }
 
 /// Anew each time: while it connects libpq may close the socket and open another one that gets the
@@ -59,31 +109,62 @@ void watch(self_ptr self, int fd) {
   self->state.watch = self->state.config.io->watch(fd);
 }
 
+/// One answer to who asked; an own statement of the clean-up has nobody who asked.
+void deliver(self_ptr self, db::finished& finished) {
+  auto& state = self->state;
+  const auto open = state.open.find(finished.token);
+  if (open == state.open.end())
+    return;
+  auto& counters = *state.config.counters;
+  auto& metrics = *state.config.metrics;
+  auto& measured = metrics.of(open->second.name);
+  ++counters.statements;
+  measured.latency.record(state.heard_at - open->second.asked_at);
+  if (const auto* failure = std::get_if<db::db_failure>(&finished.outcome)) {
+    ++counters.statement_errors;
+    ++measured.errors;
+    metrics.failed(failure->sqlstate);
+    if (failure->sqlstate.rfind("TR", 0) != 0)
+      log::warn("connection",
+                failure->statement + ": " + failure->sqlstate + " " + failure->message);
+    open->second.promise.deliver(to_error(*failure));
+  } else {
+    open->second.promise.deliver(std::move(std::get<db::result>(finished.outcome)));
+  }
+  state.open.erase(open);
+  --state.config.load->in_flight;
+  --metrics.in_flight;
+}
+
+/// False when the connection is of no use after it.
+bool undone(self_ptr self, const db::finished& finished) {
+  auto& state = self->state;
+  if (!state.undoing || finished.token < state.undoing->first)
+    return true;
+  if (std::holds_alternative<db::db_failure>(finished.outcome))
+    return false;
+  if (--state.undoing->left > 0)
+    return true;
+  if (state.link->in_transaction())
+    return false;
+  state.lent = false;
+  state.undoing->done.deliver(caf::unit);
+  state.undoing.reset();
+  return true;
+}
+
 void deliver(self_ptr self) {
   auto& state = self->state;
-  auto& counters = *state.config.counters;
   while (auto finished = state.link->next()) {
-    auto open = state.open.find(finished->token);
-    if (open == state.open.end())
-      continue;
-    ++counters.statements;
-    if (const auto* failure = std::get_if<db::db_failure>(&finished->outcome)) {
-      ++counters.statement_errors;
-      if (failure->sqlstate.rfind("TR", 0) != 0)
-        log::warn("connection",
-                  failure->statement + ": " + failure->sqlstate + " " + failure->message);
-      open->second.promise.deliver(to_error(*failure));
-    } else {
-      open->second.promise.deliver(std::move(std::get<db::result>(finished->outcome)));
-    }
-    state.open.erase(open);
     state.heard_at = self->clock().now();
-    --state.config.load->in_flight;
+    if (!undone(self, *finished))
+      return end(self, make_error(errc::unavailable, "could not undo what a borrower left"));
+    deliver(self, *finished);
   }
   if (state.config.load->wanted.load())
     self->send(state.config.pool, room_atom_v);
   if (state.link->broken())
-    end(self, state.link->why_broken());
+    end(self, reason_of(state.link->why_broken()));
 }
 
 void arm_write(self_ptr self) {
@@ -100,8 +181,9 @@ void become_ready(self_ptr self) {
   if (!state.watch)
     return end(self, db::lost_before_sending({}, "the socket cannot be watched"));
   ++state.config.counters->connections_open;
+  ++state.config.metrics->connections;
   state.watch->when_readable(notify(self, read_atom_v));
-  self->send(state.config.pool, up_atom_v, state.config.slot);
+  self->send(state.config.pool, up_atom_v, state.config.id);
 }
 
 void dial(self_ptr self) {
@@ -126,9 +208,17 @@ void check_silence(self_ptr self) {
   auto& state = self->state;
   if (state.dialing && std::chrono::steady_clock::now() >= state.dialing->deadline())
     return dial(self); // past the deadline a step answers `failed`
-  if (!state.link || state.open.empty())
+  if (!state.link)
     return;
   const auto now = self->clock().now();
+  if (state.open.empty()) {
+    if (state.lent && !state.undoing
+        && now - std::max(state.asked_at, state.heard_at) > state.config.max_loan)
+      end(self,
+          make_error(errc::timed_out, "the borrowed connection was not used for "
+                                          + std::to_string(state.config.max_loan.count()) + " ms"));
+    return;
+  }
   auto oldest = now;
   for (const auto& [token, query] : state.open)
     oldest = std::min(oldest, query.asked_at);
@@ -138,60 +228,123 @@ void check_silence(self_ptr self) {
     end(self, db::lost_after_sending({}, "the server has been silent for too long"));
 }
 
+caf::result<db::result> ask(self_ptr self, const db::query& query) {
+  auto& state = self->state;
+  if (state.lent)
+    ++state.config.load->in_flight; // else POOL has counted it
+  if (!state.link || state.undoing) {
+    --state.config.load->in_flight;
+    if (state.broken)
+      return *state.broken;
+    return state.undoing ? make_error(errc::conflict, "the loan of this connection has ended")
+                         : make_error(errc::unavailable, "the connection is not ready");
+  }
+  auto promise = self->make_response_promise<db::result>();
+  const auto token = state.link->submit(query);
+  state.asked_at = self->clock().now();
+  state.open.emplace(token,
+                     connection_state::open_query{promise, query.what().name, state.asked_at});
+  ++state.config.metrics->in_flight;
+  // Queries that are in the mailbox already share one flush.
+  if (!state.flush_sent) {
+    state.flush_sent = true;
+    self->send(self, flush_atom_v);
+  }
+  return promise;
+}
+
+caf::result<void> lend(self_ptr self) {
+  auto& state = self->state;
+  if (!state.link)
+    return make_error(errc::unavailable, "the connection is not ready");
+  state.lent = true;
+  state.asked_at = self->clock().now();
+  return {};
+}
+
+/// Behind the borrower's statements in flight, which are answered as they come.
+caf::result<void> take_back(self_ptr self, bool tainted) {
+  auto& state = self->state;
+  if (!state.link)
+    return make_error(errc::unavailable, "the connection was lost");
+  state.link->flush();
+  const bool in_doubt = !state.open.empty() || state.link->in_transaction();
+  if (!in_doubt && !tainted) {
+    state.lent = false;
+    return {};
+  }
+  auto done = self->make_response_promise<caf::response_promise>();
+  state.undoing = connection_state::cleaning{done, 0, 0};
+  const auto submit = [&](const db::statement& what) {
+    const auto token = state.link->submit(db::query{what});
+    if (state.undoing->left++ == 0)
+      state.undoing->first = token;
+  };
+  if (in_doubt)
+    submit(db::sql::session_rollback);
+  if (tainted)
+    for (const auto* what :
+         {&db::sql::session_reset_user, &db::sql::session_reset_all, &db::sql::session_close_all,
+          &db::sql::session_unlisten, &db::sql::session_unlock_all, &db::sql::session_discard_temp})
+      submit(*what);
+  self->send(self, flush_atom_v);
+  self->delayed_send(self, state.config.clean_up_limit, late_atom_v, ++state.clean_ups);
+  return done;
+}
+
+void read(self_ptr self) {
+  auto& state = self->state;
+  if (!state.link)
+    return;
+  state.link->on_readable();
+  deliver(self);
+  if (state.link) {
+    state.watch->when_readable(notify(self, read_atom_v));
+    arm_write(self);
+  }
+}
+
+void write(self_ptr self) {
+  if (!self->state.link)
+    return;
+  self->state.link->on_writable();
+  arm_write(self);
+}
+
+void flush(self_ptr self) {
+  auto& state = self->state;
+  state.flush_sent = false;
+  if (!state.link)
+    return;
+  state.link->flush();
+  arm_write(self);
+  deliver(self); // a query refused locally is answered without the server
+}
+
 } // namespace
 
 connection_impl::behavior_type connection(connection_impl::stateful_pointer<connection_state> self,
                                           connection_config config) {
   self->state.config = std::move(config);
   self->state.dialing.emplace(db::connecting::start(self->state.config.options));
-  self->set_exit_handler([self](const caf::exit_msg&) {
-    end(self, db::lost_after_sending({}, "the engine is stopping"));
+  self->set_exit_handler([self](const caf::exit_msg& exit) {
+    const bool ours = exit.reason.category() == errc_category;
+    end(self, ours ? exit.reason : make_error(errc::stopping, "the engine is stopping"),
+        ending::meant);
   });
   self->send(self, dial_atom_v);
   self->delayed_send(self, silence_check, tick_atom_v);
   return {
-      [self](const query_ptr& query) -> caf::result<db::result> {
-        auto& state = self->state;
-        if (!state.link) {
-          --state.config.load->in_flight;
-          return make_error(errc::unavailable, "the connection is not ready");
-        }
-        auto promise = self->make_response_promise<db::result>();
-        const auto token = state.link->submit(*query);
-        state.open.emplace(token, connection_state::open_query{promise, self->clock().now()});
-        // Queries that are in the mailbox already share one flush.
-        if (!state.flush_sent) {
-          state.flush_sent = true;
-          self->send(self, flush_atom_v);
-        }
-        return promise;
-      },
+      [self](const query_ptr& query) { return ask(self, *query); },
+      [self](lend_atom) { return lend(self); },
+      [self](return_atom, bool tainted) { return take_back(self, tainted); },
       [self](dial_atom) { dial(self); },
-      [self](read_atom) {
-        auto& state = self->state;
-        if (!state.link)
-          return;
-        state.link->on_readable();
-        deliver(self);
-        if (state.link) {
-          state.watch->when_readable(notify(self, read_atom_v));
-          arm_write(self);
-        }
-      },
-      [self](write_atom) {
-        if (!self->state.link)
-          return;
-        self->state.link->on_writable();
-        arm_write(self);
-      },
-      [self](flush_atom) {
-        auto& state = self->state;
-        state.flush_sent = false;
-        if (!state.link)
-          return;
-        state.link->flush();
-        arm_write(self);
-        deliver(self); // a query refused locally is answered without the server
+      [self](read_atom) { read(self); },
+      [self](write_atom) { write(self); },
+      [self](flush_atom) { flush(self); },
+      [self](late_atom, int clean_up) {
+        if (self->state.undoing && clean_up == self->state.clean_ups)
+          end(self, make_error(errc::unavailable, "what a borrower left took too long to undo"));
       },
       [self](tick_atom) {
         check_silence(self);

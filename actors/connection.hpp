@@ -1,8 +1,12 @@
 // CONNECTION: owns one pipelined libpq connection and moves its bytes when the loop says so.
-// Spawned by POOL, asked by POOL on behalf of STORE; ends when the connection breaks.
+// Spawned by POOL, asked by POOL on behalf of STORE, and by the borrower while it is lent; ends
+// when the connection breaks.
 //
 //    connecting --up--> ready --lost, silent or failed--> (ends)
-//         \-----------failed or too late------------------/
+//         \               \--lend--> lent --return--> cleaning --> ready
+//          \                           \--lost--> broken: tells the borrower why, ends with the
+//          loan
+//           \--failed or too late--> (ends)
 //
 // Bound: db::connection's in-flight limit. A connection that stays silent longer than its oldest
 // query may take is given up: the server is frozen or the network swallows packets.
@@ -11,6 +15,7 @@
 #include "actors/pg_protocol.hpp"
 #include "db/connecting.hpp"
 #include "messages/counters.hpp"
+#include "messages/database_metrics.hpp"
 #include "messages/io_loop.hpp"
 
 #include <caf/stateful_actor.hpp>
@@ -26,26 +31,41 @@ namespace troupe {
 
 /// Self-messages: INTERNAL.
 using connection_impl =
-    connection_actor::extend<caf::reacts_to<dial_atom>,  // go on connecting
-                             caf::reacts_to<read_atom>,  // the socket is readable
-                             caf::reacts_to<write_atom>, // the socket is writable
-                             caf::reacts_to<flush_atom>, // send what was submitted since
-                             caf::reacts_to<tick_atom>>; // look for silence
+    pooled_connection_actor::extend<caf::reacts_to<dial_atom>,      // go on connecting
+                                    caf::reacts_to<read_atom>,      // the socket is readable
+                                    caf::reacts_to<write_atom>,     // the socket is writable
+                                    caf::reacts_to<flush_atom>,     // send what was submitted since
+                                    caf::reacts_to<late_atom, int>, // this clean-up took too long
+                                    caf::reacts_to<tick_atom>>;     // look for silence
 
 struct connection_config {
   db::connect_options options;
   io_loop* io = nullptr;
   engine_counters* counters = nullptr;
+  database_metrics* metrics = nullptr;
   std::shared_ptr<connection_load> load;
-  std::size_t slot = 0;
+  std::uint64_t id = 0;
   pool_events_actor pool;
+  /// A borrower that asks nothing for so long loses the connection. Inside a transaction the server
+  /// is quicker: idle_in_transaction_timeout.
+  std::chrono::milliseconds max_loan{60'000};
+  /// For undoing what a borrower left, his statements in flight included.
+  std::chrono::milliseconds clean_up_limit{2000};
 };
 
 struct connection_state {
   static inline const char* name = "connection";
+  using time_point = std::chrono::steady_clock::time_point; // of the actor's clock
   struct open_query {
     caf::typed_response_promise<db::result> promise;
-    std::chrono::steady_clock::time_point asked_at; // of the actor's clock
+    const char* name;
+    time_point asked_at;
+  };
+  /// The statements that undo what a borrower left; they have the tokens from `first` on.
+  struct cleaning {
+    caf::response_promise done;
+    std::uint64_t first;
+    int left;
   };
 
   connection_config config;
@@ -53,8 +73,14 @@ struct connection_state {
   std::optional<db::connection> link;
   std::unique_ptr<fd_watch> watch;
   std::unordered_map<std::uint64_t, open_query> open; ///< by db::connection's token
-  std::chrono::steady_clock::time_point heard_at;     ///< the last answer; of the actor's clock
+  time_point heard_at;                                ///< the last answer
   bool flush_sent = false;
+
+  bool lent = false;
+  time_point asked_at; ///< the borrower's last statement
+  std::optional<cleaning> undoing;
+  int clean_ups = 0;
+  std::optional<caf::error> broken; ///< while lent: what the borrower is told
 };
 
 connection_impl::behavior_type connection(connection_impl::stateful_pointer<connection_state> self,

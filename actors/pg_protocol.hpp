@@ -45,6 +45,9 @@ CAF_BEGIN_TYPE_ID_BLOCK(troupe_pg, caf::id_block::troupe::end)
   CAF_ADD_ATOM(troupe_pg, troupe, write_atom, "write")
   CAF_ADD_ATOM(troupe_pg, troupe, lend_atom, "lend")
   CAF_ADD_ATOM(troupe_pg, troupe, return_atom, "return")
+  CAF_ADD_ATOM(troupe_pg, troupe, lost_atom, "lost")
+  CAF_ADD_ATOM(troupe_pg, troupe, late_atom, "late")
+  CAF_ADD_ATOM(troupe_pg, troupe, keep_atom, "keep")
 CAF_END_TYPE_ID_BLOCK(troupe_pg)
 
 namespace troupe {
@@ -53,6 +56,13 @@ namespace troupe {
 using connection_actor = caf::typed_actor<
     // Carry this query out.
     caf::replies_to<query_ptr>::with<db::result>>;
+
+/// CONNECTION as POOL alone knows it.
+using pooled_connection_actor = connection_actor::extend<
+    // One borrower asks from now on; when it breaks it stays, to tell him why. Acknowledged.
+    caf::reacts_to<lend_atom>,
+    // The borrower is gone (true: he tainted it). Answered when nothing of his is left.
+    caf::reacts_to<return_atom, bool>>;
 
 /// POOL: spreads single statements over pipelined CONNECTIONs.
 using pool_actor = caf::typed_actor<
@@ -70,7 +80,8 @@ public:
   loan& operator=(const loan&) = delete;
   ~loan() { give_back_(tainted_.load()); }
 
-  /// Ask it directly; it answers in the order of asking.
+  /// Ask it directly; it answers in the order of asking. When it breaks, every request is answered
+  /// with the reason until the loan ends. No use after the loan.
   const connection_actor& connection() const { return connection_; }
   /// Statements that are not the engine's own were carried out: session settings, temporary tables
   /// and advisory locks are cleared before the connection serves others.
@@ -87,11 +98,15 @@ using lending_pool_actor = pool_actor::extend<
     // Lend a connection; waits in the same order as queries, within the same limits.
     caf::replies_to<lend_atom>::with<loan_ptr>>;
 
-/// What CONNECTION tells POOL; the number is the slot POOL spawned it for.
-using pool_events_actor = pool_actor::extend<
-    // The connection of this slot is ready.
-    caf::reacts_to<up_atom, std::size_t>,
+/// What CONNECTION and the loans tell POOL; the number is the one POOL spawned the connection with.
+using pool_events_actor = lending_pool_actor::extend<
+    // This connection is ready.
+    caf::reacts_to<up_atom, std::uint64_t>,
     // A wanted connection has room again.
-    caf::reacts_to<room_atom>>;
+    caf::reacts_to<room_atom>,
+    // This lent connection broke, and why. It ends when its loan does.
+    caf::reacts_to<lost_atom, std::uint64_t, caf::error>,
+    // The loan of this connection has ended (true: tainted).
+    caf::reacts_to<return_atom, std::uint64_t, bool>>;
 
 } // namespace troupe

@@ -63,7 +63,9 @@ cast_options cast_options_of(const engine_options& options, const std::string& u
   cast_options out;
   out.pool.connection.url = url;
   out.pool.connection.application_name = "troupe " + options.node;
-  out.pool.size = static_cast<std::size_t>(std::max(1, options.connections));
+  // One stays for single statements whatever is lent, so there are two at least.
+  out.pool.max_size = static_cast<std::size_t>(std::max(2, options.connections));
+  out.pool.min_size = (out.pool.max_size + 1) / 2;
   out.executor.queues = options.queues;
   out.executor.queues.try_emplace(page_queue, options.fetches);
   out.executor.default_slots = options.slots;

@@ -38,7 +38,7 @@ struct whole_cast {
 
   whole_cast() {
     options.pool.connection.url = database.url();
-    options.pool.size = 2;
+    options.pool.max_size = 2;
     all = spawn_cast(sys, options, loop, counters, board);
     port = make_crawl_port(sys, all.recorder, all.crawls, all.store, all.executor);
   }

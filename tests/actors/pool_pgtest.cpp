@@ -48,7 +48,8 @@ struct pooled {
     pool_options options;
     options.connection.url = url;
     options.connection.statement_timeout = statement_timeout;
-    options.size = size;
+    options.min_size = size;
+    options.max_size = size;
     options.acquire_timeout = 20s;
     options.reconnect_cap = 200ms;
     one = sys.spawn(pool, options, static_cast<io_loop*>(&loop), &counters);

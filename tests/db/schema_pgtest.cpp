@@ -61,7 +61,10 @@ BOOST_AUTO_TEST_CASE(every_statement_fits_the_schema) {
   test_database database;
   for (const auto* each : db::sql::all()) {
     try {
-      database.exec(std::string{"prepare "} + each->name + " as " + each->text);
+      // SQL's own PREPARE takes no commands; these change nothing in a fresh session.
+      const bool command = std::string_view{each->name}.starts_with("session_");
+      database.exec(command ? each->text
+                            : std::string{"prepare "} + each->name + " as " + each->text);
     } catch (const std::exception& problem) {
       BOOST_ERROR("db/sql/" << each->name << ".sql: " << problem.what());
     }

@@ -1,0 +1,2 @@
+-- After a borrower that ran statements of his own: his role, which reset all leaves.
+set session authorization default

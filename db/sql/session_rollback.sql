@@ -1,0 +1,2 @@
+-- What a borrower left open.
+rollback
