@@ -95,6 +95,8 @@ TESTED_ELSEWHERE = {
     "db/dial.cpp": "db/connecting_pgtest.cpp",
     "db/admin.cpp": "db/connecting_pgtest.cpp",
     "db/query.cpp": "db/values_pgtest.cpp",
+    "db/unit_of_work_answers.cpp": "db/unit_of_work_test.cpp",
+    "db/work_request.cpp": "db/unit_of_work_test.cpp",
     "db/result.cpp": "db/values_pgtest.cpp",
     "http/errors.cpp": "http/trouble_test.cpp",
     "http/hub.cpp": "http/server_test.cpp",

@@ -1,0 +1,2 @@
+-- Ends the transaction's stream.
+close troupe_stream

@@ -1,0 +1,2 @@
+-- Undoes what was done since the innermost savepoint, which stays.
+rollback to savepoint troupe_savepoint

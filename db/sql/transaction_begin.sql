@@ -1,0 +1,2 @@
+-- Opens a transaction at the isolation level the server is set to.
+begin

@@ -1,0 +1,2 @@
+-- Opens a transaction that ends as if it had run alone, or with 40001.
+begin isolation level serializable

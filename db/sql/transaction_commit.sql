@@ -1,0 +1,2 @@
+-- Its tag is COMMIT; ROLLBACK when the transaction had failed.
+commit

@@ -1,0 +1,2 @@
+-- After a begin: this transaction writes nothing.
+set transaction read only

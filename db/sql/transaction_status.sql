@@ -1,0 +1,2 @@
+-- How a transaction of this number ended: committed, aborted, in progress; null when it is too old to tell.
+select pg_xact_status($1::text::xid8)
