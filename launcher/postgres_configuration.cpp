@@ -16,6 +16,9 @@ max_connections = 100
 fsync = on
 full_page_writes = on
 synchronous_commit = on
+# After a crash: one call in place of a thousand, each of which waits for the disk. Since Linux 5.8
+# it reports every error of the disk, too.
+recovery_init_sync_method = syncfs
 
 shared_buffers = 256MB
 wal_buffers = 16MB

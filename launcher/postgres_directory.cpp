@@ -339,19 +339,45 @@ std::optional<postmaster_file> postgres_directory::read_postmaster_file() const 
 bool postgres_directory::is_our_server(pid_t pid) const {
   std::error_code gone; // or a zombie, or somebody else's: not ours
   const filesystem_identity as_server(user_);
-  return fs::read_symlink("/proc/" + std::to_string(pid) + "/cwd", gone) == data();
+  const fs::path process = "/proc/" + std::to_string(pid);
+  // Whose program was replaced by an upgrade is "postgres (deleted)".
+  return fs::read_symlink(process / "cwd", gone) == data()
+         && fs::read_symlink(process / "exe", gone).filename().string().starts_with("postgres");
 }
 
-void postgres_directory::remove_foreign_postmaster_file() {
-  const auto found = read_postmaster_file();
-  if (!found || is_our_server(found->pid))
-    return;
-  if (::kill(found->pid, 0) != 0 && errno == ESRCH)
-    return; // PostgreSQL sees by itself that this one is stale
-  log::warn("postgres", "postmaster.pid names process " + std::to_string(found->pid)
-                            + ", which is none of ours; removing it");
+std::vector<pid_t> postgres_directory::server_processes() const {
+  std::vector<pid_t> found;
+  std::error_code failed;
+  for (const auto& entry : fs::directory_iterator("/proc", failed)) {
+    const std::string name = entry.path().filename().string();
+    pid_t pid = 0;
+    const auto [end, ec] = std::from_chars(name.data(), name.data() + name.size(), pid);
+    if (ec == std::errc{} && *end == '\0' && is_our_server(pid))
+      found.push_back(pid);
+  }
+  return found;
+}
+
+pid_t postgres_directory::locker(const fs::path& file) const {
   const filesystem_identity as_server(user_);
-  ::unlink((data() / "postmaster.pid").c_str());
+  const std::string text = read_whole(file);
+  pid_t pid = 0;
+  std::from_chars(text.data(), text.data() + text.size(), pid);
+  return std::abs(pid); // a single-user server writes its number negated
+}
+
+void postgres_directory::remove_foreign_locks() {
+  for (const fs::path& file : {data() / "postmaster.pid", fs::path(socket().string() + ".lock")}) {
+    const pid_t pid = locker(file);
+    if (pid <= 1 || is_our_server(pid))
+      continue;
+    if (::kill(pid, 0) != 0 && errno == ESRCH)
+      continue; // PostgreSQL sees by itself that this one is stale
+    log::warn("postgres", file.string() + " names process " + std::to_string(pid)
+                              + ", which is none of ours; removing it");
+    const filesystem_identity as_server(user_);
+    ::unlink(file.c_str());
+  }
 }
 
 } // namespace troupe

@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace troupe {
 
@@ -58,10 +59,13 @@ public:
   std::uintmax_t log_size() const;
 
   std::optional<postmaster_file> read_postmaster_file() const;
-  /// True when this process is a server that works in our cluster.
+  /// True when this process is a server, or a server's child, that works in our cluster.
   bool is_our_server(pid_t pid) const;
-  /// Removes postmaster.pid when the process it names is none of ours.
-  void remove_foreign_postmaster_file();
+  /// All of those.
+  std::vector<pid_t> server_processes() const;
+  /// Removes postmaster.pid and the socket's lock file when the process they name is no server of
+  /// ours: a number used again, or a dead server that nobody has waited for yet.
+  void remove_foreign_locks();
 
   /// Gives the directory free for another engine.
   void unlock() { lock_.reset(); }
@@ -72,6 +76,7 @@ private:
   void take_lock();
   void make_owned(const std::filesystem::path& directory) const;
   void remove_leftovers() const;
+  pid_t locker(const std::filesystem::path& file) const;
 
   std::filesystem::path root_;
   os_user user_;

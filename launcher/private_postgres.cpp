@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
+#include <cstring>
 #include <exception>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -36,9 +37,10 @@ constexpr milliseconds immediate_limit = 10s;
 constexpr milliseconds longest_restart = 30s;
 /// Who lived this long does not "keep dying".
 constexpr milliseconds stable_after = 60s;
-/// Children of a killed server hold its shared memory until they notice, some hundred milliseconds.
-constexpr int launch_tries = 4;
-constexpr milliseconds launch_pause = 500ms;
+/// For a killed server's children to go by themselves; then they get SIGQUIT, then SIGKILL.
+constexpr milliseconds orphan_patience = 500ms;
+constexpr milliseconds orphan_quit_limit = 2s;
+constexpr milliseconds orphan_kill_limit = 10s;
 constexpr milliseconds createdb_limit = 60s;
 constexpr const char* superuser = "postgres";
 
@@ -188,34 +190,54 @@ private:
   }
 
   void launch(steady::time_point deadline) {
-    std::string reason;
-    for (int tries = 0; tries < launch_tries; ++tries) {
-      if (tries > 0)
-        pause(launch_pause * tries);
-      directory_.remove_foreign_postmaster_file();
-      const auto offset = directory_.log_size();
-      const unique_fd log_file = directory_.open_log();
-      pid_ =
-          spawn({binaries_.directory / "postgres",
-                 {"-D", directory_.data().string()},
-                 {"PATH=" + binaries_.directory.string() + ":/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"},
-                 false},
-                directory_.server_user(), log_file.get());
-      process_ = open_process(pid_);
-      if (wait_ready(deadline)) {
-        log::info("postgres", "server started, process " + std::to_string(pid_));
-        return;
-      }
-      const bool ended = ended_within(0ms);
-      if (!ended)
-        kill_server();
-      reason = (ended ? "it ended at once" : "it did not answer in time") + std::string("; ")
-               + directory_.log().string() + " ends with:\n" + directory_.log_since(offset);
-      forget();
-      if (!ended)
-        break;
+    end_orphans();
+    directory_.remove_foreign_locks();
+    const auto offset = directory_.log_size();
+    const unique_fd log_file = directory_.open_log();
+    pid_ = spawn({binaries_.directory / "postgres",
+                  {"-D", directory_.data().string()},
+                  {"PATH=" + binaries_.directory.string() + ":/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"},
+                  false},
+                 directory_.server_user(), log_file.get());
+    process_ = open_process(pid_);
+    if (wait_ready(deadline)) {
+      log::info("postgres", "server started, process " + std::to_string(pid_));
+      return;
     }
-    throw postgres_error("the private PostgreSQL did not start: " + reason);
+    const bool ended = ended_within(0ms);
+    if (!ended)
+      kill_server();
+    forget();
+    throw postgres_error(std::string("the private PostgreSQL did not start: ")
+                         + (ended ? "it ended at once" : "it did not answer in time") + "; "
+                         + directory_.log().string() + " ends with:\n"
+                         + directory_.log_since(offset));
+  }
+
+  /// A killed server's children hold its shared memory, and no server starts beside them. Most
+  /// leave within milliseconds; one that computes, or is stopped, does not notice.
+  void end_orphans() {
+    const auto begin = steady::now();
+    int sent = 0;
+    for (;;) {
+      const auto left = directory_.server_processes();
+      if (left.empty())
+        return;
+      const auto waited = steady::now() - begin;
+      if (waited > orphan_patience + orphan_quit_limit + orphan_kill_limit)
+        throw postgres_error("process " + std::to_string(left.front())
+                             + " of a killed PostgreSQL does not end");
+      if (waited > orphan_patience) {
+        const int signal = waited > orphan_patience + orphan_quit_limit ? SIGKILL : SIGQUIT;
+        if (std::exchange(sent, signal) != signal)
+          log::warn("postgres", "ending what a killed server left, " + std::to_string(left.size())
+                                    + " processes, with SIG" + sigabbrev_np(signal));
+        for (const pid_t pid : left)
+          if (const auto orphan = open_process(pid); orphan && directory_.is_our_server(pid))
+            signal_process(orphan, signal);
+      }
+      pause(ping_pause);
+    }
   }
 
   /// False when the server ended, hangs, or the time is over.

@@ -25,7 +25,7 @@ public:
     std::chrono::milliseconds start_limit{180'000};  ///< crash recovery of 2 GB of WAL included
     std::chrono::milliseconds stop_limit{30'000};    ///< fast shutdown; then immediate
     std::chrono::milliseconds silence_limit{15'000}; ///< a server that listens and is silent hangs
-    std::chrono::milliseconds first_restart{1'000};  ///< doubles up to 30 s while it keeps dying
+    std::chrono::milliseconds first_restart{200};    ///< doubles up to 30 s while it keeps dying
     /// A line for a person, when something takes its time.
     std::function<void(std::string_view)> progress;
   };

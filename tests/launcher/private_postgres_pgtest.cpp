@@ -256,6 +256,36 @@ BOOST_AUTO_TEST_CASE(a_killed_server_comes_back_with_its_data) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(children_that_do_not_notice_their_servers_death_do_not_delay_its_restart) {
+  const temp_dir directory;
+  auto server = private_postgres::start(in(directory.path()));
+  const auto log_of_server = [&] {
+    std::ifstream in(directory.path() / "pg.log");
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  // One that computes for ever, then one that is stopped and gets no signal but the last one.
+  for (const bool stopped : {false, true}) {
+    PGconn* busy = PQconnectdb(server.url().c_str());
+    BOOST_REQUIRE(PQstatus(busy) == CONNECTION_OK);
+    const pid_t child = PQbackendPID(busy);
+    BOOST_REQUIRE(PQsendQuery(busy, "do $$ begin loop perform 1; end loop; end $$") == 1);
+    BOOST_REQUIRE(await_until([&] {
+      return ask(server, "select count(*) from pg_stat_activity where state = 'active' and pid = "
+                             + std::to_string(child))
+             == "1";
+    }));
+    if (stopped)
+      BOOST_REQUIRE(kill(child, SIGSTOP) == 0);
+    const pid_t before = *server.postmaster_pid();
+    BOOST_REQUIRE(kill(before, SIGKILL) == 0);
+    BOOST_REQUIRE(await_until([&] { return server.postmaster_pid().value_or(before) != before; }));
+    BOOST_TEST(await_until([&] { return ask(server, "select 1") == "1"; }));
+    BOOST_TEST(!is_alive(child));
+    PQfinish(busy);
+  }
+  BOOST_TEST(log_of_server().find("pre-existing shared memory") == std::string::npos);
+}
+
 BOOST_AUTO_TEST_CASE(stopping_while_the_server_is_down_returns_at_once) {
   const temp_dir directory;
   auto wanted = in(directory.path());
