@@ -1,0 +1,116 @@
+#include "tests/support/own_server.hpp"
+
+#include "db/blocking.hpp"
+#include "tests/support/await.hpp"
+
+#include <array>
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <stdexcept>
+#include <unistd.h>
+
+namespace troupe::tests {
+
+namespace {
+
+/// Standard output of the script; throws when it fails.
+std::string script(const std::string& arguments) {
+  const std::string command = TROUPE_TEST_DATABASE_SCRIPT " " + arguments + " 2>&1";
+  std::FILE* pipe = ::popen(command.c_str(), "r"); // NOLINT(cert-env33-c): our own script
+  if (pipe == nullptr)
+    throw std::runtime_error("cannot run " + command);
+  std::string said;
+  std::array<char, 256> piece{};
+  while (std::fgets(piece.data(), piece.size(), pipe) != nullptr)
+    said += piece.data();
+  if (::pclose(pipe) != 0)
+    throw std::runtime_error(command + ": " + said);
+  while (!said.empty() && said.back() == '\n')
+    said.pop_back();
+  return said.substr(said.rfind('\n') + 1);
+}
+
+} // namespace
+
+own_server::own_server() {
+  static std::atomic<int> count{0};
+  directory_ = "/tmp/trp-own-" + std::to_string(::getpid()) + "-" + std::to_string(++count);
+  start();
+}
+
+own_server::~own_server() {
+  try {
+    thaw();
+    script("stop " + directory_);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "%s was not removed: %s\n", directory_.c_str(), e.what());
+  }
+}
+
+void own_server::start() {
+  url_ = script("start " + directory_);
+}
+
+void own_server::stop_immediately() {
+  std::ifstream file(directory_ + "/data/postmaster.pid");
+  pid_t postmaster = 0;
+  file >> postmaster;
+  if (postmaster <= 0 || ::kill(postmaster, SIGQUIT) != 0)
+    throw std::runtime_error("the server does not run");
+  const std::filesystem::path lock = directory_ + "/data/postmaster.pid";
+  if (!await_until([&] { return !std::filesystem::exists(lock); }))
+    throw std::runtime_error("the server does not end");
+}
+
+/// The server and its sessions are the processes that stand in its data directory.
+std::vector<pid_t> own_server::processes() const {
+  std::vector<pid_t> found;
+  std::error_code ec;
+  const std::filesystem::path data = directory_ + "/data";
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", ec)) {
+    const auto name = entry.path().filename().string();
+    if (name.find_first_not_of("0123456789") != std::string::npos)
+      continue;
+    if (std::filesystem::read_symlink(entry.path() / "cwd", ec) == data)
+      found.push_back(static_cast<pid_t>(std::stol(name)));
+  }
+  return found;
+}
+
+void own_server::freeze() {
+  // The server first: it must not start sessions that would be missed.
+  for (int round = 0; round < 2; ++round)
+    for (const auto pid : processes())
+      if (::kill(pid, SIGSTOP) == 0)
+        frozen_.push_back(pid);
+}
+
+void own_server::thaw() {
+  for (const auto pid : frozen_)
+    ::kill(pid, SIGCONT);
+  frozen_.clear();
+}
+
+namespace {
+db::blocking_session open(const std::string& url) {
+  db::connect_options options;
+  options.url = url;
+  options.application_name = "test";
+  options.hot_path_plans = false;
+  return db::blocking_session{options};
+}
+} // namespace
+
+void own_server::exec(const std::string& sql) const {
+  open(url_).exec(sql);
+}
+
+std::string own_server::value(const std::string& sql) const {
+  return open(url_).value(sql).value_or("NULL");
+}
+
+} // namespace troupe::tests
