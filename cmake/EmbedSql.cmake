@@ -2,7 +2,8 @@
 # Included: troupe_embed_sql(OUT_SOURCES) writes generated/db/statements.hpp at configure time (again
 # when a file comes or goes) and has the two .cpp files made at build time when a text changes.
 # Run as a script (cmake -P): makes those .cpp files. Texts become char arrays, not string literals,
-# whose length the standard bounds.
+# whose length the standard bounds. A statement's file may have a line `-- timeout: 30s` (or ms, min)
+# that becomes statement::timeout.
 
 set(TROUPE_STATEMENT_PATTERN "^[a-z][a-z0-9_]*$")
 set(TROUPE_MIGRATION_PATTERN "^([0-9][0-9][0-9][0-9][0-9][0-9])_([a-z][a-z0-9_]*)$")
@@ -80,14 +81,32 @@ function(troupe_char_array path out)
   set(${out} "${hex}'\\0'" PARENT_SCOPE)
 endfunction()
 
+# Milliseconds of the file's timeout line, 0 without one.
+function(troupe_statement_timeout path out)
+  file(STRINGS "${path}" lines REGEX "^--[ ]*timeout")
+  set(milliseconds 0)
+  foreach(line IN LISTS lines)
+    if(NOT line MATCHES "^-- timeout: ([1-9][0-9]*)(ms|s|min)$" OR NOT milliseconds EQUAL 0)
+      message(FATAL_ERROR "${path}: write one line such as `-- timeout: 30s`, not `${line}`")
+    endif()
+    set(factor_ms 1)
+    set(factor_s 1000)
+    set(factor_min 60000)
+    math(EXPR milliseconds "${CMAKE_MATCH_1} * ${factor_${CMAKE_MATCH_2}}")
+  endforeach()
+  set(${out} ${milliseconds} PARENT_SCOPE)
+endfunction()
+
 function(troupe_write_statements)
   set(code "// Generated from db/sql/*.sql.\n#include \"db/statements.hpp\"\n\nnamespace troupe::db::sql {\n")
   set(table "")
   foreach(path IN LISTS FILES)
     get_filename_component(name "${path}" NAME_WE)
     troupe_char_array("${path}" bytes)
+    troupe_statement_timeout("${path}" milliseconds)
     string(APPEND code "\nstatic const char text_of_${name}[] = {\n${bytes}};\n"
-                       "const statement ${name}{\"${name}\", text_of_${name}};\n")
+                       "const statement ${name}{\"${name}\", text_of_${name}, "
+                       "std::chrono::milliseconds{${milliseconds}}};\n")
     string(APPEND table "    &${name},\n")
   endforeach()
   string(APPEND code "\nstd::span<const statement* const> all() {\n")

@@ -8,11 +8,10 @@
 namespace troupe::db {
 
 struct connecting::impl {
-  explicit impl(const connect_options& options)
-      : way(options), max_in_flight(options.max_in_flight) {}
+  explicit impl(const connect_options& options) : way(options), settings(options) {}
 
   dial way;
-  std::size_t max_in_flight;
+  connect_options settings;
   bool done = false;
 };
 
@@ -53,7 +52,7 @@ db_failure connecting::failure() const {
 
 connection connecting::produce() && {
   assert(impl_->done);
-  return connection::adopt(impl_->way.take().release(), impl_->max_in_flight);
+  return connection::adopt(impl_->way.take().release(), impl_->settings);
 }
 
 } // namespace troupe::db

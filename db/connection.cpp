@@ -1,8 +1,8 @@
+// Writing to a pipelined connection, and its end.
 #include "db/connection.hpp"
 
-#include "db/dial.hpp"
-
-#include <libpq-fe.h>
+#include "db/connection_impl.hpp"
+#include "db/statements.hpp"
 
 #include <utility>
 
@@ -10,236 +10,192 @@ namespace troupe::db {
 
 namespace {
 
-/// libpq gives an empty result between two answers; more in a row while statements are outstanding
-/// mean that it lost track (a server that died in the middle).
-constexpr int most_empty_reads = 3;
-
-struct clear_result {
-  void operator()(PGresult* raw) const { PQclear(raw); }
-};
-using result_handle = std::unique_ptr<PGresult, clear_result>;
-
-std::string field(const PGresult* raw, int which) {
-  const char* text = PQresultErrorField(raw, which);
-  return text ? text : "";
+std::string text_of(std::chrono::milliseconds value) {
+  return std::to_string(value.count());
 }
 
-server_error error_of(const PGresult* raw) {
-  return {field(raw, PG_DIAG_SQLSTATE),        field(raw, PG_DIAG_SEVERITY_NONLOCALIZED),
-          field(raw, PG_DIAG_MESSAGE_PRIMARY), field(raw, PG_DIAG_MESSAGE_DETAIL),
-          field(raw, PG_DIAG_CONSTRAINT_NAME), field(raw, PG_DIAG_SOURCE_FUNCTION)};
+query settings_of(const connect_options& options) {
+  query q{sql::transaction_settings};
+  q.bind(text_of(options.statement_timeout))
+      .bind(text_of(options.lock_timeout))
+      .bind(text_of(options.idle_in_transaction_timeout))
+      .bind(options.hot_path_plans ? "off" : nullptr);
+  return q;
 }
 
 } // namespace
 
-struct connection::impl {
-  impl(pg_conn* connected, std::size_t max_in_flight) : raw(connected), pipe(max_in_flight) {
-    PQsetNoticeReceiver(raw.get(), &impl::on_notice, this);
-    if (PQsetnonblocking(raw.get(), 1) != 0 || PQenterPipelineMode(raw.get()) != 1)
-      give_up(lost_before_sending({}, one_line(PQerrorMessage(raw.get()))));
-  }
+connection::impl::impl(pg_conn* connected, const connect_options& options)
+    : raw(connected), pipe(options.max_in_flight), statement_timeout(options.statement_timeout),
+      max_result_bytes(options.max_result_bytes), pooler(options.pooler),
+      settings(settings_of(options)) {
+  // Warnings are nobody's business here, but the last words of a server that ends an idle session
+  // come as a notice as well.
+  PQsetNoticeReceiver(
+      raw.get(),
+      [](void* self, const PGresult* notice) {
+        auto error = error_of(notice);
+        if (ends_session(error))
+          static_cast<impl*>(self)->last_words = std::move(error);
+      },
+      this);
+  if (PQsetnonblocking(raw.get(), 1) != 0 || PQenterPipelineMode(raw.get()) != 1)
+    give_up(lost_before_sending({}, one_line(PQerrorMessage(raw.get()))));
+}
 
-  /// Warnings are nobody's business here, but the last words of a server that ends an idle session
-  /// come as a notice as well.
-  static void on_notice(void* self, const PGresult* notice) {
-    auto error = error_of(notice);
-    if (ends_session(error))
-      static_cast<impl*>(self)->last_words = std::move(error);
-  }
+void connection::impl::give_up(db_failure why) {
+  if (broken)
+    return;
+  why.poisons_connection = true;
+  broken = std::move(why);
+  unsent = false;
+  gathered.reset();
+  pipe.on_lost(*broken);
+}
 
-  void give_up(db_failure why) {
-    if (broken)
-      return;
-    why.poisons_connection = true;
-    broken = std::move(why);
+void connection::impl::lost() {
+  if (last_words)
+    give_up(classify(*last_words, {}));
+  else
+    give_up(lost_before_sending({}, one_line(PQerrorMessage(raw.get()))));
+}
+
+void connection::impl::out_of_step(const char* what) {
+  auto why = lost_before_sending({}, std::string{"the connection is out of step: "} + what);
+  why.code = errc::internal;
+  give_up(std::move(why));
+}
+
+void connection::impl::flush() {
+  if (broken)
+    return;
+  switch (PQflush(raw.get())) {
+  case 0:
     unsent = false;
-    pipe.on_lost(*broken);
+    unsent_bytes = 0;
+    break;
+  case 1:
+    unsent = true;
+    break;
+  default:
+    lost();
   }
+}
 
-  void lost() {
-    if (last_words)
-      give_up(classify(*last_words, {}));
-    else
-      give_up(lost_before_sending({}, one_line(PQerrorMessage(raw.get()))));
+/// libpq buffers the statement; false when it would not take it.
+bool connection::impl::write(const query& what, const pipeline::order& order) {
+  auto parameters = what.parameters();
+  auto count = static_cast<int>(what.size());
+  const char* text = what.what().text;
+  const auto* oids = what.oids().data();
+  const auto* values = parameters.values.data();
+  const auto* lengths = what.lengths().data();
+  const auto* formats = parameters.formats.data();
+  const char* name = order.name.c_str();
+  unsent_bytes += what.bytes();
+  if (order.name.empty())
+    return PQsendQueryParams(raw.get(), text, count, oids, values, lengths, formats, 1) == 1;
+  if (order.prepare && PQsendPrepare(raw.get(), name, text, count, oids) != 1)
+    return false;
+  return PQsendQueryPrepared(raw.get(), name, count, values, lengths, formats, 1) == 1;
+}
+
+/// Costs a system call: libpq sends with each sync.
+void connection::impl::sync() {
+  if (!broken && PQpipelineSync(raw.get()) != 1)
+    lost();
+}
+
+void connection::impl::close_group() {
+  bool open = pipe.group_open();
+  pipe.close_group();
+  if (open)
+    sync();
+}
+
+void connection::impl::write_companion(const query& what, sync_point after) {
+  if (broken)
+    return;
+  // Parsed anew: a prepared one could have been skipped in a group that failed meanwhile.
+  auto order =
+      pipe.enter({.what = what.what_ptr(), .after = after, .companion = true, .parse_anew = true});
+  if (!write(what, order))
+    lost();
+  else if (after == sync_point::now)
+    sync();
+}
+
+std::uint64_t connection::impl::write_main(const query& what, sync_point after) {
+  // A companion may have found the connection dead.
+  if (broken)
+    return refuse(lost_before_sending(what.what().name, broken->message), after);
+  auto order = pipe.enter(
+      {.what = what.what_ptr(), .after = after, .parse_anew = pooler, .expected = what.expected()});
+  if (!write(what, order))
+    lost();
+  else if (after == sync_point::now)
+    sync();
+  return order.token;
+}
+
+std::uint64_t connection::impl::refuse(db_failure why, sync_point after) {
+  auto token = pipe.refuse(std::move(why), after);
+  if (after == sync_point::now)
+    close_group();
+  return token;
+}
+
+/// Why `what` is not even written, if so.
+std::optional<db_failure> connection::impl::objection(const query& what) {
+  const char* name = what.what().name;
+  auto refusal = [name](errc code, const std::string& message) {
+    auto failure = lost_before_sending(name, message);
+    failure.code = code;
+    failure.retryable = code != errc::invalid_argument;
+    failure.poisons_connection = false;
+    return failure;
+  };
+  if (const auto* why = pipe.refusing()) {
+    auto failure = *why;
+    failure.statement = name;
+    return failure;
   }
+  if (what.size() > query::max_parameters || what.bytes() > query::max_bytes)
+    return refusal(errc::invalid_argument, "the parameters of one statement are limited to "
+                                               + std::to_string(query::max_bytes) + " bytes");
+  if (pipe.full())
+    return refusal(errc::overloaded, std::to_string(pipe.in_flight())
+                                         + " statements wait for their answer on this connection");
+  if (unsent_bytes > 0 && unsent_bytes + what.bytes() > max_unsent_bytes)
+    return refusal(errc::overloaded, "too many bytes wait to be sent on this connection");
+  if (!broken && PQstatus(raw.get()) == CONNECTION_BAD)
+    lost();
+  if (broken)
+    return lost_before_sending(name, broken->message);
+  return std::nullopt;
+}
 
-  void out_of_step(const char* what) {
-    auto why = lost_before_sending({}, std::string{"the connection is out of step: "} + what);
-    why.code = errc::internal;
-    give_up(std::move(why));
-  }
-
-  void flush() {
-    if (broken)
-      return;
-    switch (PQflush(raw.get())) {
-    case 0:
-      unsent = false;
-      unsent_bytes = 0;
-      break;
-    case 1:
-      unsent = true;
-      break;
-    default:
-      lost();
-    }
-  }
-
-  /// libpq buffers the statement; false when it would not take it.
-  bool write(const query& what, const pipeline::order& order) {
-    auto parameters = what.parameters();
-    auto count = static_cast<int>(what.size());
-    const char* text = what.what().text;
-    const auto* oids = what.oids().data();
-    const auto* values = parameters.values.data();
-    const auto* lengths = what.lengths().data();
-    const auto* formats = parameters.formats.data();
-    const char* name = order.name.c_str();
-    if (order.name.empty())
-      return PQsendQueryParams(raw.get(), text, count, oids, values, lengths, formats, 1) == 1;
-    if (order.prepare && PQsendPrepare(raw.get(), name, text, count, oids) != 1)
-      return false;
-    return PQsendQueryPrepared(raw.get(), name, count, values, lengths, formats, 1) == 1;
-  }
-
-  /// Costs a system call: libpq sends with each sync.
-  void sync() {
-    if (!broken && PQpipelineSync(raw.get()) != 1)
-      lost();
-  }
-
-  void close_group() {
-    bool open = pipe.group_open();
-    pipe.close_group();
-    if (open)
-      sync();
-  }
-
-  std::uint64_t refuse(db_failure why, sync_point after) {
-    auto token = pipe.refuse(std::move(why), after);
-    if (after == sync_point::now)
-      close_group();
-    return token;
-  }
-
-  /// Why `what` is not even written, if so.
-  std::optional<db_failure> objection(const query& what) {
-    const char* name = what.what().name;
-    auto refusal = [name](errc code, const std::string& message) {
-      auto failure = lost_before_sending(name, message);
-      failure.code = code;
-      failure.retryable = code != errc::invalid_argument;
-      failure.poisons_connection = false;
-      return failure;
-    };
-    if (const auto* why = pipe.refusing()) {
-      auto failure = *why;
-      failure.statement = name;
-      return failure;
-    }
-    if (what.size() > query::max_parameters || what.bytes() > query::max_bytes)
-      return refusal(errc::invalid_argument, "the parameters of one statement are limited to "
-                                                 + std::to_string(query::max_bytes) + " bytes");
-    if (pipe.full())
-      return refusal(errc::overloaded,
-                     std::to_string(pipe.in_flight())
-                         + " statements wait for their answer on this connection");
-    if (unsent_bytes > 0 && unsent_bytes + what.bytes() > max_unsent_bytes)
-      return refusal(errc::overloaded, "too many bytes wait to be sent on this connection");
-    if (!broken && PQstatus(raw.get()) == CONNECTION_BAD)
-      lost();
-    if (broken)
-      return lost_before_sending(name, broken->message);
-    return std::nullopt;
-  }
-
-  /// libpq tells it only when nothing more is on its way.
-  std::optional<block_state> told_block() const {
-    switch (PQtransactionStatus(raw.get())) {
-    case PQTRANS_IDLE:
-      return block_state::none;
-    case PQTRANS_INTRANS:
-      return block_state::open;
-    case PQTRANS_INERROR:
-      return block_state::failed;
-    default:
-      return std::nullopt;
-    }
-  }
-
-  bool take_error(const PGresult* answer) {
-    auto error = error_of(answer);
-    // Without a SQLSTATE it is libpq that speaks: it cannot go on.
-    if (error.sqlstate.empty()) {
-      lost();
-      return true;
-    }
-    const auto* what = pipe.current();
-    auto failure = classify(error, what ? what->name : "");
-    if (ends_session(error)) {
-      give_up(std::move(failure));
-      return true;
-    }
-    return pipe.on_error(std::move(failure), invalidates_prepared(error));
-  }
-
-  bool take(result_handle answer) {
-    switch (PQresultStatus(answer.get())) {
-    case PGRES_TUPLES_OK:
-    case PGRES_COMMAND_OK:
-    case PGRES_EMPTY_QUERY:
-      return pipe.current() && pipe.on_result(result{answer.release(), pipe.current_ptr()});
-    case PGRES_PIPELINE_SYNC:
-      return pipe.on_sync(told_block());
-    case PGRES_PIPELINE_ABORTED:
-      return pipe.on_aborted();
-    case PGRES_FATAL_ERROR:
-    case PGRES_NONFATAL_ERROR:
-    case PGRES_BAD_RESPONSE:
-      return take_error(answer.get());
-    default: // COPY does not fit a pipeline
-      return false;
-    }
-  }
-
-  /// Takes what libpq has whole, until it needs more bytes or has nothing to say.
-  void collect() {
-    int empty_reads = 0;
-    while (!broken && !PQisBusy(raw.get())) {
-      result_handle answer{PQgetResult(raw.get())};
-      if (!answer) {
-        if (pipe.in_flight() == 0)
-          break;
-        if (++empty_reads == most_empty_reads)
-          out_of_step("no answer where one was due");
-        continue;
-      }
-      empty_reads = 0;
-      if (!take(std::move(answer)))
-        out_of_step("an answer that nothing was asked for");
-    }
-    while (PGnotify* note = PQnotifies(raw.get())) {
-      notes.push_back({note->relname, note->extra});
-      PQfreemem(note);
-    }
-  }
-
-  connection_handle raw;
-  pipeline pipe;
-  std::deque<notification> notes;
-  std::optional<server_error> last_words;
-  std::optional<db_failure> broken;
-  std::size_t unsent_bytes = 0;
-  bool unsent = false;
-};
+/// Behind a pooler, at the beginning of each transaction. From a BEGIN on, until all is answered
+/// and no block is open, nothing more is sent: in a failed block it would stand before the
+/// ROLLBACK.
+bool connection::impl::needs_settings(const query& what) {
+  if (!pooler)
+    return false;
+  if (pipe.idle())
+    may_be_in_block = pipe.block() != block_state::none;
+  bool begins = opens_block(what.what());
+  bool needed = !may_be_in_block && (begins || !pipe.group_open());
+  may_be_in_block = may_be_in_block || begins;
+  return needed;
+}
 
 connection::connection(std::unique_ptr<impl> state) : impl_(std::move(state)) {}
 connection::connection(connection&&) noexcept = default;
 connection& connection::operator=(connection&&) noexcept = default;
 connection::~connection() = default;
 
-connection connection::adopt(pg_conn* raw, std::size_t max_in_flight) {
-  return connection{std::make_unique<impl>(raw, max_in_flight)};
+connection connection::adopt(pg_conn* raw, const connect_options& options) {
+  return connection{std::make_unique<impl>(raw, options)};
 }
 
 int connection::socket() const {
@@ -250,13 +206,25 @@ std::uint64_t connection::submit(const query& what, sync_point after) {
   auto& self = *impl_;
   if (auto why = self.objection(what))
     return self.refuse(std::move(*why), after);
-  auto order = self.pipe.enter({.what = what.what_ptr(), .after = after});
-  self.unsent_bytes += what.bytes();
-  if (!self.write(what, order))
-    self.lost();
-  else if (after == sync_point::now)
-    self.sync();
-  return order.token;
+  const bool begins = opens_block(what.what());
+  const bool settings = self.needs_settings(what);
+  const auto limit = what.timeout();
+  const bool timed = !begins && limit.count() > 0 && limit != self.statement_timeout;
+  if (settings && !begins)
+    self.write_companion(self.settings, sync_point::later);
+  if (timed) {
+    query set{sql::timeout_set};
+    set.bind(text_of(limit));
+    self.write_companion(set, sync_point::later);
+  }
+  // BEGIN comes first: its isolation level could not be set after another statement.
+  const bool followed = timed || (settings && begins);
+  auto token = self.write_main(what, followed ? sync_point::later : after);
+  if (timed)
+    self.write_companion(query{sql::timeout_restore}, after);
+  else if (followed)
+    self.write_companion(self.settings, after);
+  return token;
 }
 
 void connection::flush() {

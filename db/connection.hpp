@@ -17,6 +17,8 @@ struct pg_conn; // libpq's PGconn
 
 namespace troupe::db {
 
+struct connect_options;
+
 /// A message of LISTEN/NOTIFY.
 struct notification {
   std::string channel;
@@ -71,7 +73,7 @@ public:
 private:
   friend class connecting;
   struct impl;
-  static connection adopt(pg_conn* raw, std::size_t max_in_flight);
+  static connection adopt(pg_conn* raw, const connect_options& options);
   explicit connection(std::unique_ptr<impl> state);
   std::unique_ptr<impl> impl_;
 };

@@ -61,13 +61,18 @@ constexpr const char* undone = "undone, as another statement of the same group f
 
 } // namespace
 
+bool opens_block(const statement& what) {
+  auto first = first_words(what.text)[0];
+  return first == "begin" || first == "start";
+}
+
 pipeline::pipeline(std::size_t max_in_flight) : max_in_flight_(max_in_flight) {}
 
 pipeline::order pipeline::enter(const entrance& what) {
   assert(what.companion || !full());
   int generation = 0;
   bool prepare = false;
-  if (what.what->prepared) {
+  if (what.what->prepared && !what.parse_anew) {
     auto& known = prepared_[what.what->name];
     prepare = !known.usable;
     if (prepare) {
@@ -133,7 +138,7 @@ void pipeline::note_end_of(const entry& which, const result& rows) {
   }
 }
 
-bool pipeline::on_result(result rows) {
+bool pipeline::on_result(result rows, std::optional<db_failure> withheld) {
   if (sync_due() || cursor_ == written_.size() || group_error_)
     return false;
   auto& front = written_[cursor_];
@@ -142,7 +147,9 @@ bool pipeline::on_result(result rows) {
     return true;
   }
   note_end_of(front, rows);
-  if (front.expected && *front.expected != rows.affected()) {
+  if (withheld) {
+    answer(front, std::move(*withheld));
+  } else if (front.expected && *front.expected != rows.affected()) {
     db_failure why;
     why.code = errc::stale;
     why.statement = front.what->name;

@@ -30,6 +30,9 @@ struct finished {
 /// a block those before the failed one keep their answers, those after it are errc::aborted.
 enum class sync_point : std::uint8_t { now, later };
 
+/// BEGIN or START TRANSACTION; a block comment before it hides it.
+bool opens_block(const statement& what);
+
 /// Of the connection's transaction block.
 enum class block_state : std::uint8_t {
   none,   ///< each group is a transaction of its own
@@ -48,6 +51,8 @@ public:
     sync_point after = sync_point::now;
     /// Sent for another statement's sake: has no answer of its own.
     bool companion = false;
+    /// Not prepared, although it could be.
+    bool parse_anew = false;
     /// Rows it has to change; another number makes the answer errc::stale.
     std::optional<std::uint64_t> expected = {};
   };
@@ -76,7 +81,8 @@ public:
   // What the wire said, in its order. False when the event does not fit what was written: then
   // nothing more can be believed and the connection has to be given up.
   /// A Parse succeeded, or a statement gave its rows or its completion.
-  [[nodiscard]] bool on_result(result rows);
+  /// `withheld`: it did, yet is answered with this instead.
+  [[nodiscard]] bool on_result(result rows, std::optional<db_failure> withheld = {});
   /// A step failed. `forget`: the prepared statement is gone or outdated.
   [[nodiscard]] bool on_error(db_failure why, bool forget = false);
   /// A step was skipped because an earlier one of the same group failed.
@@ -93,6 +99,8 @@ public:
 
   std::size_t in_flight() const { return written_.size() - companions_; }
   bool full() const { return in_flight() >= max_in_flight_; }
+  /// Nothing is awaited, companions included.
+  bool idle() const { return written_.empty(); }
   /// The statement the next event belongs to; null when none is awaited.
   const statement* current() const;
   /// The same to keep; only when there is one.

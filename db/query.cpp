@@ -202,6 +202,20 @@ query& query::bind_jsonb_array(const std::vector<std::string>& texts) {
   return array(oid::jsonb_array, oid::jsonb, elements);
 }
 
+query& query::timeout(std::chrono::milliseconds limit) {
+  timeout_ = limit;
+  return *this;
+}
+
+std::chrono::milliseconds query::timeout() const {
+  return timeout_.count() > 0 ? timeout_ : what_->timeout;
+}
+
+query& query::expect_affected(std::uint64_t count) {
+  expected_ = count;
+  return *this;
+}
+
 query::wire_view query::parameters() const {
   wire_view result;
   result.values.reserve(size());

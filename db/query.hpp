@@ -6,6 +6,7 @@
 #include "db/statement.hpp"
 #include "messages/job.hpp"
 
+#include <chrono>
 #include <concepts>
 #include <cstdint>
 #include <optional>
@@ -81,6 +82,17 @@ public:
   /// jsonb[] in which "" stands for a NULL element.
   query& bind_jsonb_array(const std::vector<std::string>& texts);
 
+  /// How long the server may work on it, in place of what the statement or the connection allows.
+  /// It then shares a transaction with the settings, so what refuses to run inside of one (VACUUM)
+  /// cannot have a time of its own. 0: as the statement says.
+  query& timeout(std::chrono::milliseconds limit);
+  /// 0: as the connection says.
+  std::chrono::milliseconds timeout() const;
+  /// Another number of changed rows is answered errc::stale. What was changed stands, unless the
+  /// transaction is rolled back.
+  query& expect_affected(std::uint64_t count);
+  std::optional<std::uint64_t> expected() const { return expected_; }
+
   const statement& what() const { return *what_; }
   const statement_ptr& what_ptr() const { return what_; }
   std::size_t size() const { return oids_.size(); }
@@ -108,6 +120,8 @@ private:
   std::vector<unsigned> oids_;
   std::vector<int> lengths_;         ///< -1 is NULL
   std::vector<std::size_t> offsets_; ///< into buffer_
+  std::chrono::milliseconds timeout_{0};
+  std::optional<std::uint64_t> expected_;
 };
 
 template<class T>

@@ -56,11 +56,17 @@ std::string type_name(unsigned type) {
   return "the type with oid " + std::to_string(type);
 }
 
+std::shared_ptr<const pg_result> owned(pg_result* raw) {
+  return {raw, [](const pg_result* p) { PQclear(const_cast<pg_result*>(p)); }};
+}
+
 } // namespace
 
 result::result(pg_result* raw, statement_ptr what)
-    : raw_(raw, [](const pg_result* p) { PQclear(const_cast<pg_result*>(p)); }),
-      what_(std::move(what)) {}
+    : raw_(owned(raw)), completion_(raw_), what_(std::move(what)) {}
+
+result::result(pg_result* rows, pg_result* completion, statement_ptr what)
+    : raw_(owned(rows)), completion_(owned(completion)), what_(std::move(what)) {}
 
 int result::rows() const {
   return raw_ ? PQntuples(raw_.get()) : 0;
@@ -76,13 +82,13 @@ const char* result::statement_name() const {
 
 std::string_view result::command_tag() const {
   // libpq takes it for writable, yet only reads.
-  return raw_ ? PQcmdStatus(const_cast<pg_result*>(raw_.get())) : std::string_view{};
+  return completion_ ? PQcmdStatus(const_cast<pg_result*>(completion_.get())) : std::string_view{};
 }
 
 std::uint64_t result::affected() const {
-  if (!raw_ || command_tag().starts_with("SELECT"))
+  if (!completion_ || command_tag().starts_with("SELECT"))
     return 0;
-  std::string_view text = PQcmdTuples(const_cast<pg_result*>(raw_.get()));
+  std::string_view text = PQcmdTuples(const_cast<pg_result*>(completion_.get()));
   std::uint64_t count = 0;
   std::from_chars(text.data(), text.data() + text.size(), count);
   return count;

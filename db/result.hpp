@@ -34,6 +34,8 @@ public:
   result() = default;
   /// Takes ownership of `raw`.
   result(pg_result* raw, statement_ptr what);
+  /// Rows that were gathered from elsewhere; `completion` has the command tag. Owns both.
+  result(pg_result* rows, pg_result* completion, statement_ptr what);
 
   int rows() const;
   int columns() const;
@@ -52,6 +54,7 @@ public:
 private:
   friend class row;
   std::shared_ptr<const pg_result> raw_;
+  std::shared_ptr<const pg_result> completion_;
   statement_ptr what_;
 };
 

@@ -194,6 +194,23 @@ BOOST_AUTO_TEST_CASE(a_nul_in_a_text_is_refused_and_nothing_is_cut) {
   BOOST_TEST((refusal(on, json).code == errc::invalid_argument));
 }
 
+BOOST_AUTO_TEST_CASE(a_number_that_does_not_fit_its_type_is_an_error_and_not_another_number) {
+  const statement rows_overflow{"rows_overflow", "select (10::numeric ^ n)::int8 "
+                                                 "from generate_series(17, 20) n"};
+  auto why = refusal(on, query{rows_overflow});
+  BOOST_TEST((why.code == errc::invalid_argument));
+  BOOST_TEST(why.sqlstate == "22003");
+  const statement sum{"sum", "select $1::int4 + 1"};
+  query q{sum};
+  q.bind(std::numeric_limits<std::int32_t>::max());
+  BOOST_TEST(refusal(on, q).sqlstate == "22003");
+  // A numeric is nobody's integer, however small it is.
+  const statement exact{"exact", "select 1::numeric"};
+  auto one = rows(on, query{exact}).one();
+  BOOST_CHECK_THROW(one.get<std::int64_t>(0), decode_error);
+  BOOST_CHECK_THROW(one.get<double>(0), decode_error);
+}
+
 BOOST_AUTO_TEST_CASE(a_column_read_as_another_type_names_column_and_statement) {
   const statement mixed{"mixed", "select 1::int4 as number, null::int8 as nothing, 2::numeric"};
   auto one = rows(on, query{mixed}).one();

@@ -1,0 +1,71 @@
+// What db::connection is made of: one PGconn and the bookkeeping of what travels over it. Private
+// to db; connection.cpp writes, connection_reading.cpp reads.
+#pragma once
+
+#include "db/connecting.hpp"
+#include "db/dial.hpp"
+
+#include <libpq-fe.h>
+
+#include <deque>
+#include <memory>
+#include <optional>
+
+namespace troupe::db {
+
+struct clear_result {
+  void operator()(PGresult* raw) const { PQclear(raw); }
+};
+using result_handle = std::unique_ptr<PGresult, clear_result>;
+
+server_error error_of(const PGresult* raw);
+
+struct connection::impl {
+  impl(pg_conn* connected, const connect_options& options);
+
+  // -- the end
+  void give_up(db_failure why);
+  void lost();
+  void out_of_step(const char* what);
+
+  // -- writing
+  void flush();
+  void sync();
+  void close_group();
+  bool write(const query& what, const pipeline::order& order);
+  void write_companion(const query& what, sync_point after);
+  std::uint64_t write_main(const query& what, sync_point after);
+  std::uint64_t refuse(db_failure why, sync_point after);
+  std::optional<db_failure> objection(const query& what);
+  bool needs_settings(const query& what);
+
+  // -- reading
+  void collect();
+  void read_by_rows();
+  bool take(result_handle answer);
+  bool take_rows(result_handle answer);
+  bool take_one_row(const PGresult* answer);
+  bool take_error(const PGresult* answer);
+  std::optional<block_state> told_block() const;
+
+  connection_handle raw;
+  pipeline pipe;
+  std::chrono::milliseconds statement_timeout;
+  std::size_t max_result_bytes;
+  bool pooler;
+  query settings;               ///< behind a pooler, for each transaction
+  bool may_be_in_block = false; ///< behind a pooler: a BEGIN was written
+
+  std::deque<notification> notes;
+  std::optional<server_error> last_words;
+  std::optional<db_failure> broken;
+  std::size_t unsent_bytes = 0;
+  bool unsent = false;
+
+  // Of the statement that is being read row by row:
+  bool by_rows = false;
+  result_handle gathered;
+  bool too_large = false;
+};
+
+} // namespace troupe::db

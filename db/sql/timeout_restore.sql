@@ -1,0 +1,2 @@
+-- After it, for what follows in the same transaction.
+select set_config('statement_timeout', current_setting('troupe.timeout_before'), true)
