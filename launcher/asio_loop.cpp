@@ -2,6 +2,7 @@
 // the loop's thread, is closed there, and is what handlers in flight keep alive.
 #include "launcher/asio_loop.hpp"
 
+#include "launcher/name_lookup.hpp"
 #include "launcher/threads.hpp"
 #include "messages/log.hpp"
 
@@ -135,6 +136,7 @@ struct asio_loop::core {
   asio::io_context context{1};
   asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
   std::atomic<bool> stopped{false};
+  name_lookup names;
 
   /// Keeps track of a state so that stop() can close it: without that, a callback which owns its
   /// own watch would keep itself alive for ever.
@@ -172,6 +174,7 @@ struct asio_loop::core {
   /// At the end, on the loop's thread if there was one: closes what is armed and drops what is
   /// queued, so that nothing keeps itself alive.
   void drain() {
+    names.stop();
     std::vector<std::shared_ptr<closable>> left;
     {
       const std::lock_guard lock(guard_);
@@ -331,6 +334,18 @@ std::unique_ptr<io_timer> asio_loop::timer() {
   auto state = std::make_shared<timer_state>(core_->context);
   core_->enlist(state);
   return std::make_unique<asio_timer<core>>(core_, std::move(state));
+}
+
+void asio_loop::resolve(std::string host, std::function<void(resolution)> callback) {
+  // The lookup outlives nobody: stop() drops it, and what it still posts meets a stopped loop.
+  core_->names.start(std::move(host), [weak = std::weak_ptr<core>(core_),
+                                       call = std::move(callback)](resolution found) mutable {
+    if (const auto alive = weak.lock())
+      alive->post([core = alive.get(), call = std::move(call), found = std::move(found)]() mutable {
+        if (!core->stopped.load())
+          call(std::move(found));
+      });
+  });
 }
 
 } // namespace troupe

@@ -33,6 +33,7 @@ public:
   void post(std::function<void()> callback) override;
   std::unique_ptr<fd_watch> watch(int fd) override;
   std::unique_ptr<io_timer> timer() override;
+  void resolve(std::string host, std::function<void(resolution)> callback) override;
 
 private:
   struct core;

@@ -6,6 +6,8 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 namespace troupe {
 
@@ -29,6 +31,12 @@ public:
   virtual void cancel() = 0;
 };
 
+/// What a host's name stands for.
+struct resolution {
+  std::vector<std::string> addresses; ///< numeric, in the order to try; empty: see failure
+  std::string failure;                ///< in words, with the name
+};
+
 class io_loop {
 public:
   virtual ~io_loop() = default;
@@ -36,6 +44,9 @@ public:
   /// Watches a descriptor; null when it cannot be duplicated or registered (errno says why).
   virtual std::unique_ptr<fd_watch> watch(int fd) = 0;
   virtual std::unique_ptr<io_timer> timer() = 0;
+  /// Looks a name up off the loop's thread, which may take many seconds, and calls back on it. Ends
+  /// with the loop at the latest, without a call.
+  virtual void resolve(std::string host, std::function<void(resolution)> callback) = 0;
 };
 
 } // namespace troupe

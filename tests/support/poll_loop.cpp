@@ -8,6 +8,7 @@
 #include <future>
 #include <map>
 #include <mutex>
+#include <netdb.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <system_error>
@@ -237,6 +238,27 @@ std::unique_ptr<fd_watch> poll_loop::watch(int fd) {
 
 std::unique_ptr<io_timer> poll_loop::timer() {
   return std::make_unique<poll_timer>(state_);
+}
+
+void poll_loop::resolve(std::string host, std::function<void(resolution)> callback) {
+  post([host = std::move(host), callback = std::move(callback)] {
+    resolution found;
+    addrinfo* list = nullptr;
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;
+    if (const int code = ::getaddrinfo(host.c_str(), nullptr, &hints, &list); code != 0)
+      found.failure = host + ": " + ::gai_strerror(code);
+    for (const auto* one = list; one != nullptr; one = one->ai_next) {
+      char text[NI_MAXHOST];
+      if (::getnameinfo(one->ai_addr, one->ai_addrlen, text, sizeof text, nullptr, 0,
+                        NI_NUMERICHOST)
+          == 0)
+        found.addresses.emplace_back(text);
+    }
+    if (list != nullptr)
+      ::freeaddrinfo(list);
+    callback(std::move(found));
+  });
 }
 
 void poll_loop::run(const std::function<void()>& task) {

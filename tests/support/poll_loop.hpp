@@ -19,6 +19,8 @@ public:
   void post(std::function<void()> callback) override;
   std::unique_ptr<fd_watch> watch(int fd) override;
   std::unique_ptr<io_timer> timer() override;
+  /// On the loop's own thread, which waits for it.
+  void resolve(std::string host, std::function<void(resolution)> callback) override;
 
   /// Runs the task on the loop's thread and waits for it.
   void run(const std::function<void()>& task);
