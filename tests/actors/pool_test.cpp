@@ -31,6 +31,7 @@ public:
     return std::make_unique<silent_watch>();
   }
   std::unique_ptr<io_timer> timer() override { return nullptr; }
+  void resolve(std::string, std::function<void(resolution)>) override {}
   int watches = 0;
 };
 
