@@ -41,9 +41,8 @@ set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_me
 set enable_seqscan = off as $$
 declare
   ids bigint[];
-  dues timestamptz[]; -- null: at once
-  shards int[];       -- the lanes of the one pair that all jobs have, or
-  lanes int[];        -- the lane of each job
+  shards int[]; -- the lanes of the one pair that all jobs have, or
+  lanes int[];  -- the lane of each job
   base int := floor(random() * 4);
 begin
   if cardinality(p_kinds) is distinct from cardinality(p_queues)
@@ -68,24 +67,37 @@ begin
                       troupe.lane_for(q, p, 0))
         from unnest(p_queues, p_priorities) with ordinality u(q, p, o) order by o);
   end if;
-  ids := array(select nextval('troupe.job_id_seq') from generate_series(1, cardinality(p_kinds)));
-  if p_run_at is not null or p_delays_ms is not null then
-    dues := array(select case when d is not null then now() + d * interval '1 millisecond'
-                              when r > now() then r end
-                    from unnest(p_run_at, p_delays_ms) with ordinality u(r, d, o) order by o);
-  end if;
-  insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, run_at)
-  select i, q, k, a, p, coalesce(m, 20), t, g::text[], due
-    from unnest(ids, p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                dues) u(i, k, q, a, p, m, t, g, due);
   -- Chunks of 256 alternate between shards, so that nodes can claim a large batch side by side.
-  insert into troupe.ready (lane, job_id)
-  select coalesce(l, shards[1 + (base + o / 256) % 4]), i
-    from unnest(ids, lanes, dues) with ordinality u(i, l, due, o) where due is null;
-  if dues is not null then
-    insert into troupe.deferred (job_id, due_at, lane, attempt, reason)
-    select i, due, coalesce(l, shards[1 + (base + o / 256) % 4]), 1, 1
-      from unnest(ids, lanes, dues) with ordinality u(i, l, due, o) where due is not null;
+  if p_run_at is null and p_delays_ms is null then
+    with given as materialized (
+      select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g
+        from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags)
+             with ordinality u(k, q, a, p, m, t, g, o)),
+    stored as (
+      insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags)
+      select id, q, k, a, p, coalesce(m, 20), t, g::text[] from given),
+    made as (
+      insert into troupe.ready (lane, job_id)
+      select coalesce(lanes[o], shards[1 + (base + o / 256) % 4]), id from given)
+    select coalesce(array_agg(id order by o), '{}') into ids from given;
+    return ids;
   end if;
+  with given as materialized (
+    select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g,
+           coalesce(lanes[o], shards[1 + (base + o / 256) % 4]) as lane,
+           case when d is not null then now() + d * interval '1 millisecond'
+                when r > now() then r end as due
+      from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
+                  p_run_at, p_delays_ms)
+           with ordinality u(k, q, a, p, m, t, g, r, d, o)),
+  stored as (
+    insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, run_at)
+    select id, q, k, a, p, coalesce(m, 20), t, g::text[], due from given),
+  made as (
+    insert into troupe.ready (lane, job_id) select lane, id from given where due is null),
+  waits as (
+    insert into troupe.deferred (job_id, due_at, lane, attempt, reason)
+    select id, due, lane, 1, 1 from given where due is not null)
+  select coalesce(array_agg(id order by o), '{}') into ids from given;
   return ids;
 end $$;
