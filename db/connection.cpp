@@ -4,6 +4,8 @@
 #include "db/connection_impl.hpp"
 #include "db/statements.hpp"
 
+#include <libpq-fe.h>
+
 #include <utility>
 
 namespace troupe::db {

@@ -5,8 +5,6 @@
 #include "db/connecting.hpp"
 #include "db/dial.hpp"
 
-#include <libpq-fe.h>
-
 #include <deque>
 #include <memory>
 #include <optional>
@@ -14,11 +12,11 @@
 namespace troupe::db {
 
 struct clear_result {
-  void operator()(PGresult* raw) const { PQclear(raw); }
+  void operator()(pg_result* raw) const;
 };
-using result_handle = std::unique_ptr<PGresult, clear_result>;
+using result_handle = std::unique_ptr<pg_result, clear_result>;
 
-server_error error_of(const PGresult* raw);
+server_error error_of(const pg_result* raw);
 
 struct connection::impl {
   impl(pg_conn* connected, const connect_options& options);
@@ -44,8 +42,8 @@ struct connection::impl {
   void read_by_rows();
   bool take(result_handle answer);
   bool take_rows(result_handle answer);
-  bool take_one_row(const PGresult* answer);
-  bool take_error(const PGresult* answer);
+  bool take_one_row(const pg_result* answer);
+  bool take_error(const pg_result* answer);
   std::optional<block_state> told_block() const;
 
   connection_handle raw;

@@ -2,6 +2,8 @@
 // answer above max_result_bytes is not handed on.
 #include "db/connection_impl.hpp"
 
+#include <libpq-fe.h>
+
 #include <utility>
 
 namespace troupe::db {
@@ -27,6 +29,10 @@ db_failure too_large_for(std::size_t limit, const statement& what) {
 }
 
 } // namespace
+
+void clear_result::operator()(pg_result* raw) const {
+  PQclear(raw);
+}
 
 server_error error_of(const PGresult* raw) {
   return {field(raw, PG_DIAG_SQLSTATE),        field(raw, PG_DIAG_SEVERITY_NONLOCALIZED),

@@ -2,8 +2,11 @@
 
 #include <libpq-fe.h>
 
-#include <array>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -12,43 +15,12 @@ namespace troupe::db {
 namespace {
 
 // A peer that vanishes without a word is noticed within about this time, idle or writing.
-constexpr const char* keepalive_idle_s = "10";
-constexpr const char* keepalive_interval_s = "3";
+constexpr const char* keepalive_idle_s = "5";
+constexpr const char* keepalive_interval_s = "2";
 constexpr const char* keepalive_count = "3";
-constexpr const char* unacknowledged_ms = "15000";
+constexpr const char* unacknowledged_ms = "10000";
 
-using settings = std::vector<std::pair<std::string, std::string>>;
-
-/// What the URL says itself; nothing when it cannot be read. Its text may hold a password, so it is
-/// never repeated, nor is what libpq quotes from it, option names excepted.
-std::optional<settings> parse(const std::string& url, std::string& why) {
-  char* error = nullptr;
-  std::unique_ptr<PQconninfoOption, void (*)(PQconninfoOption*)> parsed{
-      PQconninfoParse(url.c_str(), &error), PQconninfoFree};
-  std::string text = error ? error : "out of memory";
-  PQfreemem(error);
-  if (!parsed) {
-    why = "the database URL cannot be read; write postgresql://USER@HOST:PORT/DATABASE or "
-          "\"host=... dbname=...\"";
-    if (text.starts_with("invalid connection option") || text.starts_with("invalid URI query"))
-      why += " (" + one_line(text) + ")";
-    return std::nullopt;
-  }
-  settings given;
-  for (auto* option = parsed.get(); option->keyword; ++option)
-    if (option->val)
-      given.emplace_back(option->keyword, option->val);
-  return given;
-}
-
-const std::string* find(const settings& given, std::string_view keyword) {
-  for (const auto& [name, value] : given)
-    if (name == keyword)
-      return &value;
-  return nullptr;
-}
-
-std::string server_options(const connect_options& options, const settings& given) {
+std::string server_options(const connect_options& options, const conninfo& given) {
   auto set = [](const char* name, const std::string& value) {
     return std::string{"-c "} + name + "=" + value + " ";
   };
@@ -62,28 +34,88 @@ std::string server_options(const connect_options& options, const settings& given
       text += set(name, "off");
   }
   // Later settings win, so what the user asked for stands last.
-  if (const auto* own = find(given, "options"))
+  if (const auto* own = given.find("options"))
     text += *own;
   else if (const char* inherited = std::getenv("PGOPTIONS"))
     text += inherited;
   return text;
 }
 
-settings merge(const connect_options& options, const settings& given) {
-  settings all{{"dbname", options.url},
-               {"fallback_application_name", options.application_name},
-               {"client_encoding", "UTF8"},
-               {"options", server_options(options, given)}};
-  constexpr std::array defaults{
-      std::pair{"keepalives", "1"},
-      std::pair{"keepalives_idle", keepalive_idle_s},
-      std::pair{"keepalives_interval", keepalive_interval_s},
-      std::pair{"keepalives_count", keepalive_count},
-      std::pair{"tcp_user_timeout", unacknowledged_ms},
+db_failure unusable(std::string message) {
+  auto why = lost_before_sending({}, message);
+  why.code = errc::invalid_argument;
+  why.retryable = false;
+  return why;
+}
+
+/// A pooler takes no `options` at the start, wherever they come from.
+std::optional<db_failure> objection_to_options(const conninfo& given) {
+  const char* inherited = std::getenv("PGOPTIONS");
+  if (!given.find("options") && !(inherited && *inherited))
+    return std::nullopt;
+  return unusable(std::string{given.find("options") ? "options in the database URL" : "PGOPTIONS"}
+                  + " cannot be used behind a pooler, which lends a session for one transaction");
+}
+
+/// libpq would only tell when it is at the handshake, or silently do without.
+std::optional<db_failure> objection_to_files(const conninfo& given) {
+  for (const char* key : {"sslrootcert", "sslcrl", "sslcert"})
+    if (const auto* path = given.find(key); path && ::access(path->c_str(), R_OK) != 0)
+      return unusable(std::string{"the file that "} + key + " in the database URL names, " + *path
+                      + ", cannot be read: " + std::strerror(errno));
+  const auto* mode = given.find("sslmode");
+  if (!mode || !mode->starts_with("verify") || given.find("sslrootcert"))
+    return std::nullopt;
+  if (const char* set = std::getenv("PGSSLROOTCERT"); set && *set)
+    return std::nullopt;
+  const char* home = std::getenv("HOME");
+  const auto usual = std::string{home ? home : ""} + "/.postgresql/root.crt";
+  if (::access(usual.c_str(), R_OK) == 0)
+    return std::nullopt;
+  return unusable("sslmode=" + *mode
+                  + " in the database URL needs sslrootcert=FILE, the certificate "
+                    "of the authority that signed the server's ("
+                  + usual + " is not there either)");
+}
+
+/// Its first line.
+std::variant<std::string, db_failure> read_password(const std::string& path) {
+  constexpr std::size_t longest = 4096;
+  std::ifstream file{path};
+  std::string line;
+  std::getline(file, line);
+  if (!file && line.empty()) {
+    // It may be in the middle of being replaced.
+    auto why = lost_before_sending({}, "the password file " + path + " is empty or cannot be read");
+    return why;
+  }
+  if (line.size() > longest || line.find('\0') != std::string::npos)
+    return unusable("the password file " + path + " holds no password");
+  if (line.ends_with('\r'))
+    line.pop_back();
+  return line;
+}
+
+conninfo::settings merge(const connect_options& options, const conninfo& given) {
+  conninfo::settings all;
+  for (const auto& [key, value] : given.given())
+    if (key != "host" && key != "hostaddr" && key != "port" && key != "options")
+      all.emplace_back(key, value);
+  auto otherwise = [&](const char* key, const std::string& value) {
+    if (!given.find(key))
+      all.emplace_back(key, value);
   };
-  for (const auto& [name, value] : defaults)
-    if (!find(given, name))
-      all.emplace_back(name, value);
+  all.emplace_back("client_encoding", "UTF8");
+  if (!options.pooler)
+    all.emplace_back("options", server_options(options, given));
+  otherwise("fallback_application_name", options.application_name);
+  otherwise("keepalives", "1");
+  otherwise("keepalives_idle", keepalive_idle_s);
+  otherwise("keepalives_interval", keepalive_interval_s);
+  otherwise("keepalives_count", keepalive_count);
+  otherwise("tcp_user_timeout", unacknowledged_ms);
+  if (given.hosts().size() > 1 && !std::getenv("PGTARGETSESSIONATTRS"))
+    otherwise("target_session_attrs", "read-write");
   return all;
 }
 
@@ -107,8 +139,10 @@ std::string take_sqlstate(std::string& text) {
 }
 
 const char* advice(std::string_view sqlstate) {
+  if (sqlstate == "28P01")
+    return "; check user and password in the database URL or its password file";
   if (sqlstate.starts_with("28"))
-    return "; check user and password in the database URL, and the server's pg_hba.conf";
+    return "; check the user in the database URL, and the server's pg_hba.conf";
   if (sqlstate == "3D000")
     return "; create the database (createdb) or correct its name in the database URL";
   if (sqlstate == "53300")
@@ -140,42 +174,93 @@ std::string one_line(std::string_view text) {
   return line;
 }
 
-dial::dial(const connect_options& options)
-    : timeout_(options.connect_timeout),
-      deadline_(std::chrono::steady_clock::now() + options.connect_timeout) {
-  std::string why;
-  auto given = parse(options.url, why);
-  if (!given) {
+dial::dial(const connect_options& options) : deadline_(clock::now()) {
+  if (prepare(options))
+    try_next();
+}
+
+/// False when it has failed already.
+bool dial::prepare(const connect_options& options) {
+  auto refuse = [this](db_failure why) {
     failed_ = true;
-    failure_ = lost_before_sending({}, why);
-    failure_.code = errc::invalid_argument;
-    failure_.retryable = false;
-    return;
+    failure_ = std::move(why);
+    return false;
+  };
+  auto parsed = conninfo::parse(options.url);
+  if (auto* why = std::get_if<db_failure>(&parsed))
+    return refuse(unusable(why->message));
+  const auto& given = std::get<conninfo>(parsed);
+  if (auto why = objection_to_files(given))
+    return refuse(*std::move(why));
+  if (auto why = options.pooler ? objection_to_options(given) : std::nullopt)
+    return refuse(*std::move(why));
+  settings_ = merge(options, given);
+  if (!options.password_file.empty()) {
+    auto password = read_password(options.password_file);
+    if (auto* why = std::get_if<db_failure>(&password))
+      return refuse(std::move(*why));
+    settings_.emplace_back("password", std::get<std::string>(password)); // the last one counts
   }
-  auto all = merge(options, *given);
+  for (const auto& host : given.hosts()) {
+    auto known = options.addresses.find(host.name);
+    if (!host.address.empty() || known == options.addresses.end() || known->second.empty())
+      candidates_.push_back({host.name, host.port, host.address});
+    else
+      for (const auto& address : known->second)
+        candidates_.push_back({host.name, host.port, address});
+  }
+  constexpr std::chrono::milliseconds least{1000};
+  per_candidate_ = std::max(least, std::chrono::milliseconds{options.connect_timeout}
+                                       / static_cast<std::int64_t>(candidates_.size()));
+  if (const auto* own = given.find("connect_timeout"); own && *own != "0")
+    per_candidate_ = std::chrono::seconds{std::stol(*own)};
+  return true;
+}
+
+void dial::try_next() {
+  const auto& to = candidates_[next_++];
   std::vector<const char*> keywords, values;
-  for (const auto& [name, value] : all) {
-    keywords.push_back(name.c_str());
+  auto add = [&](const char* key, const std::string& value) {
+    keywords.push_back(key);
     values.push_back(value.c_str());
-  }
+  };
+  for (const auto& [name, value] : settings_)
+    add(name.c_str(), value);
+  add("host", to.host);
+  add("hostaddr", to.address);
+  add("port", to.port);
   keywords.push_back(nullptr);
   values.push_back(nullptr);
-  raw_.reset(PQconnectStartParams(keywords.data(), values.data(), 1));
+  raw_.reset(PQconnectStartParams(keywords.data(), values.data(), 0));
   if (!raw_)
     throw std::bad_alloc{};
   PQsetNoticeReceiver(raw_.get(), ignore_notice, nullptr);
   // The only way to learn the SQLSTATE of a start-up failure: it is part of the verbose message.
   PQsetErrorVerbosity(raw_.get(), PQERRORS_VERBOSE);
+  deadline_ = clock::now() + per_candidate_;
+  polled_ = false;
 }
 
 int dial::socket() const {
   return raw_ ? PQsocket(raw_.get()) : -1;
 }
 
+/// On to the next address; after the last one all of them have failed, and each says why.
 connecting::want dial::fail(db_failure why) {
-  failed_ = true;
-  failure_ = std::move(why);
   raw_.reset();
+  // What a server said tells more than that another one is not there.
+  if (!failure_.message.empty()) {
+    auto both = failure_.message + "; " + why.message;
+    if (why.sqlstate.empty())
+      why = std::move(failure_);
+    why.message = std::move(both);
+  }
+  failure_ = std::move(why);
+  if (next_ < candidates_.size()) {
+    try_next();
+    return connecting::want::write;
+  }
+  failed_ = true;
   return connecting::want::failed;
 }
 
@@ -183,7 +268,12 @@ connecting::want dial::refused() {
   std::string text = PQerrorMessage(raw_.get());
   server_error error;
   error.sqlstate = take_sqlstate(text);
+  if (error.sqlstate.empty() && PQconnectionNeedsPassword(raw_.get()) != 0)
+    error.sqlstate = "28P01";
   error.message = one_line(text) + advice(error.sqlstate);
+  // Of a name and its address libpq tells the address only.
+  if (const auto& tried = candidates_[next_ - 1]; !tried.address.empty() && !tried.host.empty())
+    error.message.insert(0, tried.host + ": ");
   if (error.sqlstate.empty())
     return fail(lost_before_sending({}, error.message));
   auto failure = classify(error, {});
@@ -207,13 +297,25 @@ connecting::want dial::established() {
 connecting::want dial::step() {
   if (failed_)
     return connecting::want::failed;
+  auto tried = next_;
+  auto wanted = step_once();
+  // The next address may have failed at once: nobody would wake us for it.
+  while (tried != next_ && !failed_) {
+    tried = next_;
+    wanted = step_once();
+  }
+  return wanted;
+}
+
+connecting::want dial::step_once() {
   if (PQstatus(raw_.get()) == CONNECTION_BAD)
     return refused();
-  if (std::chrono::steady_clock::now() >= deadline_) {
+  if (clock::now() >= deadline_) {
     const char* host = PQhost(raw_.get());
-    return fail(lost_before_sending(
-        {}, "no answer from PostgreSQL at " + std::string{host && *host ? host : "its address"}
-                + " within " + std::to_string(timeout_.count()) + " s"));
+    auto seconds = std::chrono::ceil<std::chrono::seconds>(per_candidate_).count();
+    return fail(lost_before_sending({}, "no answer from PostgreSQL at "
+                                            + std::string{host && *host ? host : "its address"}
+                                            + " within " + std::to_string(seconds) + " s"));
   }
   // As libpq asks: before its first poll, wait until the socket is writable.
   if (!std::exchange(polled_, true))

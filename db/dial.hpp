@@ -1,8 +1,9 @@
-// The way to a PGconn, shared by connecting (non-blocking) and blocking_session: settings, steps,
-// and start-up errors in words a person can act on. Private to db.
+// The way to a PGconn, shared by connecting (non-blocking) and blocking_session: settings, one host
+// after the other, and start-up errors in words a person can act on. Private to db.
 #pragma once
 
 #include "db/connecting.hpp"
+#include "db/conninfo.hpp"
 
 #include <chrono>
 #include <memory>
@@ -28,13 +29,25 @@ public:
   connection_handle take() { return std::move(raw_); }
 
 private:
+  using clock = std::chrono::steady_clock;
+  /// One address: what differs from the others.
+  struct candidate {
+    std::string host, port, address;
+  };
+
+  bool prepare(const connect_options& options);
+  void try_next();
+  connecting::want step_once();
   connecting::want fail(db_failure why);
   connecting::want refused();
   connecting::want established();
 
   connection_handle raw_;
-  std::chrono::seconds timeout_;
-  std::chrono::steady_clock::time_point deadline_;
+  conninfo::settings settings_; ///< the same for all candidates
+  std::vector<candidate> candidates_;
+  std::size_t next_ = 0; ///< of candidates_
+  std::chrono::milliseconds per_candidate_{0};
+  clock::time_point deadline_;
   bool polled_ = false;
   bool failed_ = false;
   db_failure failure_;

@@ -92,6 +92,7 @@ TESTED_ELSEWHERE = {
     "cli/serve_command.cpp": "e2e/test_jobs.py",
     "cli/signals.cpp": "e2e/test_jobs.py",
     "db/blocking.cpp": "db/migrate_pgtest.cpp",
+    "db/connection_reading.cpp": "db/connection_pgtest.cpp",
     "db/dial.cpp": "db/connecting_pgtest.cpp",
     "db/admin.cpp": "db/connecting_pgtest.cpp",
     "db/query.cpp": "db/values_pgtest.cpp",
