@@ -15,7 +15,7 @@ using namespace std::chrono_literals;
 
 constexpr auto silence_check = 1s;
 /// What a frozen server may take beyond its own statement timeout before we stop believing in it.
-constexpr auto silence_grace = 3s;
+constexpr std::chrono::milliseconds silence_grace = 3s;
 
 /// A callback for the loop that becomes a message to this actor, if it still lives.
 template<class Atom>
@@ -46,6 +46,34 @@ caf::error reason_of(const db::db_failure& why) {
   return make_error(errc::unavailable, text);
 }
 
+/// What is told of a failed statement. Of one that is the user's own he is told what the server
+/// said; of the engine's own the log is (see to_error).
+failure told_of(const db::db_failure& why, bool own) {
+  if (own || why.sqlstate.empty())
+    return to_failure(to_error(why));
+  return {why.code, why.message + " (" + why.sqlstate + ")"};
+}
+
+void answer(connection_state::open_query& open, db::result rows) {
+  if (!open.group) {
+    open.promise.deliver(std::move(rows));
+    return;
+  }
+  open.group->answers.each[open.place] = std::move(rows);
+  if (--open.group->left == 0)
+    open.group->promise.deliver(std::move(open.group->answers));
+}
+
+void answer(connection_state::open_query& open, caf::error why) {
+  if (!open.group) {
+    open.promise.deliver(std::move(why));
+    return;
+  }
+  open.group->answers.each[open.place] = to_failure(why);
+  if (--open.group->left == 0)
+    open.group->promise.deliver(std::move(open.group->answers));
+}
+
 /// Answers everybody who waits: with what the server said in time, else with the reason.
 void answer_all(self_ptr self, const caf::error& reason) {
   auto& state = self->state;
@@ -57,10 +85,10 @@ void answer_all(self_ptr self, const caf::error& reason) {
         continue;
       if (const auto* failure = std::get_if<db::db_failure>(&lost.outcome)) {
         state.config.metrics->failed(failure->sqlstate);
-        open->second.promise.deliver(failure->poisons_connection ? make_error(failure->code, text)
-                                                                 : to_error(*failure));
+        answer(open->second,
+               failure->poisons_connection ? make_error(failure->code, text) : to_error(*failure));
       } else {
-        open->second.promise.deliver(std::get<db::result>(lost.outcome));
+        answer(open->second, std::get<db::result>(lost.outcome));
       }
       --state.config.metrics->in_flight;
       state.open.erase(open);
@@ -68,7 +96,7 @@ void answer_all(self_ptr self, const caf::error& reason) {
   }
   state.config.metrics->in_flight -= state.open.size();
   for (auto& [token, left] : state.open)
-    left.promise.deliver(reason);
+    answer(left, reason);
   state.open.clear();
 }
 
@@ -117,7 +145,7 @@ void deliver(self_ptr self, db::finished& finished) {
     return;
   auto& counters = *state.config.counters;
   auto& metrics = *state.config.metrics;
-  auto& measured = metrics.of(open->second.name);
+  auto& measured = *open->second.measured;
   ++counters.statements;
   measured.latency.record(state.heard_at - open->second.asked_at);
   if (const auto* failure = std::get_if<db::db_failure>(&finished.outcome)) {
@@ -127,9 +155,10 @@ void deliver(self_ptr self, db::finished& finished) {
     if (failure->sqlstate.rfind("TR", 0) != 0)
       log::warn("connection",
                 failure->statement + ": " + failure->sqlstate + " " + failure->message);
-    open->second.promise.deliver(to_error(*failure));
+    const auto told = told_of(*failure, open->second.engines_own);
+    answer(open->second, make_error(told.code, told.detail));
   } else {
-    open->second.promise.deliver(std::move(std::get<db::result>(finished.outcome)));
+    answer(open->second, std::move(std::get<db::result>(finished.outcome)));
   }
   state.open.erase(open);
   --state.config.load->in_flight;
@@ -177,11 +206,11 @@ void become_ready(self_ptr self) {
   auto& state = self->state;
   state.link.emplace(std::move(*state.dialing).produce());
   state.dialing.reset();
+  ++state.config.counters->connections_open;
+  ++state.config.metrics->connections;
   watch(self, state.link->socket());
   if (!state.watch)
     return end(self, db::lost_before_sending({}, "the socket cannot be watched"));
-  ++state.config.counters->connections_open;
-  ++state.config.metrics->connections;
   state.watch->when_readable(notify(self, read_atom_v));
   self->send(state.config.pool, up_atom_v, state.config.id);
 }
@@ -219,36 +248,79 @@ void check_silence(self_ptr self) {
                                           + std::to_string(state.config.max_loan.count()) + " ms"));
     return;
   }
+  // Queries behind others wait for them: as long as answers come, nobody is silent. But a
+  // borrower's group is answered as a whole.
   auto oldest = now;
-  for (const auto& [token, query] : state.open)
+  auto allowed = silence_grace;
+  for (const auto& [token, query] : state.open) {
     oldest = std::min(oldest, query.asked_at);
-  // Queries behind others wait for them: as long as answers come, nobody is silent.
-  if (now - std::max(oldest, state.heard_at)
-      > state.config.options.statement_timeout + silence_grace)
+    allowed = state.lent ? allowed + query.limit : std::max(allowed, silence_grace + query.limit);
+  }
+  if (now - std::max(oldest, state.heard_at) > allowed)
     end(self, db::lost_after_sending({}, "the server has been silent for too long"));
 }
 
-caf::result<db::result> ask(self_ptr self, const db::query& query) {
+/// Why nothing can be asked now; none when it can.
+std::optional<caf::error> refusal(const connection_state& state) {
+  if (state.link && !state.undoing)
+    return std::nullopt;
+  if (state.broken)
+    return state.broken;
+  return state.undoing ? make_error(errc::conflict, "the loan of this connection has ended")
+                       : make_error(errc::unavailable, "the connection is not ready");
+}
+
+void submit(self_ptr self, const db::query& query, db::sync_point after,
+            connection_state::open_query open) {
   auto& state = self->state;
   if (state.lent)
     ++state.config.load->in_flight; // else POOL has counted it
-  if (!state.link || state.undoing) {
-    --state.config.load->in_flight;
-    if (state.broken)
-      return *state.broken;
-    return state.undoing ? make_error(errc::conflict, "the loan of this connection has ended")
-                         : make_error(errc::unavailable, "the connection is not ready");
-  }
-  auto promise = self->make_response_promise<db::result>();
-  const auto token = state.link->submit(query);
+  const auto token = state.link->submit(query, after);
   state.asked_at = self->clock().now();
-  state.open.emplace(token,
-                     connection_state::open_query{promise, query.what().name, state.asked_at});
+  // What is not prepared may have its name from a user, and end before its metrics do.
+  const auto& what = query.what();
+  open.measured = &state.config.metrics->of(what.prepared ? what.name : "unprepared");
+  open.limit = query.timeout() > 0ms ? query.timeout() : state.config.options.statement_timeout;
+  open.engines_own = query.what().prepared;
+  open.asked_at = state.asked_at;
+  state.open.emplace(token, std::move(open));
   ++state.config.metrics->in_flight;
   // Queries that are in the mailbox already share one flush.
-  if (!state.flush_sent) {
-    state.flush_sent = true;
+  if (!std::exchange(state.flush_sent, true))
     self->send(self, flush_atom_v);
+}
+
+caf::result<db::result> ask(self_ptr self, const db::query& query) {
+  if (auto why = refusal(self->state)) {
+    if (!self->state.lent)
+      --self->state.config.load->in_flight;
+    return *std::move(why);
+  }
+  connection_state::open_query open;
+  open.promise = self->make_response_promise<db::result>();
+  auto promise = open.promise;
+  submit(self, query, self->state.lent ? db::sync_point::later : db::sync_point::now,
+         std::move(open));
+  return promise;
+}
+
+caf::result<burst_answers> ask_all(self_ptr self, const burst& asked) {
+  if (auto why = refusal(self->state))
+    return *std::move(why);
+  const auto count = asked.statements.size();
+  if (count == 0)
+    return burst_answers{};
+  auto group = std::make_shared<connection_state::open_burst>();
+  group->promise = self->make_response_promise<burst_answers>();
+  group->answers.each.resize(count);
+  group->left = count;
+  auto promise = group->promise;
+  for (std::size_t i = 0; i < count; ++i) {
+    connection_state::open_query open;
+    open.group = group;
+    open.place = i;
+    submit(self, asked.statements[i], i + 1 < count ? db::sync_point::later : db::sync_point::now,
+           std::move(open));
   }
   return promise;
 }
@@ -328,7 +400,7 @@ connection_impl::behavior_type connection(connection_impl::stateful_pointer<conn
   self->state.config = std::move(config);
   self->state.dialing.emplace(db::connecting::start(self->state.config.options));
   self->set_exit_handler([self](const caf::exit_msg& exit) {
-    const bool ours = exit.reason.category() == errc_category;
+    const bool ours = exit.reason && exit.reason.category() == errc_category; // null has none
     end(self, ours ? exit.reason : make_error(errc::stopping, "the engine is stopping"),
         ending::meant);
   });
@@ -336,6 +408,7 @@ connection_impl::behavior_type connection(connection_impl::stateful_pointer<conn
   self->delayed_send(self, silence_check, tick_atom_v);
   return {
       [self](const query_ptr& query) { return ask(self, *query); },
+      [self](const burst_ptr& asked) { return ask_all(self, *asked); },
       [self](lend_atom) { return lend(self); },
       [self](return_atom, bool tainted) { return take_back(self, tainted); },
       [self](dial_atom) { dial(self); },

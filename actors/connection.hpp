@@ -56,10 +56,20 @@ struct connection_config {
 struct connection_state {
   static inline const char* name = "connection";
   using time_point = std::chrono::steady_clock::time_point; // of the actor's clock
+  /// A burst whose statements are not all answered.
+  struct open_burst {
+    caf::typed_response_promise<burst_answers> promise;
+    burst_answers answers;
+    std::size_t left = 0;
+  };
   struct open_query {
-    caf::typed_response_promise<db::result> promise;
-    const char* name;
+    caf::typed_response_promise<db::result> promise; ///< of a single query
+    std::shared_ptr<open_burst> group;
+    std::size_t place = 0; ///< in the group
+    bool engines_own = true;
+    statement_metrics* measured = nullptr;
     time_point asked_at;
+    std::chrono::milliseconds limit{0}; ///< the server's for this statement
   };
   /// The statements that undo what a borrower left; they have the tokens from `first` on.
   struct cleaning {

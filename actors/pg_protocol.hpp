@@ -10,6 +10,8 @@
 #include <functional>
 #include <memory>
 #include <utility>
+#include <variant>
+#include <vector>
 
 namespace troupe {
 
@@ -28,6 +30,9 @@ struct connection_load {
 
 namespace troupe {
 class loan;
+struct burst;
+struct burst_answers;
+using burst_ptr = std::shared_ptr<const burst>;
 using loan_ptr = std::shared_ptr<const loan>;
 } // namespace troupe
 
@@ -35,6 +40,8 @@ using loan_ptr = std::shared_ptr<const loan>;
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::query_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::db::result)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::loan_ptr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::burst_ptr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::burst_answers)
 
 CAF_BEGIN_TYPE_ID_BLOCK(troupe_pg, caf::id_block::troupe::end)
   CAF_ADD_ATOM(troupe_pg, troupe, up_atom, "up")
@@ -52,10 +59,23 @@ CAF_END_TYPE_ID_BLOCK(troupe_pg)
 
 namespace troupe {
 
+/// Statements of one borrower that go as one group: one sync, and what follows a failed one is
+/// skipped. Bound: the connection's statements in flight.
+struct burst {
+  std::vector<db::query> statements;
+};
+/// In the same order; a skipped one is errc::aborted.
+struct burst_answers {
+  std::vector<std::variant<failure, db::result>> each;
+};
+
 /// CONNECTION: one pipelined libpq connection; ends when it breaks.
 using connection_actor = caf::typed_actor<
     // Carry this query out.
-    caf::replies_to<query_ptr>::with<db::result>>;
+    caf::replies_to<query_ptr>::with<db::result>,
+    // Carry these out as one group; only for who borrowed the connection. An error means that none
+    // was sent.
+    caf::replies_to<burst_ptr>::with<burst_answers>>;
 
 /// CONNECTION as POOL alone knows it.
 using pooled_connection_actor = connection_actor::extend<

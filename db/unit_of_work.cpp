@@ -205,6 +205,8 @@ void unit_of_work::emit(call& made, std::vector<query>& into) {
   } else if (const auto* ask = std::get_if<run_query>(&request)) {
     open({}, made, into);
     into.push_back(ask->what);
+    // That too few rows were changed is found here, not by the server, which would go on.
+    barrier_ = ask->what.expected().has_value();
   }
 }
 

@@ -64,7 +64,13 @@ public:
   /// connection up.
   void abort(const failure& why);
 
+  /// After phase unknown: what became of the transaction was found out. The receipt of a committed
+  /// one lacks the ids of jobs whose flush was lost with it.
+  committed_work resolved(bool committed);
+
   phase at() const { return phase_; }
+  /// A commit is on its way: from here on only its answer tells how the transaction ended.
+  bool committing() const;
   bool in_flight() const { return !calls_.empty(); }
   /// A connection is needed: a transaction is open, or what opens or ends one is on its way.
   bool holds_connection() const { return phase_ == phase::active || in_flight(); }
@@ -141,6 +147,7 @@ private:
   std::size_t flushed_ = 0;         ///< the first of marks_ that is not in the database
   std::optional<failure> bad_mark_; ///< told by the next flush
   committed_work receipt_;
+  committed_work in_doubt_;
 
   std::deque<call> calls_;
   std::deque<settled> ready_;

@@ -67,6 +67,12 @@ bool unit_of_work::lost() const {
                      [](const call& one) { return one.failed && is_loss(one.failed->code); });
 }
 
+bool unit_of_work::committing() const {
+  return std::any_of(calls_.begin(), calls_.end(), [](const call& one) {
+    return is<commit_work>(one.request) && one.statements > 0;
+  });
+}
+
 void unit_of_work::settle() {
   if (lost() && std::any_of(calls_.begin(), calls_.end(), [](const call& one) {
         return one.answered < one.statements;
@@ -125,10 +131,11 @@ failure unit_of_work::fail(const call& failed) {
     over_ = true;
     const bool unknown =
         lost_commit && lost_commit->failed && lost_commit->failed->code == errc::outcome_unknown;
-    why = unknown ? failure{errc::outcome_unknown, why.detail}
-                  : failure{errc::unavailable, "the connection was lost and the transaction rolled "
-                                               "back: "
-                                                   + why.detail};
+    if (unknown)
+      why = {errc::outcome_unknown, why.detail};
+    else if (why.code == errc::outcome_unknown)
+      why = {errc::unavailable,
+             "the connection was lost and the transaction rolled back: " + why.detail};
   }
   broken_ = why;
   return why;
@@ -221,6 +228,11 @@ void unit_of_work::forget_marks() {
 }
 
 void unit_of_work::end(phase now, failure why) {
+  if (now == phase::unknown) {
+    stack_ = nullptr;
+    compact();
+    in_doubt_ = std::move(receipt_);
+  }
   phase_ = now;
   reason_ = std::move(why);
   stack_ = nullptr;
@@ -231,6 +243,18 @@ void unit_of_work::end(phase now, failure why) {
   recover_ = false;
   if (now != phase::unknown)
     transaction_.clear();
+}
+
+committed_work unit_of_work::resolved(bool committed) {
+  auto told = std::exchange(in_doubt_, {});
+  if (committed) {
+    acknowledged_ = failures_; // there was none in the end
+    end(phase::idle, {});
+  } else {
+    end(phase::aborted, {errc::unavailable, "the connection was lost and the transaction rolled "
+                                            "back"});
+  }
+  return told;
 }
 
 /// Without a savepoint nothing undoes a part of what is flushed, so it is kept in short.

@@ -86,6 +86,7 @@ TESTED_ELSEWHERE = {
     "actors/pulse.cpp": "actors/clockwork_test.cpp",
     "actors/scheduler.cpp": "actors/clockwork_test.cpp",
     "actors/session.cpp": "actors/entrance_test.cpp",
+    "actors/work_desk.cpp": "actors/unit_of_work_test.cpp",
     "launcher/migrate.cpp": "db/migrate_pgtest.cpp",
     "cli/job_commands.cpp": "e2e/test_cli.py",
     "cli/scrape_command.cpp": "e2e/test_scrape.py",

@@ -35,6 +35,7 @@ connection_double(connection_double_impl::pointer self, std::shared_ptr<connecti
         notes->queries.push_back(promise);
         return promise;
       },
+      [](const burst_ptr&) { return burst_answers{}; },
       [=](lend_atom) { ++notes->lent; },
       [=](return_atom, bool tainted) -> caf::result<void> {
         auto promise = self->make_response_promise<caf::response_promise>();

@@ -25,7 +25,8 @@ struct store_over : deterministic_system {
   caf::error remove(int bad) {
     const connection_actor dead =
         spawn([](connection_actor::pointer) -> connection_actor::behavior_type {
-          return {[](const query_ptr&) { return db::result{}; }};
+          return {[](const query_ptr&) { return db::result{}; },
+                  [](const burst_ptr&) { return burst_answers{}; }};
         });
     caf::anon_send_exit(dead, caf::exit_reason::user_shutdown);
     run();

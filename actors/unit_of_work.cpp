@@ -1,0 +1,368 @@
+#include "actors/unit_of_work.hpp"
+
+#include "actors/guard.hpp"
+#include "actors/statement.hpp"
+#include "db/statements.hpp"
+
+namespace troupe {
+
+namespace {
+
+using self_ptr = unit_of_work_impl::stateful_pointer<unit_of_work_state>;
+using rollback_cause = database_metrics::rollback_cause;
+using phase = db::unit_of_work::phase;
+
+template<class T>
+bool is(const db::work_request& request) {
+  return std::holds_alternative<T>(request);
+}
+
+void pump(self_ptr self);
+
+void hurry(self_ptr self) {
+  if (!std::exchange(self->state.flush_sent, true))
+    self->send(self, flush_atom_v);
+}
+
+/// What is still on its way is not waited for: POOL undoes it behind its answers.
+void give_back(unit_of_work_state& state) {
+  state.loan.reset();
+  ++state.life;
+  state.sent = false;
+  state.borrowing = false;
+}
+
+// -- answers
+
+/// Only now: before the commit nobody could have claimed them.
+void wake(self_ptr self, const db::committed_work& receipt) {
+  auto& peers = self->state.peers;
+  peers.counters->jobs_enqueued += receipt.added.size();
+  for (const auto& queue : receipt.ready_queues)
+    self->send(peers.executor, wake_atom_v, queue);
+  if (receipt.soonest)
+    self->send(peers.scheduler, due_atom_v, caf::timespan{*receipt.soonest});
+}
+
+void answer(self_ptr self, db::unit_of_work::settled& told) {
+  auto& state = self->state;
+  const auto found = state.calls.find(told.call);
+  if (found == state.calls.end())
+    return;
+  if (const auto* value = std::get_if<db::work_reply>(&told.outcome))
+    if (const auto* receipt = std::get_if<db::committed_work>(value))
+      wake(self, *receipt);
+  found->second.call->answer({std::move(told.outcome), told.failures});
+  state.calls.erase(found);
+}
+
+void ask_outcome(self_ptr self);
+
+void resolved(self_ptr self, bool committed) {
+  auto& state = self->state;
+  state.inquiring = false;
+  auto receipt = state.work.resolved(committed);
+  for (auto& told : std::exchange(state.in_doubt, {})) {
+    const auto found = state.calls.find(told.call);
+    if (committed && found != state.calls.end() && found->second.commits)
+      told.outcome = db::work_reply{std::move(receipt)};
+    else if (committed)
+      told.outcome = failure{errc::unavailable, "the answer was lost with its connection; the "
+                                                "transaction was committed"};
+    else
+      told.outcome = state.work.reason();
+    answer(self, told);
+  }
+  pump(self);
+}
+
+void ask_again_later(self_ptr self) {
+  auto& state = self->state;
+  if (++state.inquiries < unit_of_work_state::max_inquiries) {
+    self->delayed_send(self, unit_of_work_state::inquiry_pause, dial_atom_v, state.life);
+    return;
+  }
+  state.inquiring = false;
+  for (auto& told : std::exchange(state.in_doubt, {}))
+    answer(self, told);
+  pump(self);
+}
+
+/// The commit's answer was lost: another connection knows what became of the transaction.
+void ask_outcome(self_ptr self) {
+  auto& state = self->state;
+  db::query status{db::sql::transaction_status};
+  status.bind(state.work.transaction());
+  self->request(state.peers.pool, caf::infinite,
+                std::make_shared<const db::query>(std::move(status)))
+      .then(
+          [self](const db::result& rows) {
+            const auto text = rows.one().get<std::optional<std::string>>(0).value_or("");
+            if (text == "committed" || text == "aborted")
+              resolved(self, text == "committed");
+            else
+              ask_again_later(self);
+          },
+          [self](const caf::error&) { ask_again_later(self); });
+}
+
+void settle(self_ptr self) {
+  auto& state = self->state;
+  auto& work = state.work;
+  while (auto told = work.next()) {
+    const auto* why = std::get_if<failure>(&told->outcome);
+    if (why != nullptr && why->code == errc::outcome_unknown && work.at() == phase::unknown
+        && !work.transaction().empty())
+      state.in_doubt.push_back(*std::move(told));
+    else
+      answer(self, *told);
+  }
+  if (!state.in_doubt.empty() && !std::exchange(state.inquiring, true)) {
+    state.inquiries = 0;
+    give_back(state);
+    ask_outcome(self);
+  }
+  if (work.holds_connection())
+    return;
+  if (state.begun && work.at() == phase::aborted) {
+    const auto code = work.reason().code;
+    state.peers.metrics->rolled_back(code == errc::retry || code == errc::stale
+                                             || code == errc::fenced
+                                         ? rollback_cause::conflict
+                                         : rollback_cause::failed);
+  }
+  state.begun = false;
+}
+
+// -- the way out
+
+void take_answers(self_ptr self, const burst_answers& answers) {
+  auto& work = self->state.work;
+  for (const auto& one : answers.each) {
+    if (const auto* why = std::get_if<failure>(&one)) {
+      work.take(*why);
+    } else {
+      const auto& rows = std::get<db::result>(one);
+      work.take(rows, rows.command_tag());
+    }
+  }
+}
+
+void answered(self_ptr self, std::uint64_t life, const burst_answers& answers) {
+  auto& state = self->state;
+  if (life != state.life)
+    return;
+  state.sent = false;
+  state.touched_at = self->clock().now();
+  take_answers(self, answers);
+  settle(self);
+  pump(self);
+}
+
+/// None of the burst was sent.
+burst_answers refused(const caf::error& why, std::size_t count) {
+  burst_answers out;
+  out.each.resize(count, to_failure(why));
+  return out;
+}
+
+void send(self_ptr self) {
+  auto& state = self->state;
+  if (state.options.resolve)
+    for (auto& own : state.work.seal())
+      state.burst.push_back(std::move(own));
+  auto out = std::make_shared<burst>();
+  out->statements = std::exchange(state.burst, {});
+  for (const auto& one : out->statements)
+    if (!one.what().prepared) // the user's own: it may leave anything behind
+      state.loan->taint();
+  state.sent = true;
+  const auto count = out->statements.size();
+  self->request(state.loan->connection(), caf::infinite, burst_ptr{std::move(out)})
+      .then([self,
+             life = state.life](const burst_answers& answers) { answered(self, life, answers); },
+            [self, life = state.life, count](const caf::error& why) {
+              answered(self, life, refused(why, count));
+            });
+}
+
+void borrow(self_ptr self) {
+  auto& state = self->state;
+  if (std::exchange(state.borrowing, true))
+    return;
+  self->request(state.peers.pool, caf::infinite, lend_atom_v)
+      .then(
+          [self, life = state.life](const loan_ptr& lent) {
+            auto& now = self->state;
+            if (life != now.life) // too late: it goes back with the last copy
+              return;
+            now.borrowing = false;
+            now.loan = lent;
+            send(self);
+          },
+          [self, life = state.life](const caf::error& why) {
+            auto& now = self->state;
+            if (life != now.life)
+              return;
+            now.borrowing = false;
+            answered(self, life, refused(why, std::exchange(now.burst, {}).size()));
+          });
+}
+
+// -- the way in
+
+void note(self_ptr self, const db::work_request& request, const db::unit_of_work::planned& plan) {
+  auto& state = self->state;
+  if (plan.statements.empty())
+    return;
+  if (!state.begun && state.work.at() == phase::active) {
+    state.begun = true;
+    state.begun_at = self->clock().now();
+    ++state.peers.metrics->transactions;
+  }
+  if (is<db::set_savepoint>(request))
+    ++state.peers.metrics->savepoints;
+  if (is<db::rollback_work>(request))
+    state.peers.metrics->rolled_back(rollback_cause::asked);
+}
+
+/// The first that waits; false when it has to go on waiting.
+bool take_in(self_ptr self) {
+  auto& state = self->state;
+  auto& first = state.waiting.front();
+  if (auto* call = std::get_if<work_call_ptr>(&first)) {
+    const auto& asked = **call;
+    if (state.options.of_run && !asked.of_runner
+        && (is<db::commit_work>(asked.request) || is<db::rollback_work>(asked.request))) {
+      asked.answer({failure{errc::conflict, "a run's transaction ends with its completion"},
+                    state.work.failures()});
+    } else {
+      if (!state.work.may_plan(asked.request))
+        return false;
+      const auto plan = state.work.plan(asked.request, asked.seen);
+      note(self, asked.request, plan);
+      state.burst.insert(state.burst.end(), plan.statements.begin(), plan.statements.end());
+      state.calls.emplace(plan.call, unit_of_work_state::taken{std::move(*call),
+                                                               is<db::commit_work>(asked.request)});
+    }
+  } else {
+    if (!state.work.may_mark())
+      return false;
+    if (auto* added = std::get_if<job_added>(&first))
+      state.work.add(std::move(added->job), added->seen);
+    else
+      state.work.remove(std::get<job_removed>(first).id, std::get<job_removed>(first).seen);
+  }
+  state.waiting.pop_front();
+  return true;
+}
+
+void pump(self_ptr self) {
+  auto& state = self->state;
+  if (state.sent || !state.in_doubt.empty())
+    return;
+  for (auto& own : state.work.recovery())
+    state.burst.push_back(std::move(own));
+  while (!state.waiting.empty() && state.burst.size() < unit_of_work_state::max_burst
+         && take_in(self)) {
+  }
+  settle(self);
+  if (!state.burst.empty())
+    return state.loan ? send(self) : borrow(self);
+  if (!state.work.holds_connection() && state.loan)
+    give_back(state);
+  if (!state.waiting.empty())
+    return hurry(self);
+  if (state.closing && state.calls.empty())
+    self->quit();
+}
+
+void abort(self_ptr self, failure why, rollback_cause cause) {
+  auto& state = self->state;
+  if (state.begun)
+    state.peers.metrics->rolled_back(cause);
+  state.begun = false;
+  state.burst.clear();
+  give_back(state);
+  state.work.abort(why);
+  pump(self);
+}
+
+void keep(self_ptr self, work_message what) {
+  auto& state = self->state;
+  state.touched_at = self->clock().now();
+  if (state.waiting.size() >= unit_of_work_state::max_waiting) {
+    state.waiting.clear(); // each call that goes is answered
+    return abort(self,
+                 {errc::overloaded, "more than " + std::to_string(unit_of_work_state::max_waiting)
+                                        + " calls wait; await some of them"},
+                 rollback_cause::failed);
+  }
+  state.waiting.push_back(std::move(what));
+  if (!state.sent)
+    hurry(self);
+}
+
+void look_at_time(self_ptr self) {
+  auto& state = self->state;
+  if (!state.begun || state.work.committing())
+    return;
+  const auto now = self->clock().now();
+  if (now - state.begun_at > state.options.max_duration)
+    abort(self,
+          {errc::timed_out, "the transaction was open for more than "
+                                + std::to_string(state.options.max_duration.count()) + " ms"},
+          rollback_cause::timed_out);
+  else if (!state.sent && !state.borrowing && now - state.touched_at > state.options.idle_timeout)
+    abort(self,
+          {errc::timed_out, "nothing was asked of the transaction for more than "
+                                + std::to_string(state.options.idle_timeout.count()) + " ms"},
+          rollback_cause::timed_out);
+}
+
+void enrol(self_ptr self) {
+  self->request(self->state.peers.desk, caf::infinite, unit_of_work_actor{self})
+      .then([self](std::uint64_t number) { self->state.number = number; },
+            [self](caf::error& why) {
+              if (why != errc::overloaded)
+                return self->quit(std::move(why)); // the engine is stopping
+              abort(self, to_failure(why), rollback_cause::failed);
+            });
+}
+
+} // namespace
+
+unit_of_work_state::~unit_of_work_state() {
+  if (begun && !work.committing())
+    peers.metrics->rolled_back(rollback_cause::abandoned);
+  if (number != 0)
+    caf::anon_send(peers.desk, number);
+}
+
+unit_of_work_impl::behavior_type
+unit_of_work(unit_of_work_impl::stateful_pointer<unit_of_work_state> self, work_peers peers,
+             work_options options) {
+  self->state.peers = std::move(peers);
+  self->state.options = options;
+  enrol(self);
+  return {
+      guarded([self](job_added& what) { keep(self, std::move(what)); }),
+      guarded([self](job_removed& what) { keep(self, what); }),
+      guarded([self](work_call_ptr& what) { keep(self, std::move(what)); }),
+      guarded([self](halt_atom) {
+        self->state.closing = true;
+        pump(self);
+      }),
+      guarded([self](tick_atom) { look_at_time(self); }),
+      guarded([self](flush_atom) {
+        self->state.flush_sent = false;
+        pump(self);
+      }),
+      guarded([self](dial_atom, std::uint64_t life) {
+        if (life == self->state.life && !self->state.in_doubt.empty())
+          ask_outcome(self);
+      }),
+  };
+}
+
+} // namespace troupe
