@@ -8,9 +8,13 @@ namespace troupe::db {
 
 namespace {
 
-connect_options admin_options(const std::string& conninfo, std::chrono::seconds timeout) {
+connect_options at(const std::string& conninfo) {
   connect_options options;
   options.url = conninfo;
+  return options;
+}
+
+connect_options admin_options(connect_options options, std::chrono::seconds timeout) {
   options.application_name = "troupe admin";
   options.connect_timeout = timeout;
   options.hot_path_plans = false;
@@ -20,8 +24,12 @@ connect_options admin_options(const std::string& conninfo, std::chrono::seconds 
 } // namespace
 
 std::optional<std::string> ping(const std::string& conninfo, std::chrono::seconds timeout) {
+  return ping(at(conninfo), timeout);
+}
+
+std::optional<std::string> ping(const connect_options& where, std::chrono::seconds timeout) {
   try {
-    auto options = admin_options(conninfo, timeout);
+    auto options = admin_options(where, timeout);
     options.statement_timeout = timeout;
     blocking_session{options}.exec("select 1");
     return std::nullopt;
@@ -32,7 +40,7 @@ std::optional<std::string> ping(const std::string& conninfo, std::chrono::second
 
 void exec_script(const std::string& conninfo, const std::string& sql,
                  std::chrono::seconds timeout) {
-  auto options = admin_options(conninfo, timeout);
+  auto options = admin_options(at(conninfo), timeout);
   options.statement_timeout = options.lock_timeout = std::chrono::milliseconds{0};
   blocking_session{options}.exec(sql);
 }

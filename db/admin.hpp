@@ -2,6 +2,7 @@
 // own and waits at most `timeout` for it. Never on an actor's thread.
 #pragma once
 
+#include "db/connecting.hpp"
 #include "db/failure.hpp"
 
 #include <chrono>
@@ -12,6 +13,9 @@ namespace troupe::db {
 
 /// Why the database does not answer one `select 1`; nothing when it does.
 std::optional<std::string> ping(const std::string& conninfo,
+                                std::chrono::seconds timeout = std::chrono::seconds{5});
+/// The way to the server as in `where`.
+std::optional<std::string> ping(const connect_options& where,
                                 std::chrono::seconds timeout = std::chrono::seconds{5});
 
 /// Runs statements, several with `;` between them. Throws db_error.

@@ -2,6 +2,8 @@
 
 #include "db/blocking.hpp"
 
+#include <algorithm>
+
 namespace troupe::db {
 
 namespace {
@@ -15,9 +17,13 @@ constexpr const char* lock_key = "128034845061221";
 constexpr const char* patience_for_turn = "15min";
 constexpr const char* patience_for_tables = "60s";
 
-connect_options migration_options(const std::string& conninfo) {
+connect_options at(const std::string& conninfo) {
   connect_options options;
   options.url = conninfo;
+  return options;
+}
+
+connect_options migration_options(connect_options options) {
   options.application_name = "troupe migrate";
   options.statement_timeout = std::chrono::milliseconds{0};
   options.lock_timeout = std::chrono::milliseconds{0};
@@ -41,10 +47,26 @@ int version_of(blocking_session& session) {
   throw db_error(std::move(why));
 }
 
+/// Opens a transaction that no other migrating one runs beside. The lock ends with it: behind a
+/// pooler one of the session's would stay with whoever gets that session next.
+void begin_turn(blocking_session& session) {
+  session.exec(std::string{"begin; set local lock_timeout = '"} + patience_for_turn + "'");
+  session.exec(std::string{"select pg_advisory_xact_lock("} + lock_key + ")");
+  session.exec(std::string{"set local lock_timeout = '"} + patience_for_tables + "'");
+}
+
+void make_version_table(blocking_session& session) {
+  session.exec("set local client_min_messages = warning;"
+               "create schema if not exists troupe;"
+               "create table if not exists troupe.schema_version ("
+               "  version int primary key,"
+               "  name text not null,"
+               "  applied_at timestamptz not null default now())");
+}
+
 void apply(blocking_session& session, const migration& step) {
   std::string number = std::to_string(step.number);
   try {
-    session.exec("begin");
     // The row first: whoever got past the lock by another way fails here and changes nothing.
     session.exec("insert into troupe.schema_version (version, name) values (" + number + ", "
                  + session.quote(step.name) + ")");
@@ -62,41 +84,48 @@ void apply(blocking_session& session, const migration& step) {
 } // namespace
 
 migration_report migrate(const std::string& conninfo) {
-  return migrate(conninfo, migrations());
+  return migrate(at(conninfo), migrations());
+}
+
+migration_report migrate(const connect_options& where) {
+  return migrate(where, migrations());
 }
 
 migration_report migrate(const std::string& conninfo, std::span<const migration> steps) {
-  blocking_session session{migration_options(conninfo)};
-  int newest = steps.empty() ? 0 : steps.back().number;
+  return migrate(at(conninfo), steps);
+}
 
-  session.exec(std::string{"set lock_timeout = '"} + patience_for_turn + "'");
-  session.exec(std::string{"select pg_advisory_lock("} + lock_key + ")");
-  session.exec(std::string{"set lock_timeout = '"} + patience_for_tables + "'");
-
+migration_report migrate(const connect_options& where, std::span<const migration> steps) {
+  blocking_session session{migration_options(where)};
+  const int newest = steps.empty() ? 0 : steps.back().number;
   migration_report report;
-  report.from = report.to = version_of(session);
-  if (report.from > newest)
-    refuse_newer(report.from, newest);
-  if (report.from == 0)
-    session.exec("set client_min_messages = warning;"
-                 "create schema if not exists troupe;"
-                 "create table if not exists troupe.schema_version ("
-                 "  version int primary key,"
-                 "  name text not null,"
-                 "  applied_at timestamptz not null default now())");
-  for (const auto& step : steps) {
-    if (step.number <= report.from)
-      continue;
-    apply(session, step);
-    report.to = step.number;
-    report.applied.emplace_back(step.name);
+  for (bool first = true;; first = false) {
+    begin_turn(session);
+    // Anew each time: others may have applied a step since our last turn.
+    report.to = version_of(session);
+    if (first)
+      report.from = report.to;
+    if (report.to > newest)
+      refuse_newer(report.to, newest);
+    if (report.to == 0)
+      make_version_table(session);
+    auto next = std::find_if(steps.begin(), steps.end(),
+                             [&](const migration& step) { return step.number > report.to; });
+    if (next == steps.end()) {
+      session.exec("commit");
+      return report;
+    }
+    apply(session, *next);
+    report.applied.emplace_back(next->name);
   }
-  // The lock goes with the session.
-  return report;
 }
 
 int schema_version(const std::string& conninfo) {
-  blocking_session session{migration_options(conninfo)};
+  return schema_version(at(conninfo));
+}
+
+int schema_version(const connect_options& where) {
+  blocking_session session{migration_options(where)};
   return version_of(session);
 }
 

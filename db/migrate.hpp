@@ -1,8 +1,10 @@
 // Brings a database to this program's schema: the files db/migrations/NNNNNN_name.sql in order,
-// each in a transaction of its own with its row of troupe.schema_version, all under one advisory
-// lock, so any number of processes may start at once. Forward only. Blocks; called at start-up.
+// each in a transaction of its own with its row of troupe.schema_version and under one advisory
+// lock, so any number of processes may start at once, also behind a pooler. Forward only. Blocks;
+// called at start-up.
 #pragma once
 
+#include "db/connecting.hpp"
 #include "db/failure.hpp"
 
 #include <span>
@@ -29,10 +31,14 @@ struct migration_report {
 /// Throws db_error: no connection, server older than 14, a migration failed (nothing of that one
 /// stays), or the database is newer than this program (errc::conflict).
 migration_report migrate(const std::string& conninfo);
+/// The way to the server as in `where`; its time limits do not count.
+migration_report migrate(const connect_options& where);
 /// The same with other migrations; for tests.
 migration_report migrate(const std::string& conninfo, std::span<const migration> steps);
+migration_report migrate(const connect_options& where, std::span<const migration> steps);
 
 /// The database's version; 0 when Troupe's schema is not there. Throws db_error.
 int schema_version(const std::string& conninfo);
+int schema_version(const connect_options& where);
 
 } // namespace troupe::db
