@@ -107,12 +107,9 @@ void end(self_ptr self, caf::error reason, ending how = ending::lost) {
   auto& state = self->state;
   state.watch.reset();
   answer_all(self, reason);
-  if (state.link) {
-    --state.config.counters->connections_open;
-    --state.config.metrics->connections;
-    if (how == ending::lost)
-      ++state.config.counters->connections_lost;
-  }
+  if (state.link && how == ending::lost)
+    ++state.config.counters->connections_lost;
+  state.counted.reset();
   state.link.reset();
   state.dialing.reset();
   if (how == ending::lost && state.lent && !state.undoing) {
@@ -206,8 +203,7 @@ void become_ready(self_ptr self) {
   auto& state = self->state;
   state.link.emplace(std::move(*state.dialing).produce());
   state.dialing.reset();
-  ++state.config.counters->connections_open;
-  ++state.config.metrics->connections;
+  state.counted.emplace(state.config.counters->connections_open, state.config.metrics->connections);
   watch(self, state.link->socket());
   if (!state.watch)
     return end(self, db::lost_before_sending({}, "the socket cannot be watched"));
@@ -393,6 +389,15 @@ void flush(self_ptr self) {
   deliver(self); // a query refused locally is answered without the server
 }
 
+std::string what_of(const std::exception_ptr& thrown) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const std::exception& e) {
+    log::error("connection", e.what());
+    return e.what();
+  }
+}
+
 } // namespace
 
 connection_impl::behavior_type connection(connection_impl::stateful_pointer<connection_state> self,
@@ -403,6 +408,13 @@ connection_impl::behavior_type connection(connection_impl::stateful_pointer<conn
     const bool ours = exit.reason && exit.reason.category() == errc_category; // null has none
     end(self, ours ? exit.reason : make_error(errc::stopping, "the engine is stopping"),
         ending::meant);
+  });
+  // What a borrower sends that is no query, and errors that it answers with, are his business.
+  self->set_error_handler([](const caf::error&) {});
+  self->set_exception_handler([self](const std::exception_ptr& thrown) {
+    auto why = make_error(errc::internal, what_of(thrown));
+    end(self, why, ending::meant);
+    return why;
   });
   self->send(self, dial_atom_v);
   self->delayed_send(self, silence_check, tick_atom_v);

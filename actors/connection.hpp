@@ -78,7 +78,28 @@ struct connection_state {
     int left;
   };
 
+  /// Counts this connection for as long as it is up, however it ends.
+  class up_count {
+  public:
+    up_count(std::atomic<std::uint64_t>& one, std::atomic<std::uint64_t>& other)
+        : one_(one), other_(other) {
+      ++one_;
+      ++other_;
+    }
+    up_count(const up_count&) = delete;
+    up_count& operator=(const up_count&) = delete;
+    ~up_count() {
+      --one_;
+      --other_;
+    }
+
+  private:
+    std::atomic<std::uint64_t>& one_;
+    std::atomic<std::uint64_t>& other_;
+  };
+
   connection_config config;
+  std::optional<up_count> counted;
   std::optional<db::connecting> dialing;
   std::optional<db::connection> link;
   std::unique_ptr<fd_watch> watch;

@@ -243,6 +243,7 @@ pool_impl::behavior_type pool_with(pool_impl::stateful_pointer<pool_state> self,
     serve(self);
   });
   self->set_exit_handler([self](const caf::exit_msg& exit) { stop(self, exit.reason); });
+  self->set_error_handler([](const caf::error&) {}); // who asks with send() may answer with one
   self->delayed_send(self, keep_interval, keep_atom_v);
   pooling::fill(self);
   return {

@@ -1,16 +1,8 @@
 // POOL and CONNECTION against a real server: many at once, a session killed, a database that is not
 // there yet, a session that is frozen.
-#include "actors/pool.hpp"
-#include "tests/support/await.hpp"
-#include "tests/support/database.hpp"
-#include "tests/support/poll_loop.hpp"
-#include "tests/support/printing.hpp"
-
-#include <boost/test/unit_test.hpp>
-#include <caf/all.hpp>
+#include "tests/actors/pool_fixture.hpp"
 
 #include <csignal>
-#include <future>
 
 using namespace troupe;
 using namespace troupe::tests;
@@ -18,79 +10,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-const db::statement echo{"echo", "select $1::int8"};
 const db::statement nap{"nap", "select pg_sleep(60)"};
-const db::statement pid{"pid", "select pg_backend_pid()"};
 const db::statement twenty_ms{"twenty_ms", "select pg_sleep(0.02)"};
-
-using outcome_of = std::variant<db::result, caf::error>;
-
-struct system_config : caf::actor_system_config {
-  system_config() {
-    set("scheduler.policy", caf::atom("sharing"));
-    set("scheduler.max-threads", std::size_t{2});
-  }
-};
-
-struct pooled {
-  system_config config;
-  poll_loop loop;
-  engine_counters counters;
-  caf::actor_system sys{config};
-  pool_impl one;
-
-  ~pooled() {
-    if (one)
-      caf::anon_send_exit(one, caf::exit_reason::user_shutdown);
-  }
-  void start(const std::string& url, std::size_t size = 2,
-             std::chrono::milliseconds statement_timeout = 10s) {
-    pool_options options;
-    options.connection.url = url;
-    options.connection.statement_timeout = statement_timeout;
-    options.min_size = size;
-    options.max_size = size;
-    options.acquire_timeout = 20s;
-    options.reconnect_cap = 200ms;
-    one = sys.spawn(pool, options, static_cast<io_loop*>(&loop), &counters);
-  }
-  std::future<outcome_of> ask(db::query what) {
-    auto promised = std::make_shared<std::promise<outcome_of>>();
-    auto answer = promised->get_future();
-    sys.spawn([promised, target = one, query = std::make_shared<const db::query>(std::move(what))](
-                  caf::event_based_actor* self) {
-      self->request(target, caf::infinite, query)
-          .then([promised](const db::result& rows) { promised->set_value(rows); },
-                [promised](caf::error& why) { promised->set_value(std::move(why)); });
-    });
-    return answer;
-  }
-  static outcome_of wait(std::future<outcome_of>& answer) {
-    BOOST_REQUIRE((answer.wait_for(patience) == std::future_status::ready));
-    return answer.get();
-  }
-  outcome_of now(const db::query& what) {
-    auto answer = ask(what);
-    return wait(answer);
-  }
-  static errc code_of(const outcome_of& answer) {
-    const auto* why = std::get_if<caf::error>(&answer);
-    if (why == nullptr)
-      return errc::none;
-    BOOST_TEST((why->category() == errc_category));
-    return static_cast<errc>(why->code());
-  }
-  static db::query with(std::int64_t value) {
-    db::query q{echo};
-    q.bind(value);
-    return q;
-  }
-  int backend() {
-    const auto rows = now(db::query{pid});
-    BOOST_REQUIRE((code_of(rows) == errc::none));
-    return std::get<db::result>(rows).one().get<std::int32_t>(0);
-  }
-};
 
 } // namespace
 

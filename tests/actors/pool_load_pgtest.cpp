@@ -1,0 +1,123 @@
+// Ten thousand requests at once on a pool of eight: each is answered or refused in time, in order,
+// in little memory.
+#include "tests/actors/pool_fixture.hpp"
+
+#include <fstream>
+#include <numeric>
+#include <unistd.h>
+
+using namespace troupe;
+using namespace troupe::tests;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr int callers = 10'000;
+const db::statement quick{"quick", "select pg_sleep(0.0001)"};
+const db::statement slow{"slow", "select pg_sleep(0.02)"};
+
+std::int64_t resident_kib() {
+  std::ifstream statm("/proc/self/statm");
+  std::int64_t size = 0, resident = 0;
+  statm >> size >> resident;
+  return resident * ::sysconf(_SC_PAGESIZE) / 1024;
+}
+
+struct heard_of {
+  std::vector<int> order; ///< of the answered ones
+  int refused = 0;
+  int other = 0;
+  std::chrono::steady_clock::duration longest{};
+  std::promise<void> all;
+};
+
+struct loaded : pooled {
+  std::shared_ptr<heard_of> ask_all(const db::statement& what) {
+    auto heard = std::make_shared<heard_of>();
+    auto done = heard->all.get_future();
+    sys.spawn([heard, target = one, &what](caf::event_based_actor* self) {
+      const auto begun = std::chrono::steady_clock::now();
+      const auto count = [heard, begun] {
+        heard->longest = std::chrono::steady_clock::now() - begun;
+        if (static_cast<int>(heard->order.size()) + heard->refused + heard->other == callers)
+          heard->all.set_value();
+      };
+      for (int i = 0; i < callers; ++i)
+        self->request(target, caf::infinite, std::make_shared<const db::query>(what))
+            .then(
+                [heard, count, i](const db::result&) {
+                  heard->order.push_back(i);
+                  count();
+                },
+                [heard, count](const caf::error& why) {
+                  ++(code_of(why) == errc::overloaded ? heard->refused : heard->other);
+                  count();
+                });
+    });
+    BOOST_REQUIRE((done.wait_for(patience) == std::future_status::ready));
+    return heard;
+  }
+  void warm_up() {
+    std::vector<std::future<outcome_of>> answers;
+    for (int i = 0; i < 1000; ++i)
+      answers.push_back(ask(db::query{quick}));
+    for (auto& each : answers)
+      wait(each);
+  }
+  /// How many were answered before one who had asked earlier; the most of any.
+  static int most_overtaken(const std::vector<int>& order) {
+    int most = 0;
+    for (std::size_t at = 0; at < order.size(); ++at) {
+      const auto before =
+          std::count_if(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(at),
+                        [&](int other) { return other > order[at]; });
+      most = std::max(most, static_cast<int>(before));
+    }
+    return most;
+  }
+};
+
+constexpr int depth = 8 * 64; // what is on the connections at a time
+
+} // namespace
+
+BOOST_FIXTURE_TEST_SUITE(load, loaded)
+
+BOOST_AUTO_TEST_CASE(quick_statements_are_answered_in_order_and_what_is_too_much_refused_at_once) {
+  auto options = options_for(server_url(), 8);
+  options.acquire_timeout = pool_options{}.acquire_timeout;
+  start(options);
+  warm_up();
+  const auto before = resident_kib();
+  const auto heard = ask_all(quick);
+  const auto grown = resident_kib() - before;
+  BOOST_TEST(heard->other == 0);
+  BOOST_TEST(heard->order.size() >= options.max_waiting);
+  BOOST_TEST(most_overtaken(heard->order) <= depth);
+  BOOST_TEST(grown < 64 * 1024);
+  BOOST_TEST((heard->longest < options.acquire_timeout + 2s));
+  BOOST_TEST(counters.pool_refused == static_cast<std::uint64_t>(heard->refused));
+  BOOST_TEST(counters.pool_waiting == 0U);
+  BOOST_TEST(metrics.in_flight == 0U);
+  BOOST_TEST(metrics.connections == 8U);
+  BOOST_TEST_MESSAGE("answered " << heard->order.size() << ", refused " << heard->refused
+                                 << ", overtaken by " << most_overtaken(heard->order) << ", +"
+                                 << grown << " KiB, "
+                                 << std::chrono::duration<double>(heard->longest).count() << " s");
+}
+
+BOOST_AUTO_TEST_CASE(slow_statements_are_answered_or_refused_within_the_time) {
+  auto options = options_for(server_url(), 8);
+  options.acquire_timeout = 2s;
+  start(options);
+  warm_up();
+  const auto heard = ask_all(slow);
+  BOOST_TEST(heard->other == 0);
+  BOOST_TEST(heard->refused > callers / 2);
+  BOOST_TEST(most_overtaken(heard->order) <= depth);
+  // The last served still has a whole pipeline before it.
+  BOOST_TEST((heard->longest < options.acquire_timeout + 64 * 20ms + 2s));
+  BOOST_TEST(counters.pool_waiting == 0U);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
