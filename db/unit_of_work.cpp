@@ -62,7 +62,7 @@ void unit_of_work::add(job_spec job, std::uint64_t seen) {
   else if (auto fault = find_fault(job))
     bad_mark_ = failure{errc::invalid_argument, *std::move(fault)};
   else
-    marks_.push_back({std::move(job), {}});
+    marks_.emplace_back(std::move(job));
 }
 
 void unit_of_work::remove(job_id id, std::uint64_t seen) {
@@ -73,7 +73,7 @@ void unit_of_work::remove(job_id id, std::uint64_t seen) {
     bad_mark_ = failure{errc::overloaded, "more than " + std::to_string(max_marks)
                                               + " jobs are marked; flush from time to time"};
   else
-    marks_.push_back({id, {}});
+    marks_.emplace_back(id);
 }
 
 // -- planning

@@ -84,6 +84,8 @@ public:
 
 private:
   struct mark {
+    explicit mark(job_spec to_add) : what(std::move(to_add)) {}
+    explicit mark(job_id to_remove) : what(to_remove) {}
     std::variant<job_spec, job_id> what;
     job_id stored; ///< of an added job, once it is flushed
   };
