@@ -2,6 +2,8 @@
 // used.
 #include "http/metrics.hpp"
 
+#include "http/database_families.hpp"
+
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
@@ -28,7 +30,7 @@ struct exported {
 };
 
 using c = engine_counters;
-constexpr std::array<exported, 16> totals = {{
+constexpr std::array<exported, 15> totals = {{
     {"troupe_jobs_enqueued_total", "Jobs stored through this node.", &c::jobs_enqueued},
     {"troupe_jobs_claimed_total", "Jobs handed to this node.", &c::jobs_claimed},
     {"troupe_attempts_completed_total", "Attempts that completed.", &c::attempts_completed},
@@ -40,17 +42,15 @@ constexpr std::array<exported, 16> totals = {{
     {"troupe_jobs_rescued_total", "Jobs taken back from dead nodes.", &c::jobs_rescued},
     {"troupe_jobs_promoted_total", "Deferred jobs made available.", &c::jobs_promoted},
     {"troupe_db_statements_total", "Statements sent to PostgreSQL.", &c::statements},
-    {"troupe_db_errors_total", "Statements PostgreSQL refused.", &c::statement_errors},
     {"troupe_db_connections_lost_total", "Connections that broke.", &c::connections_lost},
     {"troupe_db_pool_refused_total", "Callers the pool turned away.", &c::pool_refused},
     {"troupe_http_requests_total", "Requests that reached a route.", &c::http_requests},
     {"troupe_http_rejected_total", "Requests refused before any route.", &c::http_rejected},
 }};
 
-constexpr std::array<exported, 6> gauges = {{
+constexpr std::array<exported, 5> gauges = {{
     {"troupe_jobs_running", "Handlers running on this node.", &c::running},
     {"troupe_jobs_backlog", "Jobs claimed here and not started.", &c::backlog},
-    {"troupe_db_connections", "Open connections to PostgreSQL.", &c::connections_open},
     {"troupe_db_pool_waiting", "Callers waiting for a connection.", &c::pool_waiting},
     {"troupe_http_connections", "Open HTTP connections.", &c::http_connections},
     {"troupe_requests_in_flight", "Sessions alive.", &c::requests_in_flight},
@@ -93,13 +93,15 @@ process_figures read_process() {
   return out;
 }
 
-std::string metrics_text(const engine_counters& counters, const process_figures& process,
-                         const std::string& version, const std::string& node) {
+std::string metrics_text(const engine_counters& counters, const database_metrics& database,
+                         const process_figures& process, const std::string& version,
+                         const std::string& node) {
   std::vector<MetricFamily> out;
   for (const auto& entry : totals)
     add(out, counters, entry, MetricType::Counter);
   for (const auto& entry : gauges)
     add(out, counters, entry, MetricType::Gauge);
+  add_database_families(out, database);
   auto info = family("troupe_build_info", "What runs here; always 1.", MetricType::Gauge, 1);
   info.metric.front().label = {{"version", version}, {"node", node}};
   out.push_back(std::move(info));

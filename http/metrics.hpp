@@ -1,7 +1,9 @@
-// The engine's counters and the process' own figures as Prometheus text (format 0.0.4).
+// The engine's counters, the database side's measures and the process' own figures as Prometheus
+// text (format 0.0.4).
 #pragma once
 
 #include "messages/counters.hpp"
+#include "messages/database_metrics.hpp"
 
 #include <cstdint>
 #include <string>
@@ -16,7 +18,8 @@ struct process_figures {
 };
 process_figures read_process();
 
-std::string metrics_text(const engine_counters& counters, const process_figures& process,
-                         const std::string& version, const std::string& node);
+std::string metrics_text(const engine_counters& counters, const database_metrics& database,
+                         const process_figures& process, const std::string& version,
+                         const std::string& node);
 
 } // namespace troupe::http

@@ -6,6 +6,7 @@
 #include "http/requester.hpp"
 #include "http/router.hpp"
 #include "messages/counters.hpp"
+#include "messages/database_metrics.hpp"
 #include "messages/health.hpp"
 
 #include <functional>
@@ -20,7 +21,8 @@ struct services {
   std::shared_ptr<requester> ask;
   const health_board* health = nullptr;
   engine_counters* counters = nullptr; ///< the server counts its own requests there
-  std::set<std::string> kinds;         ///< what this node can run; others are refused
+  const database_metrics* database = nullptr;
+  std::set<std::string> kinds; ///< what this node can run; others are refused
   std::string node;
   std::string version;
   /// While true, reads and probes are answered, changes get 503, and each answer ends its

@@ -135,10 +135,12 @@ std::string index_json(const router& table, const services& context) {
 
 response metrics(const services& context) {
   static const engine_counters nothing_counted;
+  static const database_metrics nothing_measured;
   const auto& counters = context.counters != nullptr ? *context.counters : nothing_counted;
+  const auto& database = context.database != nullptr ? *context.database : nothing_measured;
   response out;
   out.content_type = "text/plain; version=0.0.4; charset=utf-8";
-  out.body = metrics_text(counters, read_process(), context.version, context.node);
+  out.body = metrics_text(counters, database, read_process(), context.version, context.node);
   return out;
 }
 

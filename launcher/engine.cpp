@@ -59,13 +59,16 @@ struct system_config : caf::actor_system_config {
   }
 };
 
-cast_options cast_options_of(const engine_options& options, const std::string& url) {
+cast_options cast_options_of(const engine_options& options, const std::string& url,
+                             database_metrics& metrics) {
   cast_options out;
   out.pool.connection.url = url;
   out.pool.connection.application_name = "troupe " + options.node;
   // One stays for single statements whatever is lent, so there are two at least.
   out.pool.max_size = static_cast<std::size_t>(std::max(2, options.connections));
   out.pool.min_size = (out.pool.max_size + 1) / 2;
+  out.pool.metrics = &metrics;
+  metrics.limit = out.pool.max_size;
   out.executor.queues = options.queues;
   out.executor.queues.try_emplace(page_queue, options.fetches);
   out.executor.default_slots = options.slots;
@@ -83,6 +86,7 @@ struct engine::parts {
   std::optional<private_postgres> postgres;
   std::string database_url;
   engine_counters counters;
+  database_metrics metrics;
   std::shared_ptr<health_board> board = std::make_shared<health_board>();
   std::map<std::string, blocking_handler> blocking;
   handler_table table;
@@ -138,7 +142,7 @@ void engine::parts::start_actors() {
   workers.emplace(threads_or_cores(options.worker_threads));
   config.emplace(threads_or_cores(options.actor_threads));
   system.emplace(*config);
-  const auto wanted = cast_options_of(options, database_url);
+  const auto wanted = cast_options_of(options, database_url, metrics);
   actors = spawn_cast(*system, wanted, *loop, counters, board);
   port =
       make_crawl_port(*system, actors->recorder, actors->crawls, actors->store, actors->executor);
@@ -162,6 +166,7 @@ void engine::parts::start_http() {
   context.ask = http::make_bridge(actors->gate);
   context.health = board.get();
   context.counters = &counters;
+  context.database = &metrics;
   for (const auto& [kind, handler] : table)
     context.kinds.insert(kind);
   context.node = options.node;

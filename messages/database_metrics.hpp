@@ -58,6 +58,7 @@ struct database_metrics {
 
   latency_histogram acquire; ///< how long callers waited for a connection; at once counts too
   counter connections{0};    ///< gauge: open
+  counter limit{0};          ///< gauge: connections at most
   counter lent{0};           ///< gauge: in the hands of one borrower
   counter in_flight{0};      ///< gauge: statements sent and not yet answered
   counter reconnects{0};     ///< connections made to replace a broken one

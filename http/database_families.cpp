@@ -1,0 +1,149 @@
+#include "http/database_families.hpp"
+
+#include <map>
+#include <string>
+#include <string_view>
+
+namespace troupe::http {
+
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+using families = std::vector<MetricFamily>;
+
+/// The numbers of one histogram, or of several added up.
+struct reading {
+  std::array<std::uint64_t, latency_histogram::bounds_us.size() + 1> counts{};
+  std::uint64_t sum_us = 0;
+  std::uint64_t errors = 0;
+
+  void add(const latency_histogram& from) {
+    for (std::size_t i = 0; i < counts.size(); ++i)
+      counts[i] += from.count(i);
+    sum_us += from.sum_us();
+  }
+  void add(const statement_metrics& from) {
+    add(from.latency);
+    errors += from.errors.load(std::memory_order_relaxed);
+  }
+};
+
+/// The count is that of the buckets as they were read, so that the text never contradicts itself
+/// while others go on counting.
+ClientMetric histogram_of(const reading& from) {
+  ClientMetric metric;
+  auto& out = metric.histogram;
+  for (std::size_t i = 0; i < latency_histogram::bounds_us.size(); ++i) {
+    out.sample_count += from.counts[i];
+    out.bucket.push_back({out.sample_count, latency_histogram::bounds_us[i] / 1e6});
+  }
+  out.sample_count += from.counts.back();
+  out.sample_sum = static_cast<double>(from.sum_us) / 1e6;
+  return metric;
+}
+
+double read(const database_metrics::counter& from) {
+  return static_cast<double>(from.load(std::memory_order_relaxed));
+}
+
+void add_value(MetricFamily& to, double value) {
+  ClientMetric metric;
+  if (to.type == MetricType::Counter)
+    metric.counter.value = value;
+  else
+    metric.gauge.value = value;
+  to.metric.push_back(std::move(metric));
+}
+
+void add_one(families& out, const char* name, const char* help, MetricType type, double value) {
+  MetricFamily family{name, help, type, {}};
+  add_value(family, value);
+  out.push_back(std::move(family));
+}
+
+template<class Counters, class Labels>
+void add_labelled(families& out, const char* name, const char* help, const char* label,
+                  const Counters& counters, const Labels& labels) {
+  MetricFamily family{name, help, MetricType::Counter, {}};
+  for (std::size_t i = 0; i < counters.size(); ++i) {
+    add_value(family, read(counters[i]));
+    family.metric.back().label = {{label, std::string{labels[i]}}};
+  }
+  out.push_back(std::move(family));
+}
+
+void add_pool(families& out, const database_metrics& metrics) {
+  MetricFamily connections{
+      "troupe_db_pool_connections", "Open connections to PostgreSQL.", MetricType::Gauge, {}};
+  const auto open = read(metrics.connections);
+  const auto lent = std::min(open, read(metrics.lent));
+  add_value(connections, open - lent);
+  connections.metric.back().label = {{"state", "shared"}};
+  add_value(connections, lent);
+  connections.metric.back().label = {{"state", "lent"}};
+  out.push_back(std::move(connections));
+  add_one(out, "troupe_db_pool_connections_max", "Connections to PostgreSQL at most.",
+          MetricType::Gauge, read(metrics.limit));
+  add_one(out, "troupe_db_statements_in_flight", "Statements sent and not yet answered.",
+          MetricType::Gauge, read(metrics.in_flight));
+  add_one(out, "troupe_db_reconnects_total", "Connections made to replace a broken one.",
+          MetricType::Counter, read(metrics.reconnects));
+  add_one(out, "troupe_db_connections_retired_total", "Connections closed for age or idleness.",
+          MetricType::Counter, read(metrics.retired));
+  MetricFamily acquire{"troupe_db_pool_acquire_seconds",
+                       "How long callers waited for a connection.",
+                       MetricType::Histogram,
+                       {}};
+  reading waited;
+  waited.add(metrics.acquire);
+  acquire.metric.push_back(histogram_of(waited));
+  out.push_back(std::move(acquire));
+}
+
+void add_statements(families& out, const database_metrics& metrics) {
+  // One line per name: two entries with the same text would be one series twice.
+  std::map<std::string_view, reading> by_name;
+  for (const auto& entry : metrics.statements())
+    if (const char* name = entry.name.load(std::memory_order_acquire))
+      by_name[name].add(entry);
+  by_name["other"].add(metrics.other());
+  MetricFamily latency{"troupe_db_statement_seconds",
+                       "From sending a statement to its answer, by the statement's name.",
+                       MetricType::Histogram,
+                       {}};
+  MetricFamily errors{"troupe_db_statement_errors_total",
+                      "Statements that failed, by their name.",
+                      MetricType::Counter,
+                      {}};
+  for (const auto& [name, found] : by_name) {
+    latency.metric.push_back(histogram_of(found));
+    latency.metric.back().label = {{"statement", std::string{name}}};
+    add_value(errors, static_cast<double>(found.errors));
+    errors.metric.back().label = latency.metric.back().label;
+  }
+  out.push_back(std::move(latency));
+  out.push_back(std::move(errors));
+}
+
+} // namespace
+
+void add_database_families(families& out, const database_metrics& metrics) {
+  add_pool(out, metrics);
+  add_statements(out, metrics);
+  add_labelled(out, "troupe_db_errors_total",
+               "Statements and connections that failed, by the class of their SQLSTATE.",
+               "sqlstate_class", metrics.errors, database_metrics::error_classes);
+  add_one(out, "troupe_db_transactions_total", "Transactions begun by units of work.",
+          MetricType::Counter, read(metrics.transactions));
+  add_one(out, "troupe_db_savepoints_total", "Savepoints set by units of work.",
+          MetricType::Counter, read(metrics.savepoints));
+  add_one(out, "troupe_db_transaction_retries_total",
+          "Whole transactions run again after a conflict.", MetricType::Counter,
+          read(metrics.transaction_retries));
+  add_labelled(out, "troupe_db_rollbacks_total", "Transactions rolled back, by cause.", "cause",
+               metrics.rollbacks, database_metrics::rollback_causes);
+}
+
+} // namespace troupe::http

@@ -1,0 +1,17 @@
+// What the database side measured (messages/database_metrics.hpp), as families of Prometheus
+// metrics. Asked by metrics_text. Labels are bounded: states, causes, classes of SQLSTATE, and the
+// statements' names.
+#pragma once
+
+#include "messages/database_metrics.hpp"
+
+#include <prometheus/metric_family.h>
+
+#include <vector>
+
+namespace troupe::http {
+
+void add_database_families(std::vector<prometheus::MetricFamily>& out,
+                           const database_metrics& metrics);
+
+} // namespace troupe::http
