@@ -53,6 +53,13 @@ void connection::impl::give_up(db_failure why) {
   unsent = false;
   gathered.reset();
   pipe.on_lost(*broken);
+  if (auto lost_copy = std::exchange(copy, std::nullopt)) {
+    auto unknown = lost_after_sending(lost_copy->what->name, broken->message);
+    unknown.sqlstate = broken->sqlstate;
+    if (lost_copy->cancelled)
+      unknown.code = errc::aborted;
+    pipe.answer_outside({lost_copy->token, std::move(unknown)}, {});
+  }
 }
 
 void connection::impl::lost() {
@@ -157,6 +164,11 @@ std::optional<db_failure> connection::impl::objection(const query& what) {
     failure.poisons_connection = false;
     return failure;
   };
+  if (copy) {
+    auto failure = refusal(errc::conflict, "a COPY is under way on this connection");
+    failure.retryable = false;
+    return failure;
+  }
   if (const auto* why = pipe.refusing()) {
     auto failure = *why;
     failure.statement = name;
@@ -246,9 +258,15 @@ void connection::on_readable() {
   auto& self = *impl_;
   if (self.broken)
     return;
+  // Who does not take what came wants no more of it for now.
+  if (self.copy && !self.copy->chunk.empty())
+    return;
   bool alive = PQconsumeInput(self.raw.get()) == 1;
   // What came before the loss still counts.
-  self.collect();
+  if (self.copy)
+    self.read_copy();
+  else
+    self.collect();
   if (!alive)
     self.lost();
   else if (self.unsent)
@@ -269,7 +287,7 @@ std::optional<notification> connection::next_notification() {
 }
 
 std::size_t connection::in_flight() const {
-  return impl_->pipe.in_flight();
+  return impl_->pipe.in_flight() + (impl_->copy ? 1 : 0);
 }
 
 bool connection::full() const {

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 struct pg_conn; // libpq's PGconn
@@ -63,6 +64,33 @@ public:
   const db_failure& why_broken() const;
   /// Gives the connection up: everything not finished is answered now, as after a loss.
   std::vector<finished> abandon(const std::string& why = "the connection was given up");
+
+  // COPY, on a connection of one user with nothing in flight: it leaves the pipeline for so long.
+  // The answer comes by next(), as for a statement; until then all else is refused as
+  // errc::conflict. The times that hold are the transaction's; query::timeout() is not looked at.
+  enum class copy_state : std::uint8_t {
+    none,
+    starting, ///< the server has not said which way it goes
+    in,       ///< FROM STDIN: the server waits for copy_put(), copy_end() or copy_cancel()
+    out,      ///< TO STDOUT: take copy_chunk() until there is none
+    ending,
+  };
+  static constexpr std::size_t max_copy_put = std::size_t{1} * 1024 * 1024;
+  /// A COPY statement. It takes no parameters, so they are written into its text as literals.
+  std::uint64_t copy(const query& what);
+  copy_state copying() const;
+  /// Whole rows, about 64 KiB of them or one larger row; nothing: wait for the socket. No more is
+  /// read before this is taken, so whoever does not ask holds the server up. Look at next() after
+  /// the last one.
+  std::optional<std::string> copy_chunk();
+  /// False: not taken. Either the socket is full (wants_write(); try again after on_writable()), or
+  /// it is no longer the time for it (see copying()). At most max_copy_put bytes. A row that the
+  /// server does not accept is told after copy_end() only.
+  bool copy_put(std::string_view bytes);
+  void copy_end();
+  /// Nothing is stored, and the answer is errc::aborted. FROM STDIN leaves the connection usable;
+  /// TO STDOUT breaks it: the rest could only be read to its end.
+  void copy_cancel(const std::string& why);
 
   /// Of the transaction block, as of the last answer.
   block_state block() const;

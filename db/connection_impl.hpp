@@ -1,5 +1,5 @@
 // What db::connection is made of: one PGconn and the bookkeeping of what travels over it. Private
-// to db; connection.cpp writes, connection_reading.cpp reads.
+// to db; connection.cpp writes, connection_reading.cpp reads, copy.cpp does both for COPY.
 #pragma once
 
 #include "db/connecting.hpp"
@@ -46,8 +46,26 @@ struct connection::impl {
   bool take_error(const pg_result* answer);
   std::optional<block_state> told_block() const;
 
+  // -- COPY
+  struct copying {
+    std::uint64_t token;
+    statement_ptr what;
+    copy_state at = copy_state::starting;
+    std::string chunk = {};                                       ///< came, and is not taken yet
+    std::optional<std::variant<result, db_failure>> outcome = {}; ///< of the first result
+    std::optional<std::string> cancelled = {};                    ///< why
+  };
+  bool begin_copy(const std::string& text);
+  void read_copy();
+  void take_copy_start(result_handle answer);
+  void take_copy_end(result_handle answer);
+  void fill_chunk();
+  void end_copy_in(const char* error);
+  void leave_copy();
+
   connection_handle raw;
   pipeline pipe;
+  std::optional<copying> copy;
   std::chrono::milliseconds statement_timeout;
   std::size_t max_result_bytes;
   bool pooler;

@@ -66,6 +66,10 @@ bool opens_block(const statement& what) {
   return first == "begin" || first == "start";
 }
 
+bool is_copy(const statement& what) {
+  return first_words(what.text)[0] == "copy";
+}
+
 pipeline::pipeline(std::size_t max_in_flight) : max_in_flight_(max_in_flight) {}
 
 pipeline::order pipeline::enter(const entrance& what) {
@@ -273,6 +277,11 @@ void pipeline::on_lost(const db_failure& why) {
   refusing_.reset();
   block_ = block_state::none;
   prepared_.clear();
+}
+
+void pipeline::answer_outside(finished answer, std::optional<block_state> told) {
+  ready_.push_back(std::move(answer));
+  block_ = told.value_or(block_);
 }
 
 std::optional<finished> pipeline::next() {

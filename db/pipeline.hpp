@@ -32,6 +32,8 @@ enum class sync_point : std::uint8_t { now, later };
 
 /// BEGIN or START TRANSACTION; a block comment before it hides it.
 bool opens_block(const statement& what);
+/// COPY; likewise.
+bool is_copy(const statement& what);
 
 /// Of the connection's transaction block.
 enum class block_state : std::uint8_t {
@@ -93,6 +95,10 @@ public:
   /// The connection is gone. What was written and not finished is answered: errors stand, all else
   /// is errc::outcome_unknown.
   void on_lost(const db_failure& why);
+
+  /// For what does not travel in the pipeline and is answered with the rest.
+  std::uint64_t next_token() { return ++last_token_; }
+  void answer_outside(finished answer, std::optional<block_state> told);
 
   /// The next answer that is ready.
   std::optional<finished> next();

@@ -95,6 +95,7 @@ TESTED_ELSEWHERE = {
     "db/blocking.cpp": "db/migrate_pgtest.cpp",
     "db/connection_reading.cpp": "db/connection_pgtest.cpp",
     "db/literals.cpp": "db/copy_pgtest.cpp",
+    "db/literals.cpp": "db/copy_pgtest.cpp",
     "db/dial.cpp": "db/connecting_pgtest.cpp",
     "db/admin.cpp": "db/connecting_pgtest.cpp",
     "db/query.cpp": "db/values_pgtest.cpp",
