@@ -1,5 +1,6 @@
 #include "actors/connection.hpp"
 
+#include "actors/connection_parts.hpp"
 #include "actors/guard.hpp"
 #include "db/statements.hpp"
 #include "messages/interfaces.hpp"
@@ -10,21 +11,13 @@ namespace troupe {
 
 namespace {
 
-using self_ptr = connection_impl::stateful_pointer<connection_state>;
+using connection_parts::ending;
+using connection_parts::self_ptr;
 using namespace std::chrono_literals;
 
 constexpr auto silence_check = 1s;
 /// What a frozen server may take beyond its own statement timeout before we stop believing in it.
 constexpr std::chrono::milliseconds silence_grace = 3s;
-
-/// A callback for the loop that becomes a message to this actor, if it still lives.
-template<class Atom>
-std::function<void()> notify(self_ptr self, Atom atom) {
-  return [weak = caf::actor_cast<caf::weak_actor_ptr>(self->ctrl()), atom] {
-    if (auto strong = caf::actor_cast<connection_impl>(weak))
-      caf::anon_send(strong, atom);
-  };
-}
 
 /// The failures a person has to cure, by name.
 const char* cause_of(std::string_view sqlstate) {
@@ -100,10 +93,11 @@ void answer_all(self_ptr self, const caf::error& reason) {
   state.open.clear();
 }
 
-enum class ending : std::uint8_t { lost, meant };
+} // namespace
 
-/// Lent, it stays as a husk that tells its borrower why.
-void end(self_ptr self, caf::error reason, ending how = ending::lost) {
+namespace connection_parts {
+
+void end(self_ptr self, caf::error reason, ending how) {
   auto& state = self->state;
   state.watch.reset();
   answer_all(self, reason);
@@ -127,12 +121,12 @@ void end(self_ptr self, const db::db_failure& why) {
   end(self, reason_of(why));
 }
 
-/// Anew each time: while it connects libpq may close the socket and open another one that gets the
-/// same number, and the watch holds a duplicate of the old one.
-void watch(self_ptr self, int fd) {
-  self->state.watch.reset();
-  self->state.watch = self->state.config.io->watch(fd);
-}
+} // namespace connection_parts
+
+namespace {
+
+using connection_parts::end;
+using connection_parts::notify;
 
 /// One answer to who asked; an own statement of the clean-up has nobody who asked.
 void deliver(self_ptr self, db::finished& finished) {
@@ -199,40 +193,10 @@ void arm_write(self_ptr self) {
     state.watch->when_writable(notify(self, write_atom_v));
 }
 
-void become_ready(self_ptr self) {
-  auto& state = self->state;
-  state.link.emplace(std::move(*state.dialing).produce());
-  state.dialing.reset();
-  state.counted.emplace(state.config.counters->connections_open, state.config.metrics->connections);
-  watch(self, state.link->socket());
-  if (!state.watch)
-    return end(self, db::lost_before_sending({}, "the socket cannot be watched"));
-  state.watch->when_readable(notify(self, read_atom_v));
-  self->send(state.config.pool, up_atom_v, state.config.id);
-}
-
-void dial(self_ptr self) {
-  auto& state = self->state;
-  if (!state.dialing)
-    return;
-  const auto want = state.dialing->step();
-  if (want == db::connecting::want::failed)
-    return end(self, state.dialing->failure());
-  if (want == db::connecting::want::done)
-    return become_ready(self);
-  watch(self, state.dialing->socket());
-  if (!state.watch)
-    return end(self, db::lost_before_sending({}, "the socket cannot be watched"));
-  if (want == db::connecting::want::read)
-    state.watch->when_readable(notify(self, dial_atom_v));
-  else
-    state.watch->when_writable(notify(self, dial_atom_v));
-}
-
 void check_silence(self_ptr self) {
   auto& state = self->state;
   if (state.dialing && std::chrono::steady_clock::now() >= state.dialing->deadline())
-    return dial(self); // past the deadline a step answers `failed`
+    return connection_parts::dial(self); // past the deadline a step answers `failed`
   if (!state.link)
     return;
   const auto now = self->clock().now();
@@ -403,7 +367,6 @@ std::string what_of(const std::exception_ptr& thrown) {
 connection_impl::behavior_type connection(connection_impl::stateful_pointer<connection_state> self,
                                           connection_config config) {
   self->state.config = std::move(config);
-  self->state.dialing.emplace(db::connecting::start(self->state.config.options));
   self->set_exit_handler([self](const caf::exit_msg& exit) {
     const bool ours = exit.reason && exit.reason.category() == errc_category; // null has none
     end(self, ours ? exit.reason : make_error(errc::stopping, "the engine is stopping"),
@@ -423,7 +386,7 @@ connection_impl::behavior_type connection(connection_impl::stateful_pointer<conn
       [self](const burst_ptr& asked) { return ask_all(self, *asked); },
       [self](lend_atom) { return lend(self); },
       [self](return_atom, bool tainted) { return take_back(self, tainted); },
-      [self](dial_atom) { dial(self); },
+      [self](dial_atom) { connection_parts::dial(self); },
       [self](read_atom) { read(self); },
       [self](write_atom) { write(self); },
       [self](flush_atom) { flush(self); },
@@ -431,9 +394,11 @@ connection_impl::behavior_type connection(connection_impl::stateful_pointer<conn
         if (self->state.undoing && clean_up == self->state.clean_ups)
           end(self, make_error(errc::unavailable, "what a borrower left took too long to undo"));
       },
+      [self](const found_name& found) { connection_parts::looked_up(self, found); },
       [self](tick_atom) {
+        connection_parts::check_lookup(self);
         check_silence(self);
-        if (self->state.link || self->state.dialing)
+        if (self->state.link || self->state.dialing || self->state.lookup)
           self->delayed_send(self, silence_check, tick_atom_v);
       },
   };

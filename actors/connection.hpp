@@ -24,14 +24,29 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 
 namespace troupe {
 
+/// The loop's answer to a lookup.
+struct named_resolution {
+  std::string name;
+  resolution what;
+};
+using found_name = std::shared_ptr<const named_resolution>;
+
+} // namespace troupe
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::found_name)
+
+namespace troupe {
+
 /// Self-messages: INTERNAL.
 using connection_impl =
-    pooled_connection_actor::extend<caf::reacts_to<dial_atom>,      // go on connecting
+    pooled_connection_actor::extend<caf::reacts_to<found_name>,     // a host of the URL
+                                    caf::reacts_to<dial_atom>,      // go on connecting
                                     caf::reacts_to<read_atom>,      // the socket is readable
                                     caf::reacts_to<write_atom>,     // the socket is writable
                                     caf::reacts_to<flush_atom>,     // send what was submitted since
@@ -98,7 +113,18 @@ struct connection_state {
     std::atomic<std::uint64_t>& other_;
   };
 
+  /// Names of the URL that are being looked up.
+  struct names {
+    std::set<std::string> missing; ///< without an address so far
+    std::size_t open = 0;          ///< without an answer so far
+    bool useful = false;           ///< some host can be dialed
+    std::string failure;
+    time_point since;
+  };
+
   connection_config config;
+  bool begun = false;
+  std::optional<names> lookup;
   std::optional<up_count> counted;
   std::optional<db::connecting> dialing;
   std::optional<db::connection> link;

@@ -19,7 +19,8 @@ struct connect_options {
   /// See db/conninfo.hpp; settings in its `options` win over those below. With several hosts the
   /// first one that takes writes is used, unless target_session_attrs says otherwise.
   std::string url;
-  /// Host names and what they stand for; each address is tried in turn.
+  /// Host names and what they stand for; each address is tried in turn. A name without one is left
+  /// out.
   std::map<std::string, std::vector<std::string>> addresses;
   /// A file with nothing but the password, read for every connection: it may change at any time.
   /// Wins over the URL's. (A `passfile` in the URL is read anew each time, too.)

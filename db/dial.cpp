@@ -203,12 +203,14 @@ bool dial::prepare(const connect_options& options) {
   }
   for (const auto& host : given.hosts()) {
     auto known = options.addresses.find(host.name);
-    if (!host.address.empty() || known == options.addresses.end() || known->second.empty())
+    if (!host.address.empty() || known == options.addresses.end())
       candidates_.push_back({host.name, host.port, host.address});
     else
       for (const auto& address : known->second)
         candidates_.push_back({host.name, host.port, address});
   }
+  if (candidates_.empty())
+    return refuse(lost_before_sending({}, "no host of the database URL has an address"));
   constexpr std::chrono::milliseconds least{1000};
   per_candidate_ = std::max(least, std::chrono::milliseconds{options.connect_timeout}
                                        / static_cast<std::int64_t>(candidates_.size()));

@@ -31,8 +31,15 @@ public:
     return std::make_unique<silent_watch>();
   }
   std::unique_ptr<io_timer> timer() override { return nullptr; }
-  void resolve(std::string, std::function<void(resolution)>) override {}
+  void resolve(std::string host, std::function<void(resolution)> callback) override {
+    asked.push_back({std::move(host), std::move(callback)});
+  }
+  struct lookup {
+    std::string host;
+    std::function<void(resolution)> callback;
+  };
   int watches = 0;
+  std::vector<lookup> asked;
 };
 
 /// A socket that takes connections and never says a word.
@@ -159,6 +166,66 @@ BOOST_AUTO_TEST_CASE(a_server_that_is_not_there_is_tried_again_and_named_to_who_
   advance(60s, 100ms);
   BOOST_TEST(state.failures - before >= 20); // the pauses end at two seconds
   BOOST_TEST(state.failures - before <= 45);
+}
+
+BOOST_AUTO_TEST_CASE(names_are_looked_up_by_the_loop_before_anything_is_dialed) {
+  auto named = options();
+  named.connection.url = "host=db.test port=1 user=x dbname=x";
+  named.min_size = 1;
+  start(named);
+  BOOST_REQUIRE(loop.asked.size() == 1U);
+  BOOST_TEST(loop.asked[0].host == "db.test");
+  BOOST_TEST(loop.watches == 0);
+  loop.asked[0].callback({{"127.0.0.1"}, {}});
+  run();
+  BOOST_TEST(loop.watches == 1);
+}
+
+BOOST_AUTO_TEST_CASE(a_name_without_an_address_is_told_to_who_waits_and_asked_for_again) {
+  auto named = options();
+  named.connection.url = "host=db.test user=x dbname=x";
+  named.min_size = 1;
+  start(named);
+  ask();
+  std::size_t answered = 0;
+  for (int i = 0; i < 320; ++i) {
+    while (answered < loop.asked.size())
+      loop.asked[answered++].callback({{}, "db.test: no such host"});
+    advance(10ms);
+  }
+  BOOST_REQUIRE(refusals.size() == 1U);
+  BOOST_TEST(refusals[0].detail.find("db.test: no such host") != std::string::npos);
+  BOOST_TEST(loop.watches == 0);
+  BOOST_TEST(answered >= 3U);
+}
+
+BOOST_AUTO_TEST_CASE(of_several_hosts_those_with_an_address_are_dialed) {
+  auto named = options();
+  named.connection.url = "host=gone.test,db.test port=1 user=x dbname=x";
+  named.min_size = 1;
+  start(named);
+  BOOST_REQUIRE(loop.asked.size() == 2U);
+  loop.asked[0].callback({{}, "gone.test: no such host"});
+  run();
+  BOOST_TEST(loop.watches == 0);
+  loop.asked[1].callback({{"127.0.0.1"}, {}});
+  run();
+  BOOST_TEST(loop.watches == 1);
+}
+
+BOOST_AUTO_TEST_CASE(a_lookup_without_an_answer_is_given_up) {
+  auto named = options();
+  named.connection.url = "host=db.test user=x dbname=x";
+  named.connection.connect_timeout = 2s;
+  named.min_size = 1;
+  start(named);
+  ask();
+  advance(3200ms);
+  BOOST_REQUIRE(refusals.size() == 1U);
+  BOOST_TEST(refusals[0].detail.find("looking up db.test takes too long") != std::string::npos);
+  for (auto& each : loop.asked)
+    each.callback({{"127.0.0.1"}, {}}); // too late for the first
+  run();
 }
 
 BOOST_AUTO_TEST_SUITE_END()
