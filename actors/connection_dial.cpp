@@ -1,3 +1,5 @@
+// How CONNECTION connects: names are looked up by the loop, then each address is dialed step by
+// step as its socket becomes ready. Bounds: connect_timeout for the lookups, and again for dialing.
 #include "actors/connection_parts.hpp"
 #include "actors/guard.hpp"
 #include "db/conninfo.hpp"

@@ -76,6 +76,7 @@ BEFORE_THE_SCHEMA = {"db/migrate.cpp", "db/admin.cpp"}
 
 TESTED_ELSEWHERE = {
     "actors/cast.cpp": "launcher/engine_pgtest.cpp",
+    "actors/connection_dial.cpp": "actors/pool_test.cpp",
     "actors/connection.cpp": "actors/pool_pgtest.cpp",
     "actors/crawl_store.cpp": "actors/crawl_port_pgtest.cpp",
     "actors/executor_writing.cpp": "actors/executor_test.cpp",
@@ -94,7 +95,6 @@ TESTED_ELSEWHERE = {
     "cli/signals.cpp": "e2e/test_jobs.py",
     "db/blocking.cpp": "db/migrate_pgtest.cpp",
     "db/connection_reading.cpp": "db/connection_pgtest.cpp",
-    "db/literals.cpp": "db/copy_pgtest.cpp",
     "db/literals.cpp": "db/copy_pgtest.cpp",
     "db/dial.cpp": "db/connecting_pgtest.cpp",
     "db/admin.cpp": "db/connecting_pgtest.cpp",
