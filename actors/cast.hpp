@@ -36,6 +36,7 @@ struct cast {
   janitor_actor janitor;
   gate_actor gate;
   pulse_actor pulse; ///< null until begin()
+  std::shared_ptr<const work_peers> work;
   root_actor root;
 };
 

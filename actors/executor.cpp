@@ -29,13 +29,14 @@ void assign(self_ptr self, assignment given) {
   auto& state = self->state;
   if (state.idle.empty()) {
     const auto number = state.runners.size();
-    state.runners.push_back(
-        self->spawn(runner, number, job_reports_actor{executor_impl{self}}, state.handlers));
+    state.runners.push_back(self->spawn(runner, number, job_reports_actor{executor_impl{self}},
+                                        state.handlers, state.options.work));
     state.idle.push_back(number);
   }
   const auto number = state.idle.back();
   state.idle.pop_back();
   state.running[given.run->id] = {number, false};
+  given.node = state.node;
   ++state.counters->running;
   self->send(state.runners[number], std::move(given));
 }

@@ -9,6 +9,7 @@
 #include "actors/job_report.hpp"
 #include "actors/lease_book.hpp"
 #include "actors/queue_slots.hpp"
+#include "actors/work_protocol.hpp"
 #include "messages/counters.hpp"
 
 #include <caf/stateful_actor.hpp>
@@ -27,6 +28,8 @@ struct executor_options {
   std::map<std::string, int> queues;
   /// Slots of every other queue. Default: 16
   int default_slots = 16;
+  /// For the transactions of runs. Filled before the first run; null: they have none.
+  std::shared_ptr<const work_peers> work = {};
   /// Between a failed attempt and the next, unless the handler says otherwise.
   backoff retry;
 };

@@ -195,6 +195,11 @@ void send_batch(self_ptr self, std::vector<ended_run> ended) {
 
 void note_ended(executor_state& state, job_report& told, executor_state::queue_state& queue,
                 bool cancelled) {
+  if (told.written) { // only its lease is left to be closed
+    static_cast<void>(state.leases.ended(told.run.lease));
+    ++state.counters->attempts_completed;
+    return;
+  }
   if (!state.leases.ended(told.run.lease)) {
     if (!cancelled)
       ++state.counters->attempts_fenced;

@@ -14,7 +14,7 @@ gate_actor::behavior_type gate(gate_actor::pointer self, gate_options options,
         }
         // Here and not in the session: those of one burst begin to run later.
         ++peers.counters->requests_in_flight;
-        self->spawn(session, call, peers);
+        self->spawn(serve_request, call, peers);
       }),
   };
 }

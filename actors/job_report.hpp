@@ -15,7 +15,8 @@ struct job_report {
   /// The outcome; empty in the second report of a run whose deadline had passed: its handler has
   /// come back at last.
   std::optional<job_result> result;
-  bool idle = true; ///< false: the handler still runs though its time is over
+  bool written = false; ///< the outcome is in the database: the run's transaction held it
+  bool idle = true;     ///< false: the handler still runs though its time is over
   std::chrono::steady_clock::time_point started;
   std::chrono::steady_clock::time_point finished;
 };

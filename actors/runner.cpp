@@ -20,20 +20,52 @@ struct answer_cell {
   job_result early;
 };
 
-void report(self_ptr self, std::optional<job_result> result, bool idle) {
+void report(self_ptr self, std::optional<job_result> result, bool idle, bool written = false) {
   auto& state = self->state;
   job_report out;
   out.runner = state.number;
   out.run = state.current;
   out.result = std::move(result);
   out.idle = idle;
+  out.written = written;
   out.started = state.started;
   out.finished = self->clock().now();
   self->send(state.executor, std::move(out));
 }
 
+/// Its outcome goes with its effects: into the run's transaction, fenced by the lease.
+void commit(self_ptr self, job_result result) {
+  auto& state = self->state;
+  finished_run ended;
+  ended.lease = state.current.lease;
+  ended.id = state.current.run->id;
+  ended.attempt = state.current.run->attempt;
+  ended.result = result;
+  ended.started_ago =
+      std::chrono::duration_cast<std::chrono::milliseconds>(self->clock().now() - state.started);
+  state.committing = std::move(result);
+  state.work->complete(
+      {state.current.node, {std::move(ended)}, {}},
+      [generation = state.generation,
+       weak = caf::actor_cast<caf::weak_actor_ptr>(self->ctrl())](std::optional<failure> why) {
+        if (auto strong = caf::actor_cast<runner_impl>(weak))
+          caf::anon_send(strong, run_ended{std::move(why), generation});
+      });
+}
+
+void close_work(runner_state& state) {
+  if (state.work)
+    state.work->close();
+  state.work = nullptr;
+}
+
 void answered(self_ptr self, job_result result) {
   auto& state = self->state;
+  if (state.work && state.work->opened() && !state.reported
+      && result.kind == job_result::verdict::completed
+      && result.result.size() <= limits::result_bytes)
+    return commit(self, std::move(result));
+  close_work(state);
   if (state.reported)
     report(self, std::nullopt, true);
   else
@@ -79,10 +111,12 @@ void start(self_ptr self, const async_handler& handler) {
 
 runner_impl::behavior_type runner(runner_impl::stateful_pointer<runner_state> self,
                                   std::size_t number, job_reports_actor executor,
-                                  handler_table_ptr handlers) {
+                                  handler_table_ptr handlers,
+                                  std::shared_ptr<const work_peers> peers) {
   self->state.number = number;
   self->state.executor = std::move(executor);
   self->state.handlers = std::move(handlers);
+  self->state.peers = std::move(peers);
   return {
       [self](assignment& given) {
         auto& state = self->state;
@@ -92,6 +126,11 @@ runner_impl::behavior_type runner(runner_impl::stateful_pointer<runner_state> se
         state.current.run->stop = state.stop.get_token();
         state.started = self->clock().now();
         state.reported = false;
+        state.committing.reset();
+        if (state.peers) {
+          state.work = std::make_shared<run_work>(self->home_system(), state.peers);
+          state.current.run->work = state.work;
+        }
         const auto handler = state.handlers->find(state.current.run->kind);
         if (handler == state.handlers->end())
           return answered(
@@ -105,11 +144,23 @@ runner_impl::behavior_type runner(runner_impl::stateful_pointer<runner_state> se
         if (generation == self->state.generation && self->state.current.run)
           answered(self, std::move(result));
       },
+      [self](run_ended& how) {
+        auto& state = self->state;
+        if (how.generation != state.generation || !state.committing)
+          return;
+        auto result = *std::exchange(state.committing, std::nullopt);
+        close_work(state);
+        if (how.why)
+          result = failed("its transaction was not committed: " + to_string(how.why->code)
+                          + (how.why->detail.empty() ? "" : ": " + how.why->detail));
+        report(self, std::move(result), true, !how.why);
+        state.current = {};
+      },
       [self](tick_atom) {
         auto& state = self->state;
         state.timers.erase(state.timers.begin());
         const auto& run = state.current.run;
-        if (!run || !run->timeout || state.reported)
+        if (!run || !run->timeout || state.reported || state.committing)
           return;
         const auto deadline = state.started + *run->timeout;
         if (self->clock().now() < deadline)
@@ -117,6 +168,7 @@ runner_impl::behavior_type runner(runner_impl::stateful_pointer<runner_state> se
         report(self, failed("timed out after " + std::to_string(run->timeout->count()) + " ms"),
                false);
         state.reported = true;
+        close_work(state);
         state.stop.request_stop();
       },
   };

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "actors/job_report.hpp"
+#include "actors/run_work.hpp"
 
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
@@ -13,10 +14,23 @@
 
 namespace troupe {
 
+/// How the transaction of a run ended.
+struct run_ended {
+  std::optional<failure> why; ///< none: it is committed, the outcome with it
+  std::uint64_t generation;
+};
+
+} // namespace troupe
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::run_ended)
+
+namespace troupe {
+
 using runner_impl =
     runner_actor::extend<caf::reacts_to<job_result, std::uint64_t>, // INTERNAL: the handler
                                                                     // answered run number N
-                         caf::reacts_to<tick_atom>>;                // INTERNAL: a timer has fired
+                         caf::reacts_to<run_ended>,
+                         caf::reacts_to<tick_atom>>; // INTERNAL: a timer has fired
 
 struct runner_state {
   static inline const char* name = "runner";
@@ -28,7 +42,10 @@ struct runner_state {
   assignment current;           ///< run is null when idle
   std::stop_source stop;
   std::chrono::steady_clock::time_point started;
-  bool reported = false; ///< its outcome was sent at the deadline
+  std::shared_ptr<const work_peers> peers; ///< null: runs have no transactions
+  std::shared_ptr<run_work> work;
+  std::optional<job_result> committing; ///< on its way with the run's transaction
+  bool reported = false;                ///< its outcome was sent at the deadline
   /// When timers fire. A run's deadline uses one that fires before it, if there is any: CAF keeps a
   /// timer until it fires, and short runs with long deadlines would pile them up.
   std::set<std::chrono::steady_clock::time_point> timers;
@@ -36,6 +53,7 @@ struct runner_state {
 
 runner_impl::behavior_type runner(runner_impl::stateful_pointer<runner_state> self,
                                   std::size_t number, job_reports_actor executor,
-                                  handler_table_ptr handlers);
+                                  handler_table_ptr handlers,
+                                  std::shared_ptr<const work_peers> peers);
 
 } // namespace troupe

@@ -74,7 +74,7 @@ struct serving {
 
 } // namespace
 
-void session(caf::event_based_actor* self, const api_call_ptr& call, session_peers peers) {
+void serve_request(caf::event_based_actor* self, const api_call_ptr& call, session_peers peers) {
   self->attach_functor([counters = peers.counters] { --counters->requests_in_flight; });
   // The callbacks keep the call, and with it the request they refer to, alive.
   std::visit(serving{self, call, std::move(peers)}, call->request());

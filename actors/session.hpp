@@ -19,6 +19,6 @@ struct session_peers {
 };
 
 /// Whoever spawns it has counted it in requests_in_flight; it uncounts itself when it ends.
-void session(caf::event_based_actor* self, const api_call_ptr& call, session_peers peers);
+void serve_request(caf::event_based_actor* self, const api_call_ptr& call, session_peers peers);
 
 } // namespace troupe

@@ -93,6 +93,13 @@ public:
   query& expect_affected(std::uint64_t count);
   std::optional<std::uint64_t> expected() const { return expected_; }
 
+  /// The same parameters for another statement.
+  query with_statement(const dynamic_statement& other) const {
+    query made = *this;
+    made.what_ = other.get();
+    return made;
+  }
+
   const statement& what() const { return *what_; }
   const statement_ptr& what_ptr() const { return what_; }
   std::size_t size() const { return oids_.size(); }

@@ -59,6 +59,11 @@ bool is_transaction_control(std::string_view text) {
   return std::find(words.begin(), words.end(), first) != words.end();
 }
 
+query as_stream(const query& what) {
+  return what.with_statement(dynamic_statement{
+      "stream", std::string{"declare troupe_stream no scroll cursor for "} + what.what().text});
+}
+
 bool is_loss(errc code) {
   return code == errc::unavailable || code == errc::outcome_unknown || code == errc::stopping;
 }

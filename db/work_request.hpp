@@ -81,6 +81,9 @@ using work_reply = std::variant<std::monostate, flushed_work, committed_work, jo
 /// True for BEGIN, COMMIT, SAVEPOINT and the like, which belong to the session.
 bool is_transaction_control(std::string_view text);
 
+/// What opens a transaction's stream over the rows of `what`.
+query as_stream(const query& what);
+
 /// True when the connection went away: nothing more can be asked of it.
 bool is_loss(errc code);
 

@@ -5,6 +5,7 @@
 #include "launcher/name_lookup.hpp"
 #include "launcher/threads.hpp"
 #include "messages/log.hpp"
+#include "messages/thread_role.hpp"
 
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/executor_work_guard.hpp>
@@ -280,7 +281,10 @@ asio_loop::~asio_loop() {
 }
 
 void asio_loop::start() {
-  thread_ = start_thread("troupe-loop", [core = core_] { core->run(); });
+  thread_ = start_thread("troupe-loop", [core = core_] {
+    never_blocks = "the I/O loop";
+    core->run();
+  });
 }
 
 void asio_loop::stop() {

@@ -14,27 +14,20 @@
 #pragma once
 
 #include "launcher/engine_options.hpp"
+#include "launcher/session.hpp"
+#include "launcher/transaction.hpp"
 #include "messages/counters.hpp"
 #include "messages/crawl.hpp"
+#include "messages/database_metrics.hpp"
 #include "messages/handler.hpp"
 #include "messages/health.hpp"
 #include "messages/requests.hpp"
 
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 namespace troupe {
-
-class engine_error : public std::runtime_error {
-public:
-  engine_error(errc code, const std::string& what) : std::runtime_error(what), code_(code) {}
-  errc code() const { return code_; }
-
-private:
-  errc code_;
-};
 
 class engine {
 public:
@@ -69,6 +62,16 @@ public:
   /// The job once it is final; errc::timed_out when it is not by then.
   job_record wait(job_id id, std::chrono::milliseconds limit);
 
+  /// A unit of work of one's own; see launcher/session.hpp. It should be gone before stop().
+  session open_session(const session_options& options = {});
+  /// Runs `body(session)`, commits, and runs it again when the database undid it for the sake of
+  /// others; see launcher/transaction.hpp. What a body gives that is no pending<> is given back.
+  template<class Body>
+  auto run_transaction(Body body, const session_options& options = {}) {
+    return troupe::run_transaction(sessions(), options, std::move(body));
+  }
+  session_source& sessions();
+
   /// How far the crawl of this `scrape` job is; errc::not_found until its first run opened it.
   crawl_progress crawl(job_id id);
   /// Items of a crawl with page ids above `after`, ascending, at most `limit`.
@@ -79,6 +82,7 @@ public:
   /// The database in use.
   const std::string& database_url() const;
   const engine_counters& counters() const;
+  const database_metrics& database() const;
   std::shared_ptr<const health_report> health() const;
 
 private:

@@ -59,6 +59,7 @@ struct claimed_jobs {
 struct assignment {
   std::shared_ptr<job_run> run;
   lease_id lease;
+  node_id node{}; ///< whose the lease is
 };
 
 /// One finished run, on its way into `attempt`.
@@ -114,7 +115,9 @@ struct database_probe {
   bool in_recovery = false;
   bool durable = true; ///< fsync, full_page_writes and synchronous_commit are on
   int schema_version = 0;
-  timestamp now; ///< the database's clock
+  timestamp now;                        ///< the database's clock
+  bool read_only = false;               ///< new transactions may not write
+  std::chrono::milliseconds overdue{0}; ///< how long the first deferred job could have run already
 };
 
 // -- questions of a crawl

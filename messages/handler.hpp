@@ -13,6 +13,15 @@
 
 namespace troupe {
 
+/// The transaction of one run, opened at its first use; see session_of() in launcher/session.hpp.
+class run_port {
+public:
+  run_port() = default;
+  run_port(const run_port&) = delete;
+  run_port& operator=(const run_port&) = delete;
+  virtual ~run_port() = default;
+};
+
 /// One run of one job, as its handler sees it. Immutable; outlives the run when the handler keeps
 /// it.
 struct job_run {
@@ -26,6 +35,7 @@ struct job_run {
   /// Stop is requested when the job is cancelled, its time is over, its lease is lost, or the
   /// engine stops without waiting any longer. Register a std::stop_callback to react at once.
   std::stop_token stop;
+  std::shared_ptr<run_port> work{}; ///< null in tests of a handler alone
 };
 using job_run_ptr = std::shared_ptr<const job_run>;
 

@@ -86,6 +86,7 @@ TESTED_ELSEWHERE = {
     "actors/janitor.cpp": "actors/clockwork_test.cpp",
     "actors/pulse.cpp": "actors/clockwork_test.cpp",
     "actors/scheduler.cpp": "actors/clockwork_test.cpp",
+    "actors/run_work.cpp": "launcher/run_session_pgtest.cpp",
     "actors/session.cpp": "actors/entrance_test.cpp",
     "actors/work_desk.cpp": "actors/unit_of_work_test.cpp",
     "launcher/migrate.cpp": "db/migrate_pgtest.cpp",

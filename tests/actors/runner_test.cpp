@@ -41,7 +41,8 @@ struct running : deterministic_system {
           return {[kept](const job_report& told) { kept->push_back(told); }};
         });
     one = spawn(runner, std::size_t{3}, executor,
-                std::make_shared<const handler_table>(std::move(handlers)));
+                std::make_shared<const handler_table>(std::move(handlers)),
+                std::shared_ptr<const work_peers>{});
   }
   ~running() { held = {}; }
 

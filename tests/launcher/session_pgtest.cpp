@@ -1,0 +1,263 @@
+// Sessions on a real server: what commits and what does not, savepoints, errors, time limits, rows,
+// streams, and that no connection is ever kept.
+#include "tests/launcher/session_fixture.hpp"
+
+using namespace troupe;
+using namespace troupe::tests;
+using namespace std::chrono_literals;
+using cause = database_metrics::rollback_cause;
+
+BOOST_FIXTURE_TEST_SUITE(sessions, session_fixture)
+
+BOOST_AUTO_TEST_CASE(jobs_and_rows_commit_together_and_the_jobs_run_only_then) {
+  start();
+  auto work = node->open_session();
+  work.add({.kind = "echo", .args = R"({"n":1})"});
+  work.query("insert into note (text) values ($1)", "hello").ignore();
+  const auto flushed = work.flush().get();
+  BOOST_REQUIRE(flushed.added.size() == 1U);
+  BOOST_TEST(count("note") == "0");
+  BOOST_TEST(count("troupe.job") == "0");
+  work.add({.kind = "noop"});
+  const auto committed = work.commit().get();
+  BOOST_REQUIRE(committed.added.size() == 2U);
+  BOOST_TEST(committed.added[0] == flushed.added[0]);
+  BOOST_TEST(count("note") == "1");
+  for (const auto id : committed.added)
+    BOOST_TEST(node->wait(id, 20s).state == job_state::completed);
+}
+
+BOOST_AUTO_TEST_CASE(a_rollback_leaves_nothing_and_the_session_goes_on) {
+  start();
+  auto work = node->open_session();
+  work.add({.kind = "noop"});
+  work.query("insert into note (text) values ('x')").ignore();
+  work.flush().ignore();
+  work.rollback().get();
+  BOOST_TEST(count("note") == "0");
+  work.query("insert into note (text) values ('y')").ignore();
+  BOOST_TEST(work.commit().get().added.empty());
+  BOOST_TEST(count("note") == "1");
+  BOOST_TEST(count("troupe.job") == "0");
+  BOOST_TEST(rollbacks(cause::asked) == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(a_removed_job_is_gone_with_the_commit_and_a_missing_one_aborts) {
+  start();
+  const auto id = node->enqueue({.kind = "noop", .delay = 1h});
+  auto work = node->open_session();
+  work.remove(id);
+  BOOST_TEST(work.refresh(id).get().state == job_state::scheduled);
+  BOOST_TEST(work.flush().get().removed == 1U);
+  BOOST_TEST(code_of(work.refresh(id)) == errc::not_found);
+  BOOST_TEST(node->get(id).state == job_state::scheduled);
+  static_cast<void>(work.commit().get());
+  BOOST_TEST(code_of([&] { node->get(id); }) == errc::not_found);
+  work.remove(id);
+  BOOST_TEST(code_of(work.commit()) == errc::not_found);
+  BOOST_TEST(code_of(work.flush()) == errc::aborted);
+  work.rollback().get();
+}
+
+BOOST_AUTO_TEST_CASE(savepoints_nest_fifty_deep_and_each_can_be_undone) {
+  start();
+  auto work = node->open_session();
+  for (int i = 0; i < 50; ++i) {
+    work.savepoint("level " + std::to_string(i)).ignore();
+    work.query("insert into note (text) values ($1)", std::to_string(i)).ignore();
+  }
+  BOOST_TEST(work.query("select count(*) from note").get().one<std::int64_t>() == 50);
+  work.rollback_to("level 30").get(); // 20 levels at once
+  work.release("level 10").get();
+  work.rollback_to("level 5").ignore();
+  BOOST_TEST(code_of(work.release("level 40")) == errc::not_found);
+  static_cast<void>(work.commit().get());
+  BOOST_TEST(database.value("select string_agg(text, ',' order by id) from note") == "0,1,2,3,4");
+  BOOST_TEST(node->database().savepoints == 50U);
+}
+
+BOOST_AUTO_TEST_CASE(an_error_inside_a_savepoint_keeps_what_was_done_outside) {
+  start();
+  auto work = node->open_session();
+  work.query("insert into note (text) values ('kept')").ignore();
+  work.savepoint("part").ignore();
+  work.query("insert into note (text) values ('lost')").ignore();
+  work.add({.kind = "noop"});
+  BOOST_TEST(code_of(work.query("insert into account values (1, 1)")) == errc::conflict);
+  work.query("insert into note (text) values ('kept too')").get();
+  static_cast<void>(work.commit().get());
+  BOOST_TEST(database.value("select string_agg(text, ',' order by id) from note")
+             == "kept,kept too");
+  BOOST_TEST(count("troupe.job") == "0");
+}
+
+BOOST_AUTO_TEST_CASE(a_scope_undoes_its_part_unless_it_is_released) {
+  start();
+  auto work = node->open_session();
+  {
+    savepoint_scope part{work, "a"};
+    work.query("insert into note (text) values ('a')").get();
+  }
+  {
+    savepoint_scope part{work, "b"};
+    work.query("insert into note (text) values ('b')").get();
+    part.release().get();
+  }
+  static_cast<void>(work.commit().get());
+  BOOST_TEST(database.value("select string_agg(text, ',') from note") == "b");
+}
+
+BOOST_AUTO_TEST_CASE(an_error_outside_aborts_and_says_why_until_the_rollback) {
+  start();
+  auto work = node->open_session();
+  work.query("insert into note (text) values ('x')").get();
+  BOOST_TEST(code_of(work.query("select 1 / $1", std::int32_t{0})) == errc::invalid_argument);
+  BOOST_TEST(await_lent(0));
+  try {
+    static_cast<void>(work.commit().get());
+    BOOST_ERROR("a commit of an aborted transaction succeeded");
+  } catch (const engine_error& e) {
+    BOOST_TEST(e.code() == errc::aborted);
+    BOOST_TEST(std::string{e.what()}.find("division by zero") != std::string::npos, e.what());
+  }
+  BOOST_TEST(code_of(work.query("select 1")) == errc::aborted);
+  work.rollback().get();
+  BOOST_TEST(work.query("select 1").get().one<std::int32_t>() == 1);
+  static_cast<void>(work.commit().get());
+  BOOST_TEST(count("note") == "0");
+}
+
+BOOST_AUTO_TEST_CASE(transactions_cannot_be_steered_by_sql) {
+  start();
+  auto work = node->open_session();
+  work.query("insert into note (text) values ('x')").get();
+  for (const auto* text : {"commit", "rollback", "savepoint a", "begin", "end"})
+    BOOST_TEST(code_of(work.query(text)) == errc::invalid_argument);
+  work.rollback().get();
+  BOOST_TEST(count("note") == "0");
+}
+
+BOOST_AUTO_TEST_CASE(rows_are_read_as_types_and_checked) {
+  start();
+  auto work = node->open_session();
+  const auto both = work.query("select id, amount from account order by id").get();
+  BOOST_TEST(both.size() == 2);
+  const auto all = both.all<std::int64_t, std::int64_t>();
+  BOOST_TEST((all == std::vector<std::tuple<std::int64_t, std::int64_t>>{{1, 100}, {2, 100}}));
+  BOOST_TEST(code_of([&] { static_cast<void>(both.one<std::int64_t, std::int64_t>()); })
+             == errc::conflict);
+  const auto none = work.query("select id from account where id = $1", std::int64_t{9}).get();
+  BOOST_TEST(!none.optional<std::int64_t>().has_value());
+  BOOST_TEST(code_of([&] { static_cast<void>(none.one<std::int64_t>()); }) == errc::not_found);
+  BOOST_TEST(code_of([&] { static_cast<void>(both.all<std::int64_t>()); })
+             == errc::invalid_argument);
+  BOOST_CHECK_THROW(static_cast<void>(both.all<std::string, std::string>()), db::decode_error);
+  BOOST_TEST(work.query("update account set amount = 5").get().affected() == 2U);
+}
+
+BOOST_AUTO_TEST_CASE(a_stream_gives_its_rows_batch_by_batch) {
+  start();
+  auto work = node->open_session();
+  auto stream =
+      work.stream(db::query{db::dynamic_statement{"numbers", "select generate_series(1, $1)"}}.bind(
+          std::int64_t{2500}));
+  std::int64_t next = 1;
+  int batches = 0;
+  for (auto batch = stream.next().get(); !batch.empty(); batch = stream.next().get()) {
+    ++batches;
+    for (const auto value : batch.all<std::int64_t>())
+      BOOST_REQUIRE(value == next++);
+  }
+  BOOST_TEST(next == 2501);
+  BOOST_TEST(batches == 3);
+  auto wrong = work.stream(db::query{db::dynamic_statement{"wrong", "select nonsense"}});
+  BOOST_TEST(code_of(wrong.next()) == errc::aborted);
+}
+
+BOOST_AUTO_TEST_CASE(a_change_that_meets_anothers_is_stale) {
+  start();
+  auto work = node->open_session();
+  db::query change{db::dynamic_statement{
+      "change", "update account set amount = 1 where id = $1 and amount = $2"}};
+  change.bind(std::int64_t{1}).bind(std::int64_t{99}).expect_affected(1);
+  auto changed = work.query(change);
+  auto committed = work.commit(); // not carried out: nothing goes behind an expectation
+  BOOST_TEST(code_of(std::move(changed)) == errc::stale);
+  BOOST_TEST(code_of(std::move(committed)) == errc::aborted);
+  BOOST_TEST(rollbacks(cause::conflict) == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(a_forgotten_session_does_what_was_asked_and_keeps_nothing) {
+  start();
+  {
+    auto work = node->open_session();
+    work.query("insert into note (text) values ('committed')").ignore();
+    work.commit().ignore();
+    work.query("insert into note (text) values ('forgotten')").ignore();
+  }
+  BOOST_TEST(await_until([&] { return rollbacks(cause::abandoned) == 1U; }));
+  BOOST_TEST(await_lent(0));
+  BOOST_TEST(database.value("select string_agg(text, ',') from note") == "committed");
+}
+
+BOOST_AUTO_TEST_CASE(an_idle_session_and_one_that_lasts_too_long_are_rolled_back) {
+  start();
+  auto idle = node->open_session({.idle_timeout = 300ms});
+  auto slow = node->open_session({.max_duration = 300ms});
+  idle.query("insert into note (text) values ('idle')").get();
+  auto nap = slow.query("select pg_sleep(30)");
+  BOOST_TEST(code_of(std::move(nap)) == errc::aborted);
+  BOOST_TEST(await_until([&] { return rollbacks(cause::timed_out) == 2U; }));
+  BOOST_TEST(code_of(idle.commit()) == errc::aborted);
+  BOOST_TEST(await_lent(0));
+  idle.rollback().get();
+  idle.query("insert into note (text) values ('again')").get();
+  static_cast<void>(idle.commit().get());
+  BOOST_TEST(database.value("select string_agg(text, ',') from note") == "again");
+}
+
+BOOST_AUTO_TEST_CASE(a_session_whose_server_process_dies_says_so_and_goes_on_after_a_rollback) {
+  start();
+  auto work = node->open_session();
+  work.savepoint("part").ignore();
+  const auto pid = work.query("select pg_backend_pid()").get().one<std::int32_t>();
+  database.exec("select pg_terminate_backend(" + std::to_string(pid) + ")");
+  BOOST_TEST(code_of(work.query("select 1")) == errc::unavailable);
+  BOOST_TEST(code_of(work.commit()) == errc::aborted);
+  work.rollback().get();
+  work.query("insert into note (text) values ('again')").get();
+  static_cast<void>(work.commit().get());
+  BOOST_TEST(count("note") == "1");
+}
+
+BOOST_AUTO_TEST_CASE(more_sessions_than_connections_take_turns) {
+  start();
+  std::vector<session> works;
+  std::vector<pending<db::committed_work>> ends;
+  for (int i = 0; i < 200; ++i) {
+    works.push_back(node->open_session());
+    works.back().query("insert into note (text) values ('x')").ignore();
+    ends.push_back(works.back().commit());
+  }
+  for (auto& end : ends)
+    static_cast<void>(std::move(end).get());
+  BOOST_TEST(count("note") == "200");
+}
+
+BOOST_AUTO_TEST_CASE(what_the_engines_sessions_set_is_not_there_for_others) {
+  start();
+  auto first = node->open_session();
+  first.query("set application_name = 'mine'").get();
+  first.query("create temporary table mine (id int)").get();
+  static_cast<void>(first.commit().get());
+  BOOST_TEST(await_lent(0));
+  for (int i = 0; i < 8; ++i) {
+    auto next = node->open_session();
+    BOOST_TEST(next.query("select current_setting('application_name')").get().one<std::string>()
+               != "mine");
+    BOOST_TEST(code_of(next.query("select * from mine")) != errc::none);
+    next.rollback().get();
+  }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
