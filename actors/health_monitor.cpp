@@ -11,95 +11,84 @@ namespace {
 using self_ptr = health_monitor_actor::stateful_pointer<health_monitor_state>;
 using namespace std::chrono;
 
-health_check check_database(const health_monitor_options& options, const database_probe& probe,
-                            microseconds latency) {
-  health_check check{"database", health_status::ok, latency, {}};
-  if (probe.in_recovery)
-    check = {"database", health_status::failing, latency,
-             "the server is a standby: it cannot write"};
-  else if (probe.schema_version != options.schema_version)
-    check = {"database", health_status::failing, latency,
-             "schema version " + std::to_string(probe.schema_version) + ", this program speaks "
-                 + std::to_string(options.schema_version)};
-  else if (!probe.durable)
-    check = {"database", health_status::degraded, latency,
-             "fsync, full_page_writes or synchronous_commit is off: acknowledged jobs can be lost"};
-  else if (latency > options.slow_round_trip)
-    check = {"database", health_status::degraded, latency, "slow round trip"};
-  return check;
-}
-
-health_check check_clock(const health_monitor_options& options, const database_probe& probe) {
-  const auto skew = duration_cast<milliseconds>(system_clock::now() - probe.now);
-  health_check check{"clock", health_status::ok, 0us, {}};
-  if (abs(skew) > options.clock_skew) {
-    check.status = health_status::degraded;
-    check.detail =
-        "this node's clock is " + std::to_string(skew.count()) + " ms ahead of the database's";
+milliseconds pause_after(const health_monitor_options& options, health_status status) {
+  switch (status) {
+  case health_status::ok:
+    return options.calm_interval;
+  case health_status::degraded:
+    return options.wary_interval;
+  case health_status::failing:
+    break;
   }
-  return check;
+  return options.tense_interval;
 }
 
-health_check check_pool(const engine_counters& counters) {
-  health_check check{"pool", health_status::ok, 0us, {}};
-  if (counters.connections_open.load() == 0)
-    check = {"pool", health_status::failing, 0us, "no database connection"};
-  else if (counters.pool_waiting.load() > 0)
-    check = {"pool", health_status::degraded, 0us,
-             std::to_string(counters.pool_waiting.load()) + " callers wait for a connection"};
-  return check;
-}
-
-health_check check_heartbeat(self_ptr self) {
+void publish(self_ptr self) {
   auto& state = self->state;
-  const auto beats = state.counters->heartbeats.load();
-  const auto now = steady_clock::now();
-  if (beats != state.heartbeats) {
-    state.heartbeats = beats;
-    state.heartbeat_at = now;
-  }
-  if (beats == 0)
-    return {"heartbeat", health_status::failing, 0us, "this node has not joined yet"};
-  const auto age = duration_cast<milliseconds>(now - state.heartbeat_at);
-  if (age > state.options.calm_interval + state.options.heartbeat_age)
-    return {"heartbeat", health_status::degraded, 0us,
-            "no heartbeat for " + std::to_string(age.count()) + " ms"};
-  return {"heartbeat", health_status::ok, 0us, {}};
-}
-
-void publish(self_ptr self, std::vector<health_check> checks) {
-  auto& state = self->state;
+  const auto& limits = state.options.limits;
+  const auto now = self->clock().now();
   health_report report;
+  report.checks.push_back(state.database);
+  report.checks.push_back(state.pool.check(limits, *state.counters, *state.metrics));
+  report.checks.insert(report.checks.end(), state.said.begin(), state.said.end());
+  report.checks.push_back(state.heartbeat.check(limits, *state.counters, now));
+  report.checks.push_back(state.executor.check(limits, *state.counters, now));
+  if (state.options.disk)
+    report.checks.push_back(check_disk(limits, state.options.disk()));
   report.status = health_status::ok;
-  for (const auto& check : checks)
+  for (const auto& check : report.checks)
     report.status = std::max(report.status, check.status);
   report.ready = report.status != health_status::failing;
   report.taken_at = steady_clock::now();
-  report.checks = std::move(checks);
   if (report.ready != state.was_ready)
     log::info("health monitor", report.ready ? "ready" : "not ready");
   state.was_ready = report.ready;
-  self->delayed_send(self,
-                     report.status == health_status::ok ? state.options.calm_interval
-                                                        : state.options.tense_interval,
-                     tick_atom_v);
+  if (!state.ticking) {
+    state.ticking = true;
+    self->delayed_send(self, pause_after(state.options, report.status), tick_atom_v);
+  }
   state.board->publish(std::move(report));
 }
 
-void check(self_ptr self) {
-  self->request(self->state.store, caf::infinite, probe_database{})
+/// Judges what the database says of itself; it stays on the board until the next answer.
+void judge(self_ptr self, const database_probe& probe, microseconds latency) {
+  auto& state = self->state;
+  const auto& limits = state.options.limits;
+  const auto here = time_point_cast<microseconds>(system_clock::now());
+  state.database = check_round_trip(limits, latency);
+  state.said = {check_replication(probe), check_migrations(limits, probe), check_durability(probe),
+                check_clock(limits, probe, here, latency), check_scheduler(limits, probe)};
+  for (auto& check : state.said)
+    check.taken_at = steady_clock::now();
+}
+
+void tell_late(self_ptr self) {
+  auto& state = self->state;
+  const auto waited = duration_cast<microseconds>(self->clock().now() - *state.asked_at);
+  state.database = {"database", health_status::failing, waited,
+                    "no answer for " + std::to_string(waited.count() / 1000) + " ms"};
+  publish(self);
+}
+
+void ask(self_ptr self) {
+  auto& state = self->state;
+  state.asked_at = self->clock().now();
+  self->delayed_send(self, state.options.patience, tick_atom_v, ++state.questions);
+  const auto took = [self] {
+    const auto latency = duration_cast<microseconds>(self->clock().now() - *self->state.asked_at);
+    self->state.asked_at.reset();
+    return latency;
+  };
+  self->request(state.store, caf::infinite, probe_database{})
       .then(
-          [self, asked = steady_clock::now()](const database_probe& probe) {
-            const auto latency = duration_cast<microseconds>(steady_clock::now() - asked);
-            const auto& state = self->state;
-            publish(self,
-                    {check_database(state.options, probe, latency), check_pool(*state.counters),
-                     check_heartbeat(self), check_clock(state.options, probe)});
+          [self, took](const database_probe& probe) {
+            judge(self, probe, took());
+            publish(self);
           },
-          [self](caf::error& error) {
-            publish(self, {{"database", health_status::failing, 0us, to_failure(error).detail},
-                           check_pool(*self->state.counters),
-                           check_heartbeat(self)});
+          [self, took](caf::error& error) {
+            self->state.database = {"database", health_status::failing, took(),
+                                    to_failure(error).detail};
+            publish(self);
           });
 }
 
@@ -107,14 +96,30 @@ void check(self_ptr self) {
 
 health_monitor_actor::behavior_type
 health_monitor(health_monitor_actor::stateful_pointer<health_monitor_state> self,
-               health_monitor_options options, store_actor store, engine_counters* counters,
-               std::shared_ptr<health_board> board) {
-  self->state.options = options;
-  self->state.store = std::move(store);
-  self->state.counters = counters;
-  self->state.board = std::move(board);
+               health_monitor_options options, store_actor store, const engine_counters* counters,
+               const database_metrics* metrics, std::shared_ptr<health_board> board) {
+  static const database_metrics unmeasured;
+  auto& state = self->state;
+  state.options = std::move(options);
+  state.store = std::move(store);
+  state.counters = counters;
+  state.metrics = metrics != nullptr ? metrics : &unmeasured;
+  state.board = std::move(board);
+  state.ticking = true;
   self->send(self, tick_atom_v);
-  return {[self](tick_atom) { check(self); }};
+  return {
+      [self](tick_atom) {
+        self->state.ticking = false;
+        if (self->state.asked_at)
+          tell_late(self);
+        else
+          ask(self);
+      },
+      [self](tick_atom, std::uint64_t question) {
+        if (self->state.asked_at && self->state.questions == question)
+          tell_late(self);
+      },
+  };
 }
 
 } // namespace troupe

@@ -187,6 +187,8 @@ database_probe decode_probe(const result& rows) {
   answer.durable = from.get<bool>(1);
   answer.schema_version = from.get<std::optional<std::int32_t>>(2).value_or(0);
   answer.now = from.get<timestamp>(3);
+  answer.read_only = from.get<bool>(4);
+  answer.overdue = std::chrono::milliseconds{from.get<std::int64_t>(5)};
   return answer;
 }
 

@@ -26,9 +26,8 @@ std::string_view name_of(health_status status) {
   return "failing";
 }
 
-milliseconds age_of(const health_report& report) {
-  return std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now()
-                                                  - report.taken_at);
+milliseconds age_of(std::chrono::steady_clock::time_point taken_at) {
+  return std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - taken_at);
 }
 
 response plain(int status, std::string text) {
@@ -50,13 +49,13 @@ std::string unready_reason(const services& context, const server_limits& limits)
   const auto report = context.health != nullptr ? context.health->last() : nullptr;
   if (!report)
     return "no health check has ended yet";
-  if (const auto age = age_of(*report); age > limits.health_stale)
+  if (const auto age = age_of(report->taken_at); age > limits.health_stale)
     return stale_sentence(age);
   if (report->ready)
     return {};
   std::string reason = "not ready";
   for (const auto& check : report->checks)
-    if (check.status != health_status::ok)
+    if (check.status == health_status::failing)
       reason += "; " + check.name + ": " + check.detail;
   return reason;
 }
@@ -68,14 +67,15 @@ std::string milliseconds_text(std::chrono::microseconds value) {
   return {text.data(), static_cast<std::size_t>(length)};
 }
 
-void append_check(std::string& out, const health_check& check, milliseconds age) {
+void append_check(std::string& out, const health_check& check, const health_report& report) {
+  const auto age = age_of(check.taken_at.value_or(report.taken_at));
   out += "{\"name\":";
   append_json_string(out, check.name);
   out += ",\"status\":\"";
   out += name_of(check.status);
   out += "\",\"latency_ms\":" + milliseconds_text(check.latency);
   out += ",\"age_ms\":" + std::to_string(age.count());
-  out += ",\"detail\":";
+  out += ",\"reason\":";
   if (check.detail.empty())
     out += "null";
   else
@@ -86,7 +86,7 @@ void append_check(std::string& out, const health_check& check, milliseconds age)
 response health_details(const services& context, const server_limits& limits) {
   const auto report = context.health != nullptr ? context.health->last() : nullptr;
   const auto reason = unready_reason(context, limits);
-  const auto age = report ? age_of(*report) : milliseconds{0};
+  const auto age = report ? age_of(report->taken_at) : milliseconds{0};
   const bool stale = !report || age > limits.health_stale;
   const auto status = stale ? health_status::failing : report->status;
   std::string out = "{\"status\":\"";
@@ -107,7 +107,7 @@ response health_details(const services& context, const server_limits& limits) {
   for (std::size_t i = 0; report && i < report->checks.size(); ++i) {
     if (i > 0)
       out += ',';
-    append_check(out, report->checks[i], age);
+    append_check(out, report->checks[i], *report);
   }
   out += "]}";
   return json_response(status == health_status::failing ? 503 : 200, std::move(out));

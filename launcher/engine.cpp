@@ -12,8 +12,8 @@
 #include "http/bridge.hpp"
 #include "http/server.hpp"
 #include "launcher/asio_loop.hpp"
+#include "launcher/disk_space.hpp"
 #include "launcher/private_postgres.hpp"
-#include "launcher/session_core.hpp"
 #include "launcher/worker_pool.hpp"
 #include "messages/log.hpp"
 #include "messages/version.hpp"
@@ -46,19 +46,11 @@ std::size_t threads_or_cores(int wanted) {
   return std::max<std::size_t>(2, std::thread::hardware_concurrency());
 }
 
-/// Marks the threads of the actors: waiting on one of them could wait for itself.
-struct mark_threads : caf::thread_hook {
-  void init(caf::actor_system&) override {}
-  void thread_started() override { never_blocks = "an actor's thread"; }
-  void thread_terminates() override {}
-};
-
 struct system_config : caf::actor_system_config {
   explicit system_config(std::size_t threads) {
     // Idle costs nothing, a round trip to the loop 10 us, and no actor starves the others
     // (the default policy polls, and lets a busy actor keep its thread for ever).
     set("scheduler.policy", caf::atom("sharing"));
-    add_thread_hook<mark_threads>();
     set("scheduler.max-threads", threads);
     set("scheduler.max-throughput", std::size_t{100});
     add_error_category(errc_category,
@@ -82,7 +74,7 @@ cast_options cast_options_of(const engine_options& options, const std::string& u
   out.executor.queues.try_emplace(page_queue, options.fetches);
   out.executor.default_slots = options.slots;
   out.pulse.node_name = options.node;
-  out.health.schema_version = db::migrations().back().number;
+  out.health.limits.schema_version = db::migrations().back().number;
   return out;
 }
 
@@ -104,7 +96,6 @@ struct engine::parts {
   std::optional<system_config> config;
   std::optional<caf::actor_system> system;
   std::optional<cast> actors;
-  std::unique_ptr<session_source> sessions;
   std::unique_ptr<crawl_port> port;
   std::optional<fetcher> pages;
   std::optional<http::server> server;
@@ -152,11 +143,12 @@ void engine::parts::start_actors() {
   workers.emplace(threads_or_cores(options.worker_threads));
   config.emplace(threads_or_cores(options.actor_threads));
   system.emplace(*config);
-  const auto wanted = cast_options_of(options, database_url, metrics);
+  auto wanted = cast_options_of(options, database_url, metrics);
+  if (postgres)
+    wanted.health.disk = [where = postgres->data_dir() / "pgdata"] { return space_of(where); };
   actors = spawn_cast(*system, wanted, *loop, counters, board);
   port =
       make_crawl_port(*system, actors->recorder, actors->crawls, actors->store, actors->executor);
-  sessions = make_session_source(*system, *actors->work, *loop);
   fetcher_options fetching;
   fetching.allow_private = options.allow_private;
   fetching.max_transfers = static_cast<std::size_t>(std::max(1, options.fetches));
@@ -274,7 +266,6 @@ void engine::parts::end_actors() {
   pages.reset();
   caf::anon_send_exit(actors->root, caf::exit_reason::user_shutdown);
   actors.reset();
-  sessions.reset();
   port.reset();
   table.clear();
   workers->stop();
@@ -412,16 +403,6 @@ job_record engine::wait(job_id id, std::chrono::milliseconds limit) {
   }
 }
 
-session_source& engine::sessions() {
-  if (!parts_->started)
-    throw engine_error(errc::stopping, "the engine is not running; call start() first");
-  return *parts_->sessions;
-}
-
-session engine::open_session(const session_options& options) {
-  return sessions().open(options);
-}
-
 crawl_progress engine::crawl(job_id id) {
   return parts_->ask_port<crawl_progress>(
       [id](crawl_port& port, auto reply) { port.progress(id, std::move(reply)); });
@@ -443,10 +424,6 @@ std::string engine::url() const {
 
 const std::string& engine::database_url() const {
   return parts_->database_url;
-}
-
-const database_metrics& engine::database() const {
-  return parts_->metrics;
 }
 
 const engine_counters& engine::counters() const {

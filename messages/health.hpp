@@ -4,7 +4,10 @@
 #include "messages/job.hpp"
 
 #include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,10 +16,20 @@ namespace troupe {
 enum class health_status : std::uint8_t { ok, degraded, failing };
 
 struct health_check {
-  std::string name; ///< database, pool, executor, heartbeat
+  /// pool, database, replication, migrations, durability, clock, heartbeat, scheduler, executor,
+  /// disk
+  std::string name;
   health_status status = health_status::ok;
   std::chrono::microseconds latency{0};
   std::string detail; ///< the reason when not ok
+  /// None: with the report. Earlier for what the database said before it fell silent.
+  std::optional<std::chrono::steady_clock::time_point> taken_at{};
+};
+
+/// Of the file system that holds a private server's data.
+struct disk_space {
+  std::uint64_t free = 0; ///< bytes that the server may use
+  std::uint64_t total = 0;
 };
 
 struct health_report {

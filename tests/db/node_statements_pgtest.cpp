@@ -1,4 +1,5 @@
 // A node's life through the real statements: beat, leave, rescue.
+#include "db/migrate.hpp"
 #include "tests/db/two_nodes.hpp"
 
 using namespace troupe;
@@ -256,6 +257,40 @@ BOOST_AUTO_TEST_CASE(one_that_leaves_with_leases_is_rescued_at_once) {
   BOOST_TEST(at.beat().dead == std::vector{other.node}, boost::test_tools::per_element());
   BOOST_TEST(at.rescue(other.node).count == 2);
   BOOST_TEST(everything(at) == set_of(ids), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_FIXTURE_TEST_SUITE(probing, two_nodes)
+
+BOOST_AUTO_TEST_CASE(the_probe_says_whether_the_database_is_in_order) {
+  const auto probe = [&] { return db::decode_probe(at.ask(db::probe_query())); };
+  const auto usual = probe();
+  BOOST_TEST(!usual.in_recovery);
+  BOOST_TEST(!usual.read_only);
+  BOOST_TEST(usual.schema_version == db::migrations().back().number);
+  BOOST_TEST((abs(std::chrono::system_clock::now() - usual.now) < 1min)); // the same machine
+  at.begin();
+  database.exec("alter database " + database.name() + " set default_transaction_read_only = on");
+  BOOST_TEST(!probe().read_only); // for sessions to come
+  at.rollback();
+  desk later(database.url());
+  BOOST_TEST(db::decode_probe(later.ask(db::probe_query())).read_only);
+}
+
+BOOST_AUTO_TEST_CASE(the_probe_says_how_late_the_first_deferred_job_is) {
+  const auto overdue = [&] { return db::decode_probe(at.ask(db::probe_query())).overdue; };
+  BOOST_TEST((overdue() == 0ms));
+  job_spec spec{.kind = "noop"};
+  spec.delay = 1h;
+  at.enqueue(spec);
+  BOOST_TEST((overdue() == 0ms));
+  at.enqueue(spec);
+  database.exec("update troupe.deferred set due_at = now() - interval '90 s' where job_id = 1");
+  BOOST_TEST((overdue() >= 90s));
+  BOOST_TEST((overdue() < 10min));
+  at.promote();
+  BOOST_TEST((overdue() == 0ms));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

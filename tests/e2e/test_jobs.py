@@ -210,10 +210,18 @@ def test_probes_health_and_metrics_answer(node):
         assert node.ask("GET", path).status == 200
     health = node.ask("GET", "/api/v1/health").json
     assert health["status"] == "ok" and health["ready"] is True
-    assert {"database", "pool"} <= {check["name"] for check in health["checks"]}
+    assert {"database", "pool", "replication", "migrations", "durability", "clock", "heartbeat",
+            "scheduler", "executor", "disk"} == {check["name"] for check in health["checks"]}
+    for check in health["checks"]:
+        assert check["latency_ms"] >= 0 and 0 <= check["age_ms"] < 15_000
+        assert check["reason"] is None or check["status"] != "ok"
     metrics = node.ask("GET", "/metrics")
     assert metrics.headers["Content-Type"].startswith("text/plain; version=0.0.4")
     assert b"troupe_jobs_enqueued_total" in metrics.body
+    assert metric(node, 'troupe_db_statement_seconds_count{statement="probe"}') > 0
+    assert metric(node, 'troupe_db_pool_acquire_seconds_count') > 0
+    assert metric(node, 'troupe_db_pool_connections{state="shared"}') > 0
+    assert metric(node, 'troupe_db_pool_connections_max') == 4
 
 
 def test_sigterm_drains_and_exits_0_while_a_job_runs(workspace):

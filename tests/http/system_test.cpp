@@ -246,11 +246,19 @@ BOOST_AUTO_TEST_CASE(health_shows_every_check) {
   BOOST_TEST(health_json["checks"][0]["name"] == "database");
   BOOST_TEST(health_json["checks"][0]["latency_ms"] == 0.412);
   BOOST_TEST(health_json["checks"][0]["age_ms"] >= 0);
-  BOOST_TEST(health_json["checks"][0]["detail"].is_null());
+  BOOST_TEST(health_json["checks"][0]["reason"].is_null());
   publish(false, health_status::failing);
   const auto failing = call(method::get, "/api/v1/health");
   BOOST_TEST(failing.status == 503);
-  BOOST_TEST(json::parse(failing.body)["checks"][0]["detail"] == "refuses \"us\"");
+  BOOST_TEST(json::parse(failing.body)["checks"][0]["reason"] == "refuses \"us\"");
+  health_report late;
+  late.taken_at = std::chrono::steady_clock::now();
+  late.checks = {{"database", health_status::failing, {}, "silent"},
+                 {"clock", health_status::ok, {}, {}, late.taken_at - std::chrono::seconds{9}}};
+  health.publish(late);
+  const auto aged = json::parse(call(method::get, "/api/v1/health").body)["checks"];
+  BOOST_TEST(aged[0]["age_ms"] < 9000);
+  BOOST_TEST(aged[1]["age_ms"] >= 9000);
   publish(true, health_status::ok, std::chrono::seconds{60});
   BOOST_TEST(json::parse(call(method::get, "/api/v1/health").body)["status"] == "failing");
 }
