@@ -3,6 +3,7 @@
 #include "launcher/asio_loop.hpp"
 
 #include "launcher/name_lookup.hpp"
+#include "launcher/readiness.hpp"
 #include "launcher/threads.hpp"
 #include "messages/log.hpp"
 #include "messages/thread_role.hpp"
@@ -14,14 +15,11 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include <atomic>
-#include <cerrno>
 #include <exception>
 #include <fcntl.h>
 #include <mutex>
 #include <optional>
 #include <string>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -38,63 +36,6 @@ public:
   virtual ~closable() = default;
   /// On the loop's thread, or when that thread has ended.
   virtual void close() = 0;
-};
-
-class watch_state : public closable, public std::enable_shared_from_this<watch_state> {
-public:
-  explicit watch_state(asio::io_context& context) : descriptor_(context) {}
-
-  bool assign(int fd) {
-    boost::system::error_code failed;
-    descriptor_.assign(fd, failed);
-    if (failed)
-      errno = failed.value();
-    return !failed;
-  }
-
-  void arm_read(std::function<void()> callback) {
-    arm(readable_, asio::posix::stream_descriptor::wait_read, std::move(callback));
-  }
-  void arm_write(std::function<void()> callback) {
-    arm(writable_, asio::posix::stream_descriptor::wait_write, std::move(callback));
-  }
-
-  void close() override {
-    boost::system::error_code ignored; // close(2) failing leaves nothing to do
-    descriptor_.close(ignored);
-    const auto drop_read = std::exchange(readable_.callback, nullptr);
-    const auto drop_write = std::exchange(writable_.callback, nullptr);
-  }
-
-  /// Set by the handle's thread so that callbacks stop before the loop gets round to closing.
-  std::atomic<bool> abandoned{false};
-
-private:
-  struct direction {
-    std::function<void()> callback;
-    bool waiting = false;
-  };
-
-  void arm(direction& side, asio::posix::stream_descriptor::wait_type what,
-           std::function<void()> callback) {
-    if (!descriptor_.is_open())
-      return;
-    side.callback = std::move(callback);
-    if (std::exchange(side.waiting, true))
-      return;
-    descriptor_.async_wait(what,
-                           [self = shared_from_this(), &side](boost::system::error_code failed) {
-                             side.waiting = false;
-                             const auto call = std::exchange(side.callback, nullptr);
-                             if (failed != asio::error::operation_aborted && call
-                                 && !self->abandoned.load(std::memory_order_relaxed))
-                               call();
-                           });
-  }
-
-  asio::posix::stream_descriptor descriptor_;
-  direction readable_;
-  direction writable_;
 };
 
 class timer_state : public closable, public std::enable_shared_from_this<timer_state> {
@@ -137,6 +78,7 @@ struct asio_loop::core {
   asio::io_context context{1};
   asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
   std::atomic<bool> stopped{false};
+  readiness ready;
   name_lookup names;
 
   /// Keeps track of a state so that stop() can close it: without that, a callback which owns its
@@ -167,6 +109,7 @@ struct asio_loop::core {
   }
 
   void run() {
+    await_readiness();
     while (!guarded([this] { return context.run(); }).has_value()) {
     }
     drain();
@@ -176,6 +119,7 @@ struct asio_loop::core {
   /// queued, so that nothing keeps itself alive.
   void drain() {
     names.stop();
+    ready.close();
     std::vector<std::shared_ptr<closable>> left;
     {
       const std::lock_guard lock(guard_);
@@ -195,6 +139,17 @@ struct asio_loop::core {
   }
 
 private:
+  /// Level-triggered: what dispatch() leaves calls again.
+  void await_readiness() {
+    ready_descriptor_.async_wait(asio::posix::stream_descriptor::wait_read,
+                                 [this](boost::system::error_code failed) {
+                                   if (failed)
+                                     return;
+                                   ready.dispatch();
+                                   await_readiness();
+                                 });
+  }
+
   /// Handlers that drain() still takes, in case one of them queues another for ever.
   static constexpr int drain_bound = 100'000;
 
@@ -209,39 +164,14 @@ private:
     }
   }
 
+  /// Its own, which Asio closes; the set has another one.
+  asio::posix::stream_descriptor ready_descriptor_{context,
+                                                   fcntl(ready.descriptor(), F_DUPFD_CLOEXEC, 0)};
   std::mutex guard_;
   std::unordered_map<closable*, std::weak_ptr<closable>> open_;
 };
 
 namespace {
-
-template<class Core>
-class asio_watch : public fd_watch {
-public:
-  asio_watch(std::shared_ptr<Core> core, std::shared_ptr<watch_state> state)
-      : core_(std::move(core)), state_(std::move(state)) {}
-  asio_watch(const asio_watch&) = delete;
-  asio_watch& operator=(const asio_watch&) = delete;
-  ~asio_watch() override {
-    state_->abandoned.store(true, std::memory_order_relaxed);
-    core_->retire(std::move(state_));
-  }
-
-  void when_readable(std::function<void()> callback) override {
-    core_->dispatch([state = state_, call = std::move(callback)]() mutable {
-      state->arm_read(std::move(call));
-    });
-  }
-  void when_writable(std::function<void()> callback) override {
-    core_->dispatch([state = state_, call = std::move(callback)]() mutable {
-      state->arm_write(std::move(call));
-    });
-  }
-
-private:
-  std::shared_ptr<Core> core_;
-  std::shared_ptr<watch_state> state_;
-};
 
 template<class Core>
 class asio_timer : public io_timer {
@@ -313,25 +243,7 @@ void asio_loop::post(std::function<void()> callback) {
 }
 
 std::unique_ptr<fd_watch> asio_loop::watch(int fd) {
-  struct stat what {};
-  if (fstat(fd, &what) != 0)
-    return nullptr;
-  if (S_ISREG(what.st_mode) || S_ISDIR(what.st_mode)) { // Asio takes them and never calls back
-    errno = EPERM;
-    return nullptr;
-  }
-  const int duplicate = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-  if (duplicate < 0)
-    return nullptr;
-  auto state = std::make_shared<watch_state>(core_->context);
-  if (!state->assign(duplicate)) {
-    const int reason = errno;
-    ::close(duplicate);
-    errno = reason;
-    return nullptr;
-  }
-  core_->enlist(state);
-  return std::make_unique<asio_watch<core>>(core_, std::move(state));
+  return core_->ready.watch(fd);
 }
 
 std::unique_ptr<io_timer> asio_loop::timer() {

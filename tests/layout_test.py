@@ -90,6 +90,7 @@ TESTED_ELSEWHERE = {
     "actors/session.cpp": "actors/entrance_test.cpp",
     "actors/work_desk.cpp": "actors/unit_of_work_test.cpp",
     "launcher/migrate.cpp": "db/migrate_pgtest.cpp",
+    "launcher/readiness.cpp": "launcher/asio_loop_test.cpp",
     "cli/job_commands.cpp": "e2e/test_cli.py",
     "cli/scrape_command.cpp": "e2e/test_scrape.py",
     "cli/serve_command.cpp": "e2e/test_jobs.py",
