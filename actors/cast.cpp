@@ -4,6 +4,7 @@
 #include "actors/janitor.hpp"
 #include "actors/scheduler.hpp"
 #include "actors/store.hpp"
+#include "actors/work_desk.hpp"
 
 namespace troupe {
 
@@ -19,6 +20,7 @@ root_actor::behavior_type root(root_actor::pointer self, const cast& all, const 
   self->link_to(all.scheduler);
   self->link_to(all.janitor);
   self->link_to(all.gate);
+  self->link_to(all.work->desk);
   self->link_to(monitor);
   return {[self](const pulse_actor& pulse) { self->link_to(pulse); }};
 }
@@ -28,13 +30,19 @@ root_actor::behavior_type root(root_actor::pointer self, const cast& all, const 
 cast spawn_cast(caf::actor_system& system, const cast_options& options, io_loop& io,
                 engine_counters& counters, std::shared_ptr<health_board> board) {
   cast all;
-  const pool_actor connections = system.spawn(pool, options.pool, &io, &counters);
+  const lending_pool_actor connections = system.spawn(pool, options.pool, &io, &counters);
   all.store = system.spawn(store, connections);
   all.crawls = system.spawn(crawl_store, connections);
-  all.executor = system.spawn(executor, options.executor, all.store, &counters);
+  const auto work = std::make_shared<work_peers>();
+  all.work = work;
+  auto running = options.executor;
+  running.work = work;
+  all.executor = system.spawn(executor, running, all.store, &counters);
   all.recorder = system.spawn(recorder, all.crawls, all.executor);
   all.scheduler = system.spawn(scheduler, all.store, all.executor, &counters);
   caf::anon_send(all.executor, all.scheduler);
+  *work = {connections, all.executor,        all.scheduler, system.spawn(work_desk),
+           &counters,   options.pool.metrics};
   all.janitor = system.spawn(janitor, all.store, all.executor, &counters);
   all.gate = system.spawn(gate, options.gate,
                           session_peers{all.store, all.executor, all.scheduler, &counters});

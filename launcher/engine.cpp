@@ -14,6 +14,7 @@
 #include "launcher/asio_loop.hpp"
 #include "launcher/disk_space.hpp"
 #include "launcher/private_postgres.hpp"
+#include "launcher/session_core.hpp"
 #include "launcher/worker_pool.hpp"
 #include "messages/log.hpp"
 #include "messages/version.hpp"
@@ -46,11 +47,19 @@ std::size_t threads_or_cores(int wanted) {
   return std::max<std::size_t>(2, std::thread::hardware_concurrency());
 }
 
+/// Marks the threads of the actors: waiting on one of them could wait for itself.
+struct mark_threads : caf::thread_hook {
+  void init(caf::actor_system&) override {}
+  void thread_started() override { never_blocks = "an actor's thread"; }
+  void thread_terminates() override {}
+};
+
 struct system_config : caf::actor_system_config {
   explicit system_config(std::size_t threads) {
     // Idle costs nothing, a round trip to the loop 10 us, and no actor starves the others
     // (the default policy polls, and lets a busy actor keep its thread for ever).
     set("scheduler.policy", caf::atom("sharing"));
+    add_thread_hook<mark_threads>();
     set("scheduler.max-threads", threads);
     set("scheduler.max-throughput", std::size_t{100});
     add_error_category(errc_category,
@@ -96,6 +105,7 @@ struct engine::parts {
   std::optional<system_config> config;
   std::optional<caf::actor_system> system;
   std::optional<cast> actors;
+  std::unique_ptr<session_source> sessions;
   std::unique_ptr<crawl_port> port;
   std::optional<fetcher> pages;
   std::optional<http::server> server;
@@ -149,6 +159,7 @@ void engine::parts::start_actors() {
   actors = spawn_cast(*system, wanted, *loop, counters, board);
   port =
       make_crawl_port(*system, actors->recorder, actors->crawls, actors->store, actors->executor);
+  sessions = make_session_source(*system, *actors->work, *loop);
   fetcher_options fetching;
   fetching.allow_private = options.allow_private;
   fetching.max_transfers = static_cast<std::size_t>(std::max(1, options.fetches));
@@ -266,6 +277,7 @@ void engine::parts::end_actors() {
   pages.reset();
   caf::anon_send_exit(actors->root, caf::exit_reason::user_shutdown);
   actors.reset();
+  sessions.reset();
   port.reset();
   table.clear();
   workers->stop();
@@ -403,6 +415,16 @@ job_record engine::wait(job_id id, std::chrono::milliseconds limit) {
   }
 }
 
+session_source& engine::sessions() {
+  if (!parts_->started)
+    throw engine_error(errc::stopping, "the engine is not running; call start() first");
+  return *parts_->sessions;
+}
+
+session engine::open_session(const session_options& options) {
+  return sessions().open(options);
+}
+
 crawl_progress engine::crawl(job_id id) {
   return parts_->ask_port<crawl_progress>(
       [id](crawl_port& port, auto reply) { port.progress(id, std::move(reply)); });
@@ -424,6 +446,10 @@ std::string engine::url() const {
 
 const std::string& engine::database_url() const {
   return parts_->database_url;
+}
+
+const database_metrics& engine::database() const {
+  return parts_->metrics;
 }
 
 const engine_counters& engine::counters() const {
