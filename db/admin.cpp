@@ -31,7 +31,7 @@ std::optional<std::string> ping(const connect_options& where, std::chrono::secon
   try {
     auto options = admin_options(where, timeout);
     options.statement_timeout = timeout;
-    blocking_session{options}.exec("select 1");
+    startup_session{options}.exec("select 1");
     return std::nullopt;
   } catch (const db_error& problem) {
     return problem.what();
@@ -42,7 +42,7 @@ void exec_script(const std::string& conninfo, const std::string& sql,
                  std::chrono::seconds timeout) {
   auto options = admin_options(at(conninfo), timeout);
   options.statement_timeout = options.lock_timeout = std::chrono::milliseconds{0};
-  blocking_session{options}.exec(sql);
+  startup_session{options}.exec(sql);
 }
 
 std::string client_version() {

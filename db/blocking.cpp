@@ -54,7 +54,7 @@ void wait_for(int fd, short events, std::chrono::steady_clock::time_point deadli
 
 } // namespace
 
-blocking_session::blocking_session(const connect_options& options) {
+startup_session::startup_session(const connect_options& options) {
   dial way{options};
   for (;;) {
     switch (way.step()) {
@@ -73,7 +73,7 @@ blocking_session::blocking_session(const connect_options& options) {
   }
 }
 
-std::vector<blocking_session::text_row> blocking_session::exec(const std::string& sql) {
+std::vector<startup_session::text_row> startup_session::exec(const std::string& sql) {
   std::unique_ptr<PGresult, clear_result> raw{PQexec(raw_.get(), sql.c_str())};
   switch (PQresultStatus(raw.get())) {
   case PGRES_TUPLES_OK:
@@ -97,7 +97,7 @@ std::vector<blocking_session::text_row> blocking_session::exec(const std::string
   return rows;
 }
 
-std::optional<std::string> blocking_session::value(const std::string& sql) {
+std::optional<std::string> startup_session::value(const std::string& sql) {
   auto rows = exec(sql);
   if (rows.size() != 1 || rows[0].empty()) {
     db_failure why;
@@ -108,7 +108,7 @@ std::optional<std::string> blocking_session::value(const std::string& sql) {
   return rows[0][0];
 }
 
-std::string blocking_session::quote(const std::string& text) const {
+std::string startup_session::quote(const std::string& text) const {
   std::unique_ptr<char, void (*)(void*)> quoted{
       PQescapeLiteral(raw_.get(), text.data(), text.size()), PQfreemem};
   if (!quoted) {

@@ -10,10 +10,10 @@
 
 namespace troupe::db {
 
-class blocking_session {
+class startup_session {
 public:
   /// Throws db_error. The timeouts of `options` hold for what follows; 0 is none.
-  explicit blocking_session(const connect_options& options);
+  explicit startup_session(const connect_options& options);
 
   using text_row = std::vector<std::optional<std::string>>;
   /// Runs one or several statements and gives the rows of the last; throws db_error.

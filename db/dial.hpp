@@ -1,4 +1,4 @@
-// The way to a PGconn, shared by connecting (non-blocking) and blocking_session: settings, one host
+// The way to a PGconn, shared by connecting (non-blocking) and startup_session: settings, one host
 // after the other, and start-up errors in words a person can act on. Private to db.
 #pragma once
 

@@ -32,7 +32,7 @@ connect_options migration_options(connect_options options) {
   return options;
 }
 
-int version_of(blocking_session& session) {
+int version_of(startup_session& session) {
   if (!session.value("select to_regclass('troupe.schema_version')"))
     return 0;
   return std::stoi(*session.value("select coalesce(max(version), 0) from troupe.schema_version"));
@@ -49,13 +49,13 @@ int version_of(blocking_session& session) {
 
 /// Opens a transaction that no other migrating one runs beside. The lock ends with it: behind a
 /// pooler one of the session's would stay with whoever gets that session next.
-void begin_turn(blocking_session& session) {
+void begin_turn(startup_session& session) {
   session.exec(std::string{"begin; set local lock_timeout = '"} + patience_for_turn + "'");
   session.exec(std::string{"select pg_advisory_xact_lock("} + lock_key + ")");
   session.exec(std::string{"set local lock_timeout = '"} + patience_for_tables + "'");
 }
 
-void make_version_table(blocking_session& session) {
+void make_version_table(startup_session& session) {
   session.exec("set local client_min_messages = warning;"
                "create schema if not exists troupe;"
                "create table if not exists troupe.schema_version ("
@@ -64,7 +64,7 @@ void make_version_table(blocking_session& session) {
                "  applied_at timestamptz not null default now())");
 }
 
-void apply(blocking_session& session, const migration& step) {
+void apply(startup_session& session, const migration& step) {
   std::string number = std::to_string(step.number);
   try {
     // The row first: whoever got past the lock by another way fails here and changes nothing.
@@ -96,7 +96,7 @@ migration_report migrate(const std::string& conninfo, std::span<const migration>
 }
 
 migration_report migrate(const connect_options& where, std::span<const migration> steps) {
-  blocking_session session{migration_options(where)};
+  startup_session session{migration_options(where)};
   const int newest = steps.empty() ? 0 : steps.back().number;
   migration_report report;
   for (bool first = true;; first = false) {
@@ -125,7 +125,7 @@ int schema_version(const std::string& conninfo) {
 }
 
 int schema_version(const connect_options& where) {
-  blocking_session session{migration_options(where)};
+  startup_session session{migration_options(where)};
   return version_of(session);
 }
 

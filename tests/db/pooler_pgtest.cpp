@@ -150,7 +150,7 @@ BOOST_AUTO_TEST_CASE(many_connections_share_one_session_and_every_statement_has_
   BOOST_TEST(database.value("select count(*) from t") == "160");
   // Nothing stays with the session.
   options.statement_timeout = 0ms;
-  blocking_session plain{options};
+  startup_session plain{options};
   BOOST_TEST(*plain.value("show statement_timeout") == "0");
   BOOST_TEST(*plain.value("show enable_seqscan") == "on");
   BOOST_TEST(*plain.value("select count(*) from pg_prepared_statements") == "0");

@@ -13,13 +13,13 @@ namespace troupe::tests {
 
 namespace {
 
-db::blocking_session open(const std::string& url) {
+db::startup_session open(const std::string& url) {
   db::connect_options options;
   options.url = url;
   options.application_name = "troupe test";
   options.statement_timeout = options.lock_timeout = std::chrono::milliseconds{60'000};
   options.hot_path_plans = false;
-  return db::blocking_session{options};
+  return db::startup_session{options};
 }
 
 /// One template per set of migrations; whoever comes first makes it, under a lock.

@@ -96,12 +96,12 @@ void own_server::thaw() {
 }
 
 namespace {
-db::blocking_session open(const std::string& url) {
+db::startup_session open(const std::string& url) {
   db::connect_options options;
   options.url = url;
   options.application_name = "test";
   options.hot_path_plans = false;
-  return db::blocking_session{options};
+  return db::startup_session{options};
 }
 } // namespace
 
