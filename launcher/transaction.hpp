@@ -44,7 +44,8 @@ pending<R> run_later(session_source& from, session_options options, Body body) {
       auto work = from.open(options);
       try {
         if (tries > 1)
-          co_await work.begin(); // off the loop's thread, on which the pause ended
+          static_cast<void>(
+              co_await work.flush()); // off the loop's thread, on which the pause ended
         if constexpr (std::is_void_v<R>) {
           co_await body(work);
           value.emplace();

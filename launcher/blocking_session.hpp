@@ -1,0 +1,81 @@
+// The bridge for code that is still synchronous: a session whose calls wait for their answer. It
+// holds a thread while the database works, so it is deprecated from its first day: it warns when it
+// is compiled, once at run time for each place that calls it, and refuses to run where a thread
+// must not wait. docs/migrating.md shows the way out.
+#pragma once
+
+#include "launcher/session.hpp"
+
+#include <source_location>
+
+namespace troupe {
+
+namespace detail {
+/// Once for each place in the source; throws engine_error on a thread that must not wait.
+void note_blocking_call(const std::source_location& where);
+} // namespace detail
+
+class [[deprecated(
+    "a blocking_session holds a thread while the database works; use "
+    "troupe::session and await its answers, see docs/migrating.md")]] blocking_session {
+  using source = std::source_location;
+
+public:
+  explicit blocking_session(session_source & from, const session_options& options = {},
+                            const source& where = source::current())
+      : work_((detail::note_blocking_call(where), from.open(options))) {}
+
+  void add(job_spec job) {
+    work_.add(std::move(job));
+  }
+  void remove(job_id id) {
+    work_.remove(id);
+  }
+
+  void begin(const db::transaction_options& how = {}, const source& where = source::current()) {
+    wait(work_.begin(how), where);
+  }
+  db::flushed_work flush(const source& where = source::current()) {
+    return wait(work_.flush(), where);
+  }
+  db::committed_work commit(const source& where = source::current()) {
+    return wait(work_.commit(), where);
+  }
+  void rollback(const source& where = source::current()) {
+    wait(work_.rollback(), where);
+  }
+  void savepoint(std::string name, const source& where = source::current()) {
+    wait(work_.savepoint(std::move(name)), where);
+  }
+  void release(std::string name, const source& where = source::current()) {
+    wait(work_.release(std::move(name)), where);
+  }
+  void rollback_to(std::string name, const source& where = source::current()) {
+    wait(work_.rollback_to(std::move(name)), where);
+  }
+  job_record refresh(job_id id, const source& where = source::current()) {
+    return wait(work_.refresh(id), where);
+  }
+  rows query(db::query what, const source& where = source::current()) {
+    return wait(work_.query(std::move(what)), where);
+  }
+  rows query(std::string sql, const source& where = source::current()) {
+    return wait(work_.query(std::move(sql)), where);
+  }
+
+private:
+  template<class T>
+  static T wait(pending<T> answer, const source& where) {
+    try {
+      detail::note_blocking_call(where);
+    } catch (...) {
+      std::move(answer).ignore();
+      throw;
+    }
+    return std::move(answer).get();
+  }
+
+  session work_;
+};
+
+} // namespace troupe
