@@ -280,9 +280,14 @@ void lost(self_ptr self, std::uint64_t id, const caf::error& why) {
   if (gone == nullptr || gone->at == stage::lost)
     return;
   log::warn("pool", "lost a lent connection: " + to_failure(why).detail);
-  if (gone->at == stage::lent)
+  if (gone->at == stage::lent || gone->at == stage::returning)
     --metrics_of(state).lent;
-  gone->at = stage::lost;
+  if (gone->at == stage::returning) { // its borrower heard of it before we did, and is gone
+    self->send_exit(gone->connection, caf::exit_reason::normal);
+    std::erase_if(state.slots, [id](const pool_state::slot& one) { return one.id == id; });
+  } else {
+    gone->at = stage::lost;
+  }
   replace_soon(self);
 }
 

@@ -221,6 +221,24 @@ BOOST_AUTO_TEST_CASE(a_lent_connection_that_breaks_is_replaced_before_its_loan_e
   BOOST_TEST(gone(lent));
 }
 
+BOOST_AUTO_TEST_CASE(a_borrower_that_hears_of_the_loss_first_leaves_nothing_behind) {
+  start(options(2, 2));
+  all_up();
+  auto borrower = borrow();
+  BOOST_REQUIRE(borrower->lent != nullptr);
+  std::size_t broken = 0;
+  while (made[broken]->lent == 0)
+    ++broken;
+  give_back(borrower); // before the connection's own word reaches us
+  lose_lent(broken, "the server went away");
+  BOOST_TEST(metrics.lent == 0U);
+  BOOST_TEST(gone(broken));
+  BOOST_TEST(state().slots.size() <= 2U);
+  advance(3s);
+  all_up();
+  BOOST_TEST(borrow()->lent != nullptr);
+}
+
 BOOST_AUTO_TEST_CASE(a_connection_that_cannot_be_cleaned_is_replaced) {
   start(options(2, 2));
   all_up();
