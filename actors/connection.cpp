@@ -128,6 +128,21 @@ namespace {
 using connection_parts::end;
 using connection_parts::notify;
 
+void submit(self_ptr self, const db::query& query, db::sync_point after,
+            connection_state::open_query open);
+
+/// True when the statement was undone only because another read of its group failed: it is asked
+/// again, with a sync of its own.
+bool asked_again(self_ptr self, connection_state::open_query& open, const db::db_failure& why) {
+  auto& state = self->state;
+  if (!open.again || why.code != errc::aborted || !state.link || state.link->broken())
+    return false;
+  --state.config.metrics->in_flight;
+  const auto query = std::exchange(open.again, nullptr);
+  submit(self, *query, db::sync_point::now, std::move(open));
+  return true;
+}
+
 /// One answer to who asked; an own statement of the clean-up has nobody who asked.
 void deliver(self_ptr self, db::finished& finished) {
   auto& state = self->state;
@@ -136,10 +151,15 @@ void deliver(self_ptr self, db::finished& finished) {
     return;
   auto& counters = *state.config.counters;
   auto& metrics = *state.config.metrics;
+  const auto* failure = std::get_if<db::db_failure>(&finished.outcome);
+  if (failure != nullptr && asked_again(self, open->second, *failure)) {
+    state.open.erase(finished.token);
+    return;
+  }
   auto& measured = *open->second.measured;
   ++counters.statements;
   measured.latency.record(state.heard_at - open->second.asked_at);
-  if (const auto* failure = std::get_if<db::db_failure>(&finished.outcome)) {
+  if (failure != nullptr) {
     ++counters.statement_errors;
     ++measured.errors;
     metrics.failed(failure->sqlstate);
@@ -214,10 +234,22 @@ void check_silence(self_ptr self) {
   auto allowed = silence_grace;
   for (const auto& [token, query] : state.open) {
     oldest = std::min(oldest, query.asked_at);
-    allowed = state.lent ? allowed + query.limit : std::max(allowed, silence_grace + query.limit);
+    allowed = state.lent || query.again ? allowed + query.limit
+                                        : std::max(allowed, silence_grace + query.limit);
   }
   if (now - std::max(oldest, state.heard_at) > allowed)
     end(self, db::lost_after_sending({}, "the server has been silent for too long"));
+}
+
+void flush(self_ptr self) {
+  auto& state = self->state;
+  state.flush_sent = false;
+  state.grouped = 0;
+  if (!state.link)
+    return;
+  state.link->flush();
+  arm_write(self);
+  deliver(self); // a query refused locally is answered without the server
 }
 
 /// Why nothing can be asked now; none when it can.
@@ -228,6 +260,12 @@ std::optional<caf::error> refusal(const connection_state& state) {
     return state.broken;
   return state.undoing ? make_error(errc::conflict, "the loan of this connection has ended")
                        : make_error(errc::unavailable, "the connection is not ready");
+}
+
+/// No statement that follows has a part in the reads' sync.
+void end_group(connection_state& state) {
+  if (std::exchange(state.grouped, 0) > 0)
+    state.link->flush();
 }
 
 void submit(self_ptr self, const db::query& query, db::sync_point after,
@@ -245,12 +283,31 @@ void submit(self_ptr self, const db::query& query, db::sync_point after,
   open.asked_at = state.asked_at;
   state.open.emplace(token, std::move(open));
   ++state.config.metrics->in_flight;
-  // Queries that are in the mailbox already share one flush.
-  if (!std::exchange(state.flush_sent, true))
+}
+
+/// Queries that are in the mailbox already share one flush.
+void flush_soon(self_ptr self) {
+  if (!std::exchange(self->state.flush_sent, true))
     self->send(self, flush_atom_v);
 }
 
-caf::result<db::result> ask(self_ptr self, const db::query& query) {
+/// When the statement's sync comes.
+db::sync_point place_of(connection_state& state, const query_ptr& query,
+                        connection_state::open_query& open) {
+  if (state.lent)
+    return db::sync_point::later;
+  if (!query->what().reads || query->timeout() > 0ms) {
+    end_group(state);
+    return db::sync_point::now;
+  }
+  open.again = query;
+  if (++state.grouped < connection_state::most_in_group)
+    return db::sync_point::later;
+  state.grouped = 0;
+  return db::sync_point::now;
+}
+
+caf::result<db::result> ask(self_ptr self, const query_ptr& query) {
   if (auto why = refusal(self->state)) {
     if (!self->state.lent)
       --self->state.config.load->in_flight;
@@ -259,8 +316,9 @@ caf::result<db::result> ask(self_ptr self, const db::query& query) {
   connection_state::open_query open;
   open.promise = self->make_response_promise<db::result>();
   auto promise = open.promise;
-  submit(self, query, self->state.lent ? db::sync_point::later : db::sync_point::now,
-         std::move(open));
+  const auto after = place_of(self->state, query, open);
+  submit(self, *query, after, std::move(open));
+  flush_soon(self);
   return promise;
 }
 
@@ -282,6 +340,7 @@ caf::result<burst_answers> ask_all(self_ptr self, const burst& asked) {
     submit(self, asked.statements[i], i + 1 < count ? db::sync_point::later : db::sync_point::now,
            std::move(open));
   }
+  flush(self);
   return promise;
 }
 
@@ -343,16 +402,6 @@ void write(self_ptr self) {
   arm_write(self);
 }
 
-void flush(self_ptr self) {
-  auto& state = self->state;
-  state.flush_sent = false;
-  if (!state.link)
-    return;
-  state.link->flush();
-  arm_write(self);
-  deliver(self); // a query refused locally is answered without the server
-}
-
 std::string what_of(const std::exception_ptr& thrown) {
   try {
     std::rethrow_exception(thrown);
@@ -382,7 +431,7 @@ connection_impl::behavior_type connection(connection_impl::stateful_pointer<conn
   self->send(self, dial_atom_v);
   self->delayed_send(self, silence_check, tick_atom_v);
   return {
-      [self](const query_ptr& query) { return ask(self, *query); },
+      [self](const query_ptr& query) { return ask(self, query); },
       [self](const burst_ptr& asked) { return ask_all(self, *asked); },
       [self](lend_atom) { return lend(self); },
       [self](return_atom, bool tainted) { return take_back(self, tainted); },

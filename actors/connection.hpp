@@ -82,6 +82,7 @@ struct connection_state {
     std::shared_ptr<open_burst> group;
     std::size_t place = 0; ///< in the group
     bool engines_own = true;
+    query_ptr again; ///< of a read that shares a sync: asked anew when another of its group failed
     statement_metrics* measured = nullptr;
     time_point asked_at;
     std::chrono::milliseconds limit{0}; ///< the server's for this statement
@@ -132,6 +133,10 @@ struct connection_state {
   std::unordered_map<std::uint64_t, open_query> open; ///< by db::connection's token
   time_point heard_at;                                ///< the last answer
   bool flush_sent = false;
+  /// Reads that wait for their sync together. One that fails takes the others with it, and each of
+  /// them is asked again alone; so it stays a bounded number.
+  static constexpr int most_in_group = 8;
+  int grouped = 0;
 
   bool lent = false;
   time_point asked_at; ///< the borrower's last statement

@@ -94,8 +94,10 @@ using pool_actor = caf::typed_actor<
 /// what was left open is rolled back. So a borrower that ends for any reason leaks nothing.
 class loan {
 public:
-  loan(connection_actor connection, std::function<void(bool)> give_back)
-      : connection_(std::move(connection)), give_back_(std::move(give_back)) {}
+  loan(connection_actor connection, std::function<void(bool)> give_back,
+       std::shared_ptr<const connection_load> load = nullptr)
+      : connection_(std::move(connection)), give_back_(std::move(give_back)),
+        load_(std::move(load)) {}
   loan(const loan&) = delete;
   loan& operator=(const loan&) = delete;
   ~loan() { give_back_(tainted_.load()); }
@@ -106,10 +108,14 @@ public:
   /// Statements that are not the engine's own were carried out: session settings, temporary tables
   /// and advisory locks are cleared before the connection serves others.
   void taint() const { tainted_.store(true); }
+  /// Nobody waits for a connection, and it has nothing to be cleared of: a borrower who is about to
+  /// begin again may keep it.
+  bool may_be_kept() const { return load_ && !load_->wanted.load() && !tainted_.load(); }
 
 private:
   connection_actor connection_;
   std::function<void(bool tainted)> give_back_;
+  std::shared_ptr<const connection_load> load_;
   mutable std::atomic<bool> tainted_{false};
 };
 

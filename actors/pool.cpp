@@ -47,9 +47,10 @@ void lend(self_ptr self, slot& to_lend) {
   };
   self->request(to_lend.connection, caf::infinite, lend_atom_v)
       .then(
-          [self, first, connection = to_lend.connection, give_back = std::move(give_back)] {
+          [self, first, connection = to_lend.connection, load = to_lend.load,
+           give_back = std::move(give_back)] {
             pooling::metrics_of(self->state).acquire.record(self->clock().now() - first.since);
-            first.what.promise.deliver(std::make_shared<const loan>(connection, give_back));
+            first.what.promise.deliver(std::make_shared<const loan>(connection, give_back, load));
           },
           [self, first](const caf::error&) { // it was ending
             self->state.loans.push_front(first);

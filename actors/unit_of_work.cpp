@@ -177,6 +177,7 @@ void send(self_ptr self) {
     if (!one.what().prepared) // the user's own: it may leave anything behind
       state.loan->taint();
   state.sent = true;
+  state.kept = false;
   const auto count = out->statements.size();
   self->request(state.loan->connection(), caf::infinite, burst_ptr{std::move(out)})
       .then([self,
@@ -269,10 +270,14 @@ void pump(self_ptr self) {
   settle(self);
   if (!state.burst.empty())
     return state.loan ? send(self) : borrow(self);
-  if (!state.work.holds_connection() && state.loan)
-    give_back(state);
   if (!state.waiting.empty())
     return hurry(self);
+  if (!state.work.holds_connection() && state.loan) {
+    // Who was just answered may have asked again: his calls are in the mailbox, before our hurry.
+    if (!state.closing && !std::exchange(state.kept, true) && state.loan->may_be_kept())
+      return hurry(self);
+    give_back(state);
+  }
   if (state.closing && state.calls.empty())
     self->quit();
 }

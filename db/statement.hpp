@@ -15,6 +15,8 @@ struct statement {
   const char* text;
   /// How long the server may work on it. 0: as long as the connection allows.
   std::chrono::milliseconds timeout{0};
+  /// It changes nothing: it may be asked again, and share a sync with others of its kind.
+  bool reads = false;
   /// Prepared under its name on each connection that carries it out; otherwise parsed every time.
   bool prepared = true;
 };
@@ -40,7 +42,7 @@ private:
   struct owned {
     owned(std::string called, std::string sql, std::chrono::milliseconds timeout)
         : name(std::move(called)),
-          text(std::move(sql)), what{name.c_str(), text.c_str(), timeout, false} {}
+          text(std::move(sql)), what{name.c_str(), text.c_str(), timeout, false, false} {}
     owned(const owned&) = delete;
     owned& operator=(const owned&) = delete;
     ~owned() = default;

@@ -1,4 +1,5 @@
 -- One job with its state. `running` is asked of the leases only for this job.
+-- reads
 select j.id, j.queue, j.kind, j.priority,
        case when d.job_id is not null
               then case d.reason when 2 then 'retryable' else 'scheduled' end

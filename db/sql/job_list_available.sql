@@ -1,4 +1,5 @@
 -- Jobs that may run now: neither ended nor deferred nor leased.
+-- reads
 select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms,
        coalesce(tags, '{}') as tags, run_at, created_at
   from troupe.jobs

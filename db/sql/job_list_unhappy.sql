@@ -1,4 +1,5 @@
 -- Cancelled (2) or discarded (3) jobs, by their partial index.
+-- reads
 select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms,
        coalesce(tags, '{}') as tags, run_at, created_at
   from troupe.jobs

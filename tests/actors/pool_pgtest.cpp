@@ -92,4 +92,30 @@ BOOST_AUTO_TEST_CASE(a_long_row_of_slow_statements_is_not_taken_for_silence) {
   BOOST_TEST(counters.connections_lost == 0U);
 }
 
+BOOST_AUTO_TEST_CASE(a_read_that_fails_is_the_only_one_that_hears_of_it) {
+  const db::statement divide{"divide", "select 840 / $1::int8", 0ms, true};
+  const db::statement write{"write", "insert into written values ($1)"};
+  test_database base{test_database::content::empty};
+  base.exec("create table written (key bigint)");
+  start(base.url(), 1);
+  std::vector<std::future<outcome_of>> answers;
+  for (std::int64_t i = 0; i < 60; ++i) {
+    answers.push_back(ask(db::query{divide}.bind(i % 7)));
+    if (i % 10 == 9) // in the middle of them: must not share their fate
+      answers.push_back(ask(db::query{write}.bind(i)));
+  }
+  std::size_t next = 0;
+  for (std::int64_t i = 0; i < 60; ++i) {
+    const auto answer = wait(answers[next++]);
+    if (i % 7 == 0)
+      BOOST_TEST(code_of(answer) == errc::invalid_argument);
+    else
+      BOOST_TEST((std::get<db::result>(answer).one().get<std::int64_t>(0) == 840 / (i % 7)));
+    if (i % 10 == 9)
+      BOOST_TEST(code_of(wait(answers[next++])) == errc::none);
+  }
+  BOOST_TEST(base.value("select count(*) from written") == "6");
+  BOOST_TEST(await_until([&] { return metrics.in_flight == 0U; }));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
