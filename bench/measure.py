@@ -29,7 +29,12 @@ class Database:
         subprocess.run([ROOT / "scripts/test-database", "stop", self.folder], check=True)
 
     def sql(self, *commands):
-        args = ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", self.admin]
+        """As superuser, in the server's own database."""
+        return self.psql(*commands, url=self.admin)
+
+    def psql(self, *commands, url=None):
+        """In the benchmark's database."""
+        args = ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", url or self.url]
         for command in commands:
             args += ["-c", command]
         return subprocess.run(args, check=True, capture_output=True, text=True).stdout.strip()
