@@ -76,6 +76,14 @@ int result::columns() const {
   return raw_ ? PQnfields(raw_.get()) : 0;
 }
 
+int result::column(std::string_view name) const {
+  for (int i = 0; i < columns(); ++i)
+    if (name == PQfname(raw_.get(), i))
+      return i;
+  throw decode_error(std::string{statement_name()} + ": there is no column '" + std::string{name}
+                     + "'");
+}
+
 const char* result::statement_name() const {
   return what_ ? what_->name : "";
 }

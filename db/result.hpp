@@ -39,6 +39,8 @@ public:
 
   int rows() const;
   int columns() const;
+  /// The first column of that name; throws decode_error without one.
+  int column(std::string_view name) const;
   bool empty() const { return rows() == 0; }
   /// Throws decode_error when there is no such row.
   row operator[](int index) const;

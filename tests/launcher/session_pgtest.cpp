@@ -1,5 +1,6 @@
 // Sessions on a real server: what commits and what does not, savepoints, errors, time limits, rows,
 // streams, and that no connection is ever kept.
+#include "db/page_query.hpp"
 #include "tests/launcher/session_fixture.hpp"
 
 using namespace troupe;
@@ -172,6 +173,50 @@ BOOST_AUTO_TEST_CASE(a_stream_gives_its_rows_batch_by_batch) {
   BOOST_TEST(batches == 3);
   auto wrong = work.stream(db::query{db::dynamic_statement{"wrong", "select nonsense"}});
   BOOST_TEST(code_of(wrong.next()) == errc::aborted);
+}
+
+BOOST_AUTO_TEST_CASE(pages_go_through_all_rows_once_while_rows_come_and_go) {
+  start();
+  database.exec("create table person (name text, born timestamptz, id bigint generated always as "
+                "identity)");
+  database.exec("insert into person (name, born) select 'n' || i % 7, '2000-01-01'::timestamptz + "
+                "i % 3 * interval '1 day' from generate_series(1, 100) i");
+  auto work = node->open_session();
+  const auto page = [] {
+    return db::page_query{
+        db::query{db::dynamic_statement{"people", "select name, born, id from person"}},
+        {{"name", db::column_type::text}, {"born", db::column_type::time}, {"id"}}};
+  };
+  for (const auto way : {db::direction::ascending, db::direction::descending}) {
+    std::vector<std::tuple<std::string, timestamp, std::int64_t>> seen;
+    std::string cursor;
+    for (int pages = 0;; ++pages) {
+      auto next = page();
+      next.where("name", db::compare::not_equal, std::string{"n3"})
+          .order_by({"name", "born", "id"}, way)
+          .limit(9)
+          .after(cursor);
+      const auto found = work.query(next.build()).get();
+      for (auto& row : found.all<std::string, timestamp, std::int64_t>())
+        seen.push_back(std::move(row));
+      const auto behind = next.next(found.raw());
+      if (!behind)
+        break;
+      cursor = *behind;
+      // Behind us, so no page that follows may be shifted by it.
+      work.query("insert into person (name, born) values ($1, '1900-01-01')",
+                 way == db::direction::ascending ? "a" : "z")
+          .ignore();
+      BOOST_REQUIRE(pages < 20);
+    }
+    BOOST_TEST(seen.size() == 86U + (way == db::direction::ascending ? 0U : 9U));
+    BOOST_TEST(std::is_sorted(seen.begin(), seen.end(), [way](const auto& a, const auto& b) {
+      return way == db::direction::ascending ? a < b : b < a;
+    }));
+    auto other = page();
+    other.order_by({"id"}, way);
+    BOOST_TEST(code_of([&] { other.after(cursor); }) == errc::invalid_argument);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_change_that_meets_anothers_is_stale) {
