@@ -31,7 +31,7 @@ troupe::engine_options options_of(const std::map<std::string, std::string>& flag
   troupe::engine_options options;
   options.database_url = flags.at("--url");
   options.data_dir = "/tmp";
-  options.connections = std::atoi(flags.at("--connections").c_str());
+  options.database.max_connections = std::atoi(flags.at("--connections").c_str());
   options.queues[queue] = slots;
   options.test_kinds = true;
   return options;

@@ -10,6 +10,7 @@ namespace troupe::cli {
 /// dev and serve: a node until a signal.
 exit_code run_node(const invocation& wanted);
 exit_code run_migrate(const invocation& wanted);
+exit_code run_doctor(const invocation& wanted);
 exit_code run_version(const invocation& wanted);
 /// enqueue and jobs, by HTTP.
 exit_code run_enqueue(const invocation& wanted);

@@ -42,6 +42,8 @@ exit_code run(const invocation& wanted) {
     return run_jobs_by_id(wanted);
   case command::scrape:
     return run_scrape(wanted);
+  case command::doctor:
+    return run_doctor(wanted);
   case command::version:
     return run_version(wanted);
   }

@@ -1,8 +1,7 @@
 // CLI11 does the parsing; this file says what there is, and turns its errors into advice.
-// Variables are bound only to the command that was chosen: a wrong TROUPE_SLOTS must not break
-// `troupe version`.
 #include "cli/options.hpp"
 
+#include "cli/option_sources.hpp"
 #include "cli/settings.hpp"
 #include "cli/suggest.hpp"
 #include "cli/text.hpp"
@@ -11,7 +10,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include <cstdlib>
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -24,11 +23,6 @@ namespace {
 
 constexpr double longest_seconds = 10.0 * 365 * 86'400;
 
-std::string variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
 /// All commands and their options, bound to one invocation.
 class command_line {
 public:
@@ -36,16 +30,18 @@ public:
   std::variant<invocation, refusal> parse(std::vector<std::string> arguments);
 
 private:
-  struct bound_variable {
-    CLI::Option* option;
-    std::string name;
-  };
-
   CLI::App* add(CLI::App& parent, command what, const char* name, const char* description);
-  /// Gives the option a variable.
-  CLI::Option* env(CLI::App* app, CLI::Option* option, const std::string& name);
+  /// Gives the option a variable, and a key in the configuration file: the flag's name, if none is
+  /// given.
+  CLI::Option* env(CLI::App* app, CLI::Option* option, const std::string& name,
+                   std::string key = {});
+  void add_duration(CLI::App* app, const std::string& flag, std::chrono::milliseconds& value,
+                    const std::string& description, const std::string& name,
+                    const std::string& key);
   CLI::Option* list(CLI::Option* option);
   void add_json(CLI::App* app);
+  void add_database(CLI::App* app);
+  void add_pool(CLI::App* app);
   void add_engine(CLI::App* app);
   void add_node(CLI::App* app);
   void add_client(CLI::App* app);
@@ -64,8 +60,9 @@ private:
   CLI::App app_{"Job orchestration on actors and PostgreSQL.", "troupe"};
   invocation out_;
   std::map<const CLI::App*, command> commands_;
-  std::map<const CLI::App*, std::vector<bound_variable>> variables_;
+  option_sources sources_;
 
+  std::string config_;
   std::string listen_ = "127.0.0.1:8080";
   bool insecure_listen_ = false;
   std::vector<std::string> allowed_hosts_;
@@ -89,8 +86,19 @@ command_line::command_line() {
   auto* serve = add(app_, command::serve, "serve", "Run a node on the database of DATABASE_URL");
   add_engine(serve);
   add_node(serve);
-  add_json(add(app_, command::migrate, "migrate",
-               "Bring the database of DATABASE_URL to this program's schema"));
+  auto* migrate = add(app_, command::migrate, "migrate",
+                      "Bring the database of DATABASE_URL to this program's schema");
+  add_database(migrate);
+  add_json(migrate);
+  auto* doctor = add(app_, command::doctor, "doctor",
+                     "Look the database over and say what to do; exit 1 when something fails");
+  add_database(doctor);
+  add_pool(doctor);
+  env(doctor,
+      doctor->add_option("--data-dir", out_.engine.data_dir,
+                         "Without a database: whose private PostgreSQL to look at"),
+      "TROUPE_DATA_DIR");
+  add_json(doctor);
   add_enqueue();
   add_jobs();
   add_scrape();
@@ -101,16 +109,17 @@ CLI::App* command_line::add(CLI::App& parent, command what, const char* name,
                             const char* description) {
   auto* app = parent.add_subcommand(name, description);
   commands_[app] = what;
-  app->preparse_callback([this, app](std::size_t) {
-    for (const auto& [option, variable_name] : variables_[app])
-      option->envname(variable_name);
-  });
+  app->preparse_callback([this, app](std::size_t) { sources_.use_variables(app); });
   return app;
 }
 
-CLI::Option* command_line::env(CLI::App* app, CLI::Option* option, const std::string& name) {
-  variables_[app].push_back({option, name});
-  return option;
+CLI::Option* command_line::env(CLI::App* app, CLI::Option* option, const std::string& name,
+                               std::string key) {
+  if (key.empty()) {
+    key = option->get_lnames().front();
+    std::replace(key.begin(), key.end(), '-', '_');
+  }
+  return sources_.bind(app, option, name, std::move(key));
 }
 
 CLI::Option* command_line::list(CLI::Option* option) {
@@ -121,8 +130,78 @@ void command_line::add_json(CLI::App* app) {
   app->add_flag("--json", out_.json, "Print JSON");
 }
 
+void command_line::add_duration(CLI::App* app, const std::string& flag,
+                                std::chrono::milliseconds& value, const std::string& description,
+                                const std::string& name, const std::string& key) {
+  const auto read = [&value, flag](const std::string& text) {
+    try {
+      value = read_duration(text);
+    } catch (const std::invalid_argument& e) {
+      throw CLI::ValidationError(flag, e.what());
+    }
+  };
+  env(app,
+      app->add_option_function<std::string>(flag, read, description)
+          ->type_name("TIME")
+          ->default_str(std::to_string(value.count() / 1000) + "s"),
+      name, key);
+}
+
+void command_line::add_database(CLI::App* app) {
+  auto& database = out_.engine.database;
+  sources_.bind(app,
+                app->add_option("--config", config_,
+                                "A file of options: troupe.toml; flags and "
+                                "variables win over it"),
+                "TROUPE_CONFIG", "");
+  env(app,
+      app->add_option("--database", out_.engine.database_url,
+                      "The database's URL; others see flags, so keep the password in a file"),
+      "DATABASE_URL", "database.url");
+  env(app,
+      app->add_option("--password-file", database.password_file,
+                      "A file with nothing but the database password"),
+      "TROUPE_PASSWORD_FILE", "database.password_file");
+  env(app,
+      app->add_flag("--pooler", database.pooler,
+                    "The database is behind PgBouncer in transaction mode"),
+      "TROUPE_POOLER", "database.pooler");
+}
+
+void command_line::add_pool(CLI::App* app) {
+  auto& database = out_.engine.database;
+  env(app,
+      app->add_option("--max-connections,--connections", database.max_connections,
+                      "Database connections at most")
+          ->capture_default_str(),
+      "TROUPE_MAX_CONNECTIONS", "database.max_connections");
+  env(app,
+      app->add_option("--min-connections", database.min_connections,
+                      "Database connections kept when idle; 0: half of the most")
+          ->capture_default_str(),
+      "TROUPE_MIN_CONNECTIONS", "database.min_connections");
+  env(app,
+      app->add_option("--max-waiting", database.max_waiting,
+                      "Callers that may wait for a connection")
+          ->capture_default_str(),
+      "TROUPE_MAX_WAITING", "database.max_waiting");
+  add_duration(app, "--acquire-timeout", database.acquire_timeout,
+               "How long one may wait for a connection", "TROUPE_ACQUIRE_TIMEOUT",
+               "database.acquire_timeout");
+  add_duration(app, "--statement-timeout", database.statement_timeout,
+               "How long a statement without a limit of its own may take",
+               "TROUPE_STATEMENT_TIMEOUT", "database.statement_timeout");
+  add_duration(app, "--idle-limit", database.idle_limit,
+               "After which a connection too many is closed", "TROUPE_IDLE_LIMIT",
+               "database.idle_limit");
+  add_duration(app, "--max-lifetime", database.max_lifetime, "After which a connection is replaced",
+               "TROUPE_MAX_LIFETIME", "database.max_lifetime");
+}
+
 void command_line::add_engine(CLI::App* app) {
   auto& engine = out_.engine;
+  add_database(app);
+  add_pool(app);
   env(app,
       app->add_option("--data-dir", engine.data_dir,
                       "Where the private PostgreSQL and exports live"),
@@ -132,11 +211,6 @@ void command_line::add_engine(CLI::App* app) {
                       "Threads for parsing and blocking handlers; 0: one per core")
           ->check(CLI::Range(0, 1024)),
       "TROUPE_WORKERS");
-  env(app,
-      app->add_option("--connections", engine.connections, "Database connections")
-          ->check(CLI::Range(1, 100))
-          ->capture_default_str(),
-      "TROUPE_CONNECTIONS");
   env(app,
       app->add_flag("--allow-private", engine.allow_private,
                     "Let crawls reach loopback and private addresses"),
@@ -169,8 +243,11 @@ void command_line::add_node(CLI::App* app) {
           ->check(CLI::Range(0, 10'000))
           ->capture_default_str(),
       "TROUPE_SLOTS");
-  list(app->add_option("--queue", queues_,
-                       "NAME:SLOTS, slots of one queue; 0 leaves it to other nodes (repeatable)"));
+  env(app,
+      list(app->add_option("--queue", queues_,
+                           "NAME:SLOTS, slots of one queue; 0 leaves it to other nodes "
+                           "(repeatable)")),
+      "", "queue");
   env(app,
       app->add_option("--grace", grace_, "Seconds that running jobs get to finish at shutdown")
           ->check(CLI::Range(0.0, 86'400.0))
@@ -182,9 +259,10 @@ void command_line::add_node(CLI::App* app) {
 }
 
 void command_line::add_client(CLI::App* app) {
-  env(app,
+  sources_.bind(
+      app,
       app->add_option("--url", out_.client.url, "The server to talk to")->capture_default_str(),
-      "TROUPE_URL");
+      "TROUPE_URL", "");
   app->add_option("--request-timeout", out_.client.timeout, "Seconds for one request")
       ->check(CLI::Range(0.1, 3600.0))
       ->capture_default_str();
@@ -310,18 +388,13 @@ refusal command_line::explain(const CLI::ParseError& error,
   if (app->get_require_subcommand_min() > 0)
     return wrong(unknown_word(*app, ""));
   std::string sentence = printable(error.what());
-  for (const auto& [option, name] : variables_[app])
-    for (const auto& long_name : option->get_lnames())
-      if (sentence.find("--" + long_name) != std::string::npos && !variable(name.c_str()).empty()
-          && std::none_of(arguments.begin(), arguments.end(),
-                          [&](const auto& a) { return a.starts_with("--" + long_name); }))
-        sentence += " (set by the variable " + name + ")";
+  if (const auto name = sources_.culprit(app, sentence, arguments); !name.empty())
+    sentence += " (set by the variable " + name + ")";
   return wrong(std::move(sentence));
 }
 
 void command_line::finish_engine() {
   auto& engine = out_.engine;
-  engine.database_url = variable("DATABASE_URL");
   if (!engine.data_dir.empty())
     engine.data_dir = std::filesystem::absolute(engine.data_dir).lexically_normal().string();
   if (log_level_.empty())
@@ -353,7 +426,7 @@ void command_line::finish_node() {
     engine.test_kinds = true;
   if (out_.what == command::serve && engine.database_url.empty())
     throw std::invalid_argument(
-        "serve needs a database: set DATABASE_URL, for example "
+        "serve needs a database: set DATABASE_URL or database.url, for example "
         "postgresql://troupe@db.example/troupe, or use 'troupe dev', which brings its own");
 }
 
@@ -363,6 +436,8 @@ void command_line::finish() {
   case command::serve:
     finish_engine();
     return finish_node();
+  case command::doctor:
+    return finish_engine();
   case command::migrate:
     finish_engine();
     if (out_.engine.database_url.empty())
@@ -385,16 +460,8 @@ void command_line::finish() {
       read_job_id(id);
     return;
   case command::jobs_list:
-    if (out_.list.state && !parse_job_state(*out_.list.state)) {
-      const auto near =
-          nearest(*out_.list.state, {"pending", "scheduled", "available", "running", "retryable",
-                                     "completed", "cancelled", "discarded"});
-      throw std::invalid_argument("there is no state '" + printable(*out_.list.state) + "'; "
-                                  + (near.empty() ? "states are pending, scheduled, available, "
-                                                    "running, retryable, completed, cancelled, "
-                                                    "discarded"
-                                                  : "did you mean " + near + "?"));
-    }
+    if (out_.list.state)
+      check_state(*out_.list.state);
     return;
   case command::enqueue:
     if (out_.enqueue.wait_limit && !out_.enqueue.wait)
@@ -411,6 +478,8 @@ std::variant<invocation, refusal> command_line::parse(std::vector<std::string> a
     // CLI11 takes the arguments from the back.
     app_.parse(std::vector<std::string>{arguments.rbegin(), arguments.rend()});
     out_.what = commands_.at(chosen());
+    if (!config_.empty())
+      sources_.use_file(chosen(), config_);
     finish();
   } catch (const CLI::ParseError& error) {
     return explain(error, arguments);

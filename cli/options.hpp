@@ -1,5 +1,6 @@
-// The command line and the TROUPE_* variables, read into one value. Flags win over variables; what
-// is wrong becomes a sentence that says what to do. Pure but for the environment it reads.
+// The command line, the TROUPE_* variables and the configuration file, read into one value. Flags
+// win over variables, and those over the file; what is wrong becomes a sentence that says what to
+// do. Pure but for the environment and the file it reads.
 #pragma once
 
 #include "cli/exit_code.hpp"
@@ -27,6 +28,7 @@ enum class command : std::uint8_t {
   jobs_retry,
   jobs_delete,
   scrape,
+  doctor,
   version,
 };
 
@@ -70,7 +72,7 @@ struct scrape_settings {
 struct invocation {
   command what = command::version;
   bool json = false;
-  engine_options engine;               ///< dev, serve, migrate, scrape
+  engine_options engine;               ///< dev, serve, migrate, scrape, doctor
   std::optional<log::level> log_level; ///< none: TROUPE_LOG is not set either
   client_settings client;
   enqueue_settings enqueue;

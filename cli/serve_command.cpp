@@ -38,7 +38,7 @@ exit_code run_node(const invocation& wanted) {
 
 exit_code run_migrate(const invocation& wanted) {
   log::install({wanted.log_level});
-  const auto done = migrate_database(wanted.engine.database_url);
+  const auto done = migrate_database(wanted.engine);
   if (wanted.json) {
     const nlohmann::json out{{"from", done.from}, {"to", done.to}, {"applied", done.applied}};
     print(out.dump() + "\n");

@@ -1,10 +1,17 @@
 #include "cli/settings.hpp"
 
+#include "cli/suggest.hpp"
+#include "cli/text.hpp"
+#include "messages/job.hpp"
+
+#include <algorithm>
 #include <arpa/inet.h>
 #include <charconv>
+#include <cmath>
 #include <optional>
 #include <stdexcept>
 #include <string_view>
+#include <vector>
 
 namespace troupe::cli {
 
@@ -64,6 +71,24 @@ std::pair<std::string, int> read_queue_slots(const std::string& text) {
   return {text.substr(0, colon), *slots};
 }
 
+std::chrono::milliseconds read_duration(const std::string& text) {
+  const auto digits = std::min(text.find_first_not_of("0123456789."), text.size());
+  const auto unit = text.substr(digits);
+  double value = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + digits, value);
+  const double factor = unit.empty() || unit == "s" ? 1000
+                        : unit == "ms"              ? 1
+                        : unit == "min"             ? 60'000
+                        : unit == "h"               ? 3'600'000
+                                                    : 0;
+  constexpr double longest = 1e12; // ms; thirty years
+  if (problem != std::errc{} || end != text.data() + digits || factor == 0
+      || value * factor > longest)
+    throw std::invalid_argument("'" + printable(text)
+                                + "' is no time; write seconds, or 250ms, 3s, 5min, 1h");
+  return std::chrono::milliseconds{std::llround(value * factor)};
+}
+
 selector read_selector(const std::string& text) {
   const auto equals = text.find('=');
   if (equals == std::string::npos || equals == 0 || equals + 1 == text.size())
@@ -71,6 +96,20 @@ selector read_selector(const std::string& text) {
                                 + "' is no NAME=XPATH; give a column and an XPath expression, "
                                   "such as author=//span[@class='author']");
   return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+void check_state(const std::string& text) {
+  if (parse_job_state(text))
+    return;
+  const std::vector<std::string> states{"pending",   "scheduled", "available", "running",
+                                        "retryable", "completed", "cancelled", "discarded"};
+  const auto near = nearest(text, states);
+  std::string all;
+  for (const auto& each : states)
+    all += (all.empty() ? "" : ", ") + each;
+  throw std::invalid_argument(
+      "there is no state '" + printable(text) + "'; "
+      + (near.empty() ? "states are " + all : "did you mean " + near + "?"));
 }
 
 std::string read_job_id(const std::string& text) {

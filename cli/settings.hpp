@@ -3,6 +3,7 @@
 
 #include "messages/crawl.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -20,8 +21,12 @@ endpoint read_endpoint(const std::string& text);
 bool is_loopback(const std::string& host);
 /// NAME:SLOTS. A name may hold colons, so the last one counts.
 std::pair<std::string, int> read_queue_slots(const std::string& text);
+/// A number of seconds, or one with its unit: 250ms, 3s, 5min, 1h.
+std::chrono::milliseconds read_duration(const std::string& text);
 /// NAME=XPATH.
 selector read_selector(const std::string& text);
+/// The name of a job's state.
+void check_state(const std::string& text);
 /// The digits of a job's id.
 std::string read_job_id(const std::string& text);
 

@@ -212,7 +212,7 @@ doctor_finding judge_vacuum(bool on, const std::string& tables_without, std::int
             "set both to on: tables that change only grow, and plans go by statistics of long ago"};
   if (!tables_without.empty())
     return {"vacuum", degraded, "autovacuum is off for " + tables_without,
-            "alter table troupe.NAME reset (autovacuum_enabled)"};
+            "reset autovacuum_enabled of these tables"};
   return fine("vacuum", "autovacuum is on");
 }
 

@@ -12,6 +12,7 @@
 #include "http/bridge.hpp"
 #include "http/server.hpp"
 #include "launcher/asio_loop.hpp"
+#include "launcher/database_options.hpp"
 #include "launcher/disk_space.hpp"
 #include "launcher/private_postgres.hpp"
 #include "launcher/session_core.hpp"
@@ -72,11 +73,16 @@ struct system_config : caf::actor_system_config {
 cast_options cast_options_of(const engine_options& options, const std::string& url,
                              database_metrics& metrics) {
   cast_options out;
-  out.pool.connection.url = url;
-  out.pool.connection.application_name = "troupe " + options.node;
-  // One stays for single statements whatever is lent, so there are two at least.
-  out.pool.max_size = static_cast<std::size_t>(std::max(2, options.connections));
-  out.pool.min_size = (out.pool.max_size + 1) / 2;
+  const auto& database = options.database;
+  out.pool.connection = connect_options_of(url, database, "troupe " + options.node);
+  out.pool.max_size = static_cast<std::size_t>(database.max_connections);
+  out.pool.min_size = database.min_connections > 0
+                          ? static_cast<std::size_t>(database.min_connections)
+                          : (out.pool.max_size + 1) / 2;
+  out.pool.acquire_timeout = database.acquire_timeout;
+  out.pool.idle_limit = database.idle_limit;
+  out.pool.max_lifetime = database.max_lifetime;
+  out.pool.max_waiting = static_cast<std::size_t>(database.max_waiting);
   out.pool.metrics = &metrics;
   metrics.limit = out.pool.max_size;
   out.executor.queues = options.queues;
@@ -126,6 +132,7 @@ struct engine::parts {
 };
 
 void engine::parts::open_database() {
+  check_database_options(options);
   database_url = options.database_url;
   try {
     if (database_url.empty()) {
@@ -135,7 +142,8 @@ void engine::parts::open_database() {
       postgres.emplace(private_postgres::start(std::move(wanted)));
       database_url = postgres->url();
     }
-    const auto report = db::migrate(database_url);
+    const auto report =
+        db::migrate(connect_options_of(database_url, options.database, "troupe migrate"));
     if (!report.applied.empty())
       log::info("engine", "migrated the database from version " + std::to_string(report.from)
                               + " to " + std::to_string(report.to));

@@ -12,9 +12,36 @@
 
 namespace troupe {
 
+/// The way to the database and the connections that take it. In a configuration file these are the
+/// keys of [database], the URL is database.url.
+struct database_options {
+  using milliseconds = std::chrono::milliseconds;
+
+  /// A file with nothing but the password, read for every connection: it may change at any time.
+  std::string password_file;
+  /// Connections kept when nothing is to do. 0: half of the most
+  int min_connections = 0;
+  /// Connections at most, at least two; each carries many statements. Default: 4
+  int max_connections = 4;
+  /// How long a caller waits for a connection. Default: 3 s
+  milliseconds acquire_timeout{3000};
+  /// How long the server may work on a statement that has no limit of its own. Default: 10 s
+  milliseconds statement_timeout{10'000};
+  /// Above min_connections, one that is not used for so long is closed. Default: 1 min
+  milliseconds idle_limit{60'000};
+  /// Then a connection is replaced, 10% sooner or later. Default: 30 min
+  milliseconds max_lifetime{1'800'000};
+  /// Callers that may wait for a connection; further ones are refused. Default: 4096
+  int max_waiting = 4096;
+  /// The server is a pooler that lends a session for one transaction (PgBouncer): nothing is
+  /// prepared.
+  bool pooler = false;
+};
+
 struct engine_options {
   /// A libpq URI or "key=value ...". Empty: a private PostgreSQL in data_dir.
   std::string database_url;
+  database_options database;
   /// Where the private PostgreSQL, exports and the lock live. Empty: /var/lib/troupe for root, else
   /// $XDG_DATA_HOME/troupe or ~/.local/share/troupe.
   std::string data_dir;
@@ -36,8 +63,6 @@ struct engine_options {
   int worker_threads = 0;
   /// Threads of the actors' scheduler. 0: one per core, at least 2.
   int actor_threads = 0;
-  /// Database connections; each carries many statements. Default: 4
-  int connections = 4;
 
   /// Add the kinds noop, echo, sleep and fail.
   bool test_kinds = false;

@@ -2,15 +2,18 @@
 
 #include "db/admin.hpp"
 #include "db/migrate.hpp"
+#include "launcher/database_options.hpp"
 #include "launcher/engine.hpp"
 
 #include <utility>
 
 namespace troupe {
 
-migration_summary migrate_database(const std::string& database_url) {
+migration_summary migrate_database(const engine_options& options) {
+  check_database_options(options);
   try {
-    auto report = db::migrate(database_url);
+    auto report =
+        db::migrate(connect_options_of(options.database_url, options.database, "troupe migrate"));
     return {report.from, report.to, std::move(report.applied)};
   } catch (const db::db_error& e) {
     throw engine_error(e.what_failed().code, e.what());

@@ -1,6 +1,8 @@
 // The database room's migrations and versions for the command line, which does not see that room.
 #pragma once
 
+#include "launcher/engine_options.hpp"
+
 #include <string>
 #include <vector>
 
@@ -12,9 +14,9 @@ struct migration_summary {
   std::vector<std::string> applied;
 };
 
-/// Blocks. Throws engine_error: no connection, a server too old, a migration that failed, or a
-/// database newer than this program (errc::conflict).
-migration_summary migrate_database(const std::string& database_url);
+/// Blocks. Throws engine_error: options that cannot be used, no connection, a server too old, a
+/// migration that failed, or a database newer than this program (errc::conflict).
+migration_summary migrate_database(const engine_options& options);
 
 /// The schema this program carries.
 int carried_schema_version();

@@ -110,10 +110,7 @@ public:
     directory_.unlock();
   }
 
-  std::string url() const {
-    return std::string("postgresql://") + superuser + "@/" + percent_encoded(options_.database)
-           + "?host=" + percent_encoded(directory_.socket_directory().string()) + "&port=5432";
-  }
+  std::string url() const { return url_of(directory_.root(), options_.database); }
   const fs::path& root() const { return directory_.root(); }
   pid_t pid() const { return pid_.load(); }
 
@@ -370,6 +367,11 @@ private_postgres::private_postgres(std::unique_ptr<supervisor> inner) : inner_(s
 private_postgres::private_postgres(private_postgres&&) noexcept = default;
 private_postgres& private_postgres::operator=(private_postgres&&) noexcept = default;
 private_postgres::~private_postgres() = default;
+
+std::string private_postgres::url_of(const fs::path& data_dir, const std::string& database) {
+  return std::string("postgresql://") + superuser + "@/" + percent_encoded(database)
+         + "?host=" + percent_encoded((data_dir / "pg").string()) + "&port=5432";
+}
 
 std::string private_postgres::url() const {
   return inner_->url();

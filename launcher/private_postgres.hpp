@@ -41,6 +41,9 @@ public:
 
   /// A libpq URI for the database over the socket.
   std::string url() const;
+  /// The same for the server of a directory, whoever runs it.
+  static std::string url_of(const std::filesystem::path& data_dir,
+                            const std::string& database = "troupe");
   const std::filesystem::path& data_dir() const;
   /// The server runs, as far as its process tells; false between its death and its restart.
   bool running() const;

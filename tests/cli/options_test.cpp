@@ -1,9 +1,11 @@
 // The command line: what is understood, what is refused, and with which advice.
 #include "cli/options.hpp"
+#include "tests/support/temp_dir.hpp"
 
 #include <boost/test/unit_test.hpp>
 
 #include <cstdlib>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -26,8 +28,9 @@ private:
 
 struct clean_environment {
   clean_environment() {
-    for (const char* name : {"DATABASE_URL", "TROUPE_URL", "TROUPE_SLOTS", "TROUPE_LISTEN",
-                             "TROUPE_NODE", "TROUPE_LOG", "TROUPE_DATA_DIR"})
+    for (const char* name :
+         {"DATABASE_URL", "TROUPE_URL", "TROUPE_SLOTS", "TROUPE_LISTEN", "TROUPE_NODE",
+          "TROUPE_LOG", "TROUPE_DATA_DIR", "TROUPE_CONFIG", "TROUPE_MAX_WAITING"})
       ::unsetenv(name);
   }
 };
@@ -46,6 +49,16 @@ std::string bad(std::vector<std::string> arguments) {
   BOOST_TEST(static_cast<int>(refused->code) == 2);
   return refused->text;
 }
+
+/// A configuration file for one test.
+class config_file {
+public:
+  explicit config_file(const std::string& text) { std::ofstream{path()} << text; }
+  std::string path() const { return (folder_.path() / "troupe.toml").string(); }
+
+private:
+  tests::temp_dir folder_;
+};
 
 bool says(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
@@ -213,4 +226,79 @@ BOOST_AUTO_TEST_CASE(help_and_version_are_no_errors) {
     BOOST_TEST(static_cast<int>(std::get<refusal>(parsed).code) == 0);
     BOOST_TEST(says(std::get<refusal>(parsed).text, "troupe"));
   }
+}
+
+BOOST_AUTO_TEST_CASE(the_database_side_is_set_by_flags) {
+  const auto found =
+      good({"serve", "--database", "postgresql:///x", "--password-file", "/p", "--min-connections",
+            "1", "--max-connections", "9", "--acquire-timeout", "250ms", "--statement-timeout=1.5",
+            "--idle-limit", "2min", "--max-lifetime", "1h", "--max-waiting", "77", "--pooler"});
+  BOOST_TEST(found.engine.database_url == "postgresql:///x");
+  const auto& database = found.engine.database;
+  BOOST_TEST(database.password_file == "/p");
+  BOOST_TEST(database.min_connections == 1);
+  BOOST_TEST(database.max_connections == 9);
+  BOOST_TEST(database.acquire_timeout.count() == 250);
+  BOOST_TEST(database.statement_timeout.count() == 1500);
+  BOOST_TEST(database.idle_limit.count() == 120'000);
+  BOOST_TEST(database.max_lifetime.count() == 3'600'000);
+  BOOST_TEST(database.max_waiting == 77);
+  BOOST_TEST(database.pooler);
+  BOOST_TEST(good({"dev", "--connections", "6"}).engine.database.max_connections == 6);
+  BOOST_TEST(says(bad({"dev", "--acquire-timeout", "soon"}), "--acquire-timeout"));
+  BOOST_TEST(says(bad({"dev", "--max-connections", "x"}), "--max-connections"));
+}
+
+BOOST_AUTO_TEST_CASE(flags_win_over_variables_and_those_over_the_file) {
+  const config_file file{
+      "slots = 5\nallow_host = ['a', 'b']\nqueue = ['mail:2']\ntest_kinds = true\n"
+      "[database]\nurl = 'postgresql:///f'\nmax_waiting = 11\npooler = true\n"
+      "idle_limit = '90s'\nmin_connections = 1\nmax_connections = 7\n"};
+  const set_variable path("TROUPE_CONFIG", file.path().c_str());
+  const auto from_file = good({"serve"});
+  BOOST_TEST(from_file.engine.slots == 5);
+  BOOST_TEST((from_file.engine.allowed_hosts == std::set<std::string>{"a", "b"}));
+  BOOST_TEST(from_file.engine.queues.at("mail") == 2);
+  BOOST_TEST(from_file.engine.test_kinds);
+  BOOST_TEST(from_file.engine.database_url == "postgresql:///f");
+  BOOST_TEST(from_file.engine.database.max_waiting == 11);
+  BOOST_TEST(from_file.engine.database.max_connections == 7);
+  BOOST_TEST(from_file.engine.database.pooler);
+  BOOST_TEST(from_file.engine.database.idle_limit.count() == 90'000);
+  const set_variable waiting("TROUPE_MAX_WAITING", "22");
+  const set_variable url("DATABASE_URL", "postgresql:///v");
+  const auto mixed = good({"serve", "--slots", "6"});
+  BOOST_TEST(mixed.engine.database.max_waiting == 22);
+  BOOST_TEST(mixed.engine.database_url == "postgresql:///v");
+  BOOST_TEST(mixed.engine.slots == 6);
+  BOOST_TEST(mixed.engine.database.max_connections == 7);
+  BOOST_TEST(good({"serve", "--max-waiting", "33"}).engine.database.max_waiting == 33);
+}
+
+BOOST_AUTO_TEST_CASE(a_file_serves_every_command_that_has_some_of_its_keys) {
+  const config_file file{"listen = '127.0.0.1:1'\n[database]\nurl = 'postgresql:///f'\n"};
+  BOOST_TEST(good({"migrate", "--config", file.path()}).engine.database_url == "postgresql:///f");
+  BOOST_TEST(good({"doctor", "--config", file.path()}).engine.database_url == "postgresql:///f");
+  BOOST_TEST(good({"serve", "--config", file.path()}).engine.port == 1);
+}
+
+BOOST_AUTO_TEST_CASE(wrong_keys_and_values_of_a_file_are_told_with_place_and_key) {
+  const auto refused = [](const std::string& text) {
+    const config_file file{text};
+    const auto why = bad({"dev", "--config", file.path()});
+    BOOST_TEST(says(why, file.path() + ", line "), why);
+    return why;
+  };
+  BOOST_TEST(says(refused("[database]\n\nmax_conections = 3\n"),
+                  "line 3: there is no key database.max_conections; did you mean "
+                  "database.max_connections?"));
+  BOOST_TEST(says(refused("max_waiting = 3\n"), "did you mean database.max_waiting?"));
+  BOOST_TEST(says(refused("xyzzy = 3\n"), "keys are allow_host, "));
+  BOOST_TEST(says(refused("slots = 'many'\n"), "line 1: slots: "));
+  BOOST_TEST(says(refused("slots = -1\n"), "slots: "));
+  BOOST_TEST(says(refused("[database]\nmax_connections = [1, 2]\n"), "database.max_connections: "));
+  BOOST_TEST(says(refused("[database]\nidle_limit = 'soon'\n"), "database.idle_limit: "));
+  BOOST_TEST(says(refused("[database]\npooler = 'perhaps'\n"), "database.pooler: "));
+  BOOST_TEST(says(refused("slots 3\n"), "slots has no value"));
+  BOOST_TEST(says(bad({"dev", "--config", "/no/such.toml"}), "/no/such.toml cannot be read"));
 }

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from node import PROGRAM, clean_environment, run, until
+from node import PROGRAM, Node, clean_environment, run, until
 
 
 def ask(node, *arguments, **more):
@@ -140,6 +140,11 @@ def test_escape_sequences_of_a_job_do_not_reach_the_output(node):
     (["dev", "--listen", "0.0.0.0:8080"], "--insecure-listen"),
     (["serve"], "DATABASE_URL"),
     (["migrate"], "DATABASE_URL"),
+    (["doctor", "--database", "mysql://h/x"], "database.url"),
+    (["doctor", "--data-dir", "/no/such"], "DATABASE_URL"),
+    (["dev", "--max-connections", "1"], "database.max_connections: 1 is not in 2 to 1000"),
+    (["dev", "--min-connections", "9"], "database.min_connections"),
+    (["dev", "--config", "/no/such.toml"], "/no/such.toml"),
     (["scrape", "not-a-url"], "https://"),
     (["scrape", "http://localhost/", "--out", "x.xls"], ".csv or .ndjson"),
 ])
@@ -181,3 +186,62 @@ def test_long_cells_are_cut_on_a_terminal_only(node):
     shown = until(lambda: os.read(leader, 65536), "the table").decode()
     os.close(leader)
     assert queue not in shown and "qqqq…" in shown
+
+
+def doctor_of(node, *arguments):
+    return run("doctor", "--data-dir", node.place.data, *arguments)
+
+
+def test_doctor_finds_the_private_server_well(node):
+    looked = doctor_of(node, "--json")
+    assert looked.returncode == 0, looked.stderr
+    report = json.loads(looked.stdout)
+    assert report["server"].startswith("PostgreSQL 1") and "database troupe" in report["server"]
+    checks = {check["name"]: check for check in report["checks"]}
+    assert {"pooler", "durability", "checksums", "rights", "transactions", "connections", "schema",
+            "vacuum", "indexes", "clock", "timeouts", "disk"} <= checks.keys()
+    for check in checks.values():
+        assert check["status"] in ("ok", "degraded", "failing") and check["found"]
+        assert (check["advice"] is None) == (check["status"] == "ok"), check
+    assert checks["durability"]["status"] == checks["rights"]["status"] == "ok"
+    assert report["status"] != "failing"
+
+
+def test_doctor_prints_a_table_with_advice(node):
+    looked = doctor_of(node, "--max-connections", "500")
+    assert looked.returncode == 0  # degraded: the words say it
+    lines = looked.stdout.splitlines()
+    assert lines[0].split() == ["CHECK", "STATUS", "FOUND"]
+    assert any(line.startswith("connections") and " degraded " in line for line in lines)
+    assert "connections: raise max_connections" in looked.stdout
+    assert "0 failing" in looked.stderr
+
+
+def test_doctor_exits_1_when_something_fails_and_6_without_a_server(node):
+    url = f"postgresql://postgres@/troupe?host={node.place.data}/pg"
+    failing = run("doctor", "--database", url.replace("/troupe?", "/template1?"),
+                  PGOPTIONS="-c default_transaction_read_only=on")
+    assert failing.returncode == 1, failing.stdout
+    assert "read only" in failing.stdout
+    gone = run("doctor", DATABASE_URL="postgresql:///x?host=/tmp/nobody-is-here")
+    assert gone.returncode == 6 and gone.stdout == ""
+    assert run("doctor", DATABASE_URL=url.replace("/troupe?", "/no_such?")).returncode == 6
+
+
+def test_a_node_takes_its_options_from_a_file_and_shows_them(workspace):
+    file = workspace.root / "troupe.toml"
+    file.write_text("""# a small node
+slots = 3
+[database]
+max_connections = 6
+min_connections = 2
+acquire_timeout = "2s"
+""")
+    node = Node(workspace, "--config", file).start()
+    metrics = node.ask("GET", "/metrics").body.decode()
+    assert "\ntroupe_db_pool_connections_max 6\n" in metrics
+    assert node.stop() == 0
+    file.write_text("[database]\nmax_conections = 6\n")
+    wrong = run("dev", "--config", file)
+    assert wrong.returncode == 2
+    assert f"{file}, line 2" in wrong.stderr and "database.max_connections?" in wrong.stderr

@@ -5,7 +5,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from node import PROGRAM, Node, clean_environment
+from node import PROGRAM, Node, clean_environment, run
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -50,6 +50,24 @@ def test_the_embedded_example_runs_its_job(workspace):
                           text=True, timeout=120, env=clean_environment(), check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == 'job 1 completed: {"greeted": {"name": "Ada"}}\n'
+
+
+def test_every_key_flag_and_variable_is_documented(workspace):
+    page = (ROOT / "docs/configuration.md").read_text()
+    file = workspace.root / "troupe.toml"
+    file.write_text("xyzzy = 1\n")
+    refused = run("dev", "--config", file).stderr
+    keys = refused.split("keys are ")[1].split("\n")[0].split(", ")
+    assert len(keys) > 20 and all(f"| `{key}` |" in page for key in keys), keys
+    documented = re.findall(r"^\| `([a-z_.]+)` \| `--", page, re.M)
+    assert sorted(documented) == sorted(keys)
+    shown = run("serve", "--help").stdout
+    for name in re.findall(r"\(Env:(\w+)\)", shown):
+        assert f"`{name}`" in page, name
+    (example,) = blocks(ROOT / "docs/configuration.md", "toml")
+    file.write_text(example)
+    refused = run("serve", "--config", file, "--max-waiting", "0").stderr
+    assert "xyzzy" not in refused and "database." in refused, refused
 
 
 def test_the_map_of_rooms_names_every_room():

@@ -41,7 +41,7 @@ struct session_fixture {
     out.data_dir = folder.path().string();
     out.test_kinds = true;
     out.grace = 5s;
-    out.connections = 6;
+    out.database.max_connections = 6;
     return out;
   }
   /// Call once; the engine's handlers are added by `prepare`.

@@ -1,0 +1,18 @@
+// The options about the database: checked, and as the database room takes them. Asked by the
+// engine, migrate and doctor.
+#pragma once
+
+#include "db/connecting.hpp"
+#include "launcher/engine_options.hpp"
+
+#include <string>
+
+namespace troupe {
+
+/// Throws engine_error (errc::invalid_argument) that names the key, as in "database.max_waiting".
+void check_database_options(const engine_options& options);
+
+db::connect_options connect_options_of(const std::string& url, const database_options& options,
+                                       const std::string& application_name);
+
+} // namespace troupe
