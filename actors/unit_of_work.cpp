@@ -4,6 +4,8 @@
 #include "actors/statement.hpp"
 #include "db/statements.hpp"
 
+#include <algorithm>
+
 namespace troupe {
 
 namespace {
@@ -156,6 +158,12 @@ void answered(self_ptr self, std::uint64_t life, const burst_answers& answers) {
   state.touched_at = self->clock().now();
   take_answers(self, answers);
   settle(self);
+  const bool failed = std::any_of(answers.each.begin(), answers.each.end(), [](const auto& one) {
+    return std::holds_alternative<failure>(one);
+  });
+  // It is lost, or its server still has the failed transaction open: no use for the next one.
+  if (failed && !state.work.holds_connection())
+    give_back(state);
   pump(self);
 }
 

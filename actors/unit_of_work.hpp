@@ -61,7 +61,7 @@ struct unit_of_work_state {
 
   loan_ptr loan;
   bool borrowing = false;
-  bool kept = false; ///< a moment beyond the transaction's end, once
+  bool kept = false;      ///< a moment beyond the transaction's end, once
   std::uint64_t life = 0; ///< of the loan; answers of an earlier one are ignored
   bool begun = false;     ///< counted as a transaction
   time_point begun_at;

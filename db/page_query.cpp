@@ -214,7 +214,9 @@ query page_query::build() const {
   replace(text, "limit 1 /*rows*/", "limit " + rows);
   replace(text, "1 /*keys*/", order);
   replace(text, "/*conditions*/", conditions);
-  replace(text, "select 1 /*query*/", std::string{base_.what().text} + "\n");
+  const auto begin = text.find("/*query*/");
+  const auto end = text.find("/*end*/") + std::string_view{"/*end*/"}.size();
+  text.replace(begin, end - begin, std::string{base_.what().text} + "\n");
   return values.with_statement(dynamic_statement{base_.what().name, text});
 }
 
