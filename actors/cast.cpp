@@ -46,9 +46,8 @@ cast spawn_cast(caf::actor_system& system, const cast_options& options, io_loop&
   all.janitor = system.spawn(janitor, all.store, all.executor, &counters);
   all.gate = system.spawn(gate, options.gate,
                           session_peers{all.store, all.executor, all.scheduler, &counters});
-  const health_monitor_actor monitor =
-      system.spawn(health_monitor, options.health, all.store, &counters, options.pool.metrics,
-                   std::move(board));
+  const health_monitor_actor monitor = system.spawn(
+      health_monitor, options.health, all.store, &counters, options.pool.metrics, std::move(board));
   all.root = system.spawn(root, all, connections, monitor);
   return all;
 }
