@@ -270,8 +270,8 @@ class Tree:
         if room == "actors":
             for found in BLOCKING_WORDS.finditer(code):
                 self.report("blocking", path, f"{found.group(0)} blocks an actor's thread")
-        # Examples are programs of users, whose SQL is their own.
-        if room not in ("tests", "examples") and path.as_posix() not in BEFORE_THE_SCHEMA:
+        # Examples are programs of users, benchmarks bring tables of their own.
+        if room not in ("tests", "bench", "examples") and path.as_posix() not in BEFORE_THE_SCHEMA:
             for literal in string_literals(text):
                 if SQL.search(literal):
                     self.report("sql", path, f"SQL belongs to db/sql: {literal[:40]!r}")
