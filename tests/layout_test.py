@@ -23,7 +23,7 @@ ARROWS = {
     "handlers": {"handlers", "messages"},
     "launcher": {"launcher", "http", "handlers", "actors", "db", "messages"},
     "cli": {"cli", "launcher", "messages"},
-    "examples": {"examples", "launcher", "messages"},
+    "examples": {"examples", "launcher", "db", "messages"},
 }
 
 # library (first part of the include) -> where it may be included, as patterns of whole paths.
