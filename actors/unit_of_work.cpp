@@ -101,9 +101,10 @@ void ask_outcome(self_ptr self) {
           [self](const db::result& rows) {
             const auto text = rows.one().get<std::optional<std::string>>(0).value_or("");
             if (text == "committed" || text == "aborted")
-              resolved(self, text == "committed");
-            else
-              ask_again_later(self);
+              return resolved(self, text == "committed");
+            if (text == "not told") // nor will it ever be
+              self->state.inquiries = unit_of_work_state::max_inquiries;
+            ask_again_later(self);
           },
           [self](const caf::error&) { ask_again_later(self); });
 }

@@ -1,13 +1,13 @@
-// The independent record of the fault tests: writers that insert keys through POOL while faults
-// happen, and what each was told. At the end the table must agree: every acknowledged key is there
-// once, no refused key is there, an unknown one may be either.
+// The independent record of the fault tests: writers that insert keys while faults happen, and what
+// each was told. At the end the table must agree: every acknowledged key is there once, no refused
+// key is there, an unknown one may be either.
 #pragma once
 
-#include "actors/pool.hpp"
-#include "actors/statement.hpp"
+#include "messages/errc.hpp"
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <map>
 #include <mutex>
 #include <set>
@@ -25,9 +25,8 @@ public:
     acknowledged_.insert(key);
     ++successes_since_mark_;
   }
-  void failed(std::int64_t key, const caf::error& why) {
+  void failed(std::int64_t key, errc code) {
     const std::lock_guard lock(guard_);
-    const auto code = to_failure(why).code;
     (code == errc::outcome_unknown ? unknown_ : refused_).insert(key);
     ++by_code_[to_string(code)];
     last_failure_ = clock::now();
@@ -59,6 +58,16 @@ public:
   std::size_t unknown() const {
     const std::lock_guard lock(guard_);
     return unknown_.size();
+  }
+  std::size_t refused() const {
+    const std::lock_guard lock(guard_);
+    return refused_.size();
+  }
+  /// How often this was the answer.
+  int told(errc code) const {
+    const std::lock_guard lock(guard_);
+    const auto found = by_code_.find(to_string(code));
+    return found == by_code_.end() ? 0 : found->second;
   }
   std::chrono::nanoseconds slowest() const {
     const std::lock_guard lock(guard_);
