@@ -2,6 +2,7 @@
 -- forgets numbers that were not yet on disk and gives them to others. So after one, or on another
 -- timeline: what did not commit under this number did not commit, but "committed" may be another's,
 -- and is "not told".
+-- reads
 with asked as (
   select split_part($1::text, '@', 1)::xid8 as number, split_part($1, '@', 2)::numeric as told_at,
          split_part($1, '@', 3) as timeline
