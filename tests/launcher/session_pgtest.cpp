@@ -275,6 +275,22 @@ BOOST_AUTO_TEST_CASE(a_session_whose_server_process_dies_says_so_and_goes_on_aft
   BOOST_TEST(count("note") == "1");
 }
 
+BOOST_AUTO_TEST_CASE(a_session_that_outlives_its_engine_says_that_it_has_ended) {
+  start();
+  auto work = node->open_session();
+  work.query("insert into note (text) values ('lost')").get();
+  auto nap = work.query("select pg_sleep(60)");
+  BOOST_TEST(node->stop());
+  BOOST_TEST(code_of(std::move(nap)) == errc::stopping);
+  work.add({.kind = "noop"});
+  BOOST_TEST(code_of(work.commit()) == errc::stopping);
+  BOOST_TEST(code_of([&] { static_cast<void>(node->open_session()); }) == errc::stopping);
+  BOOST_TEST(count("note") == "0");
+  BOOST_TEST(rollbacks(cause::abandoned) == 1U);
+  node.reset();
+  BOOST_TEST(code_of(work.rollback()) == errc::stopping);
+}
+
 BOOST_AUTO_TEST_CASE(more_sessions_than_connections_take_turns) {
   start();
   std::vector<session> works;
