@@ -281,6 +281,18 @@ BOOST_AUTO_TEST_CASE(a_lost_commit_with_a_number_is_looked_up_until_it_is_known)
   }
 }
 
+BOOST_AUTO_TEST_CASE(what_a_crash_forgot_is_unknown_at_once) {
+  ask(query());
+  run();
+  carry_out();
+  const int committed = ask(db::commit_work{});
+  run();
+  lose({errc::outcome_unknown, "cut"});
+  BOOST_REQUIRE(out->queries.size() == 1U);
+  inside_pool([this] { out->queries.front().deliver(row_of(db::oid::text, "not told")); });
+  BOOST_TEST(code(committed) == errc::outcome_unknown);
+}
+
 BOOST_AUTO_TEST_CASE(what_cannot_be_found_out_stays_unknown) {
   ask(query());
   run();
