@@ -79,8 +79,9 @@ BOOST_AUTO_TEST_CASE(what_is_not_known_is_refused_by_name) {
 BOOST_AUTO_TEST_CASE(what_is_no_cursor_is_refused) {
   auto page = over_accounts();
   page.order_by({"id"});
-  for (const std::string text :
-       {"x", "xy", "00", "3132330035", "31323300", std::string(5000, '0').c_str()})
+  const std::vector<std::string> wrong{"x",          "xy",       "00",
+                                       "3132330035", "31323300", std::string(5000, '0')};
+  for (const auto& text : wrong)
     BOOST_TEST(refused([&] { page.after(text); }).find("cursor: ") == 0U, text);
   BOOST_CHECK_NO_THROW(page.after(""));
 }
