@@ -63,11 +63,11 @@ void ask_outcome(self_ptr self);
 void resolved(self_ptr self, bool committed) {
   auto& state = self->state;
   state.inquiring = false;
-  auto receipt = state.work.resolved(committed);
+  const auto receipt = state.work.resolved(committed);
   for (auto& told : std::exchange(state.in_doubt, {})) {
     const auto found = state.calls.find(told.call);
     if (committed && found != state.calls.end() && found->second.commits)
-      told.outcome = db::work_reply{std::move(receipt)};
+      told.outcome = db::work_reply{receipt};
     else if (committed)
       told.outcome = failure{errc::unavailable, "the answer was lost with its connection; the "
                                                 "transaction was committed"};
@@ -291,7 +291,7 @@ void pump(self_ptr self) {
     self->quit();
 }
 
-void abort(self_ptr self, failure why, rollback_cause cause) {
+void abort(self_ptr self, const failure& why, rollback_cause cause) {
   auto& state = self->state;
   if (state.begun)
     state.peers.metrics->rolled_back(cause);

@@ -135,7 +135,7 @@ page_query& page_query::where(std::string_view name, compare how, page_value wit
   return *this;
 }
 
-page_query& page_query::order_by(std::vector<std::string> keys, direction way) {
+page_query& page_query::order_by(const std::vector<std::string>& keys, direction way) {
   keys_.clear();
   for (const auto& name : keys)
     keys_.push_back(column(name));

@@ -41,7 +41,7 @@ public:
   // What is wrong throws engine_error, errc::invalid_argument, with the name of the column.
   page_query& where(std::string_view column, compare how, page_value with);
   /// All keys have one direction; together they must be unique, and none of them NULL.
-  page_query& order_by(std::vector<std::string> keys, direction way = direction::ascending);
+  page_query& order_by(const std::vector<std::string>& keys, direction way = direction::ascending);
   page_query& limit(int rows);
   /// Where the last page ended: what next() gave for the same filters and order. Empty: the start.
   page_query& after(std::string_view cursor);

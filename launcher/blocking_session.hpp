@@ -6,19 +6,30 @@
 
 #include "launcher/session.hpp"
 
-#include <source_location>
-
 namespace troupe {
+
+/// Where a call stands: std::source_location, which clang 14 lacks.
+struct call_site {
+  const char* file;
+  unsigned line;
+  const char* function;
+
+  static constexpr call_site current(const char* in = __builtin_FILE(),
+                                     unsigned at = __builtin_LINE(),
+                                     const char* of = __builtin_FUNCTION()) {
+    return {in, at, of};
+  }
+};
 
 namespace detail {
 /// Once for each place in the source; throws engine_error on a thread that must not wait.
-void note_blocking_call(const std::source_location& where);
+void note_blocking_call(const call_site& where);
 } // namespace detail
 
 class [[deprecated(
     "a blocking_session holds a thread while the database works; use "
     "troupe::session and await its answers, see docs/migrating.md")]] blocking_session {
-  using source = std::source_location;
+  using source = call_site;
 
 public:
   explicit blocking_session(session_source & from, const session_options& options = {},
