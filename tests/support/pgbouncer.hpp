@@ -12,6 +12,8 @@
 #include <fstream>
 #include <pwd.h>
 #include <string>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -52,7 +54,7 @@ public:
         ::execl(program, "pgbouncer", "--quiet", ini.c_str(), static_cast<char*>(nullptr));
       ::_exit(127);
     }
-    const bool up = await_until([&] { return ended() || ::access(socket().c_str(), F_OK) == 0; });
+    const bool up = await_until([&] { return ended() || answers(); });
     BOOST_REQUIRE_MESSAGE(up && !ended(), "pgbouncer does not run; scripts/bootstrap installs it");
   }
   pgbouncer(const pgbouncer&) = delete;
@@ -68,7 +70,18 @@ public:
   }
 
 private:
-  std::string socket() const { return dir_.path().string() + "/.s.PGSQL." + port; }
+  /// The socket's file is there a moment before anybody listens.
+  bool answers() const {
+    sockaddr_un where{};
+    where.sun_family = AF_UNIX;
+    const auto path = dir_.path().string() + "/.s.PGSQL." + port;
+    path.copy(where.sun_path, sizeof where.sun_path - 1);
+    const int tried = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const bool taken =
+        ::connect(tried, reinterpret_cast<const sockaddr*>(&where), sizeof where) == 0;
+    ::close(tried);
+    return taken;
+  }
   bool ended() {
     ended_ = ended_ || ::waitpid(child_, nullptr, WNOHANG) == child_;
     return ended_;
