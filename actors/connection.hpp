@@ -56,6 +56,7 @@ using connection_impl =
 struct connection_config {
   db::connect_options options;
   io_loop* io = nullptr;
+  fd_watcher* sockets = nullptr;
   engine_counters* counters = nullptr;
   database_metrics* metrics = nullptr;
   std::shared_ptr<connection_load> load;

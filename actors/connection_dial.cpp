@@ -13,7 +13,7 @@ namespace {
 /// same number, and the watch holds a duplicate of the old one.
 void watch(self_ptr self, int fd) {
   self->state.watch.reset();
-  self->state.watch = self->state.config.io->watch(fd);
+  self->state.watch = self->state.config.sockets->watch(fd);
 }
 
 void become_ready(self_ptr self) {

@@ -25,6 +25,8 @@ struct pool_options {
   using milliseconds = std::chrono::milliseconds;
 
   db::connect_options connection;
+  /// Who watches the connections' sockets; null: the loop.
+  fd_watcher* sockets = nullptr;
   /// Connections kept when nothing is to do. Default: 2
   std::size_t min_size = 2;
   /// Connections at most; one more for a moment while one is replaced for its age. Default: 4

@@ -61,9 +61,11 @@ void dial(self_ptr self, pool_state::time_point now) {
   fresh.load = std::make_shared<connection_load>();
   fresh.used_at = now;
   fresh.connection = state.make(
-      self, connection_config{state.options.connection, state.io, state.counters,
-                              &metrics_of(state), fresh.load, fresh.id, pool_events_actor{self},
-                              state.options.max_loan, state.options.clean_up_limit});
+      self, connection_config{state.options.connection, state.io,
+                              state.options.sockets != nullptr ? state.options.sockets : state.io,
+                              state.counters, &metrics_of(state), fresh.load, fresh.id,
+                              pool_events_actor{self}, state.options.max_loan,
+                              state.options.clean_up_limit});
   state.slots.push_back(std::move(fresh));
 }
 

@@ -7,6 +7,7 @@
 #include "actors/unit_of_work.hpp"
 #include "actors/work_desk.hpp"
 #include "launcher/asio_loop.hpp"
+#include "launcher/socket_scheduler.hpp"
 
 #include <caf/actor_system_config.hpp>
 #include <caf/event_based_actor.hpp>
@@ -34,8 +35,8 @@ const db::statement insert{"bench_insert",
                            "insert into bench_made (note) values ($1) returning id"};
 
 struct system_config : caf::actor_system_config {
-  system_config() {
-    set("scheduler.policy", caf::atom("sharing"));
+  explicit system_config(troupe::readiness& sockets) {
+    troupe::use_socket_scheduler(*this, sockets);
     set("scheduler.max-threads", std::size_t{2});
     set("scheduler.max-throughput", std::size_t{100});
   }
@@ -165,13 +166,15 @@ int main(int argc, char** argv) {
   loop.start();
   std::string why;
   {
-    system_config config;
+    troupe::readiness sockets;
+    system_config config{sockets};
     caf::actor_system system{config};
     troupe::engine_counters counters;
     troupe::database_metrics metrics;
     troupe::pool_options options;
     options.connection.url = flags["--url"];
     options.metrics = &metrics;
+    options.sockets = &sockets;
     // One connection is never lent.
     options.min_size = options.max_size = static_cast<std::size_t>(connections + (single ? 0 : 1));
     auto pool =

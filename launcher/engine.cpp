@@ -16,6 +16,7 @@
 #include "launcher/disk_space.hpp"
 #include "launcher/private_postgres.hpp"
 #include "launcher/session_core.hpp"
+#include "launcher/socket_scheduler.hpp"
 #include "launcher/worker_pool.hpp"
 #include "messages/log.hpp"
 #include "messages/version.hpp"
@@ -56,10 +57,8 @@ struct mark_threads : caf::thread_hook {
 };
 
 struct system_config : caf::actor_system_config {
-  explicit system_config(std::size_t threads) {
-    // Idle costs nothing, a round trip to the loop 10 us, and no actor starves the others
-    // (the default policy polls, and lets a busy actor keep its thread for ever).
-    set("scheduler.policy", caf::atom("sharing"));
+  system_config(std::size_t threads, readiness& sockets) {
+    use_socket_scheduler(*this, sockets);
     add_thread_hook<mark_threads>();
     set("scheduler.max-threads", threads);
     set("scheduler.max-throughput", std::size_t{100});
@@ -108,6 +107,7 @@ struct engine::parts {
   handler_table table;
   std::optional<asio_loop> loop;
   std::optional<thread_pool> workers;
+  std::optional<readiness> sockets; ///< the database's
   std::optional<system_config> config;
   std::optional<caf::actor_system> system;
   std::optional<cast> actors;
@@ -159,9 +159,11 @@ void engine::parts::start_actors() {
   loop.emplace();
   loop->start();
   workers.emplace(threads_or_cores(options.worker_threads));
-  config.emplace(threads_or_cores(options.actor_threads));
+  sockets.emplace();
+  config.emplace(threads_or_cores(options.actor_threads), *sockets);
   system.emplace(*config);
   auto wanted = cast_options_of(options, database_url, metrics);
+  wanted.pool.sockets = &*sockets;
   if (postgres)
     wanted.health.disk = [where = postgres->data_dir() / "pgdata"] { return space_of(where); };
   actors = spawn_cast(*system, wanted, *loop, counters, board);
@@ -303,6 +305,7 @@ void engine::parts::end_actors() {
   loop->stop(); // its thread may hold a reference to the system, too (see foreign_thread.hpp)
   system.reset();
   config.reset();
+  sockets.reset();
   workers.reset();
   loop.reset();
 }

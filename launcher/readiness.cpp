@@ -9,6 +9,7 @@
 #include <mutex>
 #include <string>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <system_error>
 #include <unistd.h>
 #include <unordered_map>
@@ -22,6 +23,8 @@ using callback = std::function<void()>;
 
 /// Events taken in one turn of the loop.
 constexpr std::size_t most_at_once = 64;
+/// Stands where watches have their number, which begins with 1.
+constexpr std::uint64_t interruption = 0;
 
 void call(const callback& wanted) {
   if (!wanted)
@@ -37,20 +40,23 @@ void call(const callback& wanted) {
 
 struct readiness::set {
   int descriptor = -1;
+  int interruptions = -1; ///< an eventfd in the set
   std::mutex guard;
   std::unordered_map<std::uint64_t, std::shared_ptr<entry>> entries;
   std::uint64_t last_id = 0;
   bool closed = false;
 
   ~set() {
-    if (descriptor >= 0)
-      ::close(descriptor);
+    for (const int one : {interruptions, descriptor})
+      if (one >= 0)
+        ::close(one);
   }
   std::shared_ptr<entry> find(std::uint64_t id) {
     const std::lock_guard lock(guard);
     const auto found = entries.find(id);
     return found == entries.end() ? nullptr : found->second;
   }
+  void dispatch(int limit_ms);
 };
 
 /// One watched descriptor. Armed for one event at a time (EPOLLONESHOT), so that nobody is called
@@ -103,6 +109,20 @@ struct readiness::entry {
   }
 };
 
+void readiness::set::dispatch(int limit_ms) {
+  std::array<epoll_event, most_at_once> ready{};
+  const int count = ::epoll_wait(descriptor, ready.data(), ready.size(), limit_ms);
+  for (int i = 0; i < count; ++i) {
+    const auto& event = ready[static_cast<std::size_t>(i)];
+    const auto found = find(event.data.u64);
+    if (!found) // an interruption, or a watch that ended meanwhile
+      continue;
+    const auto [readable, writable] = found->take(event.events, descriptor);
+    call(readable);
+    call(writable);
+  }
+}
+
 class readiness::handle : public fd_watch {
 public:
   handle(std::shared_ptr<set> in, std::shared_ptr<entry> of)
@@ -135,8 +155,14 @@ private:
 
 readiness::readiness() : set_(std::make_shared<set>()) {
   set_->descriptor = ::epoll_create1(EPOLL_CLOEXEC);
-  if (set_->descriptor < 0)
-    throw std::system_error(errno, std::generic_category(), "epoll_create1");
+  set_->interruptions = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  // Edge-triggered: each write is one event, and the number in it is never read.
+  epoll_event edge{};
+  edge.events = EPOLLIN | EPOLLET;
+  edge.data.u64 = interruption;
+  if (set_->descriptor < 0 || set_->interruptions < 0
+      || ::epoll_ctl(set_->descriptor, EPOLL_CTL_ADD, set_->interruptions, &edge) != 0)
+    throw std::system_error(errno, std::generic_category(), "an epoll set");
 }
 
 readiness::~readiness() {
@@ -148,17 +174,17 @@ int readiness::descriptor() const {
 }
 
 void readiness::dispatch() {
-  std::array<epoll_event, most_at_once> ready{};
-  const int count = ::epoll_wait(set_->descriptor, ready.data(), ready.size(), 0);
-  for (int i = 0; i < count; ++i) {
-    const auto& event = ready[static_cast<std::size_t>(i)];
-    const auto found = set_->find(event.data.u64);
-    if (!found)
-      continue;
-    const auto [readable, writable] = found->take(event.events, set_->descriptor);
-    call(readable);
-    call(writable);
-  }
+  set_->dispatch(0);
+}
+
+void readiness::wait() {
+  set_->dispatch(-1);
+}
+
+void readiness::interrupt() {
+  const std::uint64_t one = 1;
+  // It cannot fail before 2^64 interruptions.
+  static_cast<void>(::write(set_->interruptions, &one, sizeof one));
 }
 
 std::unique_ptr<fd_watch> readiness::watch(int fd) {

@@ -1,6 +1,7 @@
-// The loop that owns every socket, seen from rooms that do not know Asio. One thread runs it
-// (launcher/asio_loop.cpp); every member may be called from any thread; every callback runs on the
-// loop's thread and must not block.
+// Sockets, timers and names, seen from rooms that do not know Asio. Every member may be called from
+// any thread. The loop (launcher/asio_loop.cpp) has one thread, on which its callbacks run; the
+// database's sockets are watched by the actors' own threads (launcher/socket_scheduler.cpp). No
+// callback may block.
 #pragma once
 
 #include <chrono>
@@ -37,12 +38,16 @@ struct resolution {
   std::string failure;                ///< in words, with the name
 };
 
-class io_loop {
+class fd_watcher {
 public:
-  virtual ~io_loop() = default;
-  virtual void post(std::function<void()> callback) = 0;
+  virtual ~fd_watcher() = default;
   /// Watches a descriptor; null when it cannot be duplicated or registered (errno says why).
   virtual std::unique_ptr<fd_watch> watch(int fd) = 0;
+};
+
+class io_loop : public fd_watcher {
+public:
+  virtual void post(std::function<void()> callback) = 0;
   virtual std::unique_ptr<io_timer> timer() = 0;
   /// Looks a name up off the loop's thread, which may take many seconds, and calls back on it. Ends
   /// with the loop at the latest, without a call.
