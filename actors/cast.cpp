@@ -19,6 +19,7 @@ root_actor::behavior_type root(root_actor::pointer self, const cast& all, const 
   self->link_to(all.executor);
   self->link_to(all.scheduler);
   self->link_to(all.janitor);
+  self->link_to(all.intake);
   self->link_to(all.gate);
   self->link_to(all.work->desk);
   self->link_to(monitor);
@@ -44,8 +45,10 @@ cast spawn_cast(caf::actor_system& system, const cast_options& options, io_loop&
   *work = {connections, all.executor,        all.scheduler, system.spawn(work_desk),
            &counters,   options.pool.metrics};
   all.janitor = system.spawn(janitor, all.store, all.executor, &counters);
+  all.intake = system.spawn(intake, options.intake,
+                            intake_peers{all.store, all.executor, all.scheduler, &counters});
   all.gate = system.spawn(gate, options.gate,
-                          session_peers{all.store, all.executor, all.scheduler, &counters});
+                          session_peers{all.intake, all.store, all.executor, &counters});
   const health_monitor_actor monitor = system.spawn(
       health_monitor, options.health, all.store, &counters, options.pool.metrics, std::move(board));
   all.root = system.spawn(root, all, connections, monitor);

@@ -6,6 +6,7 @@
 #include "actors/executor.hpp"
 #include "actors/gate.hpp"
 #include "actors/health_monitor.hpp"
+#include "actors/intake.hpp"
 #include "actors/pool.hpp"
 #include "actors/pulse.hpp"
 #include "actors/recorder.hpp"
@@ -21,6 +22,7 @@ struct cast_options {
   executor_options executor;
   pulse_options pulse;
   gate_options gate;
+  intake_options intake;
   health_monitor_options health;
 };
 
@@ -34,6 +36,7 @@ struct cast {
   executor_actor executor;
   scheduler_actor scheduler;
   janitor_actor janitor;
+  intake_actor intake;
   gate_actor gate;
   pulse_actor pulse; ///< null until begin()
   std::shared_ptr<const work_peers> work;

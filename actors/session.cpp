@@ -2,14 +2,9 @@
 
 #include "actors/guard.hpp"
 
-#include <algorithm>
-#include <chrono>
-
 namespace troupe {
 
 namespace {
-
-using namespace std::chrono;
 
 /// One request on its way; a visitor with one overload per question.
 struct serving {
@@ -32,13 +27,9 @@ struct serving {
   void wake(const std::string& queue) const { caf::anon_send(peers.executor, wake_atom_v, queue); }
 
   void operator()(const enqueue_jobs& question) const {
-    ask<enqueued_jobs>(question, [*this, &question](const enqueued_jobs& stored) {
-      peers.counters->jobs_enqueued += stored.ids.size();
-      for (const auto& queue : stored.ready_queues)
-        wake(queue);
-      if (stored.deferred)
-        caf::anon_send(peers.scheduler, due_atom_v, caf::timespan{soonest(question)});
-    });
+    self->request(peers.intake, caf::infinite, enqueue_jobs_ptr{call, &question})
+        .then([call = call](enqueued_jobs& stored) { call->answer(std::move(stored)); },
+              [call = call](caf::error& error) { call->answer(to_failure(error)); });
   }
   void operator()(const get_job& question) const {
     ask<job_record>(question, [](const job_record&) {});
@@ -56,19 +47,6 @@ struct serving {
   }
   void operator()(const delete_job& question) const {
     ask<deleted_job>(question, [](const deleted_job&) {});
-  }
-
-  /// Only a hint: SCHEDULER asks the database, whose clock decides.
-  static milliseconds soonest(const enqueue_jobs& question) {
-    milliseconds delay = limits::max_delay;
-    const auto now = system_clock::now();
-    for (const auto& job : question.jobs) {
-      if (job.delay)
-        delay = std::min(delay, *job.delay);
-      if (job.run_at)
-        delay = std::min(delay, ceil<milliseconds>(*job.run_at - now));
-    }
-    return std::max(delay, milliseconds{0});
   }
 };
 

@@ -1,5 +1,5 @@
 // SESSION: serves one request in domain terms, answers once, and ends. Spawned by GATE; knows
-// STORE, and tells EXECUTOR and SCHEDULER what the request means for them. It links to nobody and
+// INTAKE and STORE, and tells EXECUTOR what the request means for it. It links to nobody and
 // nobody long-lived monitors it (0.17.6 would leak the entry).
 #pragma once
 
@@ -12,9 +12,9 @@ namespace troupe {
 
 /// Whom a SESSION may need. Handles only; cheap to copy.
 struct session_peers {
+  intake_actor intake;
   store_actor store;
   executor_actor executor;
-  scheduler_actor scheduler;
   engine_counters* counters = nullptr;
 };
 

@@ -47,12 +47,10 @@ caf::result<job_record> change(self_ptr self, const pool_actor& pool, db::query 
 
 store_actor::behavior_type store(store_actor::pointer self, const pool_actor& pool) {
   return {
-      guarded([=](enqueue_jobs& ask) -> caf::result<enqueued_jobs> {
-        auto query = db::enqueue_query(ask);
-        return answer<enqueued_jobs>(self, pool, std::move(query),
-                                     [asked = std::move(ask)](const db::result& rows) {
-                                       return db::decode_enqueued(rows, asked);
-                                     });
+      guarded([=](const enqueue_jobs_ptr& ask) -> caf::result<enqueued_jobs> {
+        return answer<enqueued_jobs>(
+            self, pool, db::enqueue_query(*ask),
+            [ask](const db::result& rows) { return db::decode_enqueued(rows, *ask); });
       }),
       guarded([=](const get_job& ask) -> caf::result<job_record> {
         const kept_promise<job_record> promise(self);

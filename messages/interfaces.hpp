@@ -24,10 +24,15 @@ using gate_actor = caf::typed_actor<
     // Serve this request; the call itself carries the answer back.
     caf::reacts_to<api_call_ptr>>;
 
+/// INTAKE: what is enqueued at the same time shares a transaction.
+using intake_actor = caf::typed_actor<
+    // Store these jobs, all or none; answered after the commit.
+    caf::replies_to<enqueue_jobs_ptr>::with<enqueued_jobs>>;
+
 /// STORE: domain questions to named statements, and rows to values. The only user of them.
 using store_actor = caf::typed_actor<
     // Store these jobs, all or none.
-    caf::replies_to<enqueue_jobs>::with<enqueued_jobs>,
+    caf::replies_to<enqueue_jobs_ptr>::with<enqueued_jobs>,
     // One job with its attempts.
     caf::replies_to<get_job>::with<job_record>,
     // One page of jobs.

@@ -20,6 +20,7 @@ namespace troupe {
 struct enqueue_jobs {
   std::vector<job_spec> jobs;
 };
+using enqueue_jobs_ptr = std::shared_ptr<const enqueue_jobs>;
 struct enqueued_jobs {
   std::vector<job_id> ids;
   std::vector<std::string> ready_queues; ///< where work is available at once

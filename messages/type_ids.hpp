@@ -27,7 +27,7 @@ inline caf::error make_error(errc code, std::string detail) {
 } // namespace troupe
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::api_call_ptr)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::enqueue_jobs)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::enqueue_jobs_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::enqueued_jobs)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::get_job)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::list_jobs)

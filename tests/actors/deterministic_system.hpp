@@ -117,7 +117,7 @@ struct inbox {
 
 /// What STORE was asked and has not answered.
 struct store_inboxes {
-  inbox<enqueue_jobs, enqueued_jobs> enqueues;
+  inbox<enqueue_jobs_ptr, enqueued_jobs> enqueues;
   inbox<get_job, job_record> gets;
   inbox<list_jobs, job_page> lists;
   inbox<cancel_job, job_record> cancels;
@@ -147,7 +147,7 @@ inline store_double_impl::behavior_type store_double(store_double_impl::pointer 
     return caf::result<typename box::reply>{given};
   };
   return {
-      [=](const enqueue_jobs& ask) { return keep(in->enqueues, ask); },
+      [=](const enqueue_jobs_ptr& ask) { return keep(in->enqueues, ask); },
       [=](const get_job& ask) { return keep(in->gets, ask); },
       [=](const list_jobs& ask) { return keep(in->lists, ask); },
       [=](const cancel_job& ask) { return keep(in->cancels, ask); },

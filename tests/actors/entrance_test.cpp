@@ -1,6 +1,7 @@
-// GATE and SESSION over a STORE that the test answers for: every request is answered exactly once,
-// and those whom it concerns are told.
+// GATE, SESSION and INTAKE over a STORE that the test answers for: every request is answered
+// exactly once, and those whom it concerns are told.
 #include "actors/gate.hpp"
+#include "actors/intake.hpp"
 #include "actors/store.hpp"
 #include "tests/actors/deterministic_system.hpp"
 
@@ -15,8 +16,10 @@ struct entrance : store_system {
   std::shared_ptr<std::vector<caf::timespan>> dues = std::make_shared<std::vector<caf::timespan>>();
   executor_actor told_executor = spawn(executor_double, notes);
   scheduler_actor told_scheduler = spawn(scheduler_double, dues);
+  intake_actor taking = spawn(intake, intake_options{},
+                              intake_peers{store, told_executor, told_scheduler, &counters});
   gate_actor way_in = spawn(gate, gate_options{.max_requests = 3},
-                            session_peers{store, told_executor, told_scheduler, &counters});
+                            session_peers{taking, store, told_executor, &counters});
   std::shared_ptr<std::vector<api_reply>> replies = std::make_shared<std::vector<api_reply>>();
 
   void send(api_request request) {
@@ -56,8 +59,10 @@ struct held_up : entrance {
                 return self->make_response_promise<db::result>();
               }};
             }));
+  intake_actor really_taking =
+      spawn(intake, intake_options{}, intake_peers{real, told_executor, told_scheduler, &counters});
   gate_actor real_way_in = spawn(gate, gate_options{.max_requests = 100},
-                                 session_peers{real, told_executor, told_scheduler, &counters});
+                                 session_peers{really_taking, real, told_executor, &counters});
 };
 
 } // namespace
@@ -83,7 +88,7 @@ BOOST_FIXTURE_TEST_SUITE(serving, entrance)
 
 BOOST_AUTO_TEST_CASE(an_enqueue_is_answered_and_its_queues_are_woken) {
   ask(enqueue_jobs{{{.kind = "a", .queue = "x"}, {.kind = "b", .queue = "y"}}});
-  BOOST_TEST(in->enqueues.front().jobs.size() == 2U);
+  BOOST_TEST(in->enqueues.front()->jobs.size() == 2U);
   BOOST_TEST(replies->empty());
   BOOST_TEST(notes->wakes.empty()); // not before the commit
   answer(in->enqueues, enqueued_jobs{{job_id{1}, job_id{2}}, {"x", "y"}, false});

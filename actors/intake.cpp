@@ -1,0 +1,150 @@
+#include "actors/intake.hpp"
+
+#include "actors/guard.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <iterator>
+#include <numeric>
+
+namespace troupe {
+
+namespace {
+
+using namespace std::chrono;
+using self_ptr = intake_actor::stateful_pointer<intake_state>;
+using caller = intake_state::caller;
+using flight = intake_state::flight;
+
+void launch(self_ptr self);
+
+/// Only a hint: SCHEDULER asks the database, whose clock decides.
+milliseconds until_first(const std::vector<job_spec>& jobs) {
+  milliseconds delay = limits::max_delay;
+  const auto now = system_clock::now();
+  for (const auto& job : jobs) {
+    if (job.delay)
+      delay = std::min(delay, *job.delay);
+    if (job.run_at)
+      delay = std::min(delay, ceil<milliseconds>(*job.run_at - now));
+  }
+  return std::max(delay, milliseconds{0});
+}
+
+void landed(self_ptr self, const flight& done, const enqueued_jobs& stored) {
+  auto& peers = self->state.peers;
+  peers.counters->jobs_enqueued += stored.ids.size();
+  for (const auto& queue : stored.ready_queues)
+    self->send(peers.executor, wake_atom_v, queue);
+  if (stored.deferred)
+    self->send(peers.scheduler, due_atom_v, caf::timespan{until_first(done.all->jobs)});
+  auto first = stored.ids.begin();
+  for (const auto& one : done.callers) {
+    const auto last = first + static_cast<std::ptrdiff_t>(one.asked->jobs.size());
+    enqueued_jobs own;
+    own.ids.assign(first, last);
+    own.created_at = stored.created_at;
+    one.promise.deliver(std::move(own));
+    first = last;
+  }
+}
+
+/// True when the database said no to what was asked: nothing is stored, and asking for a part of it
+/// may go well.
+bool is_refusal(errc code) {
+  return code == errc::invalid_argument || code == errc::conflict || code == errc::database
+         || code == errc::too_large || code == errc::not_found;
+}
+
+void failed(self_ptr self, flight& lost, const caf::error& why) {
+  auto& state = self->state;
+  if (lost.callers.size() == 1 || !is_refusal(to_failure(why).code)) {
+    for (auto& one : lost.callers)
+      one.promise.deliver(why);
+    return;
+  }
+  for (auto& one : lost.callers) {
+    one.alone = true;
+    state.waiting_bytes += one.bytes;
+  }
+  // In front: they have waited already.
+  state.waiting.insert(state.waiting.begin(), std::make_move_iterator(lost.callers.begin()),
+                       std::make_move_iterator(lost.callers.end()));
+}
+
+/// The jobs of all; those of a single caller without a copy.
+enqueue_jobs_ptr put_together(const std::vector<caller>& callers, std::size_t jobs) {
+  if (callers.size() == 1)
+    return callers.front().asked;
+  auto all = std::make_shared<enqueue_jobs>();
+  all->jobs.reserve(jobs);
+  for (const auto& one : callers)
+    all->jobs.insert(all->jobs.end(), one.asked->jobs.begin(), one.asked->jobs.end());
+  return all;
+}
+
+std::shared_ptr<flight> gather(intake_state& state) {
+  auto next = std::make_shared<flight>();
+  std::size_t jobs = 0;
+  std::size_t bytes = 0;
+  while (!state.waiting.empty()) {
+    auto& first = state.waiting.front();
+    const bool fits = !first.alone && jobs + first.asked->jobs.size() <= state.options.flight_jobs
+                      && bytes + first.bytes <= state.options.flight_bytes;
+    if (!next->callers.empty() && (!fits || next->callers.back().alone))
+      break;
+    jobs += first.asked->jobs.size();
+    bytes += first.bytes;
+    next->callers.push_back(std::move(first));
+    state.waiting.pop_front();
+  }
+  state.waiting_bytes -= bytes;
+  next->all = put_together(next->callers, jobs);
+  return next;
+}
+
+void launch(self_ptr self) {
+  auto& state = self->state;
+  while (state.flights < state.options.max_flights && !state.waiting.empty()) {
+    auto next = gather(state);
+    ++state.flights;
+    self->request(state.peers.store, caf::infinite, next->all)
+        .then(
+            [self, next](const enqueued_jobs& stored) {
+              --self->state.flights;
+              landed(self, *next, stored);
+              launch(self);
+            },
+            [self, next](const caf::error& why) {
+              --self->state.flights;
+              failed(self, *next, why);
+              launch(self);
+            });
+  }
+}
+
+caf::result<enqueued_jobs> take(self_ptr self, const enqueue_jobs_ptr& asked) {
+  auto& state = self->state;
+  const auto bytes =
+      std::accumulate(asked->jobs.begin(), asked->jobs.end(), std::size_t{0},
+                      [](std::size_t sum, const job_spec& job) { return sum + job.args.size(); });
+  if (state.waiting.size() >= state.options.max_waiting
+      || state.waiting_bytes + bytes > state.options.waiting_bytes)
+    return make_error(errc::overloaded, "too many jobs wait to be stored");
+  const kept_promise<enqueued_jobs> promise(self);
+  state.waiting_bytes += bytes;
+  state.waiting.push_back({asked, promise, bytes});
+  launch(self);
+  return promise.result();
+}
+
+} // namespace
+
+intake_actor::behavior_type intake(intake_actor::stateful_pointer<intake_state> self,
+                                   intake_options options, intake_peers peers) {
+  self->state.options = options;
+  self->state.peers = std::move(peers);
+  return {guarded([self](const enqueue_jobs_ptr& asked) { return take(self, asked); })};
+}
+
+} // namespace troupe

@@ -1,0 +1,208 @@
+// INTAKE over a STORE that the test answers for: what comes together goes together, everybody hears
+// of his own jobs only, and nobody fails for another's sake.
+#include "actors/intake.hpp"
+#include "tests/actors/deterministic_system.hpp"
+
+using namespace troupe;
+using namespace troupe::tests;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct taking_in : store_system {
+  std::shared_ptr<executor_notes> notes = std::make_shared<executor_notes>();
+  std::shared_ptr<std::vector<caf::timespan>> dues = std::make_shared<std::vector<caf::timespan>>();
+  executor_actor told_executor = spawn(executor_double, notes);
+  scheduler_actor told_scheduler = spawn(scheduler_double, dues);
+  intake_options limited{.max_flights = 2,
+                         .flight_jobs = 4,
+                         .flight_bytes = 1000,
+                         .max_waiting = 8,
+                         .waiting_bytes = 5000};
+  intake_actor one =
+      spawn(intake, limited, intake_peers{store, told_executor, told_scheduler, &counters});
+  /// Shared: who is left unanswered hears of it when the system ends, after us.
+  using told = std::map<std::string, std::vector<std::variant<failure, enqueued_jobs>>>;
+  std::shared_ptr<told> kept = std::make_shared<told>();
+  told& replies = *kept;
+
+  /// Asks for so many jobs, whose kind is the caller's name.
+  void ask(const std::string& who, std::size_t jobs = 1, std::size_t bytes = 2) {
+    auto asked = std::make_shared<enqueue_jobs>();
+    job_spec job{.kind = who};
+    job.args.resize(bytes, ' ');
+    asked->jobs.assign(jobs, job);
+    inside_of_a_caller([who, asked, to = one, kept = kept](caf::event_based_actor* self) {
+      self->request(to, caf::infinite, enqueue_jobs_ptr{asked})
+          .then([=](enqueued_jobs& stored) { (*kept)[who].push_back(std::move(stored)); },
+                [=](caf::error& why) { (*kept)[who].push_back(to_failure(why)); });
+    });
+    run();
+  }
+  void inside_of_a_caller(std::function<void(caf::event_based_actor*)> what) {
+    sys.spawn([what = std::move(what)](caf::event_based_actor* self) { what(self); });
+  }
+  std::string flying() const {
+    std::string kinds;
+    for (const auto& job : in->enqueues.front()->jobs)
+      kinds += job.kind;
+    return kinds;
+  }
+  /// The oldest flight lands; ids begin with `first`.
+  void land(std::int64_t first) {
+    enqueued_jobs stored;
+    for (std::size_t i = 0; i < in->enqueues.front()->jobs.size(); ++i)
+      stored.ids.push_back(job_id{first++});
+    stored.ready_queues = {"default"};
+    answer(in->enqueues, stored);
+  }
+  std::vector<std::int64_t> ids(const std::string& who) {
+    BOOST_REQUIRE(replies[who].size() == 1U);
+    BOOST_REQUIRE(std::holds_alternative<enqueued_jobs>(replies[who].front()));
+    std::vector<std::int64_t> out;
+    for (const auto id : std::get<enqueued_jobs>(replies[who].front()).ids)
+      out.push_back(id.value);
+    return out;
+  }
+  errc refusal(const std::string& who) {
+    BOOST_REQUIRE(replies[who].size() == 1U);
+    BOOST_REQUIRE(std::holds_alternative<failure>(replies[who].front()));
+    return std::get<failure>(replies[who].front()).code;
+  }
+};
+
+using longs = std::vector<std::int64_t>;
+
+} // namespace
+
+BOOST_FIXTURE_TEST_SUITE(intake_of_jobs, taking_in)
+
+BOOST_AUTO_TEST_CASE(who_comes_alone_does_not_wait) {
+  ask("a");
+  BOOST_TEST(flying() == "a");
+  ask("b");
+  BOOST_TEST(in->enqueues.size() == 2U);
+  land(1);
+  BOOST_TEST(ids("a") == longs{1}, boost::test_tools::per_element());
+  BOOST_TEST(replies["b"].empty());
+  BOOST_TEST(counters.jobs_enqueued == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(those_who_come_meanwhile_share_a_transaction_and_hear_of_their_own_jobs) {
+  ask("a");
+  ask("b");
+  ask("c");
+  ask("d", 2);
+  ask("e");
+  BOOST_TEST(in->enqueues.size() == 2U);
+  land(1);
+  land(2);
+  BOOST_TEST(flying() == "cdde");
+  BOOST_TEST(notes->wakes.size() == 2U);
+  land(10);
+  BOOST_TEST(ids("c") == longs{10}, boost::test_tools::per_element());
+  BOOST_TEST(ids("d") == (longs{11, 12}), boost::test_tools::per_element());
+  BOOST_TEST(ids("e") == longs{13}, boost::test_tools::per_element());
+  BOOST_TEST(notes->wakes.size() == 3U); // once for all
+  BOOST_TEST(counters.jobs_enqueued == 6U);
+}
+
+BOOST_AUTO_TEST_CASE(a_flight_is_limited_and_a_caller_is_never_divided) {
+  ask("a");
+  ask("b");
+  ask("c", 3);
+  ask("d", 2);
+  ask("e", 1, 990);
+  ask("f", 1, 100);
+  land(1);
+  BOOST_TEST(flying() == "b");
+  land(2);
+  BOOST_TEST(flying() == "ccc"); // two more would be five
+  land(3);
+  BOOST_TEST(flying() == "dde");
+  land(6);
+  BOOST_TEST(flying() == "f");
+}
+
+BOOST_AUTO_TEST_CASE(one_caller_may_bring_more_than_a_flight_holds) {
+  ask("a", 9);
+  BOOST_TEST(in->enqueues.front()->jobs.size() == 9U);
+  land(1);
+  BOOST_TEST(ids("a").size() == 9U);
+}
+
+BOOST_AUTO_TEST_CASE(a_refused_flight_is_tried_caller_by_caller) {
+  ask("a");
+  ask("b");
+  ask("c");
+  ask("bad");
+  ask("d");
+  land(1);
+  BOOST_TEST(flying() == "b");
+  land(2);
+  BOOST_TEST(flying() == "cbadd");
+  refuse(in->enqueues, errc::invalid_argument, "no NUL");
+  BOOST_TEST(in->enqueues.size() == 2U);
+  BOOST_TEST(flying() == "c");
+  land(3);
+  BOOST_TEST(flying() == "bad");
+  refuse(in->enqueues, errc::invalid_argument, "no NUL");
+  land(4);
+  BOOST_TEST(ids("c") == longs{3}, boost::test_tools::per_element());
+  BOOST_TEST((refusal("bad") == errc::invalid_argument));
+  BOOST_TEST(ids("d") == longs{4}, boost::test_tools::per_element());
+}
+
+// What became of it is not known: to ask again could store it twice.
+BOOST_AUTO_TEST_CASE(an_unknown_outcome_is_told_to_all_and_nothing_is_tried_again) {
+  for (const auto why : {errc::outcome_unknown, errc::unavailable, errc::timed_out}) {
+    replies.clear();
+    ask("a");
+    ask("b");
+    ask("c");
+    ask("d");
+    land(1);
+    land(2);
+    BOOST_TEST(flying() == "cd");
+    refuse(in->enqueues, why);
+    BOOST_TEST((refusal("c") == why));
+    BOOST_TEST((refusal("d") == why));
+    BOOST_TEST(in->enqueues.empty());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(who_comes_beyond_the_bounds_is_refused_at_once) {
+  ask("a");
+  ask("b");
+  for (int i = 0; i < 8; ++i)
+    ask("waiting");
+  ask("late");
+  BOOST_TEST((refusal("late") == errc::overloaded));
+  BOOST_TEST(replies["waiting"].empty());
+  land(1);
+  ask("again");
+  BOOST_TEST(replies["again"].empty());
+}
+
+BOOST_AUTO_TEST_CASE(arguments_that_wait_are_bounded_too) {
+  ask("a");
+  ask("b");
+  ask("c", 1, 4000);
+  ask("d", 1, 1001);
+  BOOST_TEST((refusal("d") == errc::overloaded));
+  ask("e", 1, 1000);
+  BOOST_TEST(replies["e"].empty());
+}
+
+BOOST_AUTO_TEST_CASE(the_soonest_of_what_waits_is_told_to_the_scheduler) {
+  auto asked = std::make_shared<enqueue_jobs>();
+  asked->jobs = {{.kind = "a", .delay = 50s}, {.kind = "b", .delay = 20s}};
+  inside_of_a_caller([asked, to = one](caf::event_based_actor* self) {
+    self->request(to, caf::infinite, enqueue_jobs_ptr{asked}).then([](const enqueued_jobs&) {});
+  });
+  run();
+  answer(in->enqueues, enqueued_jobs{{job_id{1}, job_id{2}}, {}, true});
+  BOOST_TEST((*dues == std::vector{caf::timespan{20s}}));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
