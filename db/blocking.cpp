@@ -73,8 +73,42 @@ startup_session::startup_session(const connect_options& options) {
   }
 }
 
+startup_session::startup_session(const connect_options& options, std::chrono::milliseconds patience)
+    : startup_session(options) {
+  patience_ = patience;
+}
+
+/// The last of several, as PQexec has it; null when there is none.
+PGresult* startup_session::answer_to(const std::string& sql) {
+  if (!patience_)
+    return PQexec(raw_.get(), sql.c_str());
+  const auto deadline = std::chrono::steady_clock::now() + *patience_;
+  std::unique_ptr<PGresult, clear_result> last;
+  if (PQsendQuery(raw_.get(), sql.c_str()) != 1)
+    return nullptr;
+  for (;;) {
+    while (PQisBusy(raw_.get()) != 0) {
+      if (std::chrono::steady_clock::now() >= deadline) {
+        auto why = lost_after_sending(
+            {}, "the server took the question and did not answer within "
+                    + std::to_string(patience_->count() / 1000)
+                    + " s: it stands still, or the network swallows what it says");
+        why.code = errc::timed_out;
+        throw db_error(std::move(why));
+      }
+      wait_for(PQsocket(raw_.get()), POLLIN, deadline);
+      if (PQconsumeInput(raw_.get()) != 1)
+        return nullptr;
+    }
+    auto* next = PQgetResult(raw_.get());
+    if (next == nullptr)
+      return last.release();
+    last.reset(next);
+  }
+}
+
 std::vector<startup_session::text_row> startup_session::exec(const std::string& sql) {
-  std::unique_ptr<PGresult, clear_result> raw{PQexec(raw_.get(), sql.c_str())};
+  std::unique_ptr<PGresult, clear_result> raw{answer_to(sql)};
   switch (PQresultStatus(raw.get())) {
   case PGRES_TUPLES_OK:
   case PGRES_COMMAND_OK:

@@ -99,7 +99,8 @@ std::variant<std::string, db_failure> read_password(const std::string& path) {
 conninfo::settings merge(const connect_options& options, const conninfo& given) {
   conninfo::settings all;
   for (const auto& [key, value] : given.given())
-    if (key != "host" && key != "hostaddr" && key != "port" && key != "options")
+    if (key != "host" && key != "hostaddr" && key != "port" && key != "options"
+        && key != "target_session_attrs")
       all.emplace_back(key, value);
   auto otherwise = [&](const char* key, const std::string& value) {
     if (!given.find(key))
@@ -114,9 +115,21 @@ conninfo::settings merge(const connect_options& options, const conninfo& given) 
   otherwise("keepalives_interval", keepalive_interval_s);
   otherwise("keepalives_count", keepalive_count);
   otherwise("tcp_user_timeout", unacknowledged_ms);
-  if (given.hosts().size() > 1 && !std::getenv("PGTARGETSESSIONATTRS"))
-    otherwise("target_session_attrs", "read-write");
   return all;
+}
+
+/// target_session_attrs of one round over all addresses after the other. libpq knows only the
+/// address that it is given, so a preference among several is ours to carry out.
+std::vector<std::string> rounds(const conninfo& given) {
+  const char* inherited = std::getenv("PGTARGETSESSIONATTRS");
+  std::string wanted = given.hosts().size() > 1 ? "read-write" : "any";
+  if (const auto* own = given.find("target_session_attrs"))
+    wanted = *own;
+  else if (inherited && *inherited)
+    wanted = inherited;
+  if (wanted == "prefer-standby")
+    return {"standby", "any"};
+  return {wanted};
 }
 
 /// The SQLSTATE in a verbose message ("FATAL:  28P01: password ..."), which is then cut out of it.
@@ -149,6 +162,17 @@ const char* advice(std::string_view sqlstate) {
     return "; raise the server's max_connections or use fewer connections";
   if (sqlstate == "57P03")
     return "; it will be tried again";
+  return "";
+}
+
+/// What libpq says of certificates carries no SQLSTATE.
+const char* advice_on_tls(std::string_view text) {
+  const auto says = [text](std::string_view words) { return text.find(words) != text.npos; };
+  if (says("certificate verify failed"))
+    return "; see that the server's certificate has not expired, and that sslrootcert in the "
+           "database URL is of the authority that signed it";
+  if (says("does not match host name"))
+    return "; the host in the database URL has to be one of the certificate's names";
   return "";
 }
 
@@ -201,13 +225,15 @@ bool dial::prepare(const connect_options& options) {
       return refuse(std::move(*why));
     settings_.emplace_back("password", std::get<std::string>(password)); // the last one counts
   }
-  for (const auto& host : given.hosts()) {
-    auto known = options.addresses.find(host.name);
-    if (!host.address.empty() || known == options.addresses.end())
-      candidates_.push_back({host.name, host.port, host.address});
-    else
-      for (const auto& address : known->second)
-        candidates_.push_back({host.name, host.port, address});
+  for (const auto& wanted : rounds(given)) {
+    for (const auto& host : given.hosts()) {
+      auto known = options.addresses.find(host.name);
+      if (!host.address.empty() || known == options.addresses.end())
+        candidates_.push_back({host.name, host.port, host.address, wanted});
+      else
+        for (const auto& address : known->second)
+          candidates_.push_back({host.name, host.port, address, wanted});
+    }
   }
   if (candidates_.empty())
     return refuse(lost_before_sending({}, "no host of the database URL has an address"));
@@ -231,6 +257,7 @@ void dial::try_next() {
   add("host", to.host);
   add("hostaddr", to.address);
   add("port", to.port);
+  add("target_session_attrs", to.wanted);
   keywords.push_back(nullptr);
   values.push_back(nullptr);
   raw_.reset(PQconnectStartParams(keywords.data(), values.data(), 0));
@@ -272,7 +299,7 @@ connecting::want dial::refused() {
   error.sqlstate = take_sqlstate(text);
   if (error.sqlstate.empty() && PQconnectionNeedsPassword(raw_.get()) != 0)
     error.sqlstate = "28P01";
-  error.message = one_line(text) + advice(error.sqlstate);
+  error.message = one_line(text) + advice(error.sqlstate) + advice_on_tls(text);
   // Of a name and its address libpq tells the address only.
   if (const auto& tried = candidates_[next_ - 1]; !tried.address.empty() && !tried.host.empty())
     error.message.insert(0, tried.host + ": ");

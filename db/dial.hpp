@@ -33,6 +33,7 @@ private:
   /// One address: what differs from the others.
   struct candidate {
     std::string host, port, address;
+    std::string wanted; ///< target_session_attrs
   };
 
   bool prepare(const connect_options& options);

@@ -54,10 +54,10 @@ connect_options as_is(const connect_options& where) {
 class examination {
 public:
   examination(const connect_options& where, const doctor_wishes& wishes)
-      : options_(as_is(where)), wishes_(wishes), session_(options_) {}
+      : options_(as_is(where)), wishes_(wishes), session_(options_, wishes.check_limit) {}
 
   doctor_report run() {
-    look_at_server();
+    named("server", [this] { look_at_server(); });
     look("pooler", [this] { look_for_pooler(); });
     look("settings", [this] { look_at_settings(); });
     look("transactions", [this] { look_at_transactions(); });
@@ -69,18 +69,33 @@ public:
 
 private:
   rows ask(const statement& what) {
-    const auto limit = what.timeout.count() > 0 ? what.timeout : std::chrono::milliseconds{10'000};
-    // Several statements in one message are one transaction, for which this holds.
+    // A server that is only slow says so itself, before we give up. Several statements in one
+    // message are one transaction, for which this holds.
+    const auto limit = wishes_.check_limit * 9 / 10;
     return session_.exec("set local statement_timeout = " + std::to_string(limit.count()) + "; "
                          + what.text);
   }
   void add(doctor_finding found) { report_.findings.push_back(std::move(found)); }
 
+  /// Says where the server fell silent.
+  template<class Look>
+  static void named(const char* name, Look what) {
+    try {
+      what();
+    } catch (const db_error& problem) {
+      auto why = problem.what_failed();
+      if (why.code != errc::timed_out || !why.poisons_connection)
+        throw;
+      why.message = std::string{name} + ": " + why.message;
+      throw db_error(std::move(why));
+    }
+  }
+
   /// What this look cannot see is a finding; a lost connection is not.
   template<class Look>
   void look(const char* name, Look what) {
     try {
-      what();
+      named(name, what);
     } catch (const db_error& problem) {
       const auto& why = problem.what_failed();
       if (why.sqlstate.empty() || why.poisons_connection)
@@ -113,7 +128,7 @@ private:
   /// A pooler that lends sessions for one transaction gives each caller the one that was used last:
   /// two who ask in turn meet in the same session, or find themselves in another one.
   void look_for_pooler() {
-    startup_session other{options_};
+    startup_session other{options_, wishes_.check_limit};
     const auto pid_of = [](startup_session& of) {
       return number(of.exec(sql::doctor_server.text).at(0)[3]);
     };

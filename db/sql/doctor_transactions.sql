@@ -1,6 +1,5 @@
 -- For `troupe doctor`: what has been open in this database for more than a minute, oldest first. While
 -- it pins a snapshot, no row that died since can be removed.
--- timeout: 10s
 select * from (
   select 'session ' || pid || ' of ' || coalesce(usename, '?')
            || coalesce(' (' || nullif(application_name, '') || ')', '') as who,

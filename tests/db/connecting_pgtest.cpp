@@ -3,12 +3,9 @@
 #include "db/connecting.hpp"
 #include "tests/support/database.hpp"
 #include "tests/support/drive.hpp"
+#include "tests/support/mute_server.hpp"
 
 #include <boost/test/unit_test.hpp>
-
-#include <arpa/inet.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 using namespace troupe;
 using namespace troupe::db;
@@ -27,30 +24,6 @@ std::string setting(connection& on, const char* name) {
 bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
-
-/// A loopback port that takes connections (the kernel does) and never says a word.
-class silent_server {
-public:
-  silent_server() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    auto* generic = reinterpret_cast<sockaddr*>(&address);
-    BOOST_REQUIRE(::bind(fd_, generic, size) == 0);
-    BOOST_REQUIRE(::listen(fd_, 8) == 0);
-    BOOST_REQUIRE(::getsockname(fd_, generic, &size) == 0);
-    port_ = ntohs(address.sin_port);
-  }
-  ~silent_server() { ::close(fd_); }
-  std::string url() const {
-    return "postgresql://postgres@127.0.0.1:" + std::to_string(port_) + "/postgres?sslmode=disable";
-  }
-
-private:
-  int fd_;
-  int port_ = 0;
-};
 
 } // namespace
 
@@ -148,9 +121,9 @@ BOOST_AUTO_TEST_CASE(a_malformed_url_is_explained_without_its_secrets) {
 }
 
 BOOST_AUTO_TEST_CASE(a_server_that_never_answers_costs_the_timeout_and_no_more) {
-  silent_server quiet;
+  mute_server quiet;
   connect_options options;
-  options.url = quiet.url();
+  options.url = "postgresql://postgres@127.0.0.1:" + quiet.port() + "/postgres?sslmode=disable";
   options.connect_timeout = std::chrono::seconds{1};
   auto began = std::chrono::steady_clock::now();
   auto why = connect_failure(options);

@@ -1,5 +1,6 @@
 // The pipelined connection against a real server: order, errors in between, loss in the middle.
 #include "db/connection.hpp"
+#include "tests/db/numbers.hpp"
 #include "tests/support/database.hpp"
 #include "tests/support/drive.hpp"
 
@@ -15,17 +16,8 @@ using namespace troupe::tests;
 namespace {
 
 const statement echo{"echo", "select $1::int8"};
-const statement divide{"divide", "select 1000 / $1::int8"};
-const statement insert{"insert", "insert into t values ($1::int8)"};
-const statement end_me{"end_me", "select pg_terminate_backend(pg_backend_pid())"};
 const statement nap{"nap", "select pg_sleep(60)"};
 const statement size_of{"size_of", "select length($1::text), $1::text"};
-
-query with(const statement& what, std::int64_t value) {
-  query q{what};
-  q.bind(value);
-  return q;
-}
 
 const db_failure* failed(const finished& answer) {
   return std::get_if<db_failure>(&answer.outcome);

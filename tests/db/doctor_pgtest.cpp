@@ -2,7 +2,9 @@
 #include "db/blocking.hpp"
 #include "db/doctor.hpp"
 #include "tests/support/await.hpp"
+#include "tests/support/chaos_proxy.hpp"
 #include "tests/support/database.hpp"
+#include "tests/support/own_server.hpp"
 #include "tests/support/pgbouncer.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -76,6 +78,36 @@ BOOST_AUTO_TEST_CASE(a_sound_database_has_nothing_that_fails) {
         "scheduler", "indexes", "partitions of jobs", "partitions of entries"})
     BOOST_TEST((found[name].status == status::ok), name << ": " << found[name].found);
   BOOST_TEST((found.report.status() != status::failing));
+}
+
+BOOST_AUTO_TEST_CASE(a_server_that_falls_silent_costs_one_answers_time_and_is_told_with_the_check) {
+  const auto url = server_url();
+  const auto host = url.find("host=") + 5;
+  chaos_proxy proxy{url.substr(host, url.find('&') - host) + "/.s.PGSQL.5432"};
+  proxy.swallow_from("default_transaction_isolation");
+  const auto began = std::chrono::steady_clock::now();
+  BOOST_CHECK_EXCEPTION(
+      examine(at(proxy.url("postgres") + "?sslmode=disable"), {.check_limit = 1000ms}), db_error,
+      [](const db_error& error) {
+        return says(error.what(), "settings: the server took the question and did not answer "
+                                  "within 1 s");
+      });
+  const auto took = std::chrono::steady_clock::now() - began;
+  BOOST_TEST((took >= 1s));
+  BOOST_TEST((took < 20s));
+}
+
+BOOST_AUTO_TEST_CASE(a_frozen_server_is_not_waited_for_beyond_the_patience) {
+  own_server server;
+  startup_session asks{at(server.url()), 500ms};
+  BOOST_TEST(asks.value("select 1; select 2").value_or("") == "2");
+  BOOST_CHECK_THROW(asks.exec("select 1/0"), db_error);
+  BOOST_TEST(asks.value("select 3").value_or("") == "3");
+  server.freeze();
+  BOOST_CHECK_EXCEPTION(asks.exec("select 4"), db_error, [](const db_error& error) {
+    return error.what_failed().code == errc::timed_out && error.what_failed().poisons_connection;
+  });
+  server.thaw();
 }
 
 BOOST_AUTO_TEST_CASE(a_database_without_the_schema_says_what_to_do) {

@@ -1,9 +1,11 @@
 // Several statements to one sync, and statements made at run time, against a real server.
+#include "tests/db/numbers.hpp"
 #include "tests/support/database.hpp"
 #include "tests/support/drive.hpp"
 
 #include <boost/test/unit_test.hpp>
 
+#include <poll.h>
 #include <set>
 
 using namespace troupe;
@@ -17,16 +19,7 @@ const statement commit{"commit", "commit"};
 const statement rollback{"rollback", "rollback"};
 const statement set_savepoint{"set_savepoint", "savepoint s"};
 const statement back_to_savepoint{"back_to_savepoint", "rollback to savepoint s"};
-const statement divide{"divide", "select 1000 / $1::int8"};
-const statement insert{"insert", "insert into t values ($1::int8)"};
 const statement defer{"defer", "insert into d values ($1::int8)"};
-const statement end_me{"end_me", "select pg_terminate_backend(pg_backend_pid())"};
-
-query with(const statement& what, std::int64_t value) {
-  query q{what};
-  q.bind(value);
-  return q;
-}
 
 std::string told(const finished& answer) {
   if (const auto* why = std::get_if<db_failure>(&answer.outcome))
@@ -70,6 +63,20 @@ BOOST_AUTO_TEST_CASE(a_whole_transaction_in_one_group_is_committed) {
              boost::test_tools::per_element());
   BOOST_TEST(!on.in_transaction());
   BOOST_TEST(stored() == "1,2");
+}
+
+BOOST_AUTO_TEST_CASE(answers_that_come_before_the_sync_wait_for_it) {
+  // The second asks for the first one's answer.
+  on.submit(with(divide, 1), sync_point::later);
+  on.submit(with(divide, 2), sync_point::later);
+  on.on_writable(); // sends, and does not end the group
+  pollfd watched{on.socket(), POLLIN, 0};
+  BOOST_REQUIRE(::poll(&watched, 1, 60'000) == 1);
+  on.on_readable();
+  BOOST_TEST(!on.next().has_value());
+  BOOST_TEST(!on.broken());
+  on.flush();
+  BOOST_TEST(answers(on, 2).size() == 2U);
 }
 
 BOOST_AUTO_TEST_CASE(an_error_in_a_block_aborts_what_follows_and_a_commit_then_says_rollback) {

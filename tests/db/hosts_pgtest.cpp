@@ -4,16 +4,14 @@
 #include "db/connecting.hpp"
 #include "tests/support/database.hpp"
 #include "tests/support/drive.hpp"
+#include "tests/support/mute_server.hpp"
 #include "tests/support/temp_dir.hpp"
 
 #include <boost/test/unit_test.hpp>
 
-#include <arpa/inet.h>
 #include <fstream>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 using namespace troupe;
 using namespace troupe::db;
@@ -25,40 +23,6 @@ namespace {
 bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
-
-/// A loopback port that takes connections (the kernel does) and says only what a test makes it say.
-class other_server {
-public:
-  other_server() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    auto* generic = reinterpret_cast<sockaddr*>(&address);
-    BOOST_REQUIRE(::bind(fd_, generic, size) == 0);
-    BOOST_REQUIRE(::listen(fd_, 8) == 0);
-    BOOST_REQUIRE(::getsockname(fd_, generic, &size) == 0);
-    port_ = std::to_string(ntohs(address.sin_port));
-  }
-  ~other_server() {
-    ::close(peer_);
-    ::close(fd_);
-  }
-  const std::string& port() const { return port_; }
-  /// Waits for a client and its first words, and answers with these bytes.
-  void answer(const std::string& bytes) {
-    peer_ = ::accept(fd_, nullptr, nullptr);
-    char buffer[1024];
-    BOOST_REQUIRE(::recv(peer_, buffer, sizeof buffer, 0) > 0);
-    BOOST_REQUIRE(::send(peer_, bytes.data(), bytes.size(), MSG_NOSIGNAL)
-                  == static_cast<ssize_t>(bytes.size()));
-  }
-
-private:
-  int fd_;
-  int peer_ = -1;
-  std::string port_;
-};
 
 std::string socket_directory() {
   auto url = server_url();
@@ -79,6 +43,21 @@ int number_of(int socket, int which) {
   return value;
 }
 
+/// Connects, and fails after the server has said this.
+void refuse(connecting& attempt, mute_server& server, const std::string& bytes) {
+  auto want = attempt.step();
+  bool answered = false;
+  while (want != connecting::want::failed && want != connecting::want::done) {
+    pollfd watched{attempt.socket(),
+                   static_cast<short>(want == connecting::want::read ? POLLIN : POLLOUT), 0};
+    if (want == connecting::want::read && !std::exchange(answered, true))
+      server.answer(bytes);
+    BOOST_REQUIRE(::poll(&watched, 1, 10'000) == 1);
+    want = attempt.step();
+  }
+  BOOST_REQUIRE((want == connecting::want::failed));
+}
+
 const statement who{"who", "select current_database()::text"};
 
 } // namespace
@@ -90,7 +69,7 @@ BOOST_AUTO_TEST_CASE(the_first_host_that_answers_is_used) {
 }
 
 BOOST_AUTO_TEST_CASE(a_host_that_does_not_answer_costs_its_share_of_the_time) {
-  other_server silent;
+  mute_server silent;
   auto options = options_for("host=127.0.0.1," + socket_directory() + " port=" + silent.port()
                              + ",5432 user=postgres dbname=postgres sslmode=disable");
   options.connect_timeout = 2s;
@@ -142,7 +121,7 @@ BOOST_AUTO_TEST_CASE(addresses_that_the_caller_found_are_tried_in_turn_and_no_na
 }
 
 BOOST_AUTO_TEST_CASE(a_vanished_peer_is_noticed_by_the_kernel_unless_the_url_says_otherwise) {
-  other_server silent;
+  mute_server silent;
   auto attempt = connecting::start("host=127.0.0.1 sslmode=disable port=" + silent.port());
   attempt.step();
   BOOST_TEST(number_of(attempt.socket(), TCP_KEEPIDLE) == 5);
@@ -158,23 +137,14 @@ BOOST_AUTO_TEST_CASE(a_vanished_peer_is_noticed_by_the_kernel_unless_the_url_say
 
 BOOST_AUTO_TEST_CASE(a_server_that_is_too_old_is_refused_with_its_version) {
   using namespace std::string_literals;
-  other_server old;
+  mute_server old;
   auto attempt = connecting::start("host=127.0.0.1 sslmode=disable gssencmode=disable user=u port="
                                    + old.port());
-  auto want = attempt.step();
-  bool answered = false;
-  while (want != connecting::want::failed && want != connecting::want::done) {
-    pollfd watched{attempt.socket(),
-                   static_cast<short>(want == connecting::want::read ? POLLIN : POLLOUT), 0};
-    if (want == connecting::want::read && !std::exchange(answered, true))
-      old.answer("R\0\0\0\x08\0\0\0\0"s
-                 + "S\0\0\0\x18server_version\0"
-                   "13.9\0"s
-                 + "Z\0\0\0\x05I"s);
-    BOOST_REQUIRE(::poll(&watched, 1, 10'000) == 1);
-    want = attempt.step();
-  }
-  BOOST_REQUIRE((want == connecting::want::failed));
+  refuse(attempt, old,
+         "R\0\0\0\x08\0\0\0\0"s
+             + "S\0\0\0\x18server_version\0"
+               "13.9\0"s
+             + "Z\0\0\0\x05I"s);
   BOOST_TEST(attempt.error() == "PostgreSQL 14 or newer is needed; this server is version 13");
   BOOST_TEST(!attempt.failure().retryable);
 }
@@ -194,19 +164,10 @@ BOOST_AUTO_TEST_CASE(a_missing_certificate_is_told_before_anything_is_tried) {
 }
 
 BOOST_AUTO_TEST_CASE(a_server_without_tls_is_refused_when_tls_is_required) {
-  other_server plain;
+  mute_server plain;
   auto attempt = connecting::start("host=127.0.0.1 sslmode=require gssencmode=disable user=u port="
                                    + plain.port());
-  auto want = attempt.step();
-  bool answered = false;
-  while (want != connecting::want::failed && want != connecting::want::done) {
-    pollfd watched{attempt.socket(),
-                   static_cast<short>(want == connecting::want::read ? POLLIN : POLLOUT), 0};
-    if (want == connecting::want::read && !std::exchange(answered, true))
-      plain.answer("N");
-    BOOST_REQUIRE(::poll(&watched, 1, 10'000) == 1);
-    want = attempt.step();
-  }
+  refuse(attempt, plain, "N");
   BOOST_TEST(contains(attempt.error(), "server does not support SSL, but SSL was required"));
 }
 

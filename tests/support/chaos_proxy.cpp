@@ -80,6 +80,11 @@ void chaos_proxy::swallow(bool on) {
   wake();
 }
 
+void chaos_proxy::swallow_from(std::string needle) {
+  const std::lock_guard lock(guard_);
+  silence_ = std::move(needle);
+}
+
 void chaos_proxy::cut() {
   cutting_ = true;
   wake();
@@ -124,6 +129,9 @@ bool chaos_proxy::relay(link& over, bool from_client) {
     return true;
   if (from_client) {
     const std::lock_guard lock(guard_);
+    over.silent = !silence_.empty() && read.find(silence_) != std::string_view::npos;
+    if (over.silent)
+      return true;
     if (!needle_.empty() && read.find(needle_) != std::string_view::npos) {
       over.doomed = true;
       needle_.clear();

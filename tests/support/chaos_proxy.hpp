@@ -25,6 +25,8 @@ public:
   /// Bytes disappear in both directions, connections stay open, new ones are taken and stay silent.
   /// What came meanwhile is lost for good: links of that time stay silent after the end.
   void swallow(bool on);
+  /// The same for the link on which a client sends bytes that contain `needle`, and for it alone.
+  void swallow_from(std::string needle);
   /// Resets every connection.
   void cut();
   /// The next time a client sends bytes that contain `needle`, the server gets them, and the client
@@ -57,7 +59,8 @@ private:
   std::atomic<bool> ending_{false};
   std::atomic<int> lost_answers_{0};
   std::mutex guard_;
-  std::string needle_;
+  std::string needle_;  ///< of lose_answer_to
+  std::string silence_; ///< of swallow_from
   std::thread thread_;
 };
 

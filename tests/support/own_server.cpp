@@ -10,7 +10,9 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <sstream>
 #include <stdexcept>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace troupe::tests {
@@ -34,12 +36,20 @@ std::string script(const std::string& arguments) {
   return said.substr(said.rfind('\n') + 1);
 }
 
+std::atomic<int> servers{0};
+
+std::string next_directory() {
+  return "/tmp/trp-own-" + std::to_string(::getpid()) + "-" + std::to_string(++servers);
+}
+
 } // namespace
 
-own_server::own_server() {
-  static std::atomic<int> count{0};
-  directory_ = "/tmp/trp-own-" + std::to_string(::getpid()) + "-" + std::to_string(++count);
+own_server::own_server() : directory_(next_directory()) {
   start();
+}
+
+own_server::own_server(const own_server* primary) : directory_(next_directory()) {
+  url_ = script("start --standby-of " + primary->directory_ + " " + directory_);
 }
 
 own_server::~own_server() {
@@ -64,6 +74,42 @@ void own_server::stop_immediately() {
   const std::filesystem::path lock = directory_ + "/data/postmaster.pid";
   if (!await_until([&] { return !std::filesystem::exists(lock); }))
     throw std::runtime_error("the server does not end");
+}
+
+void own_server::configure(const std::string& settings, const std::string& access) {
+  std::ofstream(directory_ + "/data/postgresql.conf", std::ios::app) << settings << "\n";
+  const auto path = directory_ + "/data/pg_hba.conf";
+  std::stringstream before;
+  before << std::ifstream(path).rdbuf();
+  std::ofstream(path) << access << "\n" << before.str();
+  stop_immediately();
+  start();
+}
+
+std::string own_server::listen() {
+  constexpr int most = 250;
+  const int pid = ::getpid();
+  const auto address = "127." + std::to_string(1 + pid % most) + "."
+                       + std::to_string(1 + pid / most % most) + "." + std::to_string(++servers);
+  configure("listen_addresses = '" + address + "'", "host all all 127.0.0.0/8 trust");
+  return address;
+}
+
+void own_server::add_file(const std::string& name, const std::filesystem::path& from) const {
+  const std::filesystem::path data = directory_ + "/data";
+  const auto to = data / name;
+  std::filesystem::copy_file(from, to, std::filesystem::copy_options::overwrite_existing);
+  struct stat owner {};
+  if (::stat(data.c_str(), &owner) != 0 || ::chown(to.c_str(), owner.st_uid, owner.st_gid) != 0
+      || ::chmod(to.c_str(), S_IRUSR | S_IWUSR) != 0)
+    throw std::runtime_error(to.string() + " cannot be given to the server");
+}
+
+void own_server::reload() const {
+  const auto before = value("select pg_conf_load_time()");
+  exec("select pg_reload_conf()");
+  if (!await_until([&] { return value("select pg_conf_load_time()") != before; }))
+    throw std::runtime_error("the server does not reload");
 }
 
 /// The server and its sessions are the processes that stand in its data directory.
