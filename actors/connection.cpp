@@ -158,9 +158,11 @@ void deliver(self_ptr self, db::finished& finished) {
   }
   auto& measured = *open->second.measured;
   ++counters.statements;
+  state.config.own->statements.fetch_add(1, std::memory_order_relaxed);
   measured.latency.record(state.heard_at - open->second.asked_at);
   if (failure != nullptr) {
     ++counters.statement_errors;
+    state.config.own->errors.fetch_add(1, std::memory_order_relaxed);
     ++measured.errors;
     metrics.failed(failure->sqlstate);
     if (failure->sqlstate.rfind("TR", 0) != 0)
@@ -196,7 +198,6 @@ bool undone(self_ptr self, const db::finished& finished) {
 void deliver(self_ptr self) {
   auto& state = self->state;
   while (auto finished = state.link->next()) {
-    state.heard_at = self->clock().now();
     if (!undone(self, *finished))
       return end(self, make_error(errc::unavailable, "could not undo what a borrower left"));
     deliver(self, *finished);
@@ -211,6 +212,14 @@ void arm_write(self_ptr self) {
   auto& state = self->state;
   if (state.link && state.link->wants_write())
     state.watch->when_writable(notify(self, write_atom_v));
+}
+
+/// After each look at the socket, not with each statement: it is read once in a while.
+void publish(connection_state& state) {
+  if (!state.counted) // the slot may be another's by now
+    return;
+  state.config.own->in_flight.store(state.open.size(), std::memory_order_relaxed);
+  state.config.own->lent.store(state.lent, std::memory_order_relaxed);
 }
 
 void check_silence(self_ptr self) {
@@ -228,15 +237,18 @@ void check_silence(self_ptr self) {
                                           + std::to_string(state.config.max_loan.count()) + " ms"));
     return;
   }
-  // Queries behind others wait for them: as long as answers come, nobody is silent. But a
-  // borrower's group is answered as a whole.
+  // Queries behind others wait for them: as long as bytes come, nobody is silent. Between two of
+  // a borrower's group some come (see db::connection), those of reads that share a sync only then.
   auto oldest = now;
-  auto allowed = silence_grace;
+  auto longest = 0ms;
+  std::size_t together = state.lent ? 2 : 1;
   for (const auto& [token, query] : state.open) {
     oldest = std::min(oldest, query.asked_at);
-    allowed = state.lent || query.again ? allowed + query.limit
-                                        : std::max(allowed, silence_grace + query.limit);
+    longest = std::max(longest, query.limit);
+    if (query.again)
+      together = connection_state::most_in_group;
   }
+  const auto allowed = longest * std::min(together, state.open.size()) + silence_grace;
   if (now - std::max(oldest, state.heard_at) > allowed)
     end(self, db::lost_after_sending({}, "the server has been silent for too long"));
 }
@@ -250,6 +262,7 @@ void flush(self_ptr self) {
   state.link->flush();
   arm_write(self);
   deliver(self); // a query refused locally is answered without the server
+  publish(state);
 }
 
 /// Why nothing can be asked now; none when it can.
@@ -349,6 +362,7 @@ caf::result<void> lend(self_ptr self) {
   if (!state.link)
     return make_error(errc::unavailable, "the connection is not ready");
   state.lent = true;
+  publish(state);
   state.asked_at = self->clock().now();
   return {};
 }
@@ -362,6 +376,7 @@ caf::result<void> take_back(self_ptr self, bool tainted) {
   const bool in_doubt = !state.open.empty() || state.link->in_transaction();
   if (!in_doubt && !tainted) {
     state.lent = false;
+    publish(state);
     return {};
   }
   auto done = self->make_response_promise<caf::response_promise>();
@@ -387,8 +402,10 @@ void read(self_ptr self) {
   auto& state = self->state;
   if (!state.link)
     return;
+  state.heard_at = self->clock().now();
   state.link->on_readable();
   deliver(self);
+  publish(state);
   if (state.link) {
     state.watch->when_readable(notify(self, read_atom_v));
     arm_write(self);
@@ -398,6 +415,7 @@ void read(self_ptr self) {
 void write(self_ptr self) {
   if (!self->state.link)
     return;
+  self->state.heard_at = self->clock().now(); // it takes what we send
   self->state.link->on_writable();
   arm_write(self);
 }

@@ -8,8 +8,9 @@
 //          loan
 //           \--failed or too late--> (ends)
 //
-// Bound: db::connection's in-flight limit. A connection that stays silent longer than its oldest
-// query may take is given up: the server is frozen or the network swallows packets.
+// Bound: db::connection's in-flight limit. A connection that stays silent longer than two of its
+// statements may take (reads that share a sync: all of them) is given up: the server is frozen or
+// the network swallows packets.
 #pragma once
 
 #include "actors/pg_protocol.hpp"
@@ -67,6 +68,7 @@ struct connection_config {
   std::chrono::milliseconds max_loan{60'000};
   /// For undoing what a borrower left, his statements in flight included.
   std::chrono::milliseconds clean_up_limit{2000};
+  connection_metrics* own = nullptr;
 };
 
 struct connection_state {
@@ -98,21 +100,24 @@ struct connection_state {
   /// Counts this connection for as long as it is up, however it ends.
   class up_count {
   public:
-    up_count(std::atomic<std::uint64_t>& one, std::atomic<std::uint64_t>& other)
-        : one_(one), other_(other) {
-      ++one_;
-      ++other_;
+    up_count(const connection_config& of, int backend_pid, time_point now) : of_(of) {
+      ++of_.counters->connections_open;
+      ++of_.metrics->connections;
+      of_.own->backend_pid = backend_pid;
+      of_.own->up_since = now;
+      of_.own->holder = of_.id;
     }
     up_count(const up_count&) = delete;
     up_count& operator=(const up_count&) = delete;
     ~up_count() {
-      --one_;
-      --other_;
+      --of_.counters->connections_open;
+      --of_.metrics->connections;
+      auto held = of_.id;
+      of_.own->holder.compare_exchange_strong(held, 0); // the next one may be up already
     }
 
   private:
-    std::atomic<std::uint64_t>& one_;
-    std::atomic<std::uint64_t>& other_;
+    const connection_config& of_;
   };
 
   /// Names of the URL that are being looked up.
@@ -132,7 +137,7 @@ struct connection_state {
   std::optional<db::connection> link;
   std::unique_ptr<fd_watch> watch;
   std::unordered_map<std::uint64_t, open_query> open; ///< by db::connection's token
-  time_point heard_at;                                ///< the last answer
+  time_point heard_at;                                ///< the server gave or took bytes last
   bool flush_sent = false;
   /// Reads that wait for their sync together. One that fails takes the others with it, and each of
   /// them is asked again alone; so it stays a bounded number.

@@ -20,7 +20,7 @@ void become_ready(self_ptr self) {
   auto& state = self->state;
   state.link.emplace(std::move(*state.dialing).produce());
   state.dialing.reset();
-  state.counted.emplace(state.config.counters->connections_open, state.config.metrics->connections);
+  state.counted.emplace(state.config, state.link->backend_pid(), self->clock().now());
   watch(self, state.link->socket());
   if (!state.watch)
     return end(self, db::lost_before_sending({}, "the socket cannot be watched"));

@@ -78,6 +78,7 @@ struct pool_state {
   enum class stage : std::uint8_t { dialing, ready, checking, lent, returning, lost };
   struct slot {
     std::uint64_t id = 0;
+    std::size_t number = 0; ///< the lowest that no other has
     pooled_connection_actor connection;
     std::shared_ptr<connection_load> load;
     stage at = stage::dialing;

@@ -54,10 +54,19 @@ std::size_t floor_of(const pool_state& state) {
   return std::clamp(wanted, state.options.min_size, state.options.max_size);
 }
 
+std::size_t free_number(const pool_state& state) {
+  std::size_t number = 0;
+  while (std::any_of(state.slots.begin(), state.slots.end(),
+                     [number](const slot& one) { return one.number == number; }))
+    ++number;
+  return number;
+}
+
 void dial(self_ptr self, pool_state::time_point now) {
   auto& state = self->state;
   slot fresh;
   fresh.id = ++state.last_id;
+  fresh.number = free_number(state);
   fresh.load = std::make_shared<connection_load>();
   fresh.used_at = now;
   fresh.connection = state.make(
@@ -65,7 +74,7 @@ void dial(self_ptr self, pool_state::time_point now) {
                               state.options.sockets != nullptr ? state.options.sockets : state.io,
                               state.counters, &metrics_of(state), fresh.load, fresh.id,
                               pool_events_actor{self}, state.options.max_loan,
-                              state.options.clean_up_limit});
+                              state.options.clean_up_limit, &metrics_of(state).slot(fresh.number)});
   state.slots.push_back(std::move(fresh));
 }
 

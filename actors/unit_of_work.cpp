@@ -62,7 +62,7 @@ void ask_outcome(self_ptr self);
 
 void resolved(self_ptr self, bool committed) {
   auto& state = self->state;
-  state.inquiring = false;
+  state.inquiry_ends.reset();
   const auto receipt = state.work.resolved(committed);
   for (auto& told : std::exchange(state.in_doubt, {})) {
     const auto found = state.calls.find(told.call);
@@ -78,24 +78,29 @@ void resolved(self_ptr self, bool committed) {
   pump(self);
 }
 
-void ask_again_later(self_ptr self) {
+void stay_in_doubt(self_ptr self) {
   auto& state = self->state;
-  if (++state.inquiries < unit_of_work_state::max_inquiries) {
-    self->delayed_send(self, unit_of_work_state::inquiry_pause, dial_atom_v, state.life);
-    return;
-  }
-  state.inquiring = false;
+  state.inquiry_ends.reset();
   for (auto& told : std::exchange(state.in_doubt, {}))
     answer(self, told);
   pump(self);
 }
 
-/// The commit's answer was lost: another connection knows what became of the transaction.
+void ask_again_later(self_ptr self) {
+  constexpr auto pause = unit_of_work_state::inquiry_pause;
+  auto& state = self->state;
+  if (self->clock().now() + pause >= state.inquiry_ends)
+    return stay_in_doubt(self);
+  self->delayed_send(self, pause, dial_atom_v, state.life);
+}
+
+/// The commit's answer was lost: another connection knows what became of the transaction. POOL and
+/// a frozen server may take longer to answer than we wait.
 void ask_outcome(self_ptr self) {
   auto& state = self->state;
   db::query status{db::sql::transaction_status};
   status.bind(state.work.transaction());
-  self->request(state.peers.pool, caf::infinite,
+  self->request(state.peers.pool, *state.inquiry_ends - self->clock().now(),
                 std::make_shared<const db::query>(std::move(status)))
       .then(
           [self](const db::result& rows) {
@@ -103,7 +108,7 @@ void ask_outcome(self_ptr self) {
             if (text == "committed" || text == "aborted")
               return resolved(self, text == "committed");
             if (text == "not told") // nor will it ever be
-              self->state.inquiries = unit_of_work_state::max_inquiries;
+              return stay_in_doubt(self);
             ask_again_later(self);
           },
           [self](const caf::error&) { ask_again_later(self); });
@@ -120,8 +125,8 @@ void settle(self_ptr self) {
     else
       answer(self, *told);
   }
-  if (!state.in_doubt.empty() && !std::exchange(state.inquiring, true)) {
-    state.inquiries = 0;
+  if (!state.in_doubt.empty() && !state.inquiry_ends) {
+    state.inquiry_ends = self->clock().now() + unit_of_work_state::inquiry_limit;
     give_back(state);
     ask_outcome(self);
   }

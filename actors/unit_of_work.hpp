@@ -30,9 +30,9 @@ struct unit_of_work_state {
   static constexpr std::size_t max_waiting = 100'000;
   /// Statements in one burst.
   static constexpr std::size_t max_burst = 256;
-  /// How often, and how long after each other, the server is asked what became of a commit whose
+  /// How long, and how soon after each other, the server is asked what became of a commit whose
   /// answer was lost: its process may not have noticed yet that we are gone.
-  static constexpr int max_inquiries = 20;
+  static constexpr std::chrono::milliseconds inquiry_limit{15'000};
   static constexpr std::chrono::milliseconds inquiry_pause{250};
 
   using time_point = std::chrono::steady_clock::time_point; // of the actor's clock
@@ -68,8 +68,7 @@ struct unit_of_work_state {
   time_point touched_at;
 
   std::vector<db::unit_of_work::settled> in_doubt; ///< kept until the outcome is known
-  bool inquiring = false;
-  int inquiries = 0;
+  std::optional<time_point> inquiry_ends;
 };
 
 unit_of_work_impl::behavior_type

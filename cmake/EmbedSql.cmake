@@ -3,7 +3,8 @@
 # when a file comes or goes) and has the two .cpp files made at build time when a text changes.
 # Run as a script (cmake -P): makes those .cpp files. Texts become char arrays, not string literals,
 # whose length the standard bounds. A statement's file may have a line `-- timeout: 30s` (or ms, min)
-# that becomes statement::timeout, and a line `-- reads` that becomes statement::reads.
+# that becomes statement::timeout, and lines `-- reads`, `-- brief` and `-- by rows` that become the
+# members of these names.
 
 set(TROUPE_STATEMENT_PATTERN "^[a-z][a-z0-9_]*$")
 set(TROUPE_MIGRATION_PATTERN "^([0-9][0-9][0-9][0-9][0-9][0-9])_([a-z][a-z0-9_]*)$")
@@ -97,9 +98,9 @@ function(troupe_statement_timeout path out)
   set(${out} ${milliseconds} PARENT_SCOPE)
 endfunction()
 
-# true when the file has the line `-- reads`.
-function(troupe_statement_reads path out)
-  file(STRINGS "${path}" lines REGEX "^-- reads$")
+# true when the file has this line.
+function(troupe_statement_is path line out)
+  file(STRINGS "${path}" lines REGEX "^-- ${line}$")
   set(${out} false PARENT_SCOPE)
   if(lines)
     set(${out} true PARENT_SCOPE)
@@ -113,10 +114,12 @@ function(troupe_write_statements)
     get_filename_component(name "${path}" NAME_WE)
     troupe_char_array("${path}" bytes)
     troupe_statement_timeout("${path}" milliseconds)
-    troupe_statement_reads("${path}" reads)
+    troupe_statement_is("${path}" "reads" reads)
+    troupe_statement_is("${path}" "brief" brief)
+    troupe_statement_is("${path}" "by rows" by_rows)
     string(APPEND code "\nstatic const char text_of_${name}[] = {\n${bytes}};\n"
                        "const statement ${name}{\"${name}\", text_of_${name}, "
-                       "std::chrono::milliseconds{${milliseconds}}, ${reads}};\n")
+                       "std::chrono::milliseconds{${milliseconds}}, ${reads}, true, ${brief}, ${by_rows}};\n")
     string(APPEND table "    &${name},\n")
   endforeach()
   string(APPEND code "\nstd::span<const statement* const> all() {\n")

@@ -35,8 +35,8 @@ struct connect_options {
   /// index does, no JIT. For the engine's statements, all of which go by index.
   bool hot_path_plans = true;
   std::size_t max_in_flight = pipeline::default_max_in_flight;
-  /// A larger answer becomes errc::too_large. Statements made at run time are read row by row, so
-  /// for them no more than this and one row is ever held; the engine's own limit their rows.
+  /// A larger answer becomes errc::too_large. Of statements that are read by rows (those made at
+  /// run time, and lists) no more than this and one row is ever held; the others limit their rows.
   std::size_t max_result_bytes = std::size_t{64} * 1024 * 1024;
   /// The server is a pooler that lends a session for one transaction (PgBouncer). Nothing is
   /// prepared, and settings travel with every transaction. LISTEN does not work through it, and

@@ -109,8 +109,19 @@ bool connection::impl::write(const query& what, const pipeline::order& order) {
   return PQsendQueryPrepared(raw.get(), name, count, values, lengths, formats, 1) == 1;
 }
 
+/// Who waits for a long group has to see that it goes on, but the server tells what it has only at
+/// the sync, or when it is asked: that costs it a system call, and us one to read. So it is asked
+/// between two statements that may take their time, and not before the last one of the group.
+void connection::impl::ask_for_progress(const statement& next, sync_point after) {
+  if (next.brief || after == sync_point::now || broken || !std::exchange(works, true))
+    return;
+  if (PQsendFlushRequest(raw.get()) != 1)
+    lost();
+}
+
 /// Costs a system call: libpq sends with each sync.
 void connection::impl::sync() {
+  works = false;
   if (!broken && PQpipelineSync(raw.get()) != 1)
     lost();
 }
@@ -135,7 +146,8 @@ void connection::impl::write_companion(const query& what, sync_point after) {
 }
 
 std::uint64_t connection::impl::write_main(const query& what, sync_point after) {
-  // A companion may have found the connection dead.
+  ask_for_progress(what.what(), after);
+  // Or a companion found the connection dead.
   if (broken)
     return refuse(lost_before_sending(what.what().name, broken->message), after);
   auto order = pipe.enter(

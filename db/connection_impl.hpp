@@ -28,6 +28,7 @@ struct connection::impl {
 
   // -- writing
   void flush();
+  void ask_for_progress(const statement& next, sync_point after);
   void sync();
   void close_group();
   bool write(const query& what, const pipeline::order& order);
@@ -77,6 +78,7 @@ struct connection::impl {
   std::optional<db_failure> broken;
   std::size_t unsent_bytes = 0;
   bool unsent = false;
+  bool works = false; ///< the open group has a statement that may take its time
 
   // Of the statement that is being read row by row:
   bool by_rows = false;

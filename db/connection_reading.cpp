@@ -138,10 +138,9 @@ bool connection::impl::take(result_handle answer) {
   return fits;
 }
 
-/// Only statements made at run time are read so: each row costs an allocation or two, and what the
-/// engine itself asks is limited in its SQL. Has to be said before libpq looks at the first row.
+/// Has to be said before libpq looks at the first row.
 void connection::impl::read_by_rows() {
-  if (by_rows || !pipe.current() || pipe.current()->prepared)
+  if (by_rows || !pipe.current() || !pipe.current()->by_rows)
     return;
   by_rows = PQsetSingleRowMode(raw.get()) == 1;
 }
@@ -155,7 +154,7 @@ void connection::impl::collect() {
       break;
     result_handle answer{PQgetResult(raw.get())};
     if (!answer) {
-      if (pipe.idle())
+      if (!pipe.current()) // or all of an open group is answered, whose sync is not written
         break;
       if (++empty_reads == most_empty_reads)
         out_of_step("no answer where one was due");

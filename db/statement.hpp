@@ -19,6 +19,12 @@ struct statement {
   bool reads = false;
   /// Prepared under its name on each connection that carries it out; otherwise parsed every time.
   bool prepared = true;
+  /// A word to the server that never takes long, as SAVEPOINT: in a group it is not waited for by
+  /// itself.
+  bool brief = false;
+  /// Its answer may be large: it is read row by row, so that no more than one row above the limit
+  /// is ever held. Each row costs an allocation or two.
+  bool by_rows = false;
 };
 
 /// What queries, answers and the pipeline keep. Owns nothing for a statement of static storage.
@@ -41,8 +47,11 @@ public:
 private:
   struct owned {
     owned(std::string called, std::string sql, std::chrono::milliseconds timeout)
-        : name(std::move(called)),
-          text(std::move(sql)), what{name.c_str(), text.c_str(), timeout, false, false} {}
+        : name(std::move(called)), text(std::move(sql)), what{.name = name.c_str(),
+                                                              .text = text.c_str(),
+                                                              .timeout = timeout,
+                                                              .prepared = false,
+                                                              .by_rows = true} {}
     owned(const owned&) = delete;
     owned& operator=(const owned&) = delete;
     ~owned() = default;

@@ -102,6 +102,49 @@ void add_pool(families& out, const database_metrics& metrics) {
   out.push_back(std::move(acquire));
 }
 
+struct connection_family {
+  const char* name;
+  const char* help;
+  MetricType type;
+  double (*of)(const connection_metrics&);
+};
+constexpr std::array connection_families{
+    connection_family{"troupe_db_connection_in_flight",
+                      "Statements sent on one connection and not yet answered.", MetricType::Gauge,
+                      [](const auto& of) { return static_cast<double>(of.in_flight); }},
+    connection_family{"troupe_db_connection_lent",
+                      "1 while the connection is in the hands of one borrower.", MetricType::Gauge,
+                      [](const auto& of) { return of.lent ? 1.0 : 0.0; }},
+    connection_family{"troupe_db_connection_age_seconds", "How long ago the connection was made.",
+                      MetricType::Gauge,
+                      [](const auto& of) {
+                        const auto age = std::chrono::steady_clock::now() - of.up_since.load();
+                        return std::chrono::duration<double>(age).count();
+                      }},
+    connection_family{"troupe_db_connection_statements_total",
+                      "Statements answered on the connections of one slot.", MetricType::Counter,
+                      [](const auto& of) { return static_cast<double>(of.statements); }},
+    connection_family{"troupe_db_connection_errors_total",
+                      "Statements that failed on the connections of one slot.", MetricType::Counter,
+                      [](const auto& of) { return static_cast<double>(of.errors); }},
+};
+
+/// Slots that somebody holds; the counters of the others stay, too.
+void add_connections(families& out, const database_metrics& metrics) {
+  for (const auto& each : connection_families) {
+    MetricFamily family{each.name, each.help, each.type, {}};
+    for (std::size_t i = 0; i < metrics.slots().size(); ++i) {
+      const auto& slot = metrics.slots()[i];
+      if (slot.holder == 0 && (each.type == MetricType::Gauge || slot.statements == 0))
+        continue;
+      add_value(family, each.of(slot));
+      family.metric.back().label = {{"slot", std::to_string(i)}};
+    }
+    if (!family.metric.empty())
+      out.push_back(std::move(family));
+  }
+}
+
 void add_statements(families& out, const database_metrics& metrics) {
   // One line per name: two entries with the same text would be one series twice.
   std::map<std::string_view, reading> by_name;
@@ -131,6 +174,7 @@ void add_statements(families& out, const database_metrics& metrics) {
 
 void add_database_families(families& out, const database_metrics& metrics) {
   add_pool(out, metrics);
+  add_connections(out, metrics);
   add_statements(out, metrics);
   add_labelled(out, "troupe_db_errors_total",
                "Statements and connections that failed, by the class of their SQLSTATE.",

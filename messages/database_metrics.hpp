@@ -1,6 +1,6 @@
 // What POOL, CONNECTION and UNIT OF WORK measure, read by /metrics. Relaxed atomics, each standing
-// alone; written from any thread, never reset. Bound: max_statements names, the rest counts as
-// "other".
+// alone; written from any thread, never reset. Bounds: max_statements names, the rest counts as
+// "other"; max_slots connections, what is above shares the last slot.
 #pragma once
 
 #include <algorithm>
@@ -45,9 +45,23 @@ struct statement_metrics {
   std::atomic<std::uint64_t> errors{0};
 };
 
+/// One place among a pool's connections. The counters go on from one connection in it to the next;
+/// the others are of the one that holds it.
+struct connection_metrics {
+  std::atomic<std::uint64_t> holder{0}; ///< POOL's number for it; 0: nobody
+  std::atomic<int> backend_pid{0};
+  std::atomic<std::chrono::steady_clock::time_point> up_since{};
+  std::atomic<std::size_t> in_flight{0};
+  std::atomic<bool> lent{false};
+  std::atomic<std::uint64_t> statements{0};
+  std::atomic<std::uint64_t> errors{0};
+};
+
 struct database_metrics {
   using counter = std::atomic<std::uint64_t>;
   static constexpr std::size_t max_statements = 256;
+  /// As many as max_connections may be, and what is there for a moment while one is replaced.
+  static constexpr std::size_t max_slots = 1004;
   /// The first two characters of a SQLSTATE; "--" is an error without one (a lost connection).
   static constexpr std::array<std::string_view, 14> error_classes{
       "--", "08", "22", "23", "25", "28", "40", "42", "53", "54", "55", "57", "XX", "other"};
@@ -88,8 +102,11 @@ struct database_metrics {
   }
   const std::array<statement_metrics, max_statements>& statements() const { return statements_; }
   const statement_metrics& other() const { return other_; }
+  connection_metrics& slot(std::size_t number) { return slots_[std::min(number, max_slots - 1)]; }
+  const std::array<connection_metrics, max_slots>& slots() const { return slots_; }
 
 private:
+  std::array<connection_metrics, max_slots> slots_;
   std::array<statement_metrics, max_statements> statements_;
   statement_metrics other_;
 };

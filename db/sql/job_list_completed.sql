@@ -1,5 +1,6 @@
 -- Completed jobs, by the attempts' primary key: nearly every attempt is one of these.
 -- reads
+-- by rows
 select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms,
        coalesce(tags, '{}') as tags, run_at, created_at
   from troupe.jobs

@@ -1,5 +1,6 @@
 -- Scheduled (reasons 1 and 3) or retryable (2) jobs.
 -- reads
+-- by rows
 select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms,
        coalesce(tags, '{}') as tags, run_at, created_at
   from troupe.jobs

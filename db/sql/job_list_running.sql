@@ -1,5 +1,6 @@
 -- Jobs in a lease whose attempt has no outcome yet.
 -- reads
+-- by rows
 select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms,
        coalesce(tags, '{}') as tags, run_at, created_at
   from troupe.jobs

@@ -1,5 +1,6 @@
 -- Cancelled (2) or discarded (3) jobs, by their partial index.
 -- reads
+-- by rows
 select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms,
        coalesce(tags, '{}') as tags, run_at, created_at
   from troupe.jobs

@@ -1,2 +1,3 @@
 -- Savepoints nest under one name: the innermost is meant wherever it is named.
+-- brief
 savepoint troupe_savepoint

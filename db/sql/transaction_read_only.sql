@@ -1,2 +1,3 @@
 -- After a begin: this transaction writes nothing.
+-- brief
 set transaction read only

@@ -1,14 +1,8 @@
-// A server that stands still for five seconds, postmaster and all: no handler of POOL or CONNECTION
-// waits for it, and everybody is served again soon after. A server of its own, for the others'
-// sake.
+// A server that stands still, postmaster and all: no handler of POOL or CONNECTION waits for it, it
+// is noticed however much was asked at once, and everybody is served again soon after. A server of
+// its own, for the others' sake.
 #include "tests/actors/pool_fixture.hpp"
-
-#include <csignal>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "tests/support/own_server.hpp"
 
 using namespace troupe;
 using namespace troupe::tests;
@@ -25,57 +19,10 @@ constexpr auto longest_gap = 500ms;
 constexpr auto soon = 5s;
 
 const db::statement begin_it{"begin_it", "begin"};
-
-class own_server {
-public:
-  own_server() : dir_("/tmp/troupe-frozen-" + std::to_string(::getpid())) { run("start"); }
-  own_server(const own_server&) = delete;
-  own_server& operator=(const own_server&) = delete;
-  ~own_server() {
-    thaw();
-    run("stop");
-  }
-  std::string url() const { return "postgresql://postgres@/postgres?host=" + dir_ + "&port=5432"; }
-  void freeze() {
-    ::kill(postmaster(), SIGSTOP);
-    for (const auto child : children())
-      ::kill(child, SIGSTOP);
-  }
-  void thaw() {
-    for (const auto child : children())
-      ::kill(child, SIGCONT);
-    ::kill(postmaster(), SIGCONT);
-  }
-
-private:
-  void run(const std::string& what) {
-    const auto command = std::string{TROUPE_TEST_DATABASE_SCRIPT} + " " + what
-                         + (what == "start" ? " --no-fsync " : " ") + dir_ + " >/dev/null";
-    BOOST_REQUIRE(std::system(command.c_str()) == 0); // NOLINT(concurrency-mt-unsafe)
-  }
-  pid_t postmaster() const {
-    pid_t found = 0;
-    std::ifstream(dir_ + "/data/postmaster.pid") >> found;
-    BOOST_REQUIRE(found > 1);
-    return found;
-  }
-  std::vector<pid_t> children() const {
-    std::vector<pid_t> found;
-    const auto parent = std::to_string(postmaster());
-    for (const auto& process : std::filesystem::directory_iterator("/proc")) {
-      std::ifstream stat(process.path() / "stat");
-      std::string text;
-      std::getline(stat, text);
-      const auto name_end = text.rfind(") ");
-      if (name_end != std::string::npos && text.compare(name_end + 4, parent.size(), parent) == 0
-          && text[name_end + 4 + parent.size()] == ' ')
-        found.push_back(static_cast<pid_t>(std::stol(process.path().filename().string())));
-    }
-    return found;
-  }
-
-  std::string dir_;
-};
+/// Milliseconds.
+const db::statement work_for{"work_for", "select pg_sleep($1::int8 / 1000.0)"};
+const db::statement look_for{
+    .name = "look_for", .text = "select pg_sleep($1::int8 / 1000.0)", .reads = true};
 
 /// On the one thread of all actors: how long it was not there, at most.
 struct watched {
@@ -121,7 +68,88 @@ struct one_thread : caf::actor_system_config {
   }
 };
 
+/// A pool whose statements may take two seconds each.
+struct brief : pooled {
+  own_server server;
+
+  brief() { start(server.url(), 2, 2s); }
+  std::future<burst_answers> send(const loan_ptr& lent, const db::statement& what, int times,
+                                  std::int64_t each_ms) {
+    auto out = std::make_shared<burst>();
+    for (int i = 0; i < times; ++i)
+      out->statements.push_back(with(what, each_ms));
+    auto promised = std::make_shared<std::promise<burst_answers>>();
+    auto answer = promised->get_future();
+    sys.spawn([=](caf::event_based_actor* self) {
+      self->request(lent->connection(), caf::infinite, burst_ptr{out})
+          .then([=](const burst_answers& all) { promised->set_value(all); },
+                [=](const caf::error&) { promised->set_value({}); });
+    });
+    return answer;
+  }
+  static db::query with(const db::statement& what, std::int64_t ms) {
+    db::query q{what};
+    q.bind(ms);
+    return q;
+  }
+  bool at_work() const {
+    return server.value("select count(*) from pg_stat_activity where application_name = 'troupe' "
+                        "and state = 'active'")
+           != "0";
+  }
+};
+
+/// The time of two statements, the grace of three seconds, and what looking once a second adds; the
+/// rest is for a busy machine.
+constexpr auto noticed_within = 12s;
+/// The time of eight.
+constexpr auto reads_noticed_within = 25s;
+
 } // namespace
+
+BOOST_FIXTURE_TEST_SUITE(long_groups, brief)
+
+BOOST_AUTO_TEST_CASE(a_frozen_server_is_noticed_however_many_statements_were_sent_at_once) {
+  auto lent = borrow();
+  auto answer = send(lent, work_for, 256, 100);
+  BOOST_REQUIRE(await_until([&] { return at_work(); }));
+  server.freeze();
+  const auto began = clock_type::now();
+  BOOST_REQUIRE((answer.wait_for(patience) == std::future_status::ready));
+  BOOST_TEST((clock_type::now() - began < noticed_within));
+  const auto all = answer.get();
+  BOOST_REQUIRE(all.each.size() == 256U);
+  BOOST_TEST((std::get<failure>(all.each.back()).code == errc::outcome_unknown));
+  server.thaw();
+}
+
+BOOST_AUTO_TEST_CASE(a_long_group_of_slow_statements_is_carried_out_to_its_end) {
+  auto lent = borrow();
+  auto answer = send(lent, work_for, 12, 800); // longer than any silence may last
+  BOOST_REQUIRE((answer.wait_for(patience) == std::future_status::ready));
+  for (const auto& told : answer.get().each)
+    BOOST_TEST(std::holds_alternative<db::result>(told));
+}
+
+BOOST_AUTO_TEST_CASE(reads_that_share_a_sync_may_each_take_their_time_and_no_longer) {
+  std::vector<std::future<outcome_of>> slow;
+  for (int i = 0; i < 16; ++i) // eight share a sync
+    slow.push_back(ask(with(look_for, 800)));
+  for (auto& asked : slow)
+    BOOST_TEST((code_of(wait(asked)) == errc::none));
+  std::vector<std::future<outcome_of>> stuck;
+  for (int i = 0; i < 64; ++i)
+    stuck.push_back(ask(with(look_for, 100)));
+  BOOST_REQUIRE(await_until([&] { return at_work(); }));
+  server.freeze();
+  const auto began = clock_type::now();
+  for (auto& asked : stuck)
+    wait(asked);
+  BOOST_TEST((clock_type::now() - began < reads_noticed_within));
+  server.thaw();
+}
+
+BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_CASE(nobody_waits_for_a_server_that_stands_still) {
   own_server server;

@@ -92,6 +92,25 @@ BOOST_AUTO_TEST_CASE(a_long_row_of_slow_statements_is_not_taken_for_silence) {
   BOOST_TEST(counters.connections_lost == 0U);
 }
 
+BOOST_AUTO_TEST_CASE(each_connection_is_measured_in_its_slot_which_the_next_one_takes_over) {
+  start(server_url(), 2);
+  auto lent = borrow();
+  const auto& statements = metrics.slots();
+  BOOST_TEST((statements[0].lent != statements[1].lent));
+  const auto& slot = statements[statements[0].lent ? 0 : 1];
+  const auto first = std::get<db::result>(now_on(lent, db::query{pid})).one().get<std::int32_t>(0);
+  BOOST_TEST(slot.backend_pid == first);
+  BOOST_TEST(slot.statements == 1U);
+  now_on(lent, db::query{pid}.bind("a parameter too many"));
+  BOOST_TEST(slot.errors == 1U);
+  lent.reset();
+  test_database other{test_database::content::empty};
+  other.exec("select pg_terminate_backend(" + std::to_string(first) + ")");
+  BOOST_TEST(await_until([&] { return slot.holder != 0 && slot.backend_pid != first; }));
+  BOOST_TEST(slot.statements == 2U);
+  BOOST_TEST(!slot.lent);
+}
+
 BOOST_AUTO_TEST_CASE(a_read_that_fails_is_the_only_one_that_hears_of_it) {
   const db::statement divide{"divide", "select 840 / $1::int8", 0ms, true};
   const db::statement write{"write", "insert into written values ($1)"};

@@ -187,6 +187,30 @@ BOOST_AUTO_TEST_CASE(of_a_huge_answer_to_the_users_own_statement_little_is_ever_
 #endif
 }
 
+BOOST_AUTO_TEST_CASE(of_a_huge_list_of_the_engines_own_little_is_ever_held) {
+  for (const auto* list : {&sql::job_list_any, &sql::job_list_available, &sql::job_list_completed,
+                           &sql::job_list_deferred, &sql::job_list_running, &sql::job_list_unhappy,
+                           &sql::item_list, &sql::job_attempts})
+    BOOST_TEST(list->by_rows, list->name);
+  BOOST_TEST(
+      !sql::job_claim.by_rows); // of as many jobs as there are free slots, and on the hot path
+  options.max_result_bytes = 1024 * 1024;
+  options.statement_timeout = 60s;
+  on = connect(options);
+  const statement list{.name = "list",
+                       .text = "select repeat('x', 1000) from generate_series(1, $1::int8)",
+                       .by_rows = true};
+  for (int i = 0; i < 2; ++i) // with its Parse and without
+    BOOST_TEST(rows(on, query{list}.bind(std::int64_t{500})).rows() == 500);
+  const long before = peak_memory();
+  BOOST_TEST((refusal(on, query{list}.bind(std::int64_t{200'000})).code == errc::too_large));
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  BOOST_TEST(peak_memory() - before < 32 * 1024);
+#else
+  BOOST_TEST(before > 0);
+#endif
+}
+
 BOOST_AUTO_TEST_CASE(rows_read_one_by_one_are_as_any_other) {
   const dynamic_statement mixed{
       "mixed", "select n, nullif(n, 2), null::text, 'a' || n from generate_series(1, 3) n"};

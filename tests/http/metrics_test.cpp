@@ -80,6 +80,34 @@ BOOST_FIXTURE_TEST_CASE(the_pool_shows_its_connections_by_state, measured) {
   BOOST_TEST(all.type("troupe_db_pool_connections") == "gauge");
 }
 
+BOOST_FIXTURE_TEST_CASE(each_connection_shows_itself_by_its_slot_and_counters_outlive_it,
+                        measured) {
+  auto& held = database.slot(1);
+  held.holder = 77;
+  held.backend_pid = 4711;
+  held.up_since = std::chrono::steady_clock::now() - 90s;
+  held.in_flight = 12;
+  held.lent = true;
+  held.statements = 500;
+  held.errors = 3;
+  database.slot(0).statements = 8; // was held once
+  database.slot(database_metrics::max_slots + 5).holder = 1;
+  const auto all = read();
+  BOOST_TEST(all.faults().empty(), all.all_faults());
+  const std::string name = "troupe_db_connection_";
+  BOOST_TEST(*all.value(name + "in_flight", {{"slot", "1"}}) == 12);
+  BOOST_TEST(*all.value(name + "lent", {{"slot", "1"}}) == 1);
+  BOOST_TEST(*all.value(name + "age_seconds", {{"slot", "1"}}) >= 90);
+  BOOST_TEST(*all.value(name + "statements_total", {{"slot", "1"}}) == 500);
+  BOOST_TEST(*all.value(name + "errors_total", {{"slot", "1"}}) == 3);
+  BOOST_TEST(*all.value(name + "statements_total", {{"slot", "0"}}) == 8);
+  BOOST_TEST(!all.value(name + "in_flight", {{"slot", "0"}}));
+  BOOST_TEST(!all.value(name + "statements_total", {{"slot", "2"}}));
+  BOOST_TEST(*all.value(name + "lent", {{"slot", std::to_string(database_metrics::max_slots - 1)}})
+             == 0);
+  BOOST_TEST(text().find("4711") == std::string::npos); // a label that never ends
+}
+
 BOOST_FIXTURE_TEST_CASE(histograms_are_cumulative_and_in_seconds, measured) {
   database.acquire.record(90us);
   database.acquire.record(100us); // a bound belongs to its bucket

@@ -21,6 +21,7 @@ struct routes_fixture {
     context.ask = engine;
     context.health = &health;
     context.counters = &counters;
+    context.database = &database;
     context.kinds = {"echo"};
     context.node = "n\"1";
     context.version = "1.2.3";
@@ -64,6 +65,7 @@ struct routes_fixture {
 
   std::shared_ptr<canned_engine> engine = std::make_shared<canned_engine>();
   health_board health;
+  database_metrics database;
   engine_counters counters;
   bool draining = false;
   server_limits limits;
@@ -261,6 +263,29 @@ BOOST_AUTO_TEST_CASE(health_shows_every_check) {
   BOOST_TEST(aged[1]["age_ms"] >= 9000);
   publish(true, health_status::ok, std::chrono::seconds{60});
   BOOST_TEST(json::parse(call(method::get, "/api/v1/health").body)["status"] == "failing");
+}
+
+BOOST_AUTO_TEST_CASE(health_shows_the_connections_with_their_backends) {
+  publish(true, health_status::ok);
+  BOOST_TEST(json::parse(call(method::get, "/api/v1/health").body)["connections"].empty());
+  for (const std::size_t number : {0, 2}) {
+    auto& slot = database.slot(number);
+    slot.holder = 1 + number;
+    slot.backend_pid = 100 + static_cast<int>(number);
+    slot.up_since = std::chrono::steady_clock::now() - std::chrono::seconds{9};
+    slot.statements = 5;
+    slot.lent = number == 2;
+  }
+  const auto shown = json::parse(call(method::get, "/api/v1/health").body)["connections"];
+  BOOST_REQUIRE(shown.size() == 2U);
+  BOOST_TEST(shown[1]["slot"] == 2);
+  BOOST_TEST(shown[1]["backend_pid"] == 102);
+  BOOST_TEST(shown[1]["age_ms"] >= 9000);
+  BOOST_TEST(shown[1]["lent"] == true);
+  BOOST_TEST(shown[0]["lent"] == false);
+  BOOST_TEST(shown[0]["in_flight"] == 0);
+  BOOST_TEST(shown[0]["statements"] == 5);
+  BOOST_TEST(shown[0]["errors"] == 0);
 }
 
 BOOST_AUTO_TEST_CASE(metrics_are_prometheus_text_of_the_counters) {
