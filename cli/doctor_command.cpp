@@ -12,18 +12,6 @@ namespace troupe::cli {
 
 namespace {
 
-const char* name_of(health_status status) {
-  switch (status) {
-  case health_status::ok:
-    return "ok";
-  case health_status::degraded:
-    return "degraded";
-  case health_status::failing:
-    break;
-  }
-  return "failing";
-}
-
 std::string json_of(const doctor_report& report) {
   nlohmann::ordered_json checks = nlohmann::ordered_json::array();
   for (const auto& each : report.findings)

@@ -77,8 +77,7 @@ std::string option_sources::advice_for(const std::string& key) const {
 
 void option_sources::use_file(const CLI::App* app, const std::string& path) {
   for (const auto& entry : read_config_file(path)) {
-    const auto where =
-        printable(path) + ", line " + std::to_string(entry.line) + ": " + printable(entry.key);
+    const auto where = printable(path) + ", line " + std::to_string(entry.line) + ": ";
     bool known = false;
     for (const auto& [owner, all] : sources_)
       for (const auto& each : all) {
@@ -91,12 +90,11 @@ void option_sources::use_file(const CLI::App* app, const std::string& path) {
           each.option->add_result(entry.values);
           each.option->run_callback();
         } catch (const CLI::Error& e) {
-          throw std::invalid_argument(where + ": " + printable(e.what()));
+          throw std::invalid_argument(where + printable(entry.key) + ": " + printable(e.what()));
         }
       }
     if (!known)
-      throw std::invalid_argument(printable(path) + ", line " + std::to_string(entry.line)
-                                  + ": there is no key " + printable(entry.key)
+      throw std::invalid_argument(where + "there is no key " + printable(entry.key)
                                   + advice_for(entry.key));
   }
 }

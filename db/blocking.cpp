@@ -1,9 +1,12 @@
 #include "db/blocking.hpp"
 
+#include "db/connection_impl.hpp"
+
 #include <libpq-fe.h>
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <poll.h>
 #include <utility>
 
@@ -11,34 +14,21 @@ namespace troupe::db {
 
 namespace {
 
-struct clear_result {
-  void operator()(PGresult* raw) const { PQclear(raw); }
-};
-
-std::string field(const PGresult* raw, int which) {
-  const char* text = PQresultErrorField(raw, which);
-  return text ? text : "";
-}
-
 /// " (line 12)" when the server says where in `sql` the error is. It counts characters, we bytes:
 /// good enough to find the place.
 std::string place(const PGresult* raw, const std::string& sql) {
-  auto text = field(raw, PG_DIAG_STATEMENT_POSITION);
+  const char* text = PQresultErrorField(raw, PG_DIAG_STATEMENT_POSITION);
   std::size_t position = 0;
-  auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), position);
-  if (problem != std::errc{} || sql.find('\n') == std::string::npos)
+  if (!text || sql.find('\n') == std::string::npos
+      || std::from_chars(text, text + std::strlen(text), position).ec != std::errc{})
     return {};
   auto stop = sql.begin() + static_cast<std::ptrdiff_t>(std::min(position, sql.size()));
   return " (line " + std::to_string(1 + std::count(sql.begin(), stop, '\n')) + ")";
 }
 
 db_failure failure_of(PGconn* connection, const PGresult* raw, const std::string& sql) {
-  server_error error{field(raw, PG_DIAG_SQLSTATE),
-                     field(raw, PG_DIAG_SEVERITY_NONLOCALIZED),
-                     field(raw, PG_DIAG_MESSAGE_PRIMARY) + place(raw, sql),
-                     field(raw, PG_DIAG_MESSAGE_DETAIL),
-                     field(raw, PG_DIAG_CONSTRAINT_NAME),
-                     field(raw, PG_DIAG_SOURCE_FUNCTION)};
+  auto error = error_of(raw);
+  error.message += place(raw, sql);
   if (error.sqlstate.empty())
     return lost_after_sending({}, one_line(PQerrorMessage(connection)));
   return classify(error, {});
@@ -83,7 +73,7 @@ PGresult* startup_session::answer_to(const std::string& sql) {
   if (!patience_)
     return PQexec(raw_.get(), sql.c_str());
   const auto deadline = std::chrono::steady_clock::now() + *patience_;
-  std::unique_ptr<PGresult, clear_result> last;
+  result_handle last;
   if (PQsendQuery(raw_.get(), sql.c_str()) != 1)
     return nullptr;
   for (;;) {
@@ -108,7 +98,7 @@ PGresult* startup_session::answer_to(const std::string& sql) {
 }
 
 std::vector<startup_session::text_row> startup_session::exec(const std::string& sql) {
-  std::unique_ptr<PGresult, clear_result> raw{answer_to(sql)};
+  const result_handle raw{answer_to(sql)};
   switch (PQresultStatus(raw.get())) {
   case PGRES_TUPLES_OK:
   case PGRES_COMMAND_OK:

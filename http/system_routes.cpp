@@ -14,18 +14,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-std::string_view name_of(health_status status) {
-  switch (status) {
-  case health_status::ok:
-    return "ok";
-  case health_status::degraded:
-    return "degraded";
-  case health_status::failing:
-    return "failing";
-  }
-  return "failing";
-}
-
 milliseconds age_of(std::chrono::steady_clock::time_point taken_at) {
   return std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - taken_at);
 }

@@ -15,6 +15,11 @@ namespace troupe {
 
 enum class health_status : std::uint8_t { ok, degraded, failing };
 
+constexpr const char* name_of(health_status status) {
+  return status == health_status::ok ? "ok"
+                                     : (status == health_status::degraded ? "degraded" : "failing");
+}
+
 struct health_check {
   /// pool, database, replication, migrations, durability, clock, heartbeat, scheduler, executor,
   /// disk

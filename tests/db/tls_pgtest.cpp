@@ -13,8 +13,7 @@ using namespace troupe::tests;
 
 namespace {
 
-const statement encrypted{"encrypted",
-                          "select ssl from pg_stat_ssl where pid = pg_backend_pid()"};
+const statement encrypted{"encrypted", "select ssl from pg_stat_ssl where pid = pg_backend_pid()"};
 const statement there_and_back{"there_and_back", "select $1::text"};
 
 /// One server for all cases, at an address that certificates name db.test.

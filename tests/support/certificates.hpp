@@ -36,7 +36,8 @@ private:
   }
   void openssl(const std::string& arguments) const {
     const auto command = "openssl " + arguments + " 2>" + file("said");
-    if (std::system(command.c_str()) != 0) // NOLINT(cert-env33-c,concurrency-mt-unsafe): fixed words
+    // NOLINTNEXTLINE(cert-env33-c,concurrency-mt-unsafe): fixed words
+    if (std::system(command.c_str()) != 0)
       throw std::runtime_error("this failed, see " + file("said") + ": " + command);
   }
 
