@@ -1,6 +1,6 @@
 // What db::connection is made of: one PGconn and the bookkeeping of what travels over it. Private
-// to db; connection.cpp writes, connection_reading.cpp reads, copy.cpp does both for COPY. Of libpq's
-// results blocking.cpp uses the same.
+// to db; connection.cpp writes, connection_reading.cpp reads, copy.cpp does both for COPY. Of
+// libpq's results blocking.cpp uses the same.
 #pragma once
 
 #include "db/connecting.hpp"

@@ -17,8 +17,8 @@ struct doctor_wishes {
   std::chrono::milliseconds check_limit{10'000};
 };
 
-/// Throws db_error when the server cannot be reached, or falls silent. What one look cannot see, for
-/// want of rights or time, becomes a finding.
+/// Throws db_error when the server cannot be reached, or falls silent. What one look cannot see,
+/// for want of rights or time, becomes a finding.
 doctor_report examine(const connect_options& where, const doctor_wishes& wishes);
 
 } // namespace troupe::db
