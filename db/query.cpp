@@ -1,6 +1,7 @@
 #include "db/query.hpp"
 
 #include "db/wire.hpp"
+#include "messages/engine_error.hpp"
 
 namespace troupe::db {
 
@@ -19,6 +20,9 @@ void append(std::string& to, std::int16_t value) {
 void append(std::string& to, bool value) {
   to.push_back(value ? '\1' : '\0');
 }
+void append(std::string& to, double value) {
+  wire::append_int(to, std::bit_cast<std::int64_t>(value));
+}
 void append(std::string& to, timestamp value) {
   wire::append_int(to, wire::to_postgres(value));
 }
@@ -26,21 +30,18 @@ void append(std::string& to, std::string_view text) {
   to.append(text);
 }
 
-struct json_text {
-  std::string_view text;
-};
-void append(std::string& to, json_text value) {
+void append(std::string& to, json value) {
   to.push_back(wire::jsonb_version);
   to.append(value.text);
 }
 
 template<class T>
-std::optional<T> element(const T& value) {
-  return value;
+const T* element(const T& value) {
+  return &value;
 }
 template<class T>
-const std::optional<T>& element(const std::optional<T>& value) {
-  return value;
+const T* element(const std::optional<T>& value) {
+  return value ? &*value : nullptr;
 }
 
 } // namespace
@@ -86,7 +87,7 @@ query& query::bind(bool value) {
 
 query& query::bind(double value) {
   auto begin = buffer_.size();
-  wire::append_int(buffer_, std::bit_cast<std::int64_t>(value));
+  append(buffer_, value);
   return finish(oid::float8, begin);
 }
 
@@ -106,9 +107,31 @@ query& query::bind(timestamp value) {
   return finish(oid::timestamptz, begin);
 }
 
+query& query::bind(std::chrono::sys_days date) {
+  auto begin = buffer_.size();
+  wire::append_int(buffer_, wire::to_postgres(date));
+  return finish(oid::date, begin);
+}
+
+query& query::bind_interval(std::chrono::microseconds value) {
+  auto begin = buffer_.size();
+  wire::append_int<std::int64_t>(buffer_, value.count());
+  wire::append_int<std::int64_t>(buffer_, 0); // days, months
+  return finish(oid::interval, begin);
+}
+
+void query::refuse_number(const std::string& value) const {
+  throw engine_error(errc::invalid_argument, "$" + std::to_string(size() + 1) + ": " + value
+                                                 + " is more than a bigint holds");
+}
+
+query& query::bind(std::span<const std::byte> value) {
+  return bind_bytes({reinterpret_cast<const char*>(value.data()), value.size()});
+}
+
 query& query::bind_jsonb(std::string_view text) {
   auto begin = buffer_.size();
-  append(buffer_, json_text{text});
+  append(buffer_, json{text});
   return finish(oid::jsonb, begin);
 }
 
@@ -133,8 +156,8 @@ query& query::array(unsigned array_oid, unsigned oid, const Values& values) {
     wire::append_int<std::int32_t>(buffer_, 1);
   }
   for (auto&& value : values) {
-    const auto& present = element(value);
-    if (!present) {
+    const auto* present = element(value);
+    if (present == nullptr) {
       wire::put_int<std::int32_t>(buffer_.data() + flag, 1);
       wire::append_int<std::int32_t>(buffer_, -1);
       continue;
@@ -165,9 +188,16 @@ query& query::bind(const std::vector<bool>& values) {
                std::vector<std::optional<bool>>(values.begin(), values.end()));
 }
 
+query& query::bind(const std::vector<double>& values) {
+  return array(oid::float8_array, oid::float8, values);
+}
+
 query& query::bind(const std::vector<std::string>& texts) {
-  return array(oid::text_array, oid::text,
-               std::vector<std::string_view>(texts.begin(), texts.end()));
+  return array(oid::text_array, oid::text, texts);
+}
+
+query& query::bind(const std::vector<std::string_view>& texts) {
+  return array(oid::text_array, oid::text, texts);
 }
 
 query& query::bind(const std::vector<timestamp>& values) {
@@ -186,6 +216,10 @@ query& query::bind(const std::vector<std::optional<timestamp>>& values) {
   return array(oid::timestamptz_array, oid::timestamptz, values);
 }
 
+query& query::bind(const std::vector<std::optional<std::string>>& texts) {
+  return array(oid::text_array, oid::text, texts);
+}
+
 query& query::bind_text_array(const std::vector<std::string>& texts) {
   std::vector<std::optional<std::string_view>> elements;
   elements.reserve(texts.size());
@@ -195,11 +229,33 @@ query& query::bind_text_array(const std::vector<std::string>& texts) {
 }
 
 query& query::bind_jsonb_array(const std::vector<std::string>& texts) {
-  std::vector<std::optional<json_text>> elements;
+  std::vector<std::optional<json>> elements;
   elements.reserve(texts.size());
   for (const auto& text : texts)
-    elements.push_back(text.empty() ? std::nullopt : std::optional<json_text>{{text}});
+    elements.push_back(text.empty() ? std::nullopt : std::optional<json>{{text}});
   return array(oid::jsonb_array, oid::jsonb, elements);
+}
+
+std::string name_of(std::string_view sql) {
+  constexpr std::size_t longest = 60;
+  std::string name;
+  for (const char c : sql) {
+    const bool blank = c == ' ' || (c >= '\t' && c <= '\r');
+    if (!blank)
+      name += c;
+    else if (!name.empty() && name.back() != ' ')
+      name += ' ';
+    if (name.size() > longest)
+      break;
+  }
+  if (name.ends_with(' '))
+    name.pop_back();
+  if (name.size() <= longest)
+    return name;
+  auto end = longest - 3;
+  while (end > 0 && (static_cast<unsigned char>(name[end]) & 0xC0U) == 0x80U) // inside a character
+    --end;
+  return name.substr(0, end) + "...";
 }
 
 query& query::timeout(std::chrono::milliseconds limit) {

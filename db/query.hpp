@@ -3,28 +3,20 @@
 // and move it freely. A connection refuses more than max_bytes of parameters.
 #pragma once
 
+#include "db/parameter.hpp"
 #include "db/statement.hpp"
-#include "messages/job.hpp"
 
 #include <chrono>
-#include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace troupe::db {
-
-/// PostgreSQL's type numbers (pg_type.oid), fixed for ever for built-in types.
-namespace oid {
-constexpr unsigned boolean = 16, bytea = 17, name = 19, int8 = 20, int2 = 21, int4 = 23, text = 25,
-                   json = 114, float8 = 701, varchar = 1043, timestamptz = 1184, jsonb = 3802;
-constexpr unsigned boolean_array = 1000, name_array = 1003, int2_array = 1005, int4_array = 1007,
-                   text_array = 1009, varchar_array = 1015, int8_array = 1016,
-                   timestamptz_array = 1185, jsonb_array = 3807;
-} // namespace oid
 
 class query {
 public:
@@ -47,6 +39,38 @@ public:
   query& bind(const char* text);
   query& bind(const std::string& text) { return bind(std::string_view{text}); }
   query& bind(timestamp value);
+  query& bind(std::chrono::sys_days date);
+  query& bind(json value) { return bind_jsonb(value.text); }
+  query& bind(blob value) { return bind_bytes(value.data); }
+  query& bind(std::span<const std::byte> value);
+  /// NULL of whatever type the place asks for.
+  query& bind(std::nullopt_t) { return null(oid::unspecified); }
+  query& bind(std::nullptr_t) { return null(oid::unspecified); }
+  /// As the smallest of smallint, integer and bigint that holds every value of T. Of 64 bits
+  /// without a sign: bigint, and engine_error (errc::invalid_argument) for what that cannot hold.
+  template<detail::integer T>
+  query& bind(T value) {
+    if (!std::in_range<detail::stored_as<T>>(value))
+      refuse_number(std::to_string(value));
+    return bind(static_cast<detail::stored_as<T>>(value));
+  }
+  template<detail::identity Id>
+  query& bind(Id id) {
+    return bind(id.value);
+  }
+  /// Any other clock's count is cut to microseconds.
+  template<class Duration>
+  query& bind(std::chrono::sys_time<Duration> value) {
+    return bind(detail::as_timestamp(value));
+  }
+  /// An interval.
+  template<class Rep, class Period>
+  query& bind(std::chrono::duration<Rep, Period> value) {
+    return bind_interval(std::chrono::duration_cast<std::chrono::microseconds>(value));
+  }
+  /// One letter is no number; write it as a text.
+  template<detail::character T>
+  query& bind(T) = delete;
   /// A pointer would become a bool.
   template<class T>
   requires(!std::same_as<std::remove_cv_t<T>, char>) query& bind(T*) = delete;
@@ -58,7 +82,7 @@ public:
   }
   template<class T>
   query& bind_null() {
-    return null(oid_of<T>());
+    return null(detail::oid_of<T>());
   }
   /// `text` is JSON; the server parses it.
   query& bind_jsonb(std::string_view text);
@@ -72,11 +96,21 @@ public:
   query& bind(const std::vector<std::int32_t>& values);
   query& bind(const std::vector<std::int16_t>& values);
   query& bind(const std::vector<bool>& values);
+  query& bind(const std::vector<double>& values);
   query& bind(const std::vector<std::string>& texts);
+  query& bind(const std::vector<std::string_view>& texts);
   query& bind(const std::vector<timestamp>& values);
+  template<detail::identity Id>
+  query& bind(const std::vector<Id>& ids) {
+    std::vector<std::int64_t> values;
+    for (const auto id : ids)
+      values.push_back(id.value);
+    return bind(values);
+  }
   query& bind(const std::vector<std::optional<std::int64_t>>& values);
   query& bind(const std::vector<std::optional<std::int32_t>>& values);
   query& bind(const std::vector<std::optional<timestamp>>& values);
+  query& bind(const std::vector<std::optional<std::string>>& texts);
   /// text[] in which "" stands for a NULL element.
   query& bind_text_array(const std::vector<std::string>& texts);
   /// jsonb[] in which "" stands for a NULL element.
@@ -115,8 +149,8 @@ public:
   const std::vector<int>& lengths() const { return lengths_; }
 
 private:
-  template<class T>
-  static constexpr unsigned oid_of();
+  [[noreturn]] void refuse_number(const std::string& value) const;
+  query& bind_interval(std::chrono::microseconds value);
   query& null(unsigned oid);
   query& finish(unsigned oid, std::size_t begin);
   template<class Values>
@@ -131,36 +165,12 @@ private:
   std::optional<std::uint64_t> expected_;
 };
 
-template<class T>
-constexpr unsigned query::oid_of() {
-  if constexpr (std::same_as<T, std::int64_t>)
-    return oid::int8;
-  else if constexpr (std::same_as<T, std::int32_t>)
-    return oid::int4;
-  else if constexpr (std::same_as<T, std::int16_t>)
-    return oid::int2;
-  else if constexpr (std::same_as<T, bool>)
-    return oid::boolean;
-  else if constexpr (std::same_as<T, double>)
-    return oid::float8;
-  else if constexpr (std::same_as<T, timestamp>)
-    return oid::timestamptz;
-  else if constexpr (std::same_as<T, std::vector<std::int64_t>>)
-    return oid::int8_array;
-  else if constexpr (std::same_as<T, std::vector<std::int32_t>>)
-    return oid::int4_array;
-  else if constexpr (std::same_as<T, std::vector<std::int16_t>>)
-    return oid::int2_array;
-  else if constexpr (std::same_as<T, std::vector<bool>>)
-    return oid::boolean_array;
-  else if constexpr (std::same_as<T, std::vector<std::string>>)
-    return oid::text_array;
-  else if constexpr (std::same_as<T, std::vector<timestamp>>)
-    return oid::timestamptz_array;
-  else {
-    static_assert(std::is_convertible_v<T, std::string_view>, "no SQL type for this");
-    return oid::text;
-  }
+/// The user's own SQL with $1, $2, ... bound to `arguments`; named after its text.
+template<class... Arguments>
+query make_query(std::string sql, const Arguments&... arguments) {
+  query made{dynamic_statement{std::move(sql)}};
+  (made.bind(arguments), ...);
+  return made;
 }
 
 } // namespace troupe::db

@@ -1,60 +1,18 @@
 #include "db/result.hpp"
 
 #include "db/query.hpp"
+#include "db/text_values.hpp"
 #include "db/wire.hpp"
 
 #include <libpq-fe.h>
 
 #include <algorithm>
 #include <charconv>
-#include <span>
 #include <utility>
 
 namespace troupe::db {
 
 namespace {
-
-constexpr unsigned text_types[] = {oid::text, oid::varchar, oid::name,
-                                   oid::json, oid::jsonb,   oid::bytea};
-constexpr unsigned text_array_types[] = {oid::text_array, oid::varchar_array, oid::name_array,
-                                         oid::jsonb_array};
-
-std::string type_name(unsigned type) {
-  static constexpr std::pair<unsigned, const char*> names[] = {
-      {oid::boolean, "boolean"},
-      {oid::bytea, "bytea"},
-      {oid::name, "name"},
-      {oid::int8, "bigint"},
-      {oid::int2, "smallint"},
-      {oid::int4, "integer"},
-      {oid::text, "text"},
-      {oid::json, "json"},
-      {oid::float8, "double precision"},
-      {oid::varchar, "varchar"},
-      {oid::timestamptz, "timestamptz"},
-      {oid::jsonb, "jsonb"},
-      {oid::boolean_array, "boolean[]"},
-      {oid::name_array, "name[]"},
-      {oid::int2_array, "smallint[]"},
-      {oid::int4_array, "integer[]"},
-      {oid::text_array, "text[]"},
-      {oid::varchar_array, "varchar[]"},
-      {oid::int8_array, "bigint[]"},
-      {oid::timestamptz_array, "timestamptz[]"},
-      {oid::jsonb_array, "jsonb[]"},
-      {700, "real"},
-      {1700, "numeric"},
-      {2950, "uuid"},
-      {1114, "timestamp without time zone"},
-      {1186, "interval"},
-      {5069, "xid8"},
-      {2278, "void"},
-  };
-  for (const auto& [number, text] : names)
-    if (number == type)
-      return text;
-  return "the type with oid " + std::to_string(type);
-}
 
 std::shared_ptr<const pg_result> owned(pg_result* raw) {
   return {raw, [](const pg_result* p) { PQclear(const_cast<pg_result*>(p)); }};
@@ -137,26 +95,45 @@ bool row::is_null(int column) const {
   return PQgetisnull(rows_.raw_.get(), index_, column) != 0;
 }
 
-std::optional<std::string_view> row::bytes(int column, const unsigned* oids,
-                                           std::size_t count) const {
-  bool null = is_null(column);
+void row::refuse(int column, unsigned type, unsigned wanted) const {
+  auto why = "is " + type_name(type) + ", read as " + type_name(wanted);
+  if (wanted == oid::text)
+    why += "; cast it to text in the SQL";
+  fail(column, why);
+}
+
+row::field row::at(int column) const {
+  const bool null = is_null(column);
   const auto* raw = rows_.raw_.get();
-  auto type = PQftype(raw, column);
-  std::span accepted{oids, count};
-  if (std::find(accepted.begin(), accepted.end(), type) == accepted.end())
-    fail(column, "is " + type_name(type) + ", read as " + type_name(oids[0]));
+  field found{PQftype(raw, column), std::nullopt};
   if (PQfformat(raw, column) != 1)
     fail(column, "came in text format");
-  if (null)
+  if (!null)
+    found.bytes = {PQgetvalue(raw, index_, column),
+                   static_cast<std::size_t>(PQgetlength(raw, index_, column))};
+  return found;
+}
+
+std::optional<std::string_view> row::bytes(int column, unsigned wanted, unsigned or_else) const {
+  const auto found = at(column);
+  if (found.type != wanted && found.type != or_else)
+    refuse(column, found.type, wanted);
+  return found.bytes;
+}
+
+std::optional<std::string> row::text(int column, const field& from) const {
+  if (!from.bytes)
     return std::nullopt;
-  return std::string_view{PQgetvalue(raw, index_, column),
-                          static_cast<std::size_t>(PQgetlength(raw, index_, column))};
+  auto text = text_of(from.type, *from.bytes);
+  if (!text)
+    fail(column, "is no value of type " + type_name(from.type));
+  return text;
 }
 
 namespace {
 
-/// Walks over a binary array of one dimension: each(bytes) per element, false when it is malformed,
-/// has another shape or NULL elements.
+/// Walks over a binary array of one dimension: each(type, bytes) per element, false when that says
+/// so, when it is malformed, has another shape or NULL elements.
 template<class Each>
 bool each_element(std::string_view array, std::size_t fixed_size, Each each) {
   constexpr std::size_t header = 12, dimension = 8;
@@ -167,6 +144,7 @@ bool each_element(std::string_view array, std::size_t fixed_size, Each each) {
     return true;
   if (dimensions != 1 || array.size() < header + dimension)
     return false;
+  const auto type = wire::get_int<std::uint32_t>(array.data() + 8);
   auto count = wire::get_int<std::int32_t>(array.data() + header);
   array.remove_prefix(header + dimension);
   for (std::int32_t i = 0; i < count; ++i) {
@@ -179,7 +157,8 @@ bool each_element(std::string_view array, std::size_t fixed_size, Each each) {
     auto size = static_cast<std::size_t>(length);
     if (fixed_size != 0 && size != fixed_size)
       return false;
-    each(array.substr(0, size));
+    if (!each(type, array.substr(0, size)))
+      return false;
     array.remove_prefix(size);
   }
   return true;
@@ -207,12 +186,26 @@ struct sql_type<bool> {
 };
 template<>
 struct sql_type<double> {
-  static constexpr unsigned scalar = oid::float8;
+  static constexpr unsigned scalar = oid::float8, array = oid::float8_array;
+};
+template<>
+struct sql_type<float> {
+  static constexpr unsigned scalar = oid::float4;
 };
 template<>
 struct sql_type<timestamp> {
-  static constexpr unsigned scalar = oid::timestamptz;
+  static constexpr unsigned scalar = oid::timestamptz, or_else = oid::timestamp,
+                            array = oid::timestamptz_array;
 };
+template<>
+struct sql_type<std::chrono::sys_days> {
+  static constexpr unsigned scalar = oid::date;
+};
+
+template<class T>
+constexpr std::size_t wire_size = sizeof(T);
+template<>
+constexpr std::size_t wire_size<std::chrono::sys_days> = 4;
 
 template<class T>
 T from_wire(const char* raw) {
@@ -220,76 +213,118 @@ T from_wire(const char* raw) {
     return raw[0] != '\0';
   else if constexpr (std::same_as<T, double>)
     return std::bit_cast<double>(wire::get_int<std::int64_t>(raw));
+  else if constexpr (std::same_as<T, float>)
+    return std::bit_cast<float>(wire::get_int<std::int32_t>(raw));
   else if constexpr (std::same_as<T, timestamp>)
     return wire::from_postgres(wire::get_int<std::int64_t>(raw));
+  else if constexpr (std::same_as<T, std::chrono::sys_days>)
+    return wire::days_from_postgres(wire::get_int<std::int32_t>(raw));
   else
     return wire::get_int<T>(raw);
+}
+
+bool is_array_of_texts(unsigned type) {
+  static constexpr unsigned known[] = {
+      oid::text_array,         oid::varchar_array,     oid::name_array,    oid::jsonb_array,
+      oid::blank_padded_array, oid::numeric_array,     oid::uuid_array,    oid::date_array,
+      oid::timestamp_array,    oid::timestamptz_array, oid::interval_array};
+  return std::find(std::begin(known), std::end(known), type) != std::end(known);
 }
 
 } // namespace
 
 template<class T>
-std::optional<T> row::read_fixed(int column) const {
-  constexpr unsigned type = sql_type<T>::scalar;
-  auto raw = bytes(column, &type, 1);
-  if (!raw)
-    return std::nullopt;
-  if (raw->size() != sizeof(T))
-    fail(column, "has the wrong length");
-  return from_wire<T>(raw->data());
-}
-
-template<class T>
 std::optional<std::vector<T>> row::read_array(int column) const {
-  constexpr unsigned type = sql_type<T>::array;
-  auto raw = bytes(column, &type, 1);
+  auto raw = bytes(column, sql_type<T>::array);
   if (!raw)
     return std::nullopt;
   std::vector<T> values;
-  if (!each_element(*raw, sizeof(T), [&values](std::string_view each) {
+  if (!each_element(*raw, wire_size<T>, [&values](unsigned, std::string_view each) {
         values.push_back(from_wire<T>(each.data()));
+        return true;
       }))
     fail(column, array_shape);
   return values;
 }
 
-template<>
-std::optional<std::string_view> row::read<std::string_view>(int column) const {
-  auto raw = bytes(column, text_types, std::size(text_types));
-  if (!raw || PQftype(rows_.raw_.get(), column) != oid::jsonb)
-    return raw;
-  if (raw->empty() || raw->front() != wire::jsonb_version)
-    fail(column, "is jsonb of an unknown version");
-  return raw->substr(1);
+/// A numeric that says the same as a T.
+template<class T>
+std::optional<T> row::read_number(int column) const {
+  const auto written = text(column, at(column));
+  if (!written)
+    return std::nullopt;
+  std::optional<T> value;
+  if constexpr (std::same_as<T, double>)
+    value = exact_double(*written);
+  else
+    value = exact_integer(*written);
+  if (!value)
+    fail(column, "is a numeric that " + type_name(sql_type<T>::scalar)
+                     + " does not hold exactly; read it as std::string, or round it in the SQL");
+  return value;
 }
 
 template<>
 std::optional<std::string> row::read<std::string>(int column) const {
-  auto text = read<std::string_view>(column);
-  return text ? std::optional<std::string>{*text} : std::nullopt;
+  const auto found = at(column);
+  if (!has_text(found.type, PQfsize(rows_.raw_.get(), column)))
+    refuse(column, found.type, oid::text);
+  return text(column, found);
+}
+
+template<>
+std::optional<std::string_view> row::read<std::string_view>(int column) const {
+  const auto found = at(column);
+  if (!is_text(found.type, PQfsize(rows_.raw_.get(), column)))
+    refuse(column, found.type, oid::text);
+  if (!found.bytes)
+    return std::nullopt;
+  if (found.type == oid::jsonb && !text_of(found.type, *found.bytes))
+    fail(column, "is jsonb of an unknown version");
+  return found.bytes->substr(found.type == oid::jsonb ? 1 : 0);
 }
 
 template<>
 std::optional<std::vector<std::string>> row::read<std::vector<std::string>>(int column) const {
-  auto raw = bytes(column, text_array_types, std::size(text_array_types));
-  if (!raw)
+  const auto found = at(column);
+  if (!is_array_of_texts(found.type))
+    refuse(column, found.type, oid::text_array);
+  if (!found.bytes)
     return std::nullopt;
-  std::size_t skip = PQftype(rows_.raw_.get(), column) == oid::jsonb_array ? 1 : 0;
   std::vector<std::string> values;
-  bool whole = each_element(*raw, 0, [&values, skip](std::string_view each) {
-    values.emplace_back(each.substr(std::min(skip, each.size())));
-  });
-  if (!whole)
+  if (!each_element(*found.bytes, 0, [&values](unsigned type, std::string_view each) {
+        auto text = text_of(type, each);
+        if (text)
+          values.push_back(*std::move(text));
+        return text.has_value();
+      }))
     fail(column, array_shape);
   return values;
 }
 
 template<class T>
 std::optional<T> row::read(int column) const {
-  if constexpr (requires { typename T::allocator_type; })
+  if constexpr (requires { typename T::allocator_type; }) {
     return read_array<typename T::value_type>(column);
-  else
-    return read_fixed<T>(column);
+  } else {
+    const auto found = at(column);
+    using type = sql_type<T>;
+    if constexpr (std::same_as<T, double> || std::same_as<T, std::int64_t>)
+      if (found.type == oid::numeric)
+        return read_number<T>(column);
+    if constexpr (std::same_as<T, double>)
+      if (found.type == oid::float4)
+        return read<float>(column);
+    unsigned or_else = 0;
+    if constexpr (requires { type::or_else; })
+      or_else = type::or_else;
+    const auto raw = bytes(column, type::scalar, or_else);
+    if (!raw)
+      return std::nullopt;
+    if (raw->size() != wire_size<T>)
+      fail(column, "has the wrong length");
+    return from_wire<T>(raw->data());
+  }
 }
 
 template std::optional<std::int64_t> row::read<std::int64_t>(int) const;
@@ -297,10 +332,14 @@ template std::optional<std::int32_t> row::read<std::int32_t>(int) const;
 template std::optional<std::int16_t> row::read<std::int16_t>(int) const;
 template std::optional<bool> row::read<bool>(int) const;
 template std::optional<double> row::read<double>(int) const;
+template std::optional<float> row::read<float>(int) const;
 template std::optional<timestamp> row::read<timestamp>(int) const;
+template std::optional<std::chrono::sys_days> row::read<std::chrono::sys_days>(int) const;
 template std::optional<std::vector<std::int64_t>> row::read<std::vector<std::int64_t>>(int) const;
 template std::optional<std::vector<std::int32_t>> row::read<std::vector<std::int32_t>>(int) const;
 template std::optional<std::vector<std::int16_t>> row::read<std::vector<std::int16_t>>(int) const;
 template std::optional<std::vector<bool>> row::read<std::vector<bool>>(int) const;
+template std::optional<std::vector<double>> row::read<std::vector<double>>(int) const;
+template std::optional<std::vector<timestamp>> row::read<std::vector<timestamp>>(int) const;
 
 } // namespace troupe::db

@@ -1,16 +1,16 @@
 // Rows as a statement gave them. Immutable, shared on copy, safe to read from any thread. Reading a
-// column checks its SQL type against the C++ type exactly: no silent conversions, no NULL unless
-// std::optional was asked for. A mismatch is a fault of ours and throws decode_error.
+// column checks its SQL type against the C++ type: nothing is rounded or cut, no NULL is read
+// unless std::optional was asked for. A mismatch throws decode_error.
 #pragma once
 
 #include "db/statement.hpp"
+#include "messages/engine_error.hpp"
 #include "messages/job.hpp"
 
 #include <concepts>
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,10 +20,10 @@ struct pg_result; // libpq's PGresult
 
 namespace troupe::db {
 
-/// Names the statement and the column.
-class decode_error : public std::runtime_error {
+/// Names the statement and the column. Its code is errc::invalid_argument.
+class decode_error : public engine_error {
 public:
-  using std::runtime_error::runtime_error;
+  explicit decode_error(const std::string& what) : engine_error(errc::invalid_argument, what) {}
 };
 
 class row;
@@ -64,9 +64,19 @@ private:
 /// result.
 class row {
 public:
-  /// T: int64, int32, int16, bool, double, std::string, std::string_view (text, varchar, name,
-  /// json, jsonb, bytea), timestamp, std::vector of int64, int32, int16, bool or std::string (one
-  /// dimension, no NULL elements), or std::optional of any of these.
+  /// T, or std::optional of it, and what it reads:
+  ///   int16, int32, int64     smallint, integer, bigint; int64 a numeric, too, that is one exactly
+  ///   float, double           real; double precision, real, and a numeric whose digits it can hold
+  ///   bool                    boolean
+  ///   timestamp               timestamptz, and timestamp as UTC
+  ///   std::chrono::sys_days   date
+  ///   std::string             text, varchar, char(n), name, json, jsonb, xml, bytea, enums; and as
+  ///                           the server writes them numeric, uuid, date, time, timestamp(tz) in
+  ///                           UTC, interval
+  ///   std::string_view        of these what is text already: into the result
+  ///   std::vector             arrays of one dimension without NULL elements: of int16, int32,
+  ///                           int64, double, bool, timestamp, and of std::string of any of its
+  ///                           types but enums
   template<class T>
   T get(int column) const;
   bool is_null(int column) const;
@@ -74,13 +84,20 @@ public:
 private:
   friend class result;
   row(result rows, int index) : rows_(std::move(rows)), index_(index) {}
+  /// A column's type and its bytes, which are nothing when it is NULL.
+  struct field {
+    unsigned type;
+    std::optional<std::string_view> bytes;
+  };
   [[noreturn]] void fail(int column, std::string_view why) const;
-  /// The value's bytes, nothing when it is NULL; fails unless the column has one of these types.
-  std::optional<std::string_view> bytes(int column, const unsigned* oids, std::size_t count) const;
+  [[noreturn]] void refuse(int column, unsigned type, unsigned wanted) const;
+  field at(int column) const;
+  std::optional<std::string_view> bytes(int column, unsigned wanted, unsigned or_else = 0) const;
+  std::optional<std::string> text(int column, const field& from) const;
   template<class T>
   std::optional<T> read(int column) const;
   template<class T>
-  std::optional<T> read_fixed(int column) const;
+  std::optional<T> read_number(int column) const;
   template<class T>
   std::optional<std::vector<T>> read_array(int column) const;
 
@@ -99,9 +116,10 @@ template<class T, class... Ts>
 constexpr bool is_one_of = (std::same_as<T, Ts> || ...);
 template<class T>
 concept readable =
-    is_one_of<T, std::int64_t, std::int32_t, std::int16_t, bool, double, std::string,
-              std::string_view, timestamp, std::vector<std::int64_t>, std::vector<std::int32_t>,
-              std::vector<std::int16_t>, std::vector<bool>, std::vector<std::string>>;
+    is_one_of<T, std::int64_t, std::int32_t, std::int16_t, bool, double, float, std::string,
+              std::string_view, timestamp, std::chrono::sys_days, std::vector<std::int64_t>,
+              std::vector<std::int32_t>, std::vector<std::int16_t>, std::vector<bool>,
+              std::vector<double>, std::vector<timestamp>, std::vector<std::string>>;
 } // namespace detail
 
 template<class T>

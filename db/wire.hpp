@@ -59,4 +59,26 @@ inline timestamp from_postgres(std::int64_t value) {
   return epoch + std::chrono::microseconds{value};
 }
 
+/// The same in days.
+constexpr int days_to_2000 = 10'957;
+
+inline std::int32_t to_postgres(std::chrono::sys_days value) {
+  using limits = std::numeric_limits<std::int32_t>;
+  const std::int64_t days = value.time_since_epoch().count();
+  if (value == std::chrono::sys_days::min() || value == std::chrono::sys_days::max())
+    return days < 0 ? limits::min() : limits::max();
+  // Far below PostgreSQL's range, or above it, is so still.
+  if (days <= limits::min() + days_to_2000 || days >= limits::max())
+    return days < 0 ? limits::min() + 1 : limits::max() - 1;
+  return static_cast<std::int32_t>(days - days_to_2000);
+}
+
+inline std::chrono::sys_days days_from_postgres(std::int32_t value) {
+  if (value == std::numeric_limits<std::int32_t>::min())
+    return std::chrono::sys_days::min();
+  if (value == std::numeric_limits<std::int32_t>::max())
+    return std::chrono::sys_days::max();
+  return std::chrono::sys_days{std::chrono::days{std::int64_t{value} + days_to_2000}};
+}
+
 } // namespace troupe::db::wire

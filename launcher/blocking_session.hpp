@@ -21,6 +21,15 @@ struct call_site {
   }
 };
 
+/// SQL and the place of the call it is given to, whose further arguments leave none for that.
+struct placed_sql {
+  template<std::convertible_to<std::string> Text>
+  placed_sql(Text&& sql, const call_site& from = call_site::current()) // NOLINT: by design
+      : text(std::forward<Text>(sql)), where(from) {}
+  std::string text;
+  call_site where;
+};
+
 namespace detail {
 /// Once for each place in the source; throws engine_error on a thread that must not wait.
 void note_blocking_call(const call_site& where);
@@ -70,8 +79,9 @@ public:
   rows query(db::query what, const source& where = source::current()) {
     return wait(work_.query(std::move(what)), where);
   }
-  rows query(std::string sql, const source& where = source::current()) {
-    return wait(work_.query(std::move(sql)), where);
+  template<class... Args>
+  rows query(placed_sql sql, const Args&... args) {
+    return wait(work_.query(std::move(sql.text), args...), sql.where);
   }
 
 private:

@@ -1,5 +1,5 @@
-// What a session's query gives: rows read as C++ types, each column checked exactly against its SQL
-// type. One type reads a value, several a std::tuple. Shared on copy, safe to read from any thread.
+// What a session's query gives: rows read as C++ types, each column checked against its SQL type.
+// One type reads a value, several a std::tuple. Shared on copy, safe to read from any thread.
 #pragma once
 
 #include "db/result.hpp"
@@ -24,6 +24,8 @@ public:
   std::uint64_t affected() const { return from_.affected(); }
   const db::result& raw() const { return from_; }
 
+  // What a column is read as: see db::row::get. A type that does not fit throws db::decode_error,
+  // which is an engine_error, too.
   /// The only row. engine_error: errc::not_found without one, errc::conflict with several.
   template<class... T>
   auto one() const {
@@ -53,7 +55,8 @@ private:
   auto read(int index) const {
     static_assert(sizeof...(T) > 0, "name the types of the columns");
     if (from_.columns() != static_cast<int>(sizeof...(T)))
-      throw engine_error(errc::invalid_argument, std::to_string(from_.columns())
+      throw engine_error(errc::invalid_argument, std::string{"statement "} + from_.statement_name()
+                                                     + " gave " + std::to_string(from_.columns())
                                                      + " columns, read as "
                                                      + std::to_string(sizeof...(T)));
     const auto row = from_[index];

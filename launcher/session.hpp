@@ -6,6 +6,7 @@
 // and every call says errc::aborted until rollback().
 #pragma once
 
+#include "db/page_query.hpp"
 #include "db/work_request.hpp"
 #include "launcher/rows.hpp"
 #include "messages/handler.hpp"
@@ -55,7 +56,8 @@ public:
   pending<void> rollback_to(std::string name);
   /// The job as this transaction sees it; errc::not_found.
   pending<job_record> refresh(job_id id);
-  /// `sql` with $1, $2, ...; the arguments' types are theirs.
+  /// `sql` with $1, $2, ...; the arguments' types are theirs. What else a query can be told (its
+  /// own time, rows it has to change, a page of it): db/query.hpp, db/page_query.hpp.
   template<class... Args>
   pending<rows> query(std::string sql, const Args&... args);
   pending<rows> query(db::query what);
@@ -127,9 +129,7 @@ session& session_of(const job_run& run);
 
 template<class... Args>
 pending<rows> session::query(std::string sql, const Args&... args) {
-  db::query what{db::dynamic_statement{"session", std::move(sql)}};
-  (what.bind(args), ...);
-  return query(std::move(what));
+  return query(db::make_query(std::move(sql), args...));
 }
 
 } // namespace troupe

@@ -1,6 +1,5 @@
 // The snippets of docs/database.md, each a function that runs. Give a data directory as the only
 // argument, or none for the default one; DATABASE_URL replaces the private PostgreSQL.
-#include "db/page_query.hpp"
 #include "launcher/engine.hpp"
 
 #include <cstdlib>
@@ -73,11 +72,10 @@ errc abort_and_go_on(engine& node) {
 }
 
 void rename_if_unchanged(session& work, std::int64_t id, std::int64_t version, const char* item) {
-  db::query change{db::dynamic_statement{
-      "rename_order",
-      "update orders set item = $3, version = version + 1 where id = $1 and version = $2"}};
-  change.bind(id).bind(version).bind(item).expect_affected(1);
-  work.query(std::move(change)).get(); // errc::stale: somebody was quicker
+  auto change = db::make_query(
+      "update orders set item = $3, version = version + 1 where id = $1 and version = $2", id,
+      version, item);
+  work.query(change.expect_affected(1)).get(); // errc::stale: somebody was quicker
 }
 
 std::string end_of(session& work) {
@@ -100,20 +98,19 @@ job_result ship(const job_run& run) {
 
 void read_rows(session& work) {
   const auto count = work.query("select count(*) from orders").get().one<std::int64_t>();
-  const auto found = work.query("select item, version from orders where id = $1", std::int64_t{99})
+  const auto found = work.query("select item, version from orders where id = $1", 99)
                          .get()
                          .optional<std::string, std::int64_t>();
+  const auto sum = work.query("select sum(version) from orders").get().one<std::string>();
   const auto items =
       work.query("select id, item from orders order by id").get().all<std::int64_t, std::string>();
-  if (count != static_cast<std::int64_t>(items.size()) || found)
+  if (count != static_cast<std::int64_t>(items.size()) || found || sum.empty())
     throw std::logic_error("rows");
 }
 
 std::int64_t sum_streamed(session& work) {
   std::int64_t sum = 0;
-  auto numbers =
-      work.stream(db::query{db::dynamic_statement{"numbers", "select generate_series(1, $1)"}}.bind(
-          std::int64_t{2500}));
+  auto numbers = work.stream(db::make_query("select generate_series(1, $1)", 2500LL));
   for (auto batch = numbers.next().get(); !batch.empty(); batch = numbers.next().get())
     for (const auto number : batch.all<std::int64_t>())
       sum += number;
@@ -124,7 +121,7 @@ std::vector<std::int64_t> page_through(session& work) {
   std::vector<std::int64_t> ids;
   std::string cursor; // empty: from the start
   do {
-    db::page_query page{db::query{db::dynamic_statement{"orders", "select id, item from orders"}},
+    db::page_query page{db::make_query("select id, item from orders"),
                         {{"id"}, {"item", db::column_type::text}}};
     page.where("item", db::compare::not_equal, std::string{"ink"})
         .order_by({"id"}, db::direction::descending)

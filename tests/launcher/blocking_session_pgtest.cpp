@@ -23,7 +23,7 @@ BOOST_AUTO_TEST_CASE(its_calls_wait_for_their_answers) {
   work.query("insert into note (text) values ('lost')");
   work.rollback_to("part");
   work.release("part");
-  work.query("insert into note (text) values ('kept')");
+  work.query("insert into note (text) values ($1)", std::string_view{"kept"});
   BOOST_TEST(work.flush().added.size() == 1U);
   const auto id = work.commit().added.at(0);
   BOOST_TEST(database.value("select string_agg(text, ',') from note") == "kept");
@@ -43,7 +43,7 @@ BOOST_AUTO_TEST_CASE(it_warns_once_for_each_place_that_calls_it) {
   });
   for (int i = 0; i < 3; ++i) {
     blocking_session work{node->sessions()};
-    work.query("select 1");
+    work.query("select $1", 1);
     work.rollback();
   }
   log::set_sink({});
