@@ -3,6 +3,7 @@
 #include "db/conninfo.hpp"
 #include "messages/engine_error.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <unistd.h>
@@ -14,53 +15,63 @@ namespace {
 using namespace std::chrono_literals;
 using std::chrono::milliseconds;
 
-[[noreturn]] void refuse(const char* key, const std::string& why) {
-  throw engine_error(errc::invalid_argument, std::string{key} + ": " + why);
-}
+/// Gathers what is wrong, each with its key.
+class complaints {
+public:
+  void add(const char* key, const std::string& why) {
+    text_ += (text_.empty() ? "" : "; ") + std::string{key} + ": " + why;
+  }
+  void number(const char* key, int value, int least, int most, const char* why = "") {
+    if (value < least || value > most)
+      add(key, std::to_string(value) + " is not in " + std::to_string(least) + " to "
+                   + std::to_string(most) + why);
+  }
+  void time(const char* key, milliseconds value, milliseconds least, milliseconds most) {
+    if (value < least || value > most)
+      add(key, std::to_string(value.count()) + " ms is not in " + std::to_string(least.count())
+                   + " to " + std::to_string(most.count()) + " ms");
+  }
+  const std::string& text() const { return text_; }
 
-void check_number(const char* key, int value, int least, int most, const char* why = "") {
-  if (value < least || value > most)
-    refuse(key, std::to_string(value) + " is not in " + std::to_string(least) + " to "
-                    + std::to_string(most) + why);
-}
+private:
+  std::string text_;
+};
 
-void check_time(const char* key, milliseconds value, milliseconds least, milliseconds most) {
-  if (value < least || value > most)
-    refuse(key, std::to_string(value.count()) + " ms is not in " + std::to_string(least.count())
-                    + " to " + std::to_string(most.count()) + " ms");
-}
-
-void check_way(const std::string& url, const database_options& database) {
+void check_way(const std::string& url, const database_options& database, complaints& wrong) {
   if (url.empty()) {
     if (!database.password_file.empty())
-      refuse("database.password_file", "the private PostgreSQL needs none; set database.url");
+      wrong.add("database.password_file", "the private PostgreSQL needs none; set database.url");
     if (database.pooler)
-      refuse("database.pooler", "the private PostgreSQL has no pooler; set database.url");
+      wrong.add("database.pooler", "the private PostgreSQL has no pooler; set database.url");
     return;
   }
   const auto parsed = db::conninfo::parse(url);
   if (const auto* why = std::get_if<db::db_failure>(&parsed))
-    refuse("database.url", why->message);
-  if (database.pooler && std::get<db::conninfo>(parsed).find("options") != nullptr)
-    refuse("database.pooler", "a pooler takes no options in database.url");
+    wrong.add("database.url", why->message);
+  else if (database.pooler && std::get<db::conninfo>(parsed).find("options") != nullptr)
+    wrong.add("database.pooler", "a pooler takes no options in database.url");
   if (const auto& path = database.password_file; !path.empty() && ::access(path.c_str(), R_OK) != 0)
-    refuse("database.password_file", path + " cannot be read: " + std::strerror(errno));
+    wrong.add("database.password_file", path + " cannot be read: " + std::strerror(errno));
 }
 
 } // namespace
 
 void check_database_options(const engine_options& options) {
   const auto& database = options.database;
-  check_way(options.database_url, database);
-  check_number("database.max_connections", database.max_connections, 2, 1000,
+  complaints wrong;
+  check_way(options.database_url, database, wrong);
+  wrong.number("database.max_connections", database.max_connections, 2, 1000,
                "; one always serves single statements");
-  check_number("database.min_connections", database.min_connections, 0, database.max_connections,
+  wrong.number("database.min_connections", database.min_connections, 0,
+               std::max(0, database.max_connections),
                ", the latter being database.max_connections");
-  check_number("database.max_waiting", database.max_waiting, 1, 1'000'000);
-  check_time("database.acquire_timeout", database.acquire_timeout, 10ms, 1h);
-  check_time("database.statement_timeout", database.statement_timeout, 100ms, 1h);
-  check_time("database.idle_limit", database.idle_limit, 1s, 24h);
-  check_time("database.max_lifetime", database.max_lifetime, 1s, 30 * 24h);
+  wrong.number("database.max_waiting", database.max_waiting, 1, 1'000'000);
+  wrong.time("database.acquire_timeout", database.acquire_timeout, 10ms, 1h);
+  wrong.time("database.statement_timeout", database.statement_timeout, 100ms, 1h);
+  wrong.time("database.idle_limit", database.idle_limit, 1s, 24h);
+  wrong.time("database.max_lifetime", database.max_lifetime, 1s, 30 * 24h);
+  if (!wrong.text().empty())
+    throw engine_error(errc::invalid_argument, wrong.text());
 }
 
 db::connect_options connect_options_of(const std::string& url, const database_options& options,

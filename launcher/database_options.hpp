@@ -9,7 +9,8 @@
 
 namespace troupe {
 
-/// Throws engine_error (errc::invalid_argument) that names the key, as in "database.max_waiting".
+/// Throws engine_error (errc::invalid_argument) that names the key of each that is wrong, as in
+/// "database.max_waiting".
 void check_database_options(const engine_options& options);
 
 db::connect_options connect_options_of(const std::string& url, const database_options& options,

@@ -132,7 +132,6 @@ struct engine::parts {
 };
 
 void engine::parts::open_database() {
-  check_database_options(options);
   database_url = options.database_url;
   try {
     if (database_url.empty()) {
@@ -311,6 +310,7 @@ void engine::parts::end_actors() {
 }
 
 engine::engine(engine_options options) : parts_(std::make_unique<parts>()) {
+  check_database_options(options);
   parts_->options = std::move(options);
 }
 

@@ -31,6 +31,7 @@ namespace troupe {
 
 class engine {
 public:
+  /// errc::invalid_argument names every key of options.database that is wrong.
   explicit engine(engine_options options = {});
   /// Stops.
   ~engine();

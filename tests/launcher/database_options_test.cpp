@@ -1,5 +1,6 @@
 // The options about the database: what is refused names its key, what is right reaches the room.
 #include "launcher/database_options.hpp"
+#include "launcher/engine.hpp"
 #include "messages/engine_error.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -64,6 +65,28 @@ BOOST_AUTO_TEST_CASE(what_is_wrong_is_told_with_its_key) {
   named("database.pooler", [](o& all) {
     all.database.pooler = true;
     all.database_url.clear();
+  });
+}
+
+BOOST_AUTO_TEST_CASE(all_that_is_wrong_is_told_together) {
+  const auto why = refusal([](o& all) {
+    all.database_url = "mysql://h/x";
+    all.database.max_connections = 1;
+    all.database.acquire_timeout = 9ms;
+    all.database.password_file = "/no/such";
+  });
+  for (const auto* key : {"database.url: ", "; database.max_connections: ",
+                          "; database.acquire_timeout: ", "; database.password_file: "})
+    BOOST_TEST(why.find(key) != std::string::npos, key << " in: " << why);
+}
+
+BOOST_AUTO_TEST_CASE(an_engine_is_not_made_of_wrong_options) {
+  engine_options wrong;
+  wrong.database.max_connections = 1;
+  wrong.database.max_lifetime = 0ms;
+  BOOST_CHECK_EXCEPTION(engine{wrong}, engine_error, [](const engine_error& e) {
+    return e.code() == errc::invalid_argument
+           && std::string{e.what()}.find("; database.max_lifetime: ") != std::string::npos;
   });
 }
 
