@@ -17,7 +17,6 @@ connect_options at(const std::string& conninfo) {
 connect_options admin_options(connect_options options, std::chrono::seconds timeout) {
   options.application_name = "troupe admin";
   options.connect_timeout = timeout;
-  options.hot_path_plans = false;
   return options;
 }
 

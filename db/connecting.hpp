@@ -31,9 +31,6 @@ struct connect_options {
   std::chrono::milliseconds statement_timeout{10'000};
   std::chrono::milliseconds lock_timeout{5'000};
   std::chrono::milliseconds idle_in_transaction_timeout{30'000};
-  /// Index plans whatever the statistics say: no sequential scan, hash join or merge join where an
-  /// index does, no JIT. For the engine's statements, all of which go by index.
-  bool hot_path_plans = true;
   std::size_t max_in_flight = pipeline::default_max_in_flight;
   /// A larger answer becomes errc::too_large. Of statements that are read by rows (those made at
   /// run time, and lists) no more than this and one row is ever held; the others limit their rows.

@@ -20,8 +20,7 @@ query settings_of(const connect_options& options) {
   query q{sql::transaction_settings};
   q.bind(text_of(options.statement_timeout))
       .bind(text_of(options.lock_timeout))
-      .bind(text_of(options.idle_in_transaction_timeout))
-      .bind(options.hot_path_plans ? "off" : nullptr);
+      .bind(text_of(options.idle_in_transaction_timeout));
   return q;
 }
 
@@ -150,8 +149,15 @@ std::uint64_t connection::impl::write_main(const query& what, sync_point after) 
   // Or a companion found the connection dead.
   if (broken)
     return refuse(lost_before_sending(what.what().name, broken->message), after);
-  auto order = pipe.enter(
-      {.what = what.what_ptr(), .after = after, .parse_anew = pooler, .expected = what.expected()});
+  auto order = pipe.enter({.what = what.what_ptr(),
+                           .after = after,
+                           .as = pooler || what.what().prepared ? nullptr : kept.find(what),
+                           .parse_anew = pooler,
+                           .expected = what.expected()});
+  if (&what.what() == &sql::session_deallocate) {
+    pipe.forget_all();
+    kept.clear();
+  }
   if (!write(what, order))
     lost();
   else if (after == sync_point::now)
@@ -233,6 +239,8 @@ std::uint64_t connection::submit(const query& what, sync_point after) {
   if (auto why = self.objection(what))
     return self.refuse(std::move(*why), after);
   const bool begins = opens_block(what.what());
+  self.begun_read_only =
+      &what.what() == &sql::transaction_read_only || (self.begun_read_only && !begins);
   const bool settings = self.needs_settings(what);
   const auto limit = what.timeout();
   const bool timed = !begins && limit.count() > 0 && limit != self.statement_timeout;
@@ -300,6 +308,10 @@ std::optional<notification> connection::next_notification() {
 
 std::size_t connection::in_flight() const {
   return impl_->pipe.in_flight() + (impl_->copy ? 1 : 0);
+}
+
+bool connection::wants_deallocation() const {
+  return impl_->kept.full();
 }
 
 bool connection::full() const {

@@ -58,6 +58,9 @@ public:
 
   std::size_t in_flight() const;
   bool full() const;
+  /// As many of the user's statements are prepared as may be: sql::session_deallocate makes room,
+  /// at a time when nothing is in flight.
+  bool wants_deallocation() const;
   /// No more answers come from the server. What was in flight is answered by next() still.
   bool broken() const;
   /// Why; only when broken.

@@ -5,6 +5,7 @@
 
 #include "db/connecting.hpp"
 #include "db/dial.hpp"
+#include "db/kept_statements.hpp"
 
 #include <deque>
 #include <memory>
@@ -47,6 +48,7 @@ struct connection::impl {
   bool take_one_row(const pg_result* answer);
   bool take_error(const pg_result* answer);
   std::optional<block_state> told_block() const;
+  bool read_only_by_choice() const;
 
   // -- COPY
   struct copying {
@@ -67,12 +69,14 @@ struct connection::impl {
 
   connection_handle raw;
   pipeline pipe;
+  kept_statements kept; ///< the user's
   std::optional<copying> copy;
   std::chrono::milliseconds statement_timeout;
   std::size_t max_result_bytes;
   bool pooler;
   query settings;               ///< behind a pooler, for each transaction
   bool may_be_in_block = false; ///< behind a pooler: a BEGIN was written
+  bool begun_read_only = false; ///< of the transaction that was written last
 
   std::deque<notification> notes;
   std::optional<server_error> last_words;

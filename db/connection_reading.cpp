@@ -28,6 +28,13 @@ db_failure too_large_for(std::size_t limit, const statement& what) {
   return why;
 }
 
+/// He wrote in a transaction that he began read only: another connection would not help.
+db_failure of_readers_own(db_failure why) {
+  why.code = errc::conflict;
+  why.retryable = why.poisons_connection = false;
+  return why;
+}
+
 } // namespace
 
 void clear_result::operator()(pg_result* raw) const {
@@ -54,6 +61,17 @@ std::optional<block_state> connection::impl::told_block() const {
   }
 }
 
+/// True when the transaction takes no writes because it was told so, and the server would. A pooler
+/// does not tell of the server behind it.
+bool connection::impl::read_only_by_choice() const {
+  const auto is_off = [this](const char* parameter) {
+    const char* value = PQparameterStatus(raw.get(), parameter);
+    return value && std::string_view{value} == "off";
+  };
+  return begun_read_only
+         || (!pooler && is_off("in_hot_standby") && is_off("default_transaction_read_only"));
+}
+
 bool connection::impl::take_error(const PGresult* answer) {
   auto error = error_of(answer);
   // Without a SQLSTATE it is libpq that speaks: it cannot go on.
@@ -63,6 +81,8 @@ bool connection::impl::take_error(const PGresult* answer) {
   }
   const auto* what = pipe.current();
   auto failure = classify(error, what ? what->name : "");
+  if (failure.sqlstate == "25006" && read_only_by_choice())
+    failure = of_readers_own(std::move(failure));
   if (ends_session(error)) {
     give_up(std::move(failure));
     return true;

@@ -29,10 +29,6 @@ std::string server_options(const connect_options& options, const conninfo& given
                      + set("idle_in_transaction_session_timeout",
                            std::to_string(options.idle_in_transaction_timeout.count()))
                      + set("TimeZone", "UTC");
-  if (options.hot_path_plans) {
-    for (const char* name : {"enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"})
-      text += set(name, "off");
-  }
   // Later settings win, so what the user asked for stands last.
   if (const auto* own = given.find("options"))
     text += *own;

@@ -47,7 +47,6 @@ connect_options as_is(const connect_options& where) {
   // Like this nothing is set at the start, so the server's own settings show, and PgBouncer, which
   // takes no settings, lets us in.
   options.pooler = !sets_its_own(where);
-  options.hot_path_plans = false;
   return options;
 }
 

@@ -158,40 +158,13 @@ void decode_attempts(const result& rows, job_record& into) {
 }
 
 query list_query(const list_jobs& ask) {
-  const statement* which = &sql::job_list_any;
-  if (ask.filter.state) {
-    switch (*ask.filter.state) {
-    case job_state::available:
-      which = &sql::job_list_available;
-      break;
-    case job_state::pending: // no job waits for another before workflows exist: an empty page
-    case job_state::running:
-      which = &sql::job_list_running;
-      break;
-    case job_state::completed:
-      which = &sql::job_list_completed;
-      break;
-    case job_state::scheduled:
-    case job_state::retryable:
-      which = &sql::job_list_deferred;
-      break;
-    case job_state::cancelled:
-    case job_state::discarded:
-      which = &sql::job_list_unhappy;
-      break;
-    }
-  }
-  query q{*which};
-  auto before = ask.before.value > 0 ? ask.before.value : std::numeric_limits<std::int64_t>::max();
-  if (ask.filter.state == job_state::pending)
-    before = 0;
-  q.bind(before).bind(ask.filter.queue).bind(ask.filter.kind);
-  q.bind(static_cast<std::int64_t>(ask.limit));
-  if (which == &sql::job_list_deferred)
-    q.bind(*ask.filter.state == job_state::retryable);
-  if (which == &sql::job_list_unhappy)
-    q.bind(static_cast<std::int16_t>(
-        *ask.filter.state == job_state::cancelled ? outcome::cancelled : outcome::discarded));
+  query q{sql::job_list};
+  if (ask.filter.state)
+    q.bind(to_string(*ask.filter.state));
+  else
+    q.bind_null<std::string>();
+  q.bind(ask.before.value > 0 ? ask.before.value : std::numeric_limits<std::int64_t>::max());
+  q.bind(ask.filter.queue).bind(ask.filter.kind).bind(static_cast<std::int64_t>(ask.limit));
   return q;
 }
 

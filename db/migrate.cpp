@@ -28,7 +28,6 @@ connect_options migration_options(connect_options options) {
   options.statement_timeout = std::chrono::milliseconds{0};
   options.lock_timeout = std::chrono::milliseconds{0};
   options.idle_in_transaction_timeout = std::chrono::milliseconds{0};
-  options.hot_path_plans = false;
   return options;
 }
 

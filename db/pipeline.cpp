@@ -1,8 +1,8 @@
 #include "db/pipeline.hpp"
 
-#include <array>
+#include "db/words.hpp"
+
 #include <cassert>
-#include <cctype>
 #include <utility>
 
 namespace troupe::db {
@@ -16,33 +16,22 @@ std::string prepared_name(const statement& what, int generation) {
   return name;
 }
 
-/// The first words of a text, lower case. A block comment hides them, which only matters where
-/// libpq does not tell the block's state.
-std::array<std::string, 3> first_words(std::string_view text) {
-  std::array<std::string, 3> words;
-  std::size_t at = 0;
-  for (auto& word : words) {
-    for (;;) {
-      while (at < text.size() && std::isspace(static_cast<unsigned char>(text[at])))
-        ++at;
-      if (!text.substr(at).starts_with("--"))
-        break;
-      at = std::min(text.size(), text.find('\n', at));
-    }
-    while (at < text.size() && std::isalpha(static_cast<unsigned char>(text[at])))
-      word += static_cast<char>(std::tolower(static_cast<unsigned char>(text[at++])));
-  }
-  return words;
+std::string first_word(const statement& what) {
+  std::string_view text = what.text;
+  return take_word(text);
 }
 
 /// ROLLBACK TO and ROLLBACK have the same command tag.
 bool is_rollback_to(const statement& what) {
-  auto words = first_words(what.text);
-  return words[0] == "rollback" && (words[1] == "to" || words[2] == "to");
+  std::string_view text = what.text;
+  if (take_word(text) != "rollback")
+    return false;
+  const auto second = take_word(text); // "work" or "transaction" may stand between
+  return second == "to" || take_word(text) == "to";
 }
 
 bool is_commit(const statement& what) {
-  auto first = first_words(what.text)[0];
+  const auto first = first_word(what);
   return first == "commit" || first == "end" || first == "prepare";
 }
 
@@ -62,22 +51,23 @@ constexpr const char* undone = "undone, as another statement of the same group f
 } // namespace
 
 bool opens_block(const statement& what) {
-  auto first = first_words(what.text)[0];
+  const auto first = first_word(what);
   return first == "begin" || first == "start";
 }
 
 bool is_copy(const statement& what) {
-  return first_words(what.text)[0] == "copy";
+  return first_word(what) == "copy";
 }
 
 pipeline::pipeline(std::size_t max_in_flight) : max_in_flight_(max_in_flight) {}
 
 pipeline::order pipeline::enter(const entrance& what) {
   assert(what.companion || !full());
+  const auto& named = what.as ? what.as : what.what;
   int generation = 0;
   bool prepare = false;
-  if (what.what->prepared && !what.parse_anew) {
-    auto& known = prepared_[what.what->name];
+  if (named->prepared && !what.parse_anew) {
+    auto& known = prepared_.try_emplace(named->name, prepared{named}).first->second;
     prepare = !known.usable;
     if (prepare) {
       ++known.generation;
@@ -87,9 +77,10 @@ pipeline::order pipeline::enter(const entrance& what) {
   }
   auto token = ++last_token_;
   companions_ += what.companion ? 1 : 0;
-  written_.push_back({token, what.what, generation, prepare ? stage::preparing : stage::running,
-                      what.after == sync_point::now, what.companion, what.expected, result{}});
-  return {token, generation == 0 ? std::string{} : prepared_name(*what.what, generation), prepare};
+  written_.push_back({token, what.what, named, generation,
+                      prepare ? stage::preparing : stage::running, what.after == sync_point::now,
+                      what.companion, what.expected, result{}});
+  return {token, generation == 0 ? std::string{} : prepared_name(*named, generation), prepare};
 }
 
 std::uint64_t pipeline::refuse(db_failure why, sync_point after) {
@@ -117,11 +108,20 @@ const statement* pipeline::current() const {
   return !sync_due() && cursor_ == written_.size() ? nullptr : current_ptr().get();
 }
 
+pipeline::prepared* pipeline::known(const entry& which) {
+  const auto found = which.generation == 0 ? prepared_.end() : prepared_.find(which.named->name);
+  return found == prepared_.end() ? nullptr : &found->second;
+}
+
 void pipeline::forget(const entry& which) {
-  if (which.generation == 0)
-    return;
-  if (auto& known = prepared_[which.what->name]; known.generation == which.generation)
-    known.usable = false; // a newer generation begins only after this
+  if (auto* of = known(which); of && of->generation == which.generation)
+    of->usable = false; // a newer generation begins only after this
+}
+
+void pipeline::forget_all() {
+  std::erase_if(prepared_, [](const auto& one) { return one.second.owner.use_count() > 0; });
+  for (auto& [name, one] : prepared_)
+    one.usable = false;
 }
 
 void pipeline::answer(entry& which, std::variant<result, db_failure> outcome) {
@@ -190,13 +190,14 @@ bool pipeline::on_error(db_failure why, bool forget_prepared) {
   auto& front = written_[cursor_];
   if (front.at == stage::preparing) {
     forget(front);
-    auto& known = prepared_[front.what->name];
-    known.failed = front.generation;
-    known.failure = why;
+    if (auto* of = known(front)) {
+      of->failed = front.generation;
+      of->failure = why;
+    }
   } else if (forget_prepared && front.generation > 0) {
     // It was written in the belief that an earlier Parse, still on its way, would succeed.
-    if (const auto& known = prepared_[front.what->name]; known.failed == front.generation)
-      why = known.failure;
+    if (const auto* of = known(front); of && of->failed == front.generation)
+      why = of->failure;
     forget(front);
   }
   if (why.sqlstate == "25P02") {

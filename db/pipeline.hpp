@@ -30,9 +30,9 @@ struct finished {
 /// a block those before the failed one keep their answers, those after it are errc::aborted.
 enum class sync_point : std::uint8_t { now, later };
 
-/// BEGIN or START TRANSACTION; a block comment before it hides it.
+/// BEGIN or START TRANSACTION.
 bool opens_block(const statement& what);
-/// COPY; likewise.
+/// COPY.
 bool is_copy(const statement& what);
 
 /// Of the connection's transaction block.
@@ -53,6 +53,8 @@ public:
     sync_point after = sync_point::now;
     /// Sent for another statement's sake: has no answer of its own.
     bool companion = false;
+    /// Prepared under this one's name, which no other text has; null: under its own, if at all.
+    statement_ptr as = {};
     /// Not prepared, although it could be.
     bool parse_anew = false;
     /// Rows it has to change; another number makes the answer errc::stale.
@@ -79,6 +81,9 @@ public:
   bool group_open() const { return !written_.empty() && !written_.back().closes; }
   /// The caller writes the sync of the open group, if there is one.
   void close_group();
+
+  /// What is written last drops all that is prepared.
+  void forget_all();
 
   // What the wire said, in its order. False when the event does not fit what was written: then
   // nothing more can be believed and the connection has to be given up.
@@ -118,7 +123,8 @@ private:
   struct entry {
     std::uint64_t token;
     statement_ptr what;
-    int generation; ///< 0: not prepared
+    statement_ptr named; ///< it is prepared under this one's name
+    int generation;      ///< 0: not prepared
     stage at;
     bool closes;
     bool companion;
@@ -128,13 +134,15 @@ private:
   /// One statement's prepared name on this connection. A name is never used twice for a Parse, so
   /// a new generation can be written while answers to the old one are on their way.
   struct prepared {
+    statement_ptr owner; ///< of the name; owns nothing when that is static
     int generation = 0;
-    bool usable = false; ///< its Parse is written and has not failed as far as we know
-    int failed = 0;      ///< the last generation whose Parse failed
-    db_failure failure;  ///< with this
+    bool usable = false;     ///< its Parse is written and has not failed as far as we know
+    int failed = 0;          ///< the last generation whose Parse failed
+    db_failure failure = {}; ///< with this
   };
 
   bool sync_due() const { return cursor_ > 0 && written_[cursor_ - 1].closes; }
+  prepared* known(const entry& which);
   void forget(const entry& which);
   void answer(entry& which, std::variant<result, db_failure> outcome);
   void undo_before(std::size_t index, const db_failure& why);

@@ -2,6 +2,10 @@ CREATE SCHEMA troupe;
 
 CREATE FUNCTION troupe.adopt(p_node bigint, p_lease bigint) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, queue text)
     LANGUAGE sql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
   select l.id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args, j.queue
     from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a) join troupe.job j on j.id = u.i
@@ -9,8 +13,47 @@ CREATE FUNCTION troupe.adopt(p_node bigint, p_lease bigint) RETURNS TABLE(lease 
      and not exists (select from troupe.attempt t where t.job_id = u.i and t.attempt = u.a);
 $$;
 
+CREATE FUNCTION troupe.beat(p_node bigint, p_late_ms double precision) RETURNS TABLE(alive boolean, dead bigint[], cancelled bigint[], leases bigint[], next_due_ms bigint, queues text[])
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  with old as (
+    select id, heartbeat_at from troupe.node where id = p_node and ended_at is null),
+  mine as (
+    update troupe.node n set heartbeat_at = clock_timestamp() from old
+     where n.id = old.id and n.ended_at is null
+    returning old.heartbeat_at)
+  select exists (select from mine) as alive,
+         case when (select heartbeat_at from mine) > now() - p_late_ms * interval '0.6 ms'
+              then array(select id from troupe.node
+                          where ended_at is null and id <> p_node
+                            and heartbeat_at < now() - p_late_ms * interval '1 ms')
+              else '{}' end as dead,
+         array(select v.job_id from troupe.revoked v
+                where exists (select from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a)
+                               where l.node = p_node and l.jobs @> array[v.job_id]
+                                 and u.i = v.job_id and u.a = v.attempt)) as cancelled,
+         array(select id from troupe.lease where node = p_node order by id) as leases,
+         (select ceil(extract(epoch from min(due_at) - clock_timestamp()) * 1000)::bigint
+            from troupe.deferred) as next_due_ms,
+         array(select distinct l.queue from troupe.lane l
+                where l.open <> '{}' or l.draining <> '{}'
+                   or exists (select from troupe.ready r
+                               where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq))) as queues;
+end $$;
+
 CREATE FUNCTION troupe.cancel(p_job bigint) RETURNS void
     LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 declare
   current smallint;
@@ -49,6 +92,7 @@ CREATE FUNCTION troupe.claim(p_node bigint, p_queue text, p_limit integer) RETUR
     SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
     AS $$
 declare
   candidate int;
@@ -164,6 +208,10 @@ end $$;
 
 CREATE FUNCTION troupe.close_crawl(p_crawl bigint) RETURNS void
     LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 begin
   update troupe.crawl set closed = true where job_id = p_crawl;
@@ -210,6 +258,10 @@ end $$;
 
 CREATE FUNCTION troupe.delete_job(p_job bigint) RETURNS void
     LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 declare
   j troupe.job;
@@ -242,6 +294,7 @@ CREATE FUNCTION troupe.enqueue_many(p_kinds text[], p_queues text[], p_args json
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 declare
   ids bigint[];
@@ -312,6 +365,7 @@ CREATE FUNCTION troupe.finish(p_node bigint, p_done bigint[], p_held bigint[], p
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 declare
   alive bigint[];
@@ -404,6 +458,40 @@ begin
                       where u.o = 6 and d.job_id = u.i and d.attempt = u.a);
 end $$;
 
+CREATE FUNCTION troupe.get_job(p_job bigint) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt integer, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone, taken_at timestamp with time zone, node text)
+    LANGUAGE plpgsql STABLE ROWS 1
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  select j.id, j.queue, j.kind, j.priority,
+         case when d.job_id is not null
+                then case d.reason when 2 then 'retryable' else 'scheduled' end
+              when a.outcome in (1, 2, 3) and not a.reopened
+                then (array['completed', 'cancelled', 'discarded'])[a.outcome]
+              when r.taken_at is not null then 'running'
+              else 'available' end as state,
+         j.args, case when r.taken_at is not null then coalesce(a.attempt, 0) + 1
+                      else coalesce(a.attempt, 0) end as attempt,
+         j.max_attempts, j.timeout_ms, coalesce(j.tags, '{}') as tags,
+         coalesce(d.due_at, j.run_at, j.created_at) as run_at, j.created_at, r.taken_at, r.node
+    from troupe.job j
+    left join troupe.deferred d on d.job_id = j.id
+    left join lateral (
+      select * from troupe.attempt t where t.job_id = j.id order by t.attempt desc limit 1) a on true
+    left join lateral (
+      select l.taken_at, n.name as node
+        from troupe.lease l, unnest(l.jobs, l.attempts) u(i, n_attempt), troupe.node n
+       where l.jobs @> array[j.id] and u.i = j.id and u.n_attempt = coalesce(a.attempt, 0) + 1
+         and n.id = l.node
+       limit 1) r on true
+   where j.id = p_job;
+end $$;
+
 CREATE FUNCTION troupe.is_running(p_job bigint) RETURNS boolean
     LANGUAGE sql STABLE
     AS $$
@@ -419,6 +507,111 @@ CREATE FUNCTION troupe.lane_for(p_queue text, p_priority smallint, p_n bigint) R
   select l.id from troupe.lane l where l.queue = p_queue and l.priority = p_priority
    order by l.shard = p_n % 4 desc, l.shard limit 1;
 $$;
+
+CREATE FUNCTION troupe.list_attempts(p_job bigint) RETURNS TABLE(attempt smallint, outcome smallint, node text, started_at timestamp with time zone, finished_at timestamp with time zone, result jsonb, error text)
+    LANGUAGE plpgsql STABLE
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  select a.attempt, a.outcome, coalesce(n.name, '') as node, a.started_at, a.finished_at, a.result, a.error
+    from troupe.attempt a left join troupe.node n on n.id = a.node
+   where a.job_id = p_job
+   order by a.attempt
+   limit 2000;
+end $$;
+
+CREATE FUNCTION troupe.list_items(p_crawl bigint, p_after bigint, p_limit bigint) RETURNS TABLE(page bigint, url text, status integer, title text, headings integer, links integer, bytes bigint, fetched_at timestamp with time zone, fields jsonb, error text)
+    LANGUAGE plpgsql STABLE
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  select page, url, status, title, headings, links, bytes, fetched_at, fields, error
+    from troupe.item
+   where crawl = p_crawl and page > p_after
+   order by page
+   limit p_limit;
+end $$;
+
+CREATE FUNCTION troupe.list_jobs(p_state text, p_before bigint, p_queue text, p_kind text, p_limit bigint) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt smallint, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+  if p_state is null then
+    return query
+    select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms,
+           coalesce(tags, '{}') as tags, run_at, created_at
+      from troupe.jobs
+     where id < p_before and (p_queue is null or queue = p_queue) and (p_kind is null or kind = p_kind)
+     order by id desc
+     limit p_limit;
+  elsif p_state = 'available' then
+    return query
+    select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms,
+           coalesce(tags, '{}') as tags, run_at, created_at
+      from troupe.jobs
+     where id < p_before and (p_queue is null or queue = p_queue) and (p_kind is null or kind = p_kind)
+       and state = 'available'
+     order by id desc
+     limit p_limit;
+  elsif p_state in ('scheduled', 'retryable') then
+    return query
+    select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms,
+           coalesce(tags, '{}') as tags, run_at, created_at
+      from troupe.jobs
+     where id in (select d.job_id from troupe.deferred d join troupe.job j on j.id = d.job_id
+                   where d.job_id < p_before and (d.reason = 2) = (p_state = 'retryable')
+                     and (p_queue is null or j.queue = p_queue) and (p_kind is null or j.kind = p_kind)
+                   order by d.job_id desc limit p_limit)
+     order by id desc;
+  elsif p_state = 'running' then -- in a lease, and its attempt has no outcome yet
+    return query
+    select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms,
+           coalesce(tags, '{}') as tags, run_at, created_at
+      from troupe.jobs
+     where id in (select u.i from troupe.lease l, unnest(l.jobs, l.attempts) u(i, n), troupe.job j
+                   where u.i < p_before and j.id = u.i
+                     and (p_queue is null or j.queue = p_queue) and (p_kind is null or j.kind = p_kind)
+                     and not exists (select from troupe.attempt a where a.job_id = u.i and a.attempt = u.n)
+                   order by u.i desc limit p_limit)
+     order by id desc;
+  elsif p_state = 'completed' then
+    return query
+    select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms,
+           coalesce(tags, '{}') as tags, run_at, created_at
+      from troupe.jobs
+     where id in (select a.job_id from troupe.attempt a join troupe.job j on j.id = a.job_id
+                   where a.job_id < p_before and a.outcome = 1 and not a.reopened
+                     and (p_queue is null or j.queue = p_queue) and (p_kind is null or j.kind = p_kind)
+                   order by a.job_id desc limit p_limit)
+     order by id desc;
+  elsif p_state in ('cancelled', 'discarded') then
+    return query -- by their partial index
+    select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms,
+           coalesce(tags, '{}') as tags, run_at, created_at
+      from troupe.jobs
+     where id in (select a.job_id from troupe.attempt a join troupe.job j on j.id = a.job_id
+                   where a.outcome in (2, 3) and not a.reopened and a.job_id < p_before
+                     and a.outcome = case p_state when 'cancelled' then 2 else 3 end
+                     and (p_queue is null or j.queue = p_queue) and (p_kind is null or j.kind = p_kind)
+                   order by a.job_id desc limit p_limit)
+     order by id desc;
+  end if;
+end $$;
 
 CREATE FUNCTION troupe.make_partitions(p_size bigint DEFAULT 5000000, p_ahead integer DEFAULT 2) RETURNS integer
     LANGUAGE plpgsql
@@ -461,6 +654,10 @@ end $$;
 
 CREATE FUNCTION troupe.open_crawl(p_crawl bigint, p_url text, p_depth integer, p_pages integer, p_selectors text[]) RETURNS void
     LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 begin
   perform troupe.open_lanes(array['scrape.pages'], array[0::smallint]);
@@ -505,6 +702,7 @@ CREATE FUNCTION troupe.promote(p_limit integer, OUT moved bigint, OUT queues tex
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 begin
   with due as (
@@ -533,6 +731,7 @@ CREATE FUNCTION troupe.queue_pages(p_crawl bigint, p_urls text[], p_depths integ
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 declare
   made bigint;
@@ -568,6 +767,7 @@ CREATE FUNCTION troupe.rebase_lanes() RETURNS boolean
     SET enable_hashjoin TO 'on'
     SET enable_mergejoin TO 'on'
     SET enable_seqscan TO 'on'
+    SET jit TO 'off'
     AS $$
 declare
   newest xid8;
@@ -602,6 +802,10 @@ end $$;
 
 CREATE FUNCTION troupe.reconcile_crawl(p_crawl bigint) RETURNS void
     LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 begin
   perform from troupe.crawl where job_id = p_crawl for update;
@@ -628,6 +832,7 @@ CREATE FUNCTION troupe.record_pages(p_crawls bigint[], p_pages bigint[], p_urls 
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 declare
   one bigint;
@@ -660,6 +865,10 @@ end $$;
 
 CREATE FUNCTION troupe.rescue(p_node bigint, p_limit interval, OUT lost bigint, OUT quarantined bigint, OUT queues text[]) RETURNS record
     LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 begin
   lost := 0; quarantined := 0; queues := '{}';
@@ -701,6 +910,10 @@ end $$;
 
 CREATE FUNCTION troupe.retry(p_job bigint) RETURNS text
     LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 declare
   j troupe.job;
@@ -727,6 +940,10 @@ end $$;
 
 CREATE FUNCTION troupe.upkeep(OUT partitions_made integer, OUT revocations_dropped bigint) RETURNS record
     LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 begin
   begin

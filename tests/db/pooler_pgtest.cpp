@@ -29,7 +29,7 @@ const statement insert{"insert", "insert into t values ($1::int8)"};
 const statement divide{"divide", "select 1000 / $1::int8"};
 const statement nap{"nap", "select pg_sleep(60)"};
 const statement show{"show", "select current_setting('statement_timeout') || ' ' || "
-                             "current_setting('enable_seqscan') || ' ' || "
+                             "current_setting('lock_timeout') || ' ' || "
                              "current_setting('transaction_isolation')"};
 
 query with(const statement& what, std::int64_t value) {
@@ -77,7 +77,7 @@ BOOST_AUTO_TEST_CASE(many_connections_share_one_session_and_every_statement_has_
       auto both = answers(on, 2);
       BOOST_REQUIRE(!failed(both[0]));
       BOOST_REQUIRE(std::get<result>(both[1].outcome).one().get<std::string>(0)
-                    == "4321ms off read committed");
+                    == "4321ms 5s read committed");
     }
   }
   BOOST_TEST(database.value("select count(*) from t") == "160");
@@ -85,7 +85,7 @@ BOOST_AUTO_TEST_CASE(many_connections_share_one_session_and_every_statement_has_
   options.statement_timeout = 0ms;
   startup_session plain{options};
   BOOST_TEST(*plain.value("show statement_timeout") == "0");
-  BOOST_TEST(*plain.value("show enable_seqscan") == "on");
+  BOOST_TEST(*plain.value("show lock_timeout") == "0");
   BOOST_TEST(*plain.value("select count(*) from pg_prepared_statements") == "0");
 }
 
@@ -97,12 +97,12 @@ BOOST_AUTO_TEST_CASE(a_transaction_has_its_settings_from_its_begin_on) {
   auto all = answers(on, 3);
   BOOST_REQUIRE(!failed(all[1]));
   BOOST_TEST(std::get<result>(all[1].outcome).one().get<std::string>(0)
-             == "4321ms off serializable");
-  BOOST_TEST(settings(on) == "4321ms off serializable");
-  BOOST_TEST(rows(on, query{show}.timeout(7s)).one().get<std::string>(0) == "7s off serializable");
-  BOOST_TEST(settings(on) == "4321ms off serializable");
+             == "4321ms 5s serializable");
+  BOOST_TEST(settings(on) == "4321ms 5s serializable");
+  BOOST_TEST(rows(on, query{show}.timeout(7s)).one().get<std::string>(0) == "7s 5s serializable");
+  BOOST_TEST(settings(on) == "4321ms 5s serializable");
   rows(on, query{commit});
-  BOOST_TEST(settings(on) == "4321ms off read committed");
+  BOOST_TEST(settings(on) == "4321ms 5s read committed");
   BOOST_TEST(database.value("select count(*) from t") == "1");
 }
 
@@ -128,7 +128,7 @@ BOOST_AUTO_TEST_CASE(times_hold_behind_a_pooler_too) {
   options.statement_timeout = 30s;
   auto patient = connect(options);
   BOOST_TEST((refusal(patient, query{nap}.timeout(50ms)).code == errc::timed_out));
-  BOOST_TEST(settings(patient) == "30s off read committed");
+  BOOST_TEST(settings(patient) == "30s 5s read committed");
 }
 
 BOOST_AUTO_TEST_CASE(without_the_flag_the_pooler_refuses_and_with_it_options_are_refused) {

@@ -18,7 +18,6 @@ db::startup_session open(const std::string& url) {
   options.url = url;
   options.application_name = "troupe test";
   options.statement_timeout = options.lock_timeout = std::chrono::milliseconds{60'000};
-  options.hot_path_plans = false;
   return db::startup_session{options};
 }
 

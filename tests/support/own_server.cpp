@@ -146,7 +146,6 @@ db::startup_session open(const std::string& url) {
   db::connect_options options;
   options.url = url;
   options.application_name = "test";
-  options.hot_path_plans = false;
   return db::startup_session{options};
 }
 } // namespace

@@ -1,0 +1,195 @@
+-- Plans by index, whatever the statistics say, belong to the engine's own functions and no longer to the
+-- connections they are asked over: a user's statements are planned as the server would. What was asked
+-- by plain statements and depends on it has a function now.
+
+do $$
+declare
+  which regprocedure;
+begin
+  -- They have the other settings already.
+  for which in select p.oid from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+                where n.nspname = 'troupe'
+                  and p.proname in ('claim', 'enqueue_many', 'finish', 'promote', 'queue_pages',
+                                    'rebase_lanes', 'record_pages') loop
+    execute format('alter function %s set jit = off', which);
+  end loop;
+  for which in select p.oid from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+                where n.nspname = 'troupe'
+                  and p.proname in ('adopt', 'cancel', 'close_crawl', 'delete_job', 'open_crawl',
+                                    'reconcile_crawl', 'rescue', 'retry', 'upkeep') loop
+    execute format('alter function %s set enable_hashjoin = off set enable_mergejoin = off '
+                   'set enable_seqscan = off set jit = off', which);
+  end loop;
+end $$;
+
+-- One job with its state. `running` is asked of the leases only for this job.
+create function troupe.get_job(p_job bigint)
+returns table (id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt int,
+               max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamptz,
+               created_at timestamptz, taken_at timestamptz, node text)
+language plpgsql stable rows 1
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set jit = off as $$
+#variable_conflict use_column
+begin
+  return query
+  select j.id, j.queue, j.kind, j.priority,
+         case when d.job_id is not null
+                then case d.reason when 2 then 'retryable' else 'scheduled' end
+              when a.outcome in (1, 2, 3) and not a.reopened
+                then (array['completed', 'cancelled', 'discarded'])[a.outcome]
+              when r.taken_at is not null then 'running'
+              else 'available' end as state,
+         j.args, case when r.taken_at is not null then coalesce(a.attempt, 0) + 1
+                      else coalesce(a.attempt, 0) end as attempt,
+         j.max_attempts, j.timeout_ms, coalesce(j.tags, '{}') as tags,
+         coalesce(d.due_at, j.run_at, j.created_at) as run_at, j.created_at, r.taken_at, r.node
+    from troupe.job j
+    left join troupe.deferred d on d.job_id = j.id
+    left join lateral (
+      select * from troupe.attempt t where t.job_id = j.id order by t.attempt desc limit 1) a on true
+    left join lateral (
+      select l.taken_at, n.name as node
+        from troupe.lease l, unnest(l.jobs, l.attempts) u(i, n_attempt), troupe.node n
+       where l.jobs @> array[j.id] and u.i = j.id and u.n_attempt = coalesce(a.attempt, 0) + 1
+         and n.id = l.node
+       limit 1) r on true
+   where j.id = p_job;
+end $$;
+
+-- The ended attempts of one job, first to last.
+create function troupe.list_attempts(p_job bigint)
+returns table (attempt smallint, outcome smallint, node text, started_at timestamptz,
+               finished_at timestamptz, result jsonb, error text)
+language plpgsql stable
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set jit = off as $$
+#variable_conflict use_column
+begin
+  return query
+  select a.attempt, a.outcome, coalesce(n.name, '') as node, a.started_at, a.finished_at, a.result, a.error
+    from troupe.attempt a left join troupe.node n on n.id = a.node
+   where a.job_id = p_job
+   order by a.attempt
+   limit 2000;
+end $$;
+
+-- Items of a crawl after a page id, ascending.
+create function troupe.list_items(p_crawl bigint, p_after bigint, p_limit bigint)
+returns table (page bigint, url text, status int, title text, headings int, links int, bytes bigint,
+               fetched_at timestamptz, fields jsonb, error text)
+language plpgsql stable
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set jit = off as $$
+#variable_conflict use_column
+begin
+  return query
+  select page, url, status, title, headings, links, bytes, fetched_at, fields, error
+    from troupe.item
+   where crawl = p_crawl and page > p_after
+   order by page
+   limit p_limit;
+end $$;
+
+-- Jobs newest first below an id, of one state or of any. No job waits for another yet: none is pending.
+create function troupe.list_jobs(p_state text, p_before bigint, p_queue text, p_kind text, p_limit bigint)
+returns table (id bigint, queue text, kind text, priority smallint, state text, args jsonb,
+               attempt smallint, max_attempts smallint, timeout_ms bigint, tags text[],
+               run_at timestamptz, created_at timestamptz)
+language plpgsql stable
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set jit = off as $$
+#variable_conflict use_column
+begin
+  if p_state is null then
+    return query
+    select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms,
+           coalesce(tags, '{}') as tags, run_at, created_at
+      from troupe.jobs
+     where id < p_before and (p_queue is null or queue = p_queue) and (p_kind is null or kind = p_kind)
+     order by id desc
+     limit p_limit;
+  elsif p_state = 'available' then
+    return query
+    select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms,
+           coalesce(tags, '{}') as tags, run_at, created_at
+      from troupe.jobs
+     where id < p_before and (p_queue is null or queue = p_queue) and (p_kind is null or kind = p_kind)
+       and state = 'available'
+     order by id desc
+     limit p_limit;
+  elsif p_state in ('scheduled', 'retryable') then
+    return query
+    select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms,
+           coalesce(tags, '{}') as tags, run_at, created_at
+      from troupe.jobs
+     where id in (select d.job_id from troupe.deferred d join troupe.job j on j.id = d.job_id
+                   where d.job_id < p_before and (d.reason = 2) = (p_state = 'retryable')
+                     and (p_queue is null or j.queue = p_queue) and (p_kind is null or j.kind = p_kind)
+                   order by d.job_id desc limit p_limit)
+     order by id desc;
+  elsif p_state = 'running' then -- in a lease, and its attempt has no outcome yet
+    return query
+    select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms,
+           coalesce(tags, '{}') as tags, run_at, created_at
+      from troupe.jobs
+     where id in (select u.i from troupe.lease l, unnest(l.jobs, l.attempts) u(i, n), troupe.job j
+                   where u.i < p_before and j.id = u.i
+                     and (p_queue is null or j.queue = p_queue) and (p_kind is null or j.kind = p_kind)
+                     and not exists (select from troupe.attempt a where a.job_id = u.i and a.attempt = u.n)
+                   order by u.i desc limit p_limit)
+     order by id desc;
+  elsif p_state = 'completed' then
+    return query
+    select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms,
+           coalesce(tags, '{}') as tags, run_at, created_at
+      from troupe.jobs
+     where id in (select a.job_id from troupe.attempt a join troupe.job j on j.id = a.job_id
+                   where a.job_id < p_before and a.outcome = 1 and not a.reopened
+                     and (p_queue is null or j.queue = p_queue) and (p_kind is null or j.kind = p_kind)
+                   order by a.job_id desc limit p_limit)
+     order by id desc;
+  elsif p_state in ('cancelled', 'discarded') then
+    return query -- by their partial index
+    select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms,
+           coalesce(tags, '{}') as tags, run_at, created_at
+      from troupe.jobs
+     where id in (select a.job_id from troupe.attempt a join troupe.job j on j.id = a.job_id
+                   where a.outcome in (2, 3) and not a.reopened and a.job_id < p_before
+                     and a.outcome = case p_state when 'cancelled' then 2 else 3 end
+                     and (p_queue is null or j.queue = p_queue) and (p_kind is null or j.kind = p_kind)
+                   order by a.job_id desc limit p_limit)
+     order by id desc;
+  end if;
+end $$;
+
+-- Heartbeat, and what happened meanwhile. Others are declared dead only when this node's own last beat
+-- is fresh: after a stall of the database everybody looks dead for a moment.
+create function troupe.beat(p_node bigint, p_late_ms double precision)
+returns table (alive boolean, dead bigint[], cancelled bigint[], leases bigint[], next_due_ms bigint,
+               queues text[])
+language plpgsql
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set jit = off as $$
+#variable_conflict use_column
+begin
+  return query
+  with old as (
+    select id, heartbeat_at from troupe.node where id = p_node and ended_at is null),
+  mine as (
+    update troupe.node n set heartbeat_at = clock_timestamp() from old
+     where n.id = old.id and n.ended_at is null
+    returning old.heartbeat_at)
+  select exists (select from mine) as alive,
+         case when (select heartbeat_at from mine) > now() - p_late_ms * interval '0.6 ms'
+              then array(select id from troupe.node
+                          where ended_at is null and id <> p_node
+                            and heartbeat_at < now() - p_late_ms * interval '1 ms')
+              else '{}' end as dead,
+         array(select v.job_id from troupe.revoked v
+                where exists (select from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a)
+                               where l.node = p_node and l.jobs @> array[v.job_id]
+                                 and u.i = v.job_id and u.a = v.attempt)) as cancelled,
+         array(select id from troupe.lease where node = p_node order by id) as leases,
+         (select ceil(extract(epoch from min(due_at) - clock_timestamp()) * 1000)::bigint
+            from troupe.deferred) as next_due_ms,
+         array(select distinct l.queue from troupe.lane l
+                where l.open <> '{}' or l.draining <> '{}'
+                   or exists (select from troupe.ready r
+                               where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq))) as queues;
+end $$;

@@ -1,0 +1,13 @@
+// The words of a SQL text, as far as it takes to tell what kind of statement it is.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace troupe::db {
+
+/// The next word in lower case, behind blanks, semicolons and comments; takes it off the text.
+/// Empty where no word stands.
+std::string take_word(std::string_view& text);
+
+} // namespace troupe::db
