@@ -99,6 +99,7 @@ namespace connection_parts {
 
 void end(self_ptr self, caf::error reason, ending how) {
   auto& state = self->state;
+  const bool was_up = state.link.has_value();
   state.watch.reset();
   answer_all(self, reason);
   if (state.link && how == ending::lost)
@@ -106,7 +107,7 @@ void end(self_ptr self, caf::error reason, ending how) {
   state.counted.reset();
   state.link.reset();
   state.dialing.reset();
-  if (how == ending::lost && state.lent && !state.undoing) {
+  if (how == ending::lost && was_up && !state.undoing) {
     state.broken = reason;
     self->send(state.config.pool, lost_atom_v, state.config.id, std::move(reason));
     return;
@@ -198,6 +199,9 @@ bool undone(self_ptr self, const db::finished& finished) {
 void deliver(self_ptr self) {
   auto& state = self->state;
   while (auto finished = state.link->next()) {
+    if (const auto* why = std::get_if<db::db_failure>(&finished->outcome);
+        why != nullptr && why->sqlstate == "25006" && why->poisons_connection)
+      state.read_only = *why;
     if (!undone(self, *finished))
       return end(self, make_error(errc::unavailable, "could not undo what a borrower left"));
     deliver(self, *finished);
@@ -206,6 +210,8 @@ void deliver(self_ptr self) {
     self->send(state.config.pool, room_atom_v);
   if (state.link->broken())
     end(self, reason_of(state.link->why_broken()));
+  else if (state.read_only && state.open.empty()) // the primary is elsewhere now
+    end(self, *state.read_only);
 }
 
 void arm_write(self_ptr self) {
@@ -321,15 +327,19 @@ db::sync_point place_of(connection_state& state, const query_ptr& query,
 }
 
 caf::result<db::result> ask(self_ptr self, const query_ptr& query) {
-  if (auto why = refusal(self->state)) {
-    if (!self->state.lent)
-      --self->state.config.load->in_flight;
+  auto& state = self->state;
+  if (auto why = refusal(state)) {
+    if (state.lent)
+      return *std::move(why);
+    --state.config.load->in_flight;
+    if (state.broken) // nothing was sent, and POOL has been told: it takes another one
+      return self->delegate(state.config.pool, query);
     return *std::move(why);
   }
   connection_state::open_query open;
   open.promise = self->make_response_promise<db::result>();
   auto promise = open.promise;
-  const auto after = place_of(self->state, query, open);
+  const auto after = place_of(state, query, open);
   submit(self, *query, after, std::move(open));
   flush_soon(self);
   return promise;
@@ -393,6 +403,8 @@ caf::result<void> take_back(self_ptr self, bool tainted) {
          {&db::sql::session_reset_user, &db::sql::session_reset_all, &db::sql::session_close_all,
           &db::sql::session_unlisten, &db::sql::session_unlock_all, &db::sql::session_discard_temp})
       submit(*what);
+  if (tainted && state.link->wants_deallocation())
+    submit(db::sql::session_deallocate);
   self->send(self, flush_atom_v);
   self->delayed_send(self, state.config.clean_up_limit, late_atom_v, ++state.clean_ups);
   return done;

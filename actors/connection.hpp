@@ -2,11 +2,13 @@
 // Spawned by POOL, asked by POOL on behalf of STORE, and by the borrower while it is lent; ends
 // when the connection breaks.
 //
-//    connecting --up--> ready --lost, silent or failed--> (ends)
-//         \               \--lend--> lent --return--> cleaning --> ready
-//          \                           \--lost--> broken: tells the borrower why, ends with the
-//          loan
-//           \--failed or too late--> (ends)
+//    connecting --up--> ready --lost, silent or failed--> broken: hands what POOL had sent
+//    meanwhile
+//         \               \                               back to it, until POOL ends it
+//          \               \--lend--> lent --return--> cleaning --> ready
+//           \                           \--lost--> broken: tells the borrower why, until the loan
+//           ends
+//            \--failed or too late--> (ends)
 //
 // Bound: db::connection's in-flight limit. A connection that stays silent longer than two of its
 // statements may take (reads that share a sync: all of them) is given up: the server is frozen or
@@ -148,7 +150,8 @@ struct connection_state {
   time_point asked_at; ///< the borrower's last statement
   std::optional<cleaning> undoing;
   int clean_ups = 0;
-  std::optional<caf::error> broken; ///< while lent: what the borrower is told
+  std::optional<db::db_failure> read_only; ///< what a server said that takes no writes any more
+  std::optional<caf::error> broken;        ///< it waits for POOL, or its borrower, to hear of this
 };
 
 connection_impl::behavior_type connection(connection_impl::stateful_pointer<connection_state> self,

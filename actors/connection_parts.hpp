@@ -21,7 +21,7 @@ std::function<void()> notify(self_ptr self, Atom atom) {
 
 enum class ending : std::uint8_t { lost, meant };
 
-/// Answers everybody and quits. Lent, it stays as a husk that tells its borrower why.
+/// Answers everybody. Lost, it stays as a husk until POOL knows, and a borrower; else it quits.
 void end(self_ptr self, caf::error reason, ending how = ending::lost);
 void end(self_ptr self, const db::db_failure& why);
 

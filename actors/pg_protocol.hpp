@@ -130,7 +130,7 @@ using pool_events_actor = lending_pool_actor::extend<
     caf::reacts_to<up_atom, std::uint64_t>,
     // A wanted connection has room again.
     caf::reacts_to<room_atom>,
-    // This lent connection broke, and why. It ends when its loan does.
+    // This connection broke, and why. It ends when POOL says so, or with its loan.
     caf::reacts_to<lost_atom, std::uint64_t, caf::error>,
     // The loan of this connection has ended (true: tainted).
     caf::reacts_to<return_atom, std::uint64_t, bool>>;

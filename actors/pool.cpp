@@ -52,7 +52,9 @@ void lend(self_ptr self, slot& to_lend) {
             pooling::metrics_of(self->state).acquire.record(self->clock().now() - first.since);
             first.what.promise.deliver(std::make_shared<const loan>(connection, give_back, load));
           },
-          [self, first](const caf::error&) { // it was ending
+          [self, first, id = to_lend.id](const caf::error&) { // it was ending
+            if (auto* gone = pooling::find(self->state, id); gone && gone->at == stage::lost)
+              pooling::dismiss(self, *gone);
             self->state.loans.push_front(first);
             self->send(self, room_atom_v);
           });
@@ -127,7 +129,8 @@ void sweep(self_ptr self) {
               up ? make_error(errc::overloaded, "all database connections are busy") : down);
   refuse_late(
       self, state.loans,
-      up ? make_error(errc::overloaded, "no database connection is free to be lent"
+      up ? make_error(errc::overloaded, "no database connection is free to be lent; an open "
+                                        "session of one's own may hold the last"
                                             + (state.failures > 0 ? ": " + state.last_failure : ""))
          : down);
   tell_waiting(state);
@@ -191,11 +194,8 @@ void take_back(self_ptr self, std::uint64_t id, bool tainted) {
   auto* back = pooling::find(state, id);
   if (back == nullptr)
     return;
-  if (back->at == stage::lost) {
-    self->send_exit(back->connection, caf::exit_reason::normal);
-    std::erase_if(state.slots, [id](const slot& one) { return one.id == id; });
-    return;
-  }
+  if (back->at == stage::lost)
+    return pooling::dismiss(self, *back);
   back->at = stage::returning;
   self->request(back->connection, caf::infinite, return_atom_v, tainted)
       .then(

@@ -285,21 +285,29 @@ void went_down(self_ptr self, const caf::down_msg& down) {
   }
 }
 
+void dismiss(self_ptr self, slot& broken) {
+  // No more urgent than the statements that it was given meanwhile, which come back.
+  caf::anon_send(caf::actor_cast<caf::actor>(broken.connection),
+                 caf::exit_msg{self->address(), caf::exit_reason::normal});
+  std::erase_if(self->state.slots, [id = broken.id](const slot& one) { return one.id == id; });
+}
+
 void lost(self_ptr self, std::uint64_t id, const caf::error& why) {
   auto& state = self->state;
   auto* gone = find(state, id);
   if (gone == nullptr || gone->at == stage::lost)
     return;
-  log::warn("pool", "lost a lent connection: " + to_failure(why).detail);
+  state.last_failure = to_failure(why).detail;
+  log::warn("pool", "lost a connection: " + state.last_failure);
+  const bool meant = gone->leaving;
   if (gone->at == stage::lent || gone->at == stage::returning)
     --metrics_of(state).lent;
-  if (gone->at == stage::returning) { // its borrower heard of it before we did, and is gone
-    self->send_exit(gone->connection, caf::exit_reason::normal);
-    std::erase_if(state.slots, [id](const pool_state::slot& one) { return one.id == id; });
-  } else {
-    gone->at = stage::lost;
-  }
-  replace_soon(self);
+  if (gone->at == stage::lent)
+    gone->at = stage::lost; // its borrower does not know yet
+  else
+    dismiss(self, *gone);
+  if (!meant)
+    replace_soon(self);
 }
 
 void close(self_ptr self, std::uint64_t id, const caf::error& why) {

@@ -27,8 +27,10 @@ void grow(self_ptr self);
 
 void came_up(self_ptr self, std::uint64_t id);
 void went_down(self_ptr self, const caf::down_msg& down);
-/// A lent one broke; its borrower does not know yet.
+/// One that was up broke.
 void lost(self_ptr self, std::uint64_t id, const caf::error& why);
+/// Ends a broken one of which everybody has heard.
+void dismiss(self_ptr self, slot& broken);
 /// Ends this connection now, for a reason of ours.
 void close(self_ptr self, std::uint64_t id, const caf::error& why);
 /// Ends those that were leaving and have nothing in flight any more.

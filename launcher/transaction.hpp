@@ -1,11 +1,14 @@
-// A whole transaction that may be run again: on 40001 and 40P01 (errc::retry) it is rolled back and
-// its body called anew, at most max_tries times, with growing, jittered pauses. Never after
-// something was committed, and never when the outcome is unknown. A body that answers a pending<R>
-// makes this one; any other runs here, blocks, and may call get().
+// A whole transaction that may be run again: on errc::retry it is rolled back and its body called
+// anew, at most max_tries times, with growing, jittered pauses. That is 40001 (serialization),
+// 40P01 (deadlock), 55P03 (a lock not had in time), and of a prepared statement 26000 (it is gone)
+// and 0A000 (a migration changed what it gives). Never after something was committed, and never
+// when the outcome is unknown. A body that answers a pending<R> makes this one; any other runs
+// here, blocks, and may call get().
 #pragma once
 
 #include "launcher/session.hpp"
 
+#include <exception>
 #include <random>
 #include <type_traits>
 
@@ -38,7 +41,7 @@ template<class R, class Body>
 pending<R> run_later(session_source& from, session_options options, Body body) {
   for (int tries = 1;; ++tries) {
     std::optional<carried<R>> value;
-    std::optional<failure> why;
+    std::exception_ptr why;
     bool again = false;
     {
       auto work = from.open(options);
@@ -54,12 +57,12 @@ pending<R> run_later(session_source& from, session_options options, Body body) {
         }
         static_cast<void>(co_await work.commit());
       } catch (const engine_error& e) {
-        why = failure{e.code(), e.what()};
+        why = std::current_exception();
+        again = worth_another_try(work, e.code(), tries);
       }
-      again = why && worth_another_try(work, why->code, tries);
     }
     if (why && !again)
-      throw engine_error(*why);
+      std::rethrow_exception(why);
     if (!why) {
       if constexpr (std::is_void_v<R>)
         co_return;
