@@ -52,7 +52,7 @@ struct server {
 
 } // namespace
 
-BOOST_FIXTURE_TEST_SUITE(user_values, server)
+BOOST_FIXTURE_TEST_SUITE(text_values, server)
 
 BOOST_AUTO_TEST_CASE(a_sum_of_bigints_is_read_as_a_number_when_it_is_one) {
   const auto sum = ask("select sum(v), sum(v)::text from unnest($1) v",
