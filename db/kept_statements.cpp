@@ -3,18 +3,25 @@
 #include "db/words.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <functional>
 
 namespace troupe::db {
 
 namespace {
 
-/// A star that stands for columns: what it gives changes with the table, and a prepared statement
-/// whose columns have changed is refused.
+/// A star that stands for columns and not for rows or a product: what it gives changes with the
+/// table, and a prepared statement whose columns have changed is refused.
 bool gives_whatever_columns(std::string_view text) {
-  for (auto at = text.find('*'); at != std::string_view::npos; at = text.find('*', at + 1)) {
-    const auto before = text.substr(0, at).find_last_not_of(" \t\r\n");
-    if (before == std::string_view::npos || text[before] != '(')
+  static constexpr std::array<std::string_view, 6> before{".",        ",",   "select",
+                                                          "distinct", "all", "returning"};
+  std::string lower{text};
+  for (auto& c : lower)
+    c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  for (auto at = lower.find('*'); at != std::string::npos; at = lower.find('*', at + 1)) {
+    const auto left = std::string_view{lower}.substr(0, lower.find_last_not_of(" \t\r\n*", at) + 1);
+    if (std::any_of(before.begin(), before.end(),
+                    [left](std::string_view end) { return left.ends_with(end); }))
       return true;
   }
   return false;

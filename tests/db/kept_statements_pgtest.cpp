@@ -58,9 +58,12 @@ BOOST_AUTO_TEST_CASE(what_has_no_plan_or_gives_whatever_columns_is_not) {
   send(4, "-- first\nwith x as (select a from t) select x.* from x");
   send(4, "select '" + std::string(kept_statements::max_text, 'x') + "'");
   BOOST_TEST(prepared() == 0);
+  send(4, "select a, t.\n* from t");
+  BOOST_TEST(prepared() == 0);
   send(4, "select count(*) from t");
+  send(4, "/* first */ select a * 2, 3*a from t");
   send(4, "-- first\nupdate t set a = 2");
-  BOOST_TEST(prepared() == 2);
+  BOOST_TEST(prepared() == 3);
 }
 
 BOOST_AUTO_TEST_CASE(a_column_whose_type_changes_is_an_error_once) {
