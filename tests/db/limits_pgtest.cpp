@@ -188,9 +188,7 @@ BOOST_AUTO_TEST_CASE(of_a_huge_answer_to_the_users_own_statement_little_is_ever_
 }
 
 BOOST_AUTO_TEST_CASE(of_a_huge_list_of_the_engines_own_little_is_ever_held) {
-  for (const auto* list : {&sql::job_list_any, &sql::job_list_available, &sql::job_list_completed,
-                           &sql::job_list_deferred, &sql::job_list_running, &sql::job_list_unhappy,
-                           &sql::item_list, &sql::job_attempts})
+  for (const auto* list : {&sql::job_list, &sql::item_list, &sql::job_attempts})
     BOOST_TEST(list->by_rows, list->name);
   BOOST_TEST(
       !sql::job_claim.by_rows); // of as many jobs as there are free slots, and on the hot path
