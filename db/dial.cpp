@@ -37,7 +37,7 @@ std::string server_options(const connect_options& options, const conninfo& given
   return text;
 }
 
-db_failure unusable(std::string message) {
+db_failure unusable(const std::string& message) {
   auto why = lost_before_sending({}, message);
   why.code = errc::invalid_argument;
   why.retryable = false;

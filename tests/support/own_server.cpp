@@ -62,7 +62,7 @@ own_server::~own_server() {
 }
 
 void own_server::start() {
-  url_ = script("start " + directory_);
+  url_ = script("start --no-fsync " + directory_);
 }
 
 void own_server::stop_immediately() {

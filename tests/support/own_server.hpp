@@ -1,6 +1,7 @@
 // A PostgreSQL of one test program's own, to be stopped, frozen, killed, and set up as a test needs
-// it: the shared one of the fixture must survive. Durable (fsync on), socket only unless listen()
-// is called, gone at the end.
+// it: the shared one of the fixture must survive. Without fsync, which only a crash of the machine
+// would miss: what a test says of time must not hang on a disk. Socket only unless listen() is
+// called, gone at the end.
 #pragma once
 
 #include <filesystem>
