@@ -41,17 +41,82 @@ void assign(self_ptr self, assignment given) {
   self->send(state.runners[number], std::move(given));
 }
 
+void put_back(self_ptr self, assignment given, queue_state& queue, bool cancelled);
 void return_backlog(self_ptr self);
+void start_backlog(self_ptr self, queue_state& queue);
+
+bool is_last_chance(const assignment& given) {
+  return given.run->losses >= 2;
+}
+
+void end_last_chance(self_ptr self) {
+  self->state.last_chance = false;
+  for (auto& [name, queue] : self->state.queues) {
+    if (queue.last_chances.empty())
+      continue;
+    queue.backlog.insert(queue.backlog.begin(), std::make_move_iterator(queue.last_chances.begin()),
+                         std::make_move_iterator(queue.last_chances.end()));
+    queue.last_chances.clear();
+    start_backlog(self, queue);
+  }
+}
+
+/// A job that was lost before: when this node dies, too, the loss counts only if it had started.
+void announce(self_ptr self, assignment next, queue_state& queue) {
+  auto& state = self->state;
+  ++state.announced;
+  const auto node = state.node;
+  const auto not_started = [self, &queue, last = is_last_chance(next)] {
+    --queue.running;
+    if (last)
+      end_last_chance(self);
+    start_backlog(self, queue);
+    check_drained(self);
+  };
+  const start_run ask{node, next.lease, next.run->id};
+  self->request(state.store, caf::infinite, ask)
+      .then(
+          [=, &queue](bool ours) {
+            auto& now = self->state;
+            --now.announced;
+            if (node == now.node && ours && !now.draining)
+              return assign(self, next);
+            if (node == now.node && ours) {
+              put_back(self, next, queue, false);
+              write_outcomes(self);
+            } else if (node == now.node) {
+              static_cast<void>(now.leases.ended(next.lease));
+              ++now.counters->attempts_fenced;
+            }
+            not_started();
+          },
+          [=, &queue](const caf::error&) {
+            --self->state.announced;
+            if (node == self->state.node) {
+              put_back(self, next, queue, false);
+              write_outcomes(self);
+            }
+            not_started();
+          });
+}
 
 void start_backlog(self_ptr self, queue_state& queue) {
-  if (self->state.draining)
+  auto& state = self->state;
+  if (state.draining)
     return return_backlog(self);
   while (queue.running < queue.limits.slots() && !queue.backlog.empty()) {
     auto next = std::move(queue.backlog.front());
     queue.backlog.pop_front();
-    --self->state.counters->backlog;
+    if (is_last_chance(next) && std::exchange(state.last_chance, true)) {
+      queue.last_chances.push_back(std::move(next));
+      continue;
+    }
+    --state.counters->backlog;
     ++queue.running;
-    assign(self, std::move(next));
+    if (next.run->losses > 0)
+      announce(self, std::move(next), queue);
+    else
+      assign(self, std::move(next));
   }
 }
 
@@ -124,6 +189,8 @@ void report(self_ptr self, job_report& told) {
     note_ended(state, told, queue, cancelled);
     write_outcomes(self);
   }
+  if (told.idle && is_last_chance(told.run))
+    end_last_chance(self);
   start_backlog(self, queue);
   claim(self, state.queues.find(run.queue)->first, queue);
   check_drained(self);
@@ -135,8 +202,9 @@ void forget_life(self_ptr self) {
   for (auto& [job, entry] : state.running)
     self->send(state.runners[entry.runner], cancel_atom_v);
   for (auto& [name, queue] : state.queues) {
-    state.counters->backlog -= queue.backlog.size();
+    state.counters->backlog -= queue.backlog.size() + queue.last_chances.size();
     queue.backlog.clear();
+    queue.last_chances.clear();
   }
   drop_unwritten(state);
   state.leases.clear();
@@ -165,15 +233,17 @@ void cancel(self_ptr self, job_id id) {
     return;
   }
   for (auto& [name, queue] : state.queues) {
-    const auto waiting = std::find_if(queue.backlog.begin(), queue.backlog.end(),
-                                      [id](const assignment& a) { return a.run->id == id; });
-    if (waiting == queue.backlog.end())
-      continue;
-    // The hint may be stale, so the database is told: if there is no outcome, the job runs later.
-    put_back(self, std::move(*waiting), queue, true);
-    queue.backlog.erase(waiting);
-    --state.counters->backlog;
-    return write_outcomes(self);
+    for (auto* some : {&queue.backlog, &queue.last_chances}) {
+      const auto waiting = std::find_if(some->begin(), some->end(),
+                                        [id](const assignment& a) { return a.run->id == id; });
+      if (waiting == some->end())
+        continue;
+      // The hint may be stale, so the database is told: if there is no outcome, the job runs later.
+      put_back(self, std::move(*waiting), queue, true);
+      some->erase(waiting);
+      --state.counters->backlog;
+      return write_outcomes(self);
+    }
   }
 }
 
@@ -226,10 +296,12 @@ void adopt_lost(self_ptr self, const std::vector<lease_id>& stored) {
 void return_backlog(self_ptr self) {
   auto& state = self->state;
   for (auto& [name, queue] : state.queues) {
-    for (auto& given : queue.backlog)
-      put_back(self, std::move(given), queue, false);
-    state.counters->backlog -= queue.backlog.size();
-    queue.backlog.clear();
+    for (auto* some : {&queue.backlog, &queue.last_chances}) {
+      for (auto& given : *some)
+        put_back(self, std::move(given), queue, false);
+      state.counters->backlog -= some->size();
+      some->clear();
+    }
   }
   write_outcomes(self);
 }

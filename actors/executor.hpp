@@ -46,12 +46,15 @@ struct executor_state {
   struct queue_state {
     explicit queue_state(int slots) : limits(slots) {}
     queue_slots limits;
-    std::deque<assignment> backlog; ///< claimed, not started
+    std::deque<assignment> backlog;      ///< claimed, not started
+    std::deque<assignment> last_chances; ///< the same, and wait for another one's end
     int running = 0;
     int unwritten = 0;     ///< ended, outcome not yet in the database
     bool claiming = false; ///< a claim is on its way
     bool hungry = false;   ///< there may be work that we have not claimed
-    int held() const { return running + unwritten + static_cast<int>(backlog.size()); }
+    int held() const {
+      return running + unwritten + static_cast<int>(backlog.size() + last_chances.size());
+    }
   };
   struct ended_run {
     finished_run run;
@@ -77,6 +80,10 @@ struct executor_state {
   std::vector<runner_actor> runners;
   std::vector<std::size_t> idle;
   std::unordered_map<job_id, running_job> running;
+  /// A job that was lost twice runs here: one at a time, for of several that run when this node
+  /// dies nobody could say which one killed it, and the third loss is the last.
+  bool last_chance = false;
+  int announced = 0; ///< starts of lost jobs that are being written
   lease_book leases;
   /// Leases the last pulse named that we do not hold, each with the last claim begun by then.
   std::unordered_map<lease_id, std::uint64_t> suspects;

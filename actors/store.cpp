@@ -95,6 +95,9 @@ store_actor::behavior_type store(store_actor::pointer self, const pool_actor& po
           return db::decode_claimed(rows, {});
         });
       }),
+      guarded([=](const start_run& ask) -> caf::result<bool> {
+        return answer<bool>(self, pool, db::start_query(ask), db::decode_started);
+      }),
       guarded([=](const finish_runs& ask) -> caf::result<finished_runs> {
         return answer<finished_runs>(self, pool, db::finish_query(ask), db::decode_finished);
       }),

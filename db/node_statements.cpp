@@ -95,10 +95,21 @@ claimed_jobs decode_claimed(const result& rows, const std::string& queue) {
       run->timeout = std::chrono::milliseconds{*timeout};
     run->kind = from.get<std::string>(5);
     run->args = from.get<std::string>(6);
-    run->queue = rows.columns() > 7 ? from.get<std::string>(7) : queue;
+    run->losses = from.get<std::int16_t>(7);
+    run->queue = rows.columns() > 8 ? from.get<std::string>(8) : queue;
     answer.jobs.push_back(std::move(run));
   }
   return answer;
+}
+
+query start_query(const start_run& ask) {
+  query q{sql::job_start};
+  q.bind(ask.node.value).bind(ask.lease.value).bind(ask.job.value);
+  return q;
+}
+
+bool decode_started(const result& rows) {
+  return rows.one().get<bool>(0);
 }
 
 query finish_query(const finish_runs& ask) {

@@ -22,6 +22,9 @@ query adopt_query(const adopt_lease& ask);
 /// Of claim and adopt. `queue` is given to runs of claim, whose rows do not repeat it.
 claimed_jobs decode_claimed(const result& rows, const std::string& queue);
 
+query start_query(const start_run& ask);
+bool decode_started(const result& rows);
+
 query finish_query(const finish_runs& ask);
 finished_runs decode_finished(const result& rows);
 

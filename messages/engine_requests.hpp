@@ -62,6 +62,14 @@ struct assignment {
   node_id node{}; ///< whose the lease is
 };
 
+/// Says, before it starts, that a job runs which was lost before: only then another loss counts.
+/// The answer is false when the lease is gone.
+struct start_run {
+  node_id node;
+  lease_id lease;
+  job_id job;
+};
+
 /// One finished run, on its way into `attempt`.
 struct finished_run {
   lease_id lease;

@@ -28,6 +28,9 @@ struct job_run {
   job_id id;
   int attempt = 1;
   int max_attempts = 20;
+  /// How often in a row, right before this attempt, its node died while it held the job. With the
+  /// third time the job is discarded. 0 to 2.
+  int losses = 0;
   std::string queue;
   std::string kind;
   std::string args; ///< JSON text

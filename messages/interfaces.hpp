@@ -53,6 +53,8 @@ using store_actor = caf::typed_actor<
     caf::replies_to<claim_jobs>::with<claimed_jobs>,
     // Read a lease of this node again.
     caf::replies_to<adopt_lease>::with<claimed_jobs>,
+    // Say that this job starts.
+    caf::replies_to<start_run>::with<bool>,
     // Write outcomes, fenced by their leases.
     caf::replies_to<finish_runs>::with<finished_runs>,
     // Move due jobs into their lanes.

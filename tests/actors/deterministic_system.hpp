@@ -128,6 +128,7 @@ struct store_inboxes {
   inbox<beat, pulse> beats;
   inbox<claim_jobs, claimed_jobs> claims;
   inbox<adopt_lease, claimed_jobs> adoptions;
+  inbox<start_run, bool> starts;
   inbox<finish_runs, finished_runs> finishes;
   inbox<promote_due, promoted_jobs> promotions;
   inbox<rescue_node, rescued_jobs> rescues;
@@ -158,6 +159,7 @@ inline store_double_impl::behavior_type store_double(store_double_impl::pointer 
       [=](const beat& ask) { return keep(in->beats, ask); },
       [=](const claim_jobs& ask) { return keep(in->claims, ask); },
       [=](const adopt_lease& ask) { return keep(in->adoptions, ask); },
+      [=](const start_run& ask) { return keep(in->starts, ask); },
       [=](const finish_runs& ask) { return keep(in->finishes, ask); },
       [=](const promote_due& ask) { return keep(in->promotions, ask); },
       [=](const rescue_node& ask) { return keep(in->rescues, ask); },

@@ -67,14 +67,23 @@ struct executor_system : store_system {
     }
     return given;
   }
-  /// Joined, and `count` jobs of one lease in hand; no claim is open.
-  void take(lease_id lease, int count) {
+  /// As batch, but of jobs that were lost before.
+  static claimed_jobs lost_batch(lease_id lease, int count, int losses) {
+    auto given = batch(lease, count);
+    for (auto& one : given.jobs)
+      one->losses = losses;
+    return given;
+  }
+  /// Joined and given the batch; no claim is open.
+  void take(claimed_jobs given) {
     join();
     wake("q");
-    answer(in->claims, batch(lease, count));
+    answer(in->claims, std::move(given));
     while (!in->claims.empty())
       answer(in->claims, claimed_jobs{});
   }
+  /// Joined, and `count` jobs of one lease in hand; no claim is open.
+  void take(lease_id lease, int count) { take(batch(lease, count)); }
   void finish(std::size_t which, job_result result = completed()) {
     BOOST_REQUIRE(which < started.size());
     started[which].second(std::move(result));

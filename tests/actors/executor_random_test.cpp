@@ -25,10 +25,15 @@ public:
     const lease_id lease{++last_lease_};
     auto given = executor_system::batch(lease, count, next_job_);
     next_job_ += count;
-    for (const auto& run : given.jobs)
+    for (const auto& run : given.jobs) {
+      run->losses = losses_of(run->id);
       leases_[lease].insert(run->id);
+    }
     return given;
   }
+  /// Some were lost before, some twice.
+  static int losses_of(job_id id) { return id.value % 5 < 3 ? static_cast<int>(id.value % 5) : 0; }
+  bool start(const start_run& ask) const { return leases_.contains(ask.lease); }
   finished_runs finish(const finish_runs& ask) {
     finished_runs answer;
     for (const auto& run : ask.runs) {
@@ -66,8 +71,10 @@ public:
       return given;
     given.lease = lease;
     for (const auto id : found->second)
-      if (!cancelled_.contains(id))
+      if (!cancelled_.contains(id)) {
         given.jobs.push_back(executor_system::batch(lease, 1, id.value).jobs.front());
+        given.jobs.back()->losses = losses_of(id);
+      }
     return given;
   }
   /// Cancels some job that is handed out; 0 when there is none.
@@ -150,6 +157,12 @@ struct play : executor_system {
       return give(in->adoptions, make_error(errc::unavailable));
     give(in->adoptions, database.adopt(ask.lease));
   }
+  void answer_start() {
+    pick(in->starts);
+    if (!calm && random() % 5 == 0)
+      return give(in->starts, make_error(errc::unavailable));
+    give(in->starts, database.start(in->starts.front()));
+  }
   void end_a_run() {
     if (ended.size() == started.size())
       return;
@@ -170,7 +183,7 @@ struct play : executor_system {
     }
   }
   void one_step() {
-    switch (random() % 9) {
+    switch (random() % 10) {
     case 0:
       return wake_up();
     case 1:
@@ -190,6 +203,10 @@ struct play : executor_system {
         answer_adoption();
       return;
     case 6:
+      if (!in->starts.empty())
+        answer_start();
+      return;
+    case 7:
       sched().advance_time(random() % 2 ? 20ms : 400ms);
       return;
     default:
@@ -212,7 +229,14 @@ struct play : executor_system {
     BOOST_REQUIRE(queue.unwritten >= 0);
     BOOST_REQUIRE(queue.running <= queue.limits.slots());
     BOOST_REQUIRE(started.size() - ended.size() <= 4U);
-    BOOST_REQUIRE(counters.backlog == queue.backlog.size());
+    BOOST_REQUIRE(counters.backlog == queue.backlog.size() + queue.last_chances.size());
+    BOOST_REQUIRE(std::count_if(started.begin(), started.end(),
+                                [this](const auto& one) {
+                                  const auto which =
+                                      static_cast<std::size_t>(&one - started.data());
+                                  return one.first->losses == 2 && !ended.contains(which);
+                                })
+                  <= 1);
   }
   void go() {
     caf::anon_send(executor_itself, node_id{1});
@@ -233,6 +257,8 @@ struct play : executor_system {
         answer_finish();
       if (!in->adoptions.empty())
         answer_adoption();
+      if (!in->starts.empty())
+        answer_start();
       sched().advance_time(100ms);
       run_random(random);
       check();

@@ -101,6 +101,9 @@ public:
   claimed_jobs adopt(lease_id lease) {
     return db::decode_claimed(ask(db::adopt_query({node, lease})), {});
   }
+  bool start(lease_id lease, job_id id) {
+    return db::decode_started(ask(db::start_query({node, lease, id})));
+  }
   finished_runs finish(const finish_runs& what) {
     return db::decode_finished(ask(db::finish_query(what)));
   }

@@ -64,6 +64,79 @@ BOOST_AUTO_TEST_CASE(the_third_loss_in_a_row_quarantines_and_a_failure_between_d
   BOOST_TEST(at.state(lucky) == "available");
 }
 
+BOOST_AUTO_TEST_CASE(who_was_lost_before_is_lost_again_only_if_he_had_started) {
+  const auto ids = at.enqueue_many(3);
+  lose();
+  at.rescue(other.node);
+  for (int death = 2; death <= 5; ++death) {
+    other.join("two");
+    int held = 0;
+    for (const auto& batch : other.drain())
+      for (const auto& run : batch.jobs) {
+        ++held;
+        BOOST_TEST(run->losses == (run->id == ids[1] ? death - 1 : 1));
+        if (run->id == ids[1])
+          BOOST_TEST(other.start(batch.lease, run->id));
+      }
+    BOOST_TEST(held == (death < 4 ? 3 : 2));
+    make_old(other.node);
+    const auto answer = at.rescue(other.node);
+    BOOST_TEST(answer.count == (death < 4 ? 1 : 0));
+    BOOST_TEST(answer.quarantined == (death == 3 ? 1 : 0));
+    BOOST_TEST(answer.queues == std::vector<std::string>{"default"},
+               boost::test_tools::per_element());
+  }
+  BOOST_TEST(at.state(ids[1]) == "discarded");
+  int left = 0;
+  for (const auto& batch : at.drain())
+    for (const auto& run : batch.jobs) {
+      ++left;
+      BOOST_TEST(run->attempt == 2);
+      BOOST_TEST(at.get(run->id).attempts.size() == 2U); // lost once, and running
+    }
+  BOOST_TEST(left == 2);
+}
+
+BOOST_AUTO_TEST_CASE(of_those_that_had_not_started_nobody_comes_back_who_has_an_outcome) {
+  const auto ids = at.enqueue_many(4);
+  lose();
+  at.rescue(other.node);
+  other.join("two");
+  for (const auto& batch : other.drain()) {
+    const auto& run = *batch.jobs.at(0);
+    if (run.id == ids[0] || run.id == ids[1])
+      other.finish(
+          {other.node, {ended(batch, run, run.id == ids[0] ? completed() : snoozed(1h))}, {}});
+  }
+  at.cancel(ids[2]);
+  make_old(other.node);
+  BOOST_TEST(at.rescue(other.node).count == 0);
+  BOOST_TEST(everything(at) == std::multiset<std::int64_t>{ids[3].value},
+             boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_start_without_the_lease_is_refused) {
+  at.enqueue();
+  const auto batch = other.claim_one();
+  BOOST_TEST(!at.start(batch.lease, batch.jobs[0]->id)); // another node's
+  make_old(other.node);
+  at.rescue(other.node);
+  BOOST_TEST(!other.start(batch.lease, batch.jobs[0]->id));
+}
+
+BOOST_AUTO_TEST_CASE(every_loss_counts_for_a_node_that_does_not_tell_of_starts) {
+  const auto id = at.enqueue();
+  for (int loss = 1; loss <= 3; ++loss) {
+    other.join("two");
+    database.exec("update troupe.node set tells_starts = false where id = "
+                  + std::to_string(other.node.value));
+    other.claim();
+    make_old(other.node);
+    BOOST_TEST(at.rescue(other.node).count == 1);
+  }
+  BOOST_TEST(at.state(id) == "discarded");
+}
+
 BOOST_AUTO_TEST_CASE(losses_do_not_use_up_attempts) {
   const auto id = at.enqueue(job_spec{.kind = "noop", .max_attempts = 2});
   lose();
