@@ -460,6 +460,8 @@ end $$;
 
 CREATE FUNCTION troupe.get_job(p_job bigint) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt integer, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone, taken_at timestamp with time zone, node text)
     LANGUAGE plpgsql STABLE ROWS 1
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_bitmapscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'
@@ -480,13 +482,13 @@ begin
          j.max_attempts, j.timeout_ms, coalesce(j.tags, '{}') as tags,
          coalesce(d.due_at, j.run_at, j.created_at) as run_at, j.created_at, r.taken_at, r.node
     from troupe.job j
-    left join troupe.deferred d on d.job_id = j.id
-    left join lateral (
-      select * from troupe.attempt t where t.job_id = j.id order by t.attempt desc limit 1) a on true
+    left join troupe.deferred d on d.job_id = p_job
+    left join (
+      select * from troupe.attempt t where t.job_id = p_job order by t.attempt desc limit 1) a on true
     left join lateral (
       select l.taken_at, n.name as node
         from troupe.lease l, unnest(l.jobs, l.attempts) u(i, n_attempt), troupe.node n
-       where l.jobs @> array[j.id] and u.i = j.id and u.n_attempt = coalesce(a.attempt, 0) + 1
+       where l.jobs @> array[p_job] and u.i = p_job and u.n_attempt = coalesce(a.attempt, 0) + 1
          and n.id = l.node
        limit 1) r on true
    where j.id = p_job;
@@ -501,6 +503,40 @@ CREATE FUNCTION troupe.is_running(p_job bigint) RETURNS boolean
        and not exists (select from troupe.attempt t where t.job_id = u.i and t.attempt = u.a));
 $$;
 
+CREATE FUNCTION troupe.jobs_of(p_ids bigint[]) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt smallint, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_bitmapscan TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  select j.id, j.queue, j.kind, j.priority,
+         case when d.job_id is not null
+                then case d.reason when 2 then 'retryable' else 'scheduled' end
+              when a.outcome in (1, 2, 3) and not a.reopened
+                then (array['completed', 'cancelled', 'discarded'])[a.outcome]
+              when r.i is not null then 'running'
+              else 'available' end,
+         j.args, coalesce(a.attempt, 0::smallint), j.max_attempts, j.timeout_ms,
+         coalesce(j.tags, '{}'), coalesce(d.due_at, j.run_at, j.created_at), j.created_at
+    from troupe.job j
+    left join lateral (
+      select x.job_id, x.reason, x.due_at from troupe.deferred x where x.job_id = j.id offset 0) d on true
+    left join (
+      select distinct on (t.job_id) t.job_id, t.attempt, t.outcome, t.reopened
+        from troupe.attempt t where t.job_id = any (p_ids)
+       order by t.job_id, t.attempt desc) a on a.job_id = j.id
+    left join (
+      select u.i, u.n from troupe.lease l, unnest(l.jobs, l.attempts) u(i, n)
+       where l.jobs && p_ids and u.i = any (p_ids)) r on r.i = j.id and r.n = coalesce(a.attempt, 0) + 1
+   where j.id = any (p_ids)
+   order by j.id desc;
+end $$;
+
 CREATE FUNCTION troupe.lane_for(p_queue text, p_priority smallint, p_n bigint) RETURNS integer
     LANGUAGE sql STABLE
     AS $$
@@ -510,6 +546,8 @@ $$;
 
 CREATE FUNCTION troupe.list_attempts(p_job bigint) RETURNS TABLE(attempt smallint, outcome smallint, node text, started_at timestamp with time zone, finished_at timestamp with time zone, result jsonb, error text)
     LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_bitmapscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'
@@ -527,6 +565,8 @@ end $$;
 
 CREATE FUNCTION troupe.list_items(p_crawl bigint, p_after bigint, p_limit bigint) RETURNS TABLE(page bigint, url text, status integer, title text, headings integer, links integer, bytes bigint, fetched_at timestamp with time zone, fields jsonb, error text)
     LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_bitmapscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'
@@ -544,73 +584,89 @@ end $$;
 
 CREATE FUNCTION troupe.list_jobs(p_state text, p_before bigint, p_queue text, p_kind text, p_limit bigint) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt smallint, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone)
     LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_bitmapscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
 #variable_conflict use_column
+declare
+  ids bigint[];
 begin
   if p_state is null then
-    return query
-    select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms,
-           coalesce(tags, '{}') as tags, run_at, created_at
-      from troupe.jobs
-     where id < p_before and (p_queue is null or queue = p_queue) and (p_kind is null or kind = p_kind)
-     order by id desc
-     limit p_limit;
-  elsif p_state = 'available' then
-    return query
-    select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms,
-           coalesce(tags, '{}') as tags, run_at, created_at
-      from troupe.jobs
-     where id < p_before and (p_queue is null or queue = p_queue) and (p_kind is null or kind = p_kind)
-       and state = 'available'
-     order by id desc
-     limit p_limit;
+    ids := array(select j.id from troupe.job j
+                  where j.id < p_before and (p_queue is null or j.queue = p_queue)
+                    and (p_kind is null or j.kind = p_kind)
+                  order by j.id desc limit p_limit);
+  elsif p_state = 'available' then -- none of the others
+    ids := array(select j.id from troupe.job j
+                  where j.id < p_before and (p_queue is null or j.queue = p_queue)
+                    and (p_kind is null or j.kind = p_kind)
+                    and not exists (select from troupe.deferred d where d.job_id = j.id offset 0)
+                    and not exists (select from troupe.attempt a
+                                     where a.job_id = j.id and a.outcome in (1, 2, 3) and not a.reopened
+                                    offset 0)
+                    and j.id not in (select u.i from troupe.lease l, unnest(l.jobs, l.attempts) u(i, n)
+                                      where not exists (select from troupe.attempt a
+                                                         where a.job_id = u.i and a.attempt = u.n offset 0))
+                  order by j.id desc limit p_limit);
   elsif p_state in ('scheduled', 'retryable') then
-    return query
-    select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms,
-           coalesce(tags, '{}') as tags, run_at, created_at
-      from troupe.jobs
-     where id in (select d.job_id from troupe.deferred d join troupe.job j on j.id = d.job_id
-                   where d.job_id < p_before and (d.reason = 2) = (p_state = 'retryable')
-                     and (p_queue is null or j.queue = p_queue) and (p_kind is null or j.kind = p_kind)
-                   order by d.job_id desc limit p_limit)
-     order by id desc;
+    ids := array(select d.job_id from troupe.deferred d
+                  where d.job_id < p_before and (d.reason = 2) = (p_state = 'retryable')
+                    and (p_queue is null and p_kind is null
+                         or exists (select from troupe.job j
+                                     where j.id = d.job_id and (p_queue is null or j.queue = p_queue)
+                                       and (p_kind is null or j.kind = p_kind)))
+                  order by d.job_id desc limit p_limit);
   elsif p_state = 'running' then -- in a lease, and its attempt has no outcome yet
-    return query
-    select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms,
-           coalesce(tags, '{}') as tags, run_at, created_at
-      from troupe.jobs
-     where id in (select u.i from troupe.lease l, unnest(l.jobs, l.attempts) u(i, n), troupe.job j
-                   where u.i < p_before and j.id = u.i
-                     and (p_queue is null or j.queue = p_queue) and (p_kind is null or j.kind = p_kind)
-                     and not exists (select from troupe.attempt a where a.job_id = u.i and a.attempt = u.n)
-                   order by u.i desc limit p_limit)
-     order by id desc;
+    ids := array(select u.i from troupe.lease l, unnest(l.jobs, l.attempts) u(i, n)
+                  where u.i < p_before
+                    and not exists (select from troupe.attempt a
+                                     where a.job_id = u.i and a.attempt = u.n offset 0)
+                    and (p_queue is null and p_kind is null
+                         or exists (select from troupe.job j
+                                     where j.id = u.i and (p_queue is null or j.queue = p_queue)
+                                       and (p_kind is null or j.kind = p_kind)))
+                  order by u.i desc limit p_limit);
   elsif p_state = 'completed' then
-    return query
-    select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms,
-           coalesce(tags, '{}') as tags, run_at, created_at
-      from troupe.jobs
-     where id in (select a.job_id from troupe.attempt a join troupe.job j on j.id = a.job_id
-                   where a.job_id < p_before and a.outcome = 1 and not a.reopened
-                     and (p_queue is null or j.queue = p_queue) and (p_kind is null or j.kind = p_kind)
-                   order by a.job_id desc limit p_limit)
-     order by id desc;
+    ids := array(select a.job_id from troupe.attempt a
+                  where a.job_id < p_before and a.outcome = 1 and not a.reopened
+                    and (p_queue is null and p_kind is null
+                         or exists (select from troupe.job j
+                                     where j.id = a.job_id and (p_queue is null or j.queue = p_queue)
+                                       and (p_kind is null or j.kind = p_kind)))
+                  order by a.job_id desc limit p_limit);
   elsif p_state in ('cancelled', 'discarded') then
-    return query -- by their partial index
-    select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms,
-           coalesce(tags, '{}') as tags, run_at, created_at
-      from troupe.jobs
-     where id in (select a.job_id from troupe.attempt a join troupe.job j on j.id = a.job_id
-                   where a.outcome in (2, 3) and not a.reopened and a.job_id < p_before
-                     and a.outcome = case p_state when 'cancelled' then 2 else 3 end
-                     and (p_queue is null or j.queue = p_queue) and (p_kind is null or j.kind = p_kind)
-                   order by a.job_id desc limit p_limit)
-     order by id desc;
+    ids := array(select a.job_id from troupe.attempt a
+                  where a.outcome in (2, 3) and not a.reopened -- as their partial index says
+                    and a.outcome = case p_state when 'cancelled' then 2 else 3 end
+                    and a.job_id < p_before
+                    and (p_queue is null and p_kind is null
+                         or exists (select from troupe.job j
+                                     where j.id = a.job_id and (p_queue is null or j.queue = p_queue)
+                                       and (p_kind is null or j.kind = p_kind)))
+                  order by a.job_id desc limit p_limit);
   end if;
+  return query select * from troupe.jobs_of(ids);
+end $$;
+
+CREATE FUNCTION troupe.losses(p_job bigint, p_attempt smallint) RETURNS smallint
+    LANGUAGE plpgsql STABLE
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  if p_attempt < 2
+     or not exists (select from troupe.attempt t
+                     where t.job_id = p_job and t.attempt = p_attempt - 1 and t.outcome = 5) then
+    return 0;
+  end if;
+  return 1 + (select count(*) from troupe.attempt t
+               where t.job_id = p_job and t.attempt = p_attempt - 2 and t.outcome = 5);
 end $$;
 
 CREATE FUNCTION troupe.make_partitions(p_size bigint DEFAULT 5000000, p_ahead integer DEFAULT 2) RETURNS integer
@@ -870,36 +926,41 @@ CREATE FUNCTION troupe.rescue(p_node bigint, p_limit interval, OUT lost bigint, 
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
+declare
+  tells boolean;
 begin
   lost := 0; quarantined := 0; queues := '{}';
-  perform from troupe.node
-    where id = p_node and ended_at is null and heartbeat_at < now() - p_limit
+  select n.tells_starts into tells from troupe.node n
+    where n.id = p_node and n.ended_at is null and n.heartbeat_at < now() - p_limit
     for update skip locked;
   if not found then
     return;
   end if;
   with gone as (
-    delete from troupe.lease where node = p_node returning taken_at, jobs, attempts),
-  held as (
-    select g.taken_at, u.i, u.a from gone g, unnest(g.jobs, g.attempts) u(i, a)),
+    delete from troupe.lease where node = p_node returning taken_at, jobs, attempts, started),
+  held as materialized (
+    select g.taken_at, u.i, u.a, troupe.losses(u.i, u.a) as losses, u.i = any (g.started) as started
+      from gone g, unnest(g.jobs, g.attempts) u(i, a)
+     where exists (select from troupe.job j where j.id = u.i)),
   ended as (
     insert into troupe.attempt (job_id, attempt, outcome, node, started_at, error)
-    select h.i, h.a, case when h.a > 2 and p.losses = 2 then 3 else 5 end, p_node, h.taken_at,
-           case when h.a > 2 and p.losses = 2
+    select h.i, h.a, case when h.losses = 2 then 3 else 5 end, p_node, h.taken_at,
+           case when h.losses = 2
                 then 'quarantined: its node died three times in a row while it ran'
                 else 'its node died while it ran' end
-      from held h
-      cross join lateral (select count(*) as losses from troupe.attempt t
-                           where t.job_id = h.i and t.attempt in (h.a - 1, h.a - 2)
-                             and t.outcome = 5) p
-     where exists (select from troupe.job j where j.id = h.i)
+      from held h where h.losses = 0 or h.started or not tells
     on conflict do nothing
     returning job_id, attempt, outcome),
+  again as (
+    select e.job_id, e.attempt + 1 as attempt from ended e where e.outcome = 5
+    union all
+    select h.i, h.a from held h
+     where h.losses > 0 and not h.started and tells
+       and not exists (select from troupe.attempt t where t.job_id = h.i and t.attempt = h.a)),
   made as (
     insert into troupe.ready (lane, job_id, attempt)
-    select troupe.lane_for(j.queue, j.priority, e.job_id), e.job_id, e.attempt + 1
-      from ended e join troupe.job j on j.id = e.job_id
-     where e.outcome = 5
+    select troupe.lane_for(j.queue, j.priority, n.job_id), n.job_id, n.attempt
+      from again n join troupe.job j on j.id = n.job_id
     returning lane)
   select (select count(*) from ended), (select count(*) from ended where outcome = 3),
          (select coalesce(array_agg(distinct l.queue), '{}')
@@ -936,6 +997,18 @@ begin
   insert into troupe.ready (lane, job_id, attempt)
   values (troupe.lane_for(j.queue, j.priority, p_job), p_job, next_attempt);
   return j.queue;
+end $$;
+
+CREATE FUNCTION troupe.start_run(p_node bigint, p_lease bigint, p_job bigint) RETURNS boolean
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  update troupe.lease set started = started || p_job where id = p_lease and node = p_node;
+  return found;
 end $$;
 
 CREATE FUNCTION troupe.upkeep(OUT partitions_made integer, OUT revocations_dropped bigint) RETURNS record
@@ -1155,6 +1228,7 @@ CREATE TABLE troupe.lease (
     taken_at timestamp with time zone DEFAULT now() NOT NULL,
     jobs bigint[] NOT NULL,
     attempts smallint[] NOT NULL,
+    started bigint[] DEFAULT '{}'::bigint[] NOT NULL,
     CONSTRAINT lease_check CHECK ((cardinality(attempts) = cardinality(jobs)))
 );
 
@@ -1243,6 +1317,7 @@ CREATE TABLE troupe.node (
     heartbeat_at timestamp with time zone DEFAULT now() NOT NULL,
     ended_at timestamp with time zone,
     name text NOT NULL,
+    tells_starts boolean DEFAULT false NOT NULL,
     CONSTRAINT node_name_check CHECK ((name ~ '^[A-Za-z0-9._:-]{1,128}$'::text))
 )
 WITH (fillfactor='50');
