@@ -167,8 +167,8 @@ private:
 
 /// The user's own SQL with $1, $2, ... bound to `arguments`; named after its text.
 template<class... Arguments>
-query make_query(std::string sql, const Arguments&... arguments) {
-  query made{dynamic_statement{std::move(sql)}};
+query make_query(const std::string& sql, const Arguments&... arguments) {
+  query made{dynamic_statement{sql}};
   (made.bind(arguments), ...);
   return made;
 }

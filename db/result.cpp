@@ -294,9 +294,10 @@ std::optional<std::vector<std::string>> row::read<std::vector<std::string>>(int 
   std::vector<std::string> values;
   if (!each_element(*found.bytes, 0, [&values](unsigned type, std::string_view each) {
         auto text = text_of(type, each);
-        if (text)
-          values.push_back(*std::move(text));
-        return text.has_value();
+        if (!text)
+          return false;
+        values.push_back(*std::move(text));
+        return true;
       }))
     fail(column, array_shape);
   return values;

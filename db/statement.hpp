@@ -43,7 +43,7 @@ std::string name_of(std::string_view sql);
 /// (db/kept_statements.hpp).
 class dynamic_statement {
 public:
-  explicit dynamic_statement(std::string text) : dynamic_statement(name_of(text), text) {}
+  explicit dynamic_statement(const std::string& text) : dynamic_statement(name_of(text), text) {}
   explicit dynamic_statement(std::string name, std::string text,
                              std::chrono::milliseconds timeout = {})
       : made_(std::make_shared<owned>(std::move(name), std::move(text), timeout)) {}

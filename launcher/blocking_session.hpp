@@ -80,8 +80,8 @@ public:
     return wait(work_.query(std::move(what)), where);
   }
   template<class... Args>
-  rows query(placed_sql sql, const Args&... args) {
-    return wait(work_.query(std::move(sql.text), args...), sql.where);
+  rows query(const placed_sql& sql, const Args&... args) {
+    return wait(work_.query(sql.text, args...), sql.where);
   }
 
 private:

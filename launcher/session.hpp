@@ -59,7 +59,7 @@ public:
   /// `sql` with $1, $2, ...; the arguments' types are theirs. What else a query can be told (its
   /// own time, rows it has to change, a page of it): db/query.hpp, db/page_query.hpp.
   template<class... Args>
-  pending<rows> query(std::string sql, const Args&... args);
+  pending<rows> query(const std::string& sql, const Args&... args);
   pending<rows> query(db::query what);
   /// One at a time. `batch`: 100 or 1000 rows, whichever is nearer.
   row_stream stream(const db::query& what, int batch = 1000);
@@ -128,8 +128,8 @@ public:
 session& session_of(const job_run& run);
 
 template<class... Args>
-pending<rows> session::query(std::string sql, const Args&... args) {
-  return query(db::make_query(std::move(sql), args...));
+pending<rows> session::query(const std::string& sql, const Args&... args) {
+  return query(db::make_query(sql, args...));
 }
 
 } // namespace troupe
