@@ -262,8 +262,8 @@ void drop_unwritten(executor_state& state) {
 void check_drained(self_ptr self) {
   auto& state = self->state;
   if (!state.draining || state.counters->running.load() > 0 || !state.claims.empty()
-      || state.adoptions > 0 || state.announced > 0 || state.writing || !state.ended.empty() || !state.parts.empty()
-      || state.leases.has_done())
+      || state.adoptions > 0 || state.announced > 0 || state.writing || !state.ended.empty()
+      || !state.parts.empty() || state.leases.has_done())
     return;
   for (auto& promise : state.drained)
     promise.deliver(caf::unit);
