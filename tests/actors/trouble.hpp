@@ -37,7 +37,7 @@ struct trouble {
   /// The longest any caller may wait for his answer, whatever happens: acquire timeout, statement
   /// timeout and the grace for a silent server, and what a busy machine adds.
   static constexpr auto answer_limit = 20s;
-  /// In a transaction: a group of six statements has the time of all six, and a lost commit that
+  /// In a transaction: a group has the time of two statements, and a lost commit that
   /// of looking it up.
   static constexpr auto unit_answer_limit = 35s;
 
