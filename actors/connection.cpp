@@ -12,40 +12,24 @@ namespace troupe {
 namespace {
 
 using connection_parts::ending;
+using connection_parts::reason_of;
 using connection_parts::self_ptr;
+using connection_parts::silence_grace;
 using namespace std::chrono_literals;
 
 constexpr auto silence_check = 1s;
-/// What a frozen server may take beyond its own statement timeout before we stop believing in it.
-constexpr std::chrono::milliseconds silence_grace = 3s;
 
-/// The failures a person has to cure, by name.
-const char* cause_of(std::string_view sqlstate) {
-  if (sqlstate.starts_with("28"))
-    return "the server refuses the user or the password";
-  if (sqlstate == "53300")
-    return "the server has no connection left to give";
-  if (sqlstate == "3D000")
-    return "there is no such database";
-  return nullptr;
-}
+} // namespace
 
-caf::error reason_of(const db::db_failure& why) {
-  std::string text = why.message;
-  if (const char* cause = cause_of(why.sqlstate))
-    text = cause + (": " + text);
-  if (!why.sqlstate.empty())
-    text += " (" + why.sqlstate + ")";
-  return make_error(errc::unavailable, text);
-}
-
-/// What is told of a failed statement. Of one that is the user's own he is told what the server
-/// said; of the engine's own the log is (see to_error).
-failure told_of(const db::db_failure& why, bool own) {
+failure connection_parts::told_of(const db::db_failure& why, bool own) {
   if (own || why.sqlstate.empty())
     return to_failure(to_error(why));
   return {why.code, why.message + " (" + why.sqlstate + ")"};
 }
+
+namespace {
+
+using connection_parts::told_of;
 
 void answer(connection_state::open_query& open, db::result rows) {
   if (!open.group) {
@@ -102,6 +86,7 @@ void end(self_ptr self, caf::error reason, ending how) {
   const bool was_up = state.link.has_value();
   state.watch.reset();
   answer_all(self, reason);
+  lose_copy(self, reason);
   if (state.link && how == ending::lost)
     ++state.config.counters->connections_lost;
   state.counted.reset();
@@ -126,8 +111,11 @@ void end(self_ptr self, const db::db_failure& why) {
 
 namespace {
 
+using connection_parts::arm;
+using connection_parts::deliver;
 using connection_parts::end;
 using connection_parts::notify;
+using connection_parts::refusal;
 
 void submit(self_ptr self, const db::query& query, db::sync_point after,
             connection_state::open_query open);
@@ -145,11 +133,13 @@ bool asked_again(self_ptr self, connection_state::open_query& open, const db::db
 }
 
 /// One answer to who asked; an own statement of the clean-up has nobody who asked.
-void deliver(self_ptr self, db::finished& finished) {
+void hand_out(self_ptr self, db::finished& finished) {
   auto& state = self->state;
   const auto open = state.open.find(finished.token);
-  if (open == state.open.end())
+  if (open == state.open.end()) {
+    connection_parts::copy_ended(self, finished);
     return;
+  }
   auto& counters = *state.config.counters;
   auto& metrics = *state.config.metrics;
   const auto* failure = std::get_if<db::db_failure>(&finished.outcome);
@@ -179,6 +169,22 @@ void deliver(self_ptr self, db::finished& finished) {
   --metrics.in_flight;
 }
 
+/// After each look at the socket, not with each statement: it is read once in a while.
+void publish(connection_state& state) {
+  if (!state.counted) // the slot may be another's by now
+    return;
+  state.config.own->in_flight.store(state.open.size(), std::memory_order_relaxed);
+  state.config.own->lent.store(state.lent, std::memory_order_relaxed);
+}
+
+/// Nothing of the borrower's is left.
+void clean(connection_state& state) {
+  state.lent = false;
+  publish(state);
+  state.undoing->done.deliver(caf::unit);
+  state.undoing.reset();
+}
+
 /// False when the connection is of no use after it.
 bool undone(self_ptr self, const db::finished& finished) {
   auto& state = self->state;
@@ -190,13 +196,13 @@ bool undone(self_ptr self, const db::finished& finished) {
     return true;
   if (state.link->in_transaction())
     return false;
-  state.lent = false;
-  state.undoing->done.deliver(caf::unit);
-  state.undoing.reset();
+  clean(state);
   return true;
 }
 
-void deliver(self_ptr self) {
+} // namespace
+
+void connection_parts::deliver(self_ptr self) {
   auto& state = self->state;
   while (auto finished = state.link->next()) {
     if (const auto* why = std::get_if<db::db_failure>(&finished->outcome);
@@ -204,7 +210,7 @@ void deliver(self_ptr self) {
       state.read_only = *why;
     if (!undone(self, *finished))
       return end(self, make_error(errc::unavailable, "could not undo what a borrower left"));
-    deliver(self, *finished);
+    hand_out(self, *finished);
   }
   if (state.config.load->wanted.load())
     self->send(state.config.pool, room_atom_v);
@@ -214,19 +220,15 @@ void deliver(self_ptr self) {
     end(self, *state.read_only);
 }
 
-void arm_write(self_ptr self) {
+void connection_parts::arm(self_ptr self) {
   auto& state = self->state;
+  if (state.link && !state.link->copy_waits())
+    state.watch->when_readable(notify(self, read_atom_v));
   if (state.link && state.link->wants_write())
     state.watch->when_writable(notify(self, write_atom_v));
 }
 
-/// After each look at the socket, not with each statement: it is read once in a while.
-void publish(connection_state& state) {
-  if (!state.counted) // the slot may be another's by now
-    return;
-  state.config.own->in_flight.store(state.open.size(), std::memory_order_relaxed);
-  state.config.own->lent.store(state.lent, std::memory_order_relaxed);
-}
+namespace {
 
 void check_silence(self_ptr self) {
   auto& state = self->state;
@@ -234,6 +236,8 @@ void check_silence(self_ptr self) {
     return connection_parts::dial(self); // past the deadline a step answers `failed`
   if (!state.link)
     return;
+  if (state.copy)
+    return connection_parts::check_copy(self);
   const auto now = self->clock().now();
   if (state.open.empty()) {
     if (state.lent && !state.undoing
@@ -266,13 +270,14 @@ void flush(self_ptr self) {
   if (!state.link)
     return;
   state.link->flush();
-  arm_write(self);
+  arm(self);
   deliver(self); // a query refused locally is answered without the server
   publish(state);
 }
 
-/// Why nothing can be asked now; none when it can.
-std::optional<caf::error> refusal(const connection_state& state) {
+} // namespace
+
+std::optional<caf::error> connection_parts::refusal(const connection_state& state) {
   if (state.link && !state.undoing)
     return std::nullopt;
   if (state.broken)
@@ -280,6 +285,8 @@ std::optional<caf::error> refusal(const connection_state& state) {
   return state.undoing ? make_error(errc::conflict, "the loan of this connection has ended")
                        : make_error(errc::unavailable, "the connection is not ready");
 }
+
+namespace {
 
 /// No statement that follows has a part in the reads' sync.
 void end_group(connection_state& state) {
@@ -382,15 +389,24 @@ caf::result<void> take_back(self_ptr self, bool tainted) {
   auto& state = self->state;
   if (!state.link)
     return make_error(errc::unavailable, "the connection was lost");
+  auto done = self->make_response_promise<caf::response_promise>();
+  state.undoing = connection_state::cleaning{done};
+  self->delayed_send(self, state.config.clean_up_limit, late_atom_v, ++state.clean_ups);
+  if (state.copy)
+    connection_parts::abandon_copy(self, tainted);
+  else
+    connection_parts::undo(self, tainted);
+  return done;
+}
+
+} // namespace
+
+void connection_parts::undo(self_ptr self, bool tainted) {
+  auto& state = self->state;
   state.link->flush();
   const bool in_doubt = !state.open.empty() || state.link->in_transaction();
-  if (!in_doubt && !tainted) {
-    state.lent = false;
-    publish(state);
-    return {};
-  }
-  auto done = self->make_response_promise<caf::response_promise>();
-  state.undoing = connection_state::cleaning{done, 0, 0};
+  if (!in_doubt && !tainted)
+    return clean(state);
   const auto submit = [&](const db::statement& what) {
     const auto token = state.link->submit(db::query{what});
     if (state.undoing->left++ == 0)
@@ -406,9 +422,9 @@ caf::result<void> take_back(self_ptr self, bool tainted) {
   if (tainted && state.link->wants_deallocation())
     submit(db::sql::session_deallocate);
   self->send(self, flush_atom_v);
-  self->delayed_send(self, state.config.clean_up_limit, late_atom_v, ++state.clean_ups);
-  return done;
 }
+
+namespace {
 
 void read(self_ptr self) {
   auto& state = self->state;
@@ -417,11 +433,9 @@ void read(self_ptr self) {
   state.heard_at = self->clock().now();
   state.link->on_readable();
   deliver(self);
+  connection_parts::move_copy(self);
   publish(state);
-  if (state.link) {
-    state.watch->when_readable(notify(self, read_atom_v));
-    arm_write(self);
-  }
+  arm(self);
 }
 
 void write(self_ptr self) {
@@ -429,7 +443,8 @@ void write(self_ptr self) {
     return;
   self->state.heard_at = self->clock().now(); // it takes what we send
   self->state.link->on_writable();
-  arm_write(self);
+  connection_parts::move_copy(self);
+  arm(self);
 }
 
 std::string what_of(const std::exception_ptr& thrown) {
@@ -463,6 +478,10 @@ connection_impl::behavior_type connection(connection_impl::stateful_pointer<conn
   return {
       [self](const query_ptr& query) { return ask(self, query); },
       [self](const burst_ptr& asked) { return ask_all(self, *asked); },
+      [self](const copy_start& asked) { return connection_parts::begin_copy(self, asked); },
+      [self](copy_atom) { return connection_parts::copy_rows(self); },
+      [self](copy_atom, std::string& bytes) { return connection_parts::copy_bytes(self, bytes); },
+      [self](copy_atom, bool keep) { return connection_parts::end_copy(self, keep); },
       [self](lend_atom) { return lend(self); },
       [self](return_atom, bool tainted) { return take_back(self, tainted); },
       [self](dial_atom) { connection_parts::dial(self); },

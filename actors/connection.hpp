@@ -10,9 +10,9 @@
 //           ends
 //            \--failed or too late--> (ends)
 //
-// Bound: db::connection's in-flight limit. A connection that stays silent longer than two of its
-// statements may take (reads that share a sync: all of them) is given up: the server is frozen or
-// the network swallows packets.
+// Bound: db::connection's in-flight limit; of a COPY one chunk out, one put in. A connection that
+// stays silent longer than two of its statements may take (reads that share a sync: all of them) is
+// given up: the server is frozen or the network swallows packets.
 #pragma once
 
 #include "actors/pg_protocol.hpp"
@@ -25,6 +25,7 @@
 #include <caf/typed_event_based_actor.hpp>
 
 #include <chrono>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <set>
@@ -95,8 +96,25 @@ struct connection_state {
   /// The statements that undo what a borrower left; they have the tokens from `first` on.
   struct cleaning {
     caf::response_promise done;
-    std::uint64_t first;
-    int left;
+    std::uint64_t first = std::numeric_limits<std::uint64_t>::max();
+    int left = 0;
+  };
+
+  /// The borrower's COPY; see connection_copy.cpp.
+  struct open_copy {
+    caf::typed_response_promise<db::result> done;
+    std::uint64_t token;
+    bool in;
+    std::chrono::milliseconds limit; ///< of silence while something is asked
+    std::optional<caf::typed_response_promise<std::string>> reader = {}; ///< waits for rows
+    std::optional<caf::response_promise> writer = {};                    ///< waits for room
+    std::string bytes = {};                                              ///< of the writer
+    std::size_t sent = 0;                                                ///< of these
+    bool ending = false;                                                 ///< no more is put
+    bool dropping = false;                                               ///< nobody wants the rest
+    bool wrong_way = false;              ///< the server copies in the other direction
+    std::optional<bool> given_back = {}; ///< the loan has ended; true: tainted
+    time_point moved_at = {};            ///< bytes went, or were asked for
   };
 
   /// Counts this connection for as long as it is up, however it ends.
@@ -147,6 +165,7 @@ struct connection_state {
   int grouped = 0;
 
   bool lent = false;
+  std::optional<open_copy> copy;
   time_point asked_at; ///< the borrower's last statement
   std::optional<cleaning> undoing;
   int clean_ups = 0;

@@ -70,7 +70,27 @@ void look_up(self_ptr self) {
         });
 }
 
+/// The failures a person has to cure, by name.
+const char* cause_of(std::string_view sqlstate) {
+  if (sqlstate.starts_with("28"))
+    return "the server refuses the user or the password";
+  if (sqlstate == "53300")
+    return "the server has no connection left to give";
+  if (sqlstate == "3D000")
+    return "there is no such database";
+  return nullptr;
+}
+
 } // namespace
+
+caf::error reason_of(const db::db_failure& why) {
+  std::string text = why.message;
+  if (const char* cause = cause_of(why.sqlstate))
+    text = cause + (": " + text);
+  if (!why.sqlstate.empty())
+    text += " (" + why.sqlstate + ")";
+  return make_error(errc::unavailable, text);
+}
 
 void looked_up(self_ptr self, const found_name& found) {
   auto& lookup = self->state.lookup;

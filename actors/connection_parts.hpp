@@ -19,7 +19,24 @@ std::function<void()> notify(self_ptr self, Atom atom) {
   };
 }
 
+/// Hands out what the server has answered.
+void deliver(self_ptr self);
+/// Arms the watch for what the connection waits for.
+void arm(self_ptr self);
+/// Begins to clean up after a borrower whose statements are all submitted.
+void undo(self_ptr self, bool tainted);
+
+/// Why a connection is of no use, in words that help who has to cure it.
+caf::error reason_of(const db::db_failure& why);
+
+/// What is told of a failed statement. Of one that is the user's own he is told what the server
+/// said; of the engine's own the log is (see to_error).
+failure told_of(const db::db_failure& why, bool own);
+
 enum class ending : std::uint8_t { lost, meant };
+
+/// What a frozen server may take beyond its own statement timeout before we stop believing in it.
+constexpr std::chrono::milliseconds silence_grace{3000};
 
 /// Answers everybody. Lost, it stays as a husk until POOL knows, and a borrower; else it quits.
 void end(self_ptr self, caf::error reason, ending how = ending::lost);
@@ -30,5 +47,20 @@ void looked_up(self_ptr self, const found_name& found);
 void check_lookup(self_ptr self);
 /// Begins to connect, and goes on once the socket is ready or the time is over.
 void dial(self_ptr self);
+
+/// Why nothing can be asked now; none when it can.
+std::optional<caf::error> refusal(const connection_state& state);
+caf::result<db::result> begin_copy(self_ptr self, const copy_start& asked);
+caf::result<std::string> copy_rows(self_ptr self);
+caf::result<void> copy_bytes(self_ptr self, std::string& bytes);
+caf::result<void> end_copy(self_ptr self, bool keep);
+/// Goes on with a COPY as far as the socket lets it.
+void move_copy(self_ptr self);
+/// True when the answer is the open COPY's.
+bool copy_ended(self_ptr self, db::finished& finished);
+void lose_copy(self_ptr self, const caf::error& why);
+/// The loan ends in the middle of a COPY.
+void abandon_copy(self_ptr self, bool tainted);
+void check_copy(self_ptr self);
 
 } // namespace troupe::connection_parts

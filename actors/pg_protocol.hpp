@@ -32,6 +32,7 @@ namespace troupe {
 class loan;
 struct burst;
 struct burst_answers;
+struct copy_start;
 using burst_ptr = std::shared_ptr<const burst>;
 using loan_ptr = std::shared_ptr<const loan>;
 } // namespace troupe
@@ -42,6 +43,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::db::result)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::loan_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::burst_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::burst_answers)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::copy_start)
 
 CAF_BEGIN_TYPE_ID_BLOCK(troupe_pg, caf::id_block::troupe::end)
   CAF_ADD_ATOM(troupe_pg, troupe, up_atom, "up")
@@ -55,6 +57,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(troupe_pg, caf::id_block::troupe::end)
   CAF_ADD_ATOM(troupe_pg, troupe, lost_atom, "lost")
   CAF_ADD_ATOM(troupe_pg, troupe, late_atom, "late")
   CAF_ADD_ATOM(troupe_pg, troupe, keep_atom, "keep")
+  CAF_ADD_ATOM(troupe_pg, troupe, copy_atom, "copy")
 CAF_END_TYPE_ID_BLOCK(troupe_pg)
 
 namespace troupe {
@@ -68,6 +71,12 @@ struct burst {
 struct burst_answers {
   std::vector<std::variant<failure, db::result>> each;
 };
+/// A COPY of one borrower. query::timeout() is how long the server may be silent while something is
+/// asked of it.
+struct copy_start {
+  query_ptr what;
+  bool in = false; ///< FROM STDIN
+};
 
 /// CONNECTION: one pipelined libpq connection; ends when it breaks.
 using connection_actor = caf::typed_actor<
@@ -75,7 +84,16 @@ using connection_actor = caf::typed_actor<
     caf::replies_to<query_ptr>::with<db::result>,
     // Carry these out as one group; only for who borrowed the connection. An error means that none
     // was sent.
-    caf::replies_to<burst_ptr>::with<burst_answers>>;
+    caf::replies_to<burst_ptr>::with<burst_answers>,
+    // Begin a COPY, with nothing else in flight; only for who borrowed the connection. Answered at
+    // its end. Until then:
+    caf::replies_to<copy_start>::with<db::result>,
+    // The next whole rows; empty after the last. Who does not ask holds the server up.
+    caf::replies_to<copy_atom>::with<std::string>,
+    // Send these bytes. Acknowledged when the socket has taken them.
+    caf::reacts_to<copy_atom, std::string>,
+    // No more: true ends a COPY in, false cancels it; of a COPY out the rest is dropped.
+    caf::reacts_to<copy_atom, bool>>;
 
 /// CONNECTION as POOL alone knows it.
 using pooled_connection_actor = connection_actor::extend<

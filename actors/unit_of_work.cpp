@@ -2,6 +2,7 @@
 
 #include "actors/guard.hpp"
 #include "actors/statement.hpp"
+#include "actors/unit_of_work_parts.hpp"
 #include "db/statements.hpp"
 
 #include <algorithm>
@@ -10,7 +11,8 @@ namespace troupe {
 
 namespace {
 
-using self_ptr = unit_of_work_impl::stateful_pointer<unit_of_work_state>;
+using work_parts::pump;
+using work_parts::self_ptr;
 using rollback_cause = database_metrics::rollback_cause;
 using phase = db::unit_of_work::phase;
 
@@ -18,8 +20,6 @@ template<class T>
 bool is(const db::work_request& request) {
   return std::holds_alternative<T>(request);
 }
-
-void pump(self_ptr self);
 
 void hurry(self_ptr self) {
   if (!std::exchange(self->state.flush_sent, true))
@@ -156,22 +156,37 @@ void take_answers(self_ptr self, const burst_answers& answers) {
   }
 }
 
-void answered(self_ptr self, std::uint64_t life, const burst_answers& answers) {
+} // namespace
+
+void work_parts::answered(self_ptr self, std::uint64_t life, const burst_answers& answers) {
   auto& state = self->state;
   if (life != state.life)
     return;
   state.sent = false;
   state.touched_at = self->clock().now();
   take_answers(self, answers);
-  settle(self);
   const bool failed = std::any_of(answers.each.begin(), answers.each.end(), [](const auto& one) {
     return std::holds_alternative<failure>(one);
   });
+  if (state.copy && !failed) {
+    settle(self);
+    return begin_copy(self);
+  }
+  auto skipped = std::exchange(state.copy, std::nullopt);
+  if (skipped)
+    state.work.take({errc::aborted, "skipped: what was sent before it failed"});
+  settle(self);
   // It is lost, or its server still has the failed transaction open: no use for the next one.
   if (failed && !state.work.holds_connection())
     give_back(state);
   pump(self);
+  if (skipped)
+    close_copy(state, *skipped);
 }
+
+namespace {
+
+using work_parts::answered;
 
 /// None of the burst was sent.
 burst_answers refused(const caf::error& why, std::size_t count) {
@@ -247,15 +262,24 @@ bool take_in(self_ptr self) {
   auto& first = state.waiting.front();
   if (auto* call = std::get_if<work_call_ptr>(&first)) {
     const auto& asked = **call;
-    if (state.options.of_run && !asked.of_runner
-        && (is<db::commit_work>(asked.request) || is<db::rollback_work>(asked.request))) {
+    if (work_parts::is_for_runner(state, asked)) {
       asked.answer({failure{errc::conflict, "a run's transaction ends with its completion"},
                     state.work.failures()});
+    } else if (is<db::copy_step>(asked.request)) {
+      settle(self); // its COPY may have been refused just now
+      asked.answer({failure{errc::conflict, "this COPY is not open"}, state.work.failures()});
     } else {
       if (!state.work.may_plan(asked.request))
         return false;
-      const auto plan = state.work.plan(asked.request, asked.seen);
+      auto plan = state.work.plan(asked.request, asked.seen);
       note(self, asked.request, plan);
+      if (const auto* copy = std::get_if<db::copy_rows>(&asked.request);
+          copy != nullptr && !plan.statements.empty()) {
+        auto what = std::make_shared<const db::query>(std::move(plan.statements.back()));
+        plan.statements.pop_back();
+        state.copy.emplace(
+            unit_of_work_state::open_copy{copy->number, {std::move(what), copy->in}});
+      }
       state.burst.insert(state.burst.end(), plan.statements.begin(), plan.statements.end());
       state.calls.emplace(plan.call, unit_of_work_state::taken{std::move(*call),
                                                                is<db::commit_work>(asked.request)});
@@ -263,22 +287,35 @@ bool take_in(self_ptr self) {
   } else {
     if (!state.work.may_mark())
       return false;
-    if (auto* added = std::get_if<job_added>(&first))
-      state.work.add(std::move(added->job), added->seen);
-    else
-      state.work.remove(std::get<job_removed>(first).id, std::get<job_removed>(first).seen);
+    work_parts::take_mark(state, first);
   }
   state.waiting.pop_front();
   return true;
 }
 
-void pump(self_ptr self) {
+} // namespace
+
+bool work_parts::is_for_runner(const unit_of_work_state& state, const work_call& asked) {
+  return state.options.of_run && !asked.of_runner
+         && (is<db::commit_work>(asked.request) || is<db::rollback_work>(asked.request));
+}
+
+void work_parts::take_mark(unit_of_work_state& state, work_message& mark) {
+  if (auto* added = std::get_if<job_added>(&mark))
+    state.work.add(std::move(added->job), added->seen);
+  else
+    state.work.remove(std::get<job_removed>(mark).id, std::get<job_removed>(mark).seen);
+}
+
+void work_parts::pump(self_ptr self) {
   auto& state = self->state;
+  if (state.copy && state.burst.empty())
+    return step_copy(self);
   if (state.sent || !state.in_doubt.empty())
     return;
   for (auto& own : state.work.recovery())
     state.burst.push_back(std::move(own));
-  while (!state.waiting.empty() && state.burst.size() < unit_of_work_state::max_burst
+  while (!state.waiting.empty() && state.burst.size() < unit_of_work_state::max_burst && !state.copy
          && take_in(self)) {
   }
   settle(self);
@@ -296,8 +333,11 @@ void pump(self_ptr self) {
     self->quit();
 }
 
+namespace {
+
 void abort(self_ptr self, const failure& why, rollback_cause cause) {
   auto& state = self->state;
+  auto copy = std::exchange(state.copy, std::nullopt);
   if (state.begun)
     state.peers.metrics->rolled_back(cause);
   state.begun = false;
@@ -305,6 +345,8 @@ void abort(self_ptr self, const failure& why, rollback_cause cause) {
   give_back(state);
   state.work.abort(why);
   pump(self);
+  if (copy)
+    work_parts::close_copy(state, *copy);
 }
 
 void keep(self_ptr self, work_message what) {
@@ -318,7 +360,7 @@ void keep(self_ptr self, work_message what) {
                  rollback_cause::failed);
   }
   state.waiting.push_back(std::move(what));
-  if (!state.sent)
+  if (!state.sent || state.copy)
     hurry(self);
 }
 
@@ -332,7 +374,8 @@ void look_at_time(self_ptr self) {
           {errc::timed_out, "the transaction was open for more than "
                                 + std::to_string(state.options.max_duration.count()) + " ms"},
           rollback_cause::timed_out);
-  else if (!state.sent && !state.borrowing && now - state.touched_at > state.options.idle_timeout)
+  else if ((state.copy ? work_parts::rests(*state.copy) : !state.sent) && !state.borrowing
+           && now - state.touched_at > state.options.idle_timeout)
     abort(self,
           {errc::timed_out, "nothing was asked of the transaction for more than "
                                 + std::to_string(state.options.idle_timeout.count()) + " ms"},

@@ -26,6 +26,9 @@ using unit_of_work_impl = unit_of_work_actor::extend<
 
 struct unit_of_work_state {
   static inline const char* name = "unit of work";
+  /// Bytes and steps of a COPY that wait for the one its connection has.
+  static constexpr std::size_t max_copy_bytes = std::size_t{16} * 1024 * 1024;
+  static constexpr std::size_t max_copy_steps = 64;
   /// Calls and marks that wait for the burst in flight.
   static constexpr std::size_t max_waiting = 100'000;
   /// Statements in one burst.
@@ -48,6 +51,19 @@ struct unit_of_work_state {
     bool commits;
   };
 
+  /// The COPY that was planned and is not answered. Nothing else goes out meanwhile.
+  struct open_copy {
+    std::uint64_t number; ///< its session's
+    copy_start start;
+    bool begun = false;                   ///< its connection has it
+    bool closed = false;                  ///< its session asks no more of it
+    bool cancelled = false;               ///< it is to end at once
+    bool ending = false;                  ///< its connection knows
+    work_call_ptr asked = {};             ///< the step that its connection has
+    std::deque<work_call_ptr> steps = {}; ///< that wait
+    std::size_t bytes = 0;                ///< in them
+  };
+
   work_peers peers;
   work_options options;
   std::uint64_t number = 0; ///< DESK's for it
@@ -56,6 +72,7 @@ struct unit_of_work_state {
   std::map<std::uint64_t, taken> calls; ///< taken in, not answered
   std::vector<db::query> burst;         ///< planned, not sent
   bool sent = false;                    ///< a burst is on its way
+  std::optional<open_copy> copy;
   bool flush_sent = false;
   bool closing = false; ///< its session is gone: finish what was asked, then end
 

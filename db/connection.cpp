@@ -279,14 +279,16 @@ void connection::on_readable() {
   if (self.broken)
     return;
   // Who does not take what came wants no more of it for now.
-  if (self.copy && !self.copy->chunk.empty())
+  if (copy_waits())
     return;
-  bool alive = PQconsumeInput(self.raw.get()) == 1;
+  bool alive = true;
   // What came before the loss still counts.
-  if (self.copy)
-    self.read_copy();
-  else
+  if (self.copy) {
+    alive = self.read_rows();
+  } else {
+    alive = PQconsumeInput(self.raw.get()) == 1;
     self.collect();
+  }
   if (!alive)
     self.lost();
   else if (self.unsent)

@@ -78,14 +78,19 @@ public:
     out,      ///< TO STDOUT: take copy_chunk() until there is none
     ending,
   };
+  static constexpr std::size_t copy_chunk_size = std::size_t{64} * 1024;
   static constexpr std::size_t max_copy_put = std::size_t{1} * 1024 * 1024;
   /// A COPY statement. It takes no parameters, so they are written into its text as literals.
   std::uint64_t copy(const query& what);
   copy_state copying() const;
-  /// Whole rows, about 64 KiB of them or one larger row; nothing: wait for the socket. No more is
-  /// read before this is taken, so whoever does not ask holds the server up. Look at next() after
-  /// the last one.
+  /// Of the last COPY: in or out; starting, when the server has not said.
+  copy_state copy_way() const;
+  /// Whole rows, copy_chunk_size of them or one larger row, and less when no more has come;
+  /// nothing: wait for the socket. Not much more is read before this is taken, so whoever does not
+  /// ask holds the server up. Look at next() after the last one.
   std::optional<std::string> copy_chunk();
+  /// A whole chunk or the last one waits: on_readable() reads nothing until it is taken.
+  bool copy_waits() const;
   /// False: not taken. Either the socket is full (wants_write(); try again after on_writable()), or
   /// it is no longer the time for it (see copying()). At most max_copy_put bytes. A row that the
   /// server does not accept is told after copy_end() only.

@@ -61,6 +61,7 @@ struct connection::impl {
   };
   bool begin_copy(const std::string& text);
   void read_copy();
+  bool read_rows();
   void take_copy_start(result_handle answer);
   void take_copy_end(result_handle answer);
   void fill_chunk();
@@ -71,6 +72,7 @@ struct connection::impl {
   pipeline pipe;
   kept_statements kept; ///< the user's
   std::optional<copying> copy;
+  copy_state way = copy_state::starting; ///< of the last COPY
   std::chrono::milliseconds statement_timeout;
   std::size_t max_result_bytes;
   bool pooler;

@@ -9,12 +9,6 @@
 
 namespace troupe::db {
 
-namespace {
-
-constexpr std::size_t chunk_size = std::size_t{64} * 1024;
-
-} // namespace
-
 bool connection::impl::begin_copy(const std::string& text) {
   if (PQexitPipelineMode(raw.get()) != 1 || PQsendQuery(raw.get(), text.c_str()) != 1) {
     lost();
@@ -40,12 +34,12 @@ void connection::impl::read_copy() {
 void connection::impl::take_copy_start(result_handle answer) {
   switch (PQresultStatus(answer.get())) {
   case PGRES_COPY_OUT:
-    copy->at = copy_state::out;
+    way = copy->at = copy_state::out;
     if (copy->cancelled)
       give_up(lost_before_sending({}, *copy->cancelled));
     return;
   case PGRES_COPY_IN:
-    copy->at = copy_state::in;
+    way = copy->at = copy_state::in;
     if (copy->cancelled)
       end_copy_in(copy->cancelled->c_str());
     return;
@@ -68,6 +62,8 @@ void connection::impl::take_copy_end(result_handle answer) {
     if (error.sqlstate.empty())
       return lost();
     auto why = classify(error, copy->what->name);
+    if (const char* where = PQresultErrorField(answer.get(), PG_DIAG_CONTEXT))
+      why.message += " (" + one_line(where) + ")"; // the row: "COPY t, line 3"
     if (ends_session(error))
       return give_up(std::move(why));
     if (copy->cancelled) {
@@ -95,9 +91,24 @@ void connection::impl::leave_copy() {
   pipe.answer_outside({done.token, std::move(*done.outcome)}, told_block());
 }
 
+/// As much of a chunk as has come; false when the connection is lost.
+bool connection::impl::read_rows() {
+  for (;;) {
+    const auto before = copy->chunk.size();
+    const bool alive = PQconsumeInput(raw.get()) == 1;
+    read_copy();
+    if (!alive)
+      return false;
+    if (!copy || copy->at != copy_state::out || copy->chunk.size() == before
+        || copy->chunk.size() >= copy_chunk_size)
+      return true;
+  }
+}
+
 /// Whole rows from libpq's buffer; reads nothing from the socket.
 void connection::impl::fill_chunk() {
-  while (copy && copy->chunk.size() < chunk_size) {
+  copy->chunk.reserve(copy_chunk_size);
+  while (copy && copy->chunk.size() < copy_chunk_size) {
     char* row = nullptr;
     const int size = PQgetCopyData(raw.get(), &row, 1);
     if (size == 0)
@@ -142,6 +153,7 @@ std::uint64_t connection::copy(const query& what) {
   if (auto* why = std::get_if<db_failure>(&text))
     return self.pipe.refuse(std::move(*why));
   const auto token = self.pipe.next_token();
+  self.way = copy_state::starting;
   self.copy.emplace(impl::copying{token, what.what_ptr()});
   self.begin_copy(std::get<std::string>(text));
   return token;
@@ -149,6 +161,10 @@ std::uint64_t connection::copy(const query& what) {
 
 connection::copy_state connection::copying() const {
   return impl_->copy ? impl_->copy->at : copy_state::none;
+}
+
+connection::copy_state connection::copy_way() const {
+  return impl_->way;
 }
 
 std::optional<std::string> connection::copy_chunk() {
@@ -161,6 +177,13 @@ std::optional<std::string> connection::copy_chunk() {
   else
     self.read_copy(); // the end may have come already
   return chunk;
+}
+
+bool connection::copy_waits() const {
+  const auto& copy = impl_->copy;
+  return copy
+         && (copy->chunk.size() >= copy_chunk_size
+             || (copy->at == copy_state::ending && !copy->chunk.empty()));
 }
 
 bool connection::copy_put(std::string_view bytes) {

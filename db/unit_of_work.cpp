@@ -108,11 +108,13 @@ std::optional<failure> unit_of_work::refusal(const work_request& request,
                                  : nullptr;
       name && !find(*name))
     return failure{errc::not_found, "this transaction has no savepoint '" + *name + "'"};
-  if (const auto* ask = std::get_if<run_query>(&request)) {
-    if (is_transaction_control(ask->what.what().text))
+  const auto* ask = std::get_if<run_query>(&request);
+  const auto* copy = std::get_if<copy_rows>(&request);
+  if (const auto* what = ask ? &ask->what : copy ? &copy->what : nullptr) {
+    if (is_transaction_control(what->what().text))
       return failure{errc::invalid_argument,
                      "transactions are the session's: use begin, commit, rollback and savepoint"};
-    if (ask->what.bytes() > query::max_bytes || ask->what.size() > query::max_parameters)
+    if (what->bytes() > query::max_bytes || what->size() > query::max_parameters)
       return failure{errc::invalid_argument, "the parameters of one statement are limited to "
                                                  + std::to_string(query::max_bytes) + " bytes"};
   }
@@ -207,6 +209,12 @@ void unit_of_work::emit(call& made, std::vector<query>& into) {
     into.push_back(ask->what);
     // That too few rows were changed is found here, not by the server, which would go on.
     barrier_ = ask->what.expected().has_value();
+  } else if (const auto* copy = std::get_if<copy_rows>(&request)) {
+    // Its caller decides how long it takes; who is silent too long is noticed without the server.
+    open({}, made, into);
+    into.push_back(query{sql::timeout_set}.bind("0"));
+    into.push_back(copy->what);
+    barrier_ = true;
   }
 }
 
@@ -253,7 +261,8 @@ std::vector<query> unit_of_work::own(work_request request, const statement& what
 
 std::vector<query> unit_of_work::seal() {
   const bool wrote = std::any_of(calls_.begin(), calls_.end(), [](const call& one) {
-    return is<flush_work>(one.request) || is<run_query>(one.request);
+    return is<flush_work>(one.request) || is<run_query>(one.request)
+           || is<restore_work>(one.request);
   });
   if (!wrote || barrier_ || phase_ != phase::active || !transaction_.empty())
     return {};
@@ -261,9 +270,11 @@ std::vector<query> unit_of_work::seal() {
 }
 
 std::vector<query> unit_of_work::recovery() {
-  if (!std::exchange(recover_, false))
-    return {};
-  return own(recover_work{}, sql::savepoint_rollback);
+  if (std::exchange(recover_, false))
+    return own(recover_work{}, sql::savepoint_rollback);
+  if (std::exchange(restore_, false))
+    return own(restore_work{}, sql::timeout_restore);
+  return {};
 }
 
 } // namespace troupe::db

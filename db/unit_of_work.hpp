@@ -45,7 +45,7 @@ public:
   /// To be sent at the end of a burst: asks for the transaction's number, while it is not known.
   std::vector<query> seal();
   /// To be sent before all else once nothing is in flight: the way back to the savepoint in which
-  /// the failure was.
+  /// the failure was, or from a COPY to what held before it.
   std::vector<query> recovery();
 
   // The answers to all statements, in the order of sending.
@@ -157,6 +157,7 @@ private:
   bool over_ = false;             ///< the server has ended the transaction
   bool barrier_ = false;          ///< nothing is planned behind the last call before its answer
   bool recover_ = false;
+  bool restore_ = false; ///< a COPY took the statements' time limit away
   std::uint64_t last_call_ = 0;
   std::uint64_t failures_ = 0;
   std::uint64_t failures_seen_ = 0; ///< failures_ before the burst that is being settled

@@ -170,7 +170,8 @@ std::variant<failure, work_reply> unit_of_work::succeed(call& done) {
       decode_attempts(done.rows.at(done.begins + 1), *found);
       return work_reply{*std::move(found)};
     }
-    if (is<run_query>(done.request))
+    restore_ = restore_ || is<copy_rows>(done.request);
+    if (is<run_query>(done.request) || is<copy_rows>(done.request))
       return work_reply{std::move(done.rows.back())};
     if (is<identify_work>(done.request))
       transaction_ = done.rows.at(0).one().get<std::optional<std::string>>(0).value_or("");
@@ -240,7 +241,7 @@ void unit_of_work::end(phase now, failure why) {
   flushed_ = 0;
   bad_mark_.reset();
   receipt_ = {};
-  recover_ = false;
+  recover_ = restore_ = false;
   if (now != phase::unknown)
     transaction_.clear();
 }

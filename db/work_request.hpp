@@ -52,6 +52,19 @@ struct refresh_job {
 struct run_query {
   query what;
 };
+/// COPY TO STDOUT or FROM STDIN, on its own until it ends; answered then.
+struct copy_rows {
+  query what;
+  bool in = false;
+  std::uint64_t number = 0; ///< the caller's, for the steps
+};
+/// Of the open COPY; not of the state machine, which sees one statement that takes its time.
+struct copy_step {
+  enum class kind : std::uint8_t { next, put, end, cancel };
+  std::uint64_t number;
+  kind what;
+  std::string bytes = {};
+};
 /// Writes a run's outcome into the transaction, fenced by its lease: errc::fenced aborts.
 struct complete_run {
   finish_runs finish;
@@ -59,10 +72,12 @@ struct complete_run {
 /// Sent by the state machine itself.
 struct identify_work {};
 struct recover_work {};
+struct restore_work {};
 
-using work_request = std::variant<begin_work, flush_work, commit_work, rollback_work, set_savepoint,
-                                  release_savepoint, rollback_to_savepoint, refresh_job, run_query,
-                                  complete_run, identify_work, recover_work>;
+using work_request =
+    std::variant<begin_work, flush_work, commit_work, rollback_work, set_savepoint,
+                 release_savepoint, rollback_to_savepoint, refresh_job, run_query, copy_rows,
+                 copy_step, complete_run, identify_work, recover_work, restore_work>;
 
 struct flushed_work {
   std::vector<job_id> added; ///< in the order of the adds since the last flush
@@ -74,9 +89,10 @@ struct committed_work {
   std::optional<std::chrono::milliseconds> soonest; ///< until the first deferred job is due
 };
 
-/// commit -> committed_work, flush -> flushed_work, refresh -> job_record, run_query -> result, the
-/// others -> monostate.
-using work_reply = std::variant<std::monostate, flushed_work, committed_work, job_record, result>;
+/// commit -> committed_work, flush -> flushed_work, refresh -> job_record, run_query and copy_rows
+/// -> result, copy_step::next -> its rows, the others -> monostate.
+using work_reply =
+    std::variant<std::monostate, flushed_work, committed_work, job_record, result, std::string>;
 
 /// True for BEGIN, COMMIT, SAVEPOINT and the like, which belong to the session.
 bool is_transaction_control(std::string_view text);

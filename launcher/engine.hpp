@@ -13,6 +13,7 @@
 // engine_error with a sentence that says what to do.
 #pragma once
 
+#include "launcher/copy.hpp"
 #include "launcher/engine_options.hpp"
 #include "launcher/session.hpp"
 #include "launcher/transaction.hpp"

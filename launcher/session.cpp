@@ -28,28 +28,38 @@ session::core::~core() {
   caf::anon_send(unit, halt_atom_v);
 }
 
-template<class T>
-pending<T> session::core::ask(db::work_request request) {
-  auto [answer, give] = make_pending<T>();
+void session::core::send(db::work_request request, std::function<void(outcome)> then,
+                         std::function<outcome(outcome)> read) {
   const bool goes_back = std::holds_alternative<db::rollback_work>(request);
-  auto reply = [give = std::move(give), known = known, goes_back](work_answer told) {
+  auto reply = [then = std::move(then), read = std::move(read), known = known,
+                goes_back](work_answer told) {
     auto seen = known->failures.load();
     while (seen < told.failures && !known->failures.compare_exchange_weak(seen, told.failures)) {
     }
-    if (const auto* why = std::get_if<failure>(&told.outcome)) {
+    auto what = read ? read(std::move(told.outcome)) : std::move(told.outcome);
+    if (const auto* why = std::get_if<failure>(&what)) {
       auto none = errc::none;
       known->first_failure.compare_exchange_strong(none, why->code);
-      return give(std::move(std::get<failure>(told.outcome)));
-    }
-    if (goes_back)
+    } else if (goes_back) {
       known->first_failure.store(errc::none);
-    auto& value = std::get<db::work_reply>(told.outcome);
-    if (std::holds_alternative<db::committed_work>(value))
+    } else if (std::holds_alternative<db::committed_work>(std::get<db::work_reply>(what))) {
       known->committed.store(true);
-    give(unpack<T>(value));
+    }
+    then(std::move(what));
   };
   caf::anon_send(unit, std::make_shared<work_call>(std::move(request), known->failures.load(),
                                                    std::move(reply)));
+}
+
+template<class T>
+pending<T> session::core::ask(db::work_request request) {
+  auto [answer, give] = make_pending<T>();
+  send(std::move(request), [give = std::move(give)](outcome what) {
+    if (auto* why = std::get_if<failure>(&what))
+      give(std::move(*why));
+    else
+      give(unpack<T>(std::get<db::work_reply>(what)));
+  });
   return std::move(answer);
 }
 

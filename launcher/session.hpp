@@ -31,6 +31,8 @@ struct session_options {
 /// Rows of a query, batch by batch, while its transaction is open: the next batch is fetched when
 /// it is asked for.
 class row_stream;
+class copy_reader; // launcher/copy.hpp
+class copy_writer;
 
 class session {
 public:
@@ -63,6 +65,14 @@ public:
   pending<rows> query(db::query what);
   /// One at a time. `batch`: 100 or 1000 rows, whichever is nearer.
   row_stream stream(const db::query& what, int batch = 1000);
+  /// COPY ... TO STDOUT and COPY ... FROM STDIN, at the pace of who reads or writes. While one is
+  /// open all else but marks and the ways back is errc::conflict.
+  copy_reader copy_out(db::query what);
+  copy_writer copy_in(db::query what);
+  template<class... Args>
+  copy_reader copy_out(std::string sql, const Args&... args);
+  template<class... Args>
+  copy_writer copy_in(std::string sql, const Args&... args);
 
   /// errc::none until a call failed; the code of the first failure since the last rollback().
   errc first_failure() const;
@@ -72,6 +82,7 @@ public:
 private:
   friend struct session_access;
   friend class row_stream;
+  friend class copy_end;
   struct core;
   explicit session(std::shared_ptr<core> from);
 

@@ -24,11 +24,17 @@ struct session::core {
   core& operator=(const core&) = delete;
   ~core();
 
+  using outcome = std::variant<failure, db::work_reply>;
+
+  /// Asks; the answer goes through `read` before it counts as a failure or not.
+  void send(db::work_request request, std::function<void(outcome)> then,
+            std::function<outcome(outcome)> read = {});
   template<class T>
   pending<T> ask(db::work_request request);
 
   unit_of_work_actor unit;
   std::shared_ptr<knowledge> known = std::make_shared<knowledge>();
+  std::uint64_t copies = 0; ///< opened so far
 };
 
 struct session_access {

@@ -36,6 +36,10 @@ connection_double(connection_double_impl::pointer self, std::shared_ptr<connecti
         return promise;
       },
       [](const burst_ptr&) { return burst_answers{}; },
+      [](const copy_start&) { return db::result{}; },
+      [](copy_atom) { return std::string{}; },
+      [](copy_atom, const std::string&) {},
+      [](copy_atom, bool) {},
       [=](lend_atom) { ++notes->lent; },
       [=](return_atom, bool tainted) -> caf::result<void> {
         auto promise = self->make_response_promise<caf::response_promise>();

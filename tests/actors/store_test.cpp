@@ -26,7 +26,11 @@ struct store_over : deterministic_system {
     const connection_actor dead =
         spawn([](connection_actor::pointer) -> connection_actor::behavior_type {
           return {[](const query_ptr&) { return db::result{}; },
-                  [](const burst_ptr&) { return burst_answers{}; }};
+                  [](const burst_ptr&) { return burst_answers{}; },
+                  [](const copy_start&) { return db::result{}; },
+                  [](copy_atom) { return std::string{}; },
+                  [](copy_atom, const std::string&) {},
+                  [](copy_atom, bool) {}};
         });
     caf::anon_send_exit(dead, caf::exit_reason::user_shutdown);
     run();

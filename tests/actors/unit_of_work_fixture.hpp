@@ -42,6 +42,10 @@ struct wire {
     caf::typed_response_promise<burst_answers> promise;
   };
   std::deque<asked> bursts;
+  std::deque<caf::typed_response_promise<db::result>> copies; ///< begun, and not ended
+  std::deque<caf::typed_response_promise<std::string>> chunks;
+  std::deque<caf::response_promise> puts;
+  std::string steps;                                           ///< of a COPY, as they were asked
   std::deque<caf::typed_response_promise<db::result>> queries; ///< of POOL, single ones
   std::deque<caf::typed_response_promise<loan_ptr>> loans;
   bool lends = true;
@@ -66,6 +70,25 @@ inline connection_double::behavior_type connection_on(connection_double::pointer
         out->bursts.push_back(std::move(one));
         return promise;
       },
+      [=](const copy_start& asked) -> caf::result<db::result> {
+        auto promise = self->make_response_promise<db::result>();
+        out->steps += asked.in ? "in" : "out";
+        out->copies.push_back(promise);
+        return promise;
+      },
+      [=](copy_atom) -> caf::result<std::string> {
+        auto promise = self->make_response_promise<caf::typed_response_promise<std::string>>();
+        out->steps += " next";
+        out->chunks.push_back(promise);
+        return promise;
+      },
+      [=](copy_atom, const std::string& bytes) -> caf::result<void> {
+        auto promise = self->make_response_promise<caf::response_promise>();
+        out->steps += " " + bytes;
+        out->puts.push_back(promise);
+        return promise;
+      },
+      [=](copy_atom, bool keep) { out->steps += keep ? " end" : " cancel"; },
       [](const act& what) { (*what)(); },
   };
 }

@@ -339,7 +339,7 @@ BOOST_AUTO_TEST_CASE(with_random_calls_what_is_committed_is_what_was_told) {
     const int length = 1 + static_cast<int>(random() % 30);
     for (int i = 0; i < length; ++i) {
       const std::string name = random() % 2 == 0 ? "a" : "b";
-      switch (random() % 12) {
+      switch (random() % 13) {
       case 0:
       case 1:
       case 2:
@@ -368,6 +368,9 @@ BOOST_AUTO_TEST_CASE(with_random_calls_what_is_committed_is_what_was_told) {
         break;
       case 10:
         calls.push_back(one.ask(bad_query()));
+        break;
+      case 11:
+        calls.push_back(one.ask(copy_rows{query{random() % 3 == 0 ? bad : good}}));
         break;
       default:
         calls.push_back(one.ask(good_query()));
