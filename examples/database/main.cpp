@@ -135,6 +135,19 @@ std::vector<std::int64_t> page_through(session& work) {
   return ids;
 }
 
+std::int64_t copy_both_ways(session& work, std::ostream& file) {
+  auto writer = work.copy_in("copy orders (item) from stdin (format csv)");
+  writer.put("brush\n\"pad, ru").get(); // answered when there is room for more
+  writer.put("led\"\n").get();
+  const auto stored = writer.finish().get();
+  auto reader = work.copy_out("copy (select item from orders where item = any ($1) order by id) "
+                              "to stdout (format csv)",
+                              std::vector<std::string>{"brush", "pad, ruled"});
+  while (const auto rows = reader.next().get()) // read from the server when asked for
+    file << *rows;
+  return stored;
+}
+
 engine_options tuned() {
   engine_options options;
   options.database.max_connections = 8;
@@ -168,6 +181,8 @@ int main(int argc, char** argv) {
     for (const auto id : page_through(work))
       std::cout << " " << id;
     std::cout << "\n";
+    const auto copied = copy_both_ways(work, std::cout);
+    std::cout << "copied: " << copied << "\n";
     work.rollback().get();
     node.stop();
   } catch (const std::exception& error) {

@@ -28,7 +28,8 @@ def test_the_example_runs(workspace):
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "shipped: completed", "placed: 3", "imported: 2", "end: committed", "aborted: aborted",
-        "sum: 3126250", "pages: 7 5 3 2 1"]
+        "sum: 3126250", "pages: 7 5 3 2 1",
+        "brush", '"pad, ruled"', "copied: 2"]
 
 
 def test_the_commands_run_and_every_series_is_there(workspace):

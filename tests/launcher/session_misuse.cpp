@@ -1,6 +1,7 @@
 // Snippets of which each has to be refused by the compiler, and their neighbours that must not be.
 // One is chosen by a definition; see CMakeLists.txt. Never linked.
 #include "launcher/blocking_session.hpp"
+#include "launcher/copy.hpp"
 
 using namespace troupe;
 
@@ -46,6 +47,18 @@ session snippet(const session& work) {
 void snippet(const rows& some) {
   some.one<>();
 }
+#elif defined DROPS_PUT
+void snippet(copy_writer& writer) {
+  writer.put("row\n");
+}
+#elif defined DROPS_FINISH
+void snippet(copy_writer& writer) {
+  writer.finish();
+}
+#elif defined DROPS_WRITER
+void snippet(session& work) {
+  work.copy_in("copy t from stdin");
+}
 #elif defined BLOCKS
 void snippet(session_source& from) {
   blocking_session work{from};
@@ -58,6 +71,12 @@ pending<void> snippet(session& work) {
   const auto found = co_await work.query("select $1", std::int64_t{1});
   static_cast<void>(found.one<std::int64_t>());
   work.release("a").ignore();
+  auto writer = work.copy_in("copy t from stdin");
+  co_await writer.put("row\n");
+  const std::int64_t stored = co_await writer.finish();
+  auto reader = work.copy_out("copy (select $1) to stdout", stored);
+  while (const auto some = co_await reader.next())
+    static_cast<void>(some->size());
   work.flush().then([](const auto&) {});
   static_cast<void>(co_await work.commit());
 }
