@@ -228,6 +228,38 @@ void connection_parts::arm(self_ptr self) {
     state.watch->when_writable(notify(self, write_atom_v));
 }
 
+std::optional<caf::error> connection_parts::refusal(const connection_state& state) {
+  if (state.link && !state.undoing)
+    return std::nullopt;
+  if (state.broken)
+    return state.broken;
+  return state.undoing ? make_error(errc::conflict, "the loan of this connection has ended")
+                       : make_error(errc::unavailable, "the connection is not ready");
+}
+
+void connection_parts::undo(self_ptr self, bool tainted) {
+  auto& state = self->state;
+  state.link->flush();
+  const bool in_doubt = !state.open.empty() || state.link->in_transaction();
+  if (!in_doubt && !tainted)
+    return clean(state);
+  const auto submit = [&](const db::statement& what) {
+    const auto token = state.link->submit(db::query{what});
+    if (state.undoing->left++ == 0)
+      state.undoing->first = token;
+  };
+  if (in_doubt)
+    submit(db::sql::session_rollback);
+  if (tainted)
+    for (const auto* what :
+         {&db::sql::session_reset_user, &db::sql::session_reset_all, &db::sql::session_close_all,
+          &db::sql::session_unlisten, &db::sql::session_unlock_all, &db::sql::session_discard_temp})
+      submit(*what);
+  if (tainted && state.link->wants_deallocation())
+    submit(db::sql::session_deallocate);
+  self->send(self, flush_atom_v);
+}
+
 namespace {
 
 void check_silence(self_ptr self) {
@@ -274,19 +306,6 @@ void flush(self_ptr self) {
   deliver(self); // a query refused locally is answered without the server
   publish(state);
 }
-
-} // namespace
-
-std::optional<caf::error> connection_parts::refusal(const connection_state& state) {
-  if (state.link && !state.undoing)
-    return std::nullopt;
-  if (state.broken)
-    return state.broken;
-  return state.undoing ? make_error(errc::conflict, "the loan of this connection has ended")
-                       : make_error(errc::unavailable, "the connection is not ready");
-}
-
-namespace {
 
 /// No statement that follows has a part in the reads' sync.
 void end_group(connection_state& state) {
@@ -398,33 +417,6 @@ caf::result<void> take_back(self_ptr self, bool tainted) {
     connection_parts::undo(self, tainted);
   return done;
 }
-
-} // namespace
-
-void connection_parts::undo(self_ptr self, bool tainted) {
-  auto& state = self->state;
-  state.link->flush();
-  const bool in_doubt = !state.open.empty() || state.link->in_transaction();
-  if (!in_doubt && !tainted)
-    return clean(state);
-  const auto submit = [&](const db::statement& what) {
-    const auto token = state.link->submit(db::query{what});
-    if (state.undoing->left++ == 0)
-      state.undoing->first = token;
-  };
-  if (in_doubt)
-    submit(db::sql::session_rollback);
-  if (tainted)
-    for (const auto* what :
-         {&db::sql::session_reset_user, &db::sql::session_reset_all, &db::sql::session_close_all,
-          &db::sql::session_unlisten, &db::sql::session_unlock_all, &db::sql::session_discard_temp})
-      submit(*what);
-  if (tainted && state.link->wants_deallocation())
-    submit(db::sql::session_deallocate);
-  self->send(self, flush_atom_v);
-}
-
-namespace {
 
 void read(self_ptr self) {
   auto& state = self->state;

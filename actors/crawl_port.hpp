@@ -3,6 +3,7 @@
 #pragma once
 
 #include "actors/recorder.hpp"
+#include "actors/work_protocol.hpp"
 #include "messages/crawl.hpp"
 
 #include <caf/actor_system.hpp>
@@ -14,6 +15,6 @@ namespace troupe {
 /// The port must not outlive the actor system.
 std::unique_ptr<crawl_port> make_crawl_port(caf::actor_system& system, recorder_actor recorder,
                                             crawl_store_actor crawls, store_actor store,
-                                            executor_actor executor);
+                                            executor_actor executor, work_peers work);
 
 } // namespace troupe

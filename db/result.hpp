@@ -55,6 +55,7 @@ public:
 
 private:
   friend class row;
+  friend class copied_rows;
   std::shared_ptr<const pg_result> raw_;
   std::shared_ptr<const pg_result> completion_;
   statement_ptr what_;

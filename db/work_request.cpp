@@ -22,6 +22,11 @@ query as_stream(const query& what) {
                                               + what.what().text});
 }
 
+query as_copy(const query& what) {
+  return what.with_statement(dynamic_statement{"copy", "copy (" + std::string{what.what().text}
+                                                           + ") to stdout (format binary)"});
+}
+
 bool is_loss(errc code) {
   return code == errc::unavailable || code == errc::outcome_unknown || code == errc::stopping;
 }

@@ -100,6 +100,9 @@ bool is_transaction_control(std::string_view text);
 /// What opens a transaction's stream over the rows of `what`.
 query as_stream(const query& what);
 
+/// The same rows by COPY, in binary: for copied_rows.
+query as_copy(const query& what);
+
 /// True when the connection went away: nothing more can be asked of it.
 bool is_loss(errc code);
 

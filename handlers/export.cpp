@@ -20,13 +20,19 @@ struct export_failed : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Calls the port and waits: this is a worker thread. The port answers every call exactly once.
+/// Calls the port, which answers every call exactly once.
 template<class T, class Call>
-T await(Call call) {
+std::future<result_or<T>> ask(Call call) {
   auto answer = std::make_shared<std::promise<result_or<T>>>();
   auto future = answer->get_future();
   call([answer](result_or<T> value) { answer->set_value(std::move(value)); });
-  auto value = future.get();
+  return future;
+}
+
+/// Waits: this is a worker thread.
+template<class T>
+T await(std::future<result_or<T>> answer) {
+  auto value = answer.get();
   if (const auto* why = std::get_if<failure>(&value))
     throw export_failed(to_string(why->code) + ": " + why->detail);
   return std::get<T>(std::move(value));
@@ -110,6 +116,8 @@ void job_row(std::string& out, const job_record& job) {
   row.field(tags_json(job)).field(job.args).end();
 }
 
+using item_list = std::vector<item_record>;
+
 class exporting {
 public:
   exporting(crawl_port& port, const export_options& options, const job_run& run,
@@ -134,8 +142,8 @@ public:
 
 private:
   void items() {
-    const auto spec = await<crawl_spec>(
-        [&](on_result<crawl_spec> reply) { port_.spec(args_.crawl, std::move(reply)); });
+    const auto spec = await(ask<crawl_spec>(
+        [&](on_result<crawl_spec> reply) { port_.spec(args_.crawl, std::move(reply)); }));
     if (csv_) {
       csv_row header(text_);
       for (const auto* name :
@@ -146,17 +154,18 @@ private:
       header.end();
     }
     write(0);
-    for (job_id after{0};;) {
-      const auto page =
-          await<std::vector<item_record>>([&](on_result<std::vector<item_record>> reply) {
-            port_.items(args_.crawl, after, options_.items_per_page, std::move(reply));
-          });
-      if (page.empty())
+    const auto source = port_.all_items(args_.crawl);
+    const auto ask_next = [&] {
+      return ask<item_list>([&](on_result<item_list> reply) { source->next(std::move(reply)); });
+    };
+    for (auto coming = ask_next();;) {
+      const auto some = await(std::move(coming));
+      if (some.empty())
         return;
-      for (const auto& item : page)
+      coming = ask_next(); // is read while these are written
+      for (const auto& item : some)
         csv_ ? item_row(text_, item, spec.selectors) : item_line(text_, item);
-      write(page.size());
-      after = page.back().page;
+      write(some.size());
     }
   }
 
@@ -170,9 +179,9 @@ private:
     }
     write(0);
     for (job_id before{0};;) {
-      const auto page = await<job_page>([&](on_result<job_page> reply) {
+      const auto page = await(ask<job_page>([&](on_result<job_page> reply) {
         port_.jobs(args_.filter, before, options_.jobs_per_page, std::move(reply));
-      });
+      }));
       for (const auto& job : page.jobs)
         csv_ ? job_row(text_, job) : job_line(text_, job);
       write(page.jobs.size());

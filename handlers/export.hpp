@@ -1,5 +1,5 @@
-// The kind `export`: a crawl's items or a filtered list of jobs as a CSV or NDJSON file, page by
-// page in constant memory, on a worker thread. The file appears whole or not at all.
+// The kind `export`: a crawl's items or a filtered list of jobs as a CSV or NDJSON file, part by
+// part in constant memory, on a worker thread. The file appears whole or not at all.
 #pragma once
 
 #include "messages/crawl.hpp"
@@ -11,7 +11,6 @@ namespace troupe {
 
 struct export_options {
   std::filesystem::path folder; ///< made when it is missing; files are named by the export's job id
-  int items_per_page = 1000;
   int jobs_per_page = static_cast<int>(limits::page_size);
 };
 

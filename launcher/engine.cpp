@@ -166,8 +166,8 @@ void engine::parts::start_actors() {
   if (postgres)
     wanted.health.disk = [where = postgres->data_dir() / "pgdata"] { return space_of(where); };
   actors = spawn_cast(*system, wanted, *loop, counters, board);
-  port =
-      make_crawl_port(*system, actors->recorder, actors->crawls, actors->store, actors->executor);
+  port = make_crawl_port(*system, actors->recorder, actors->crawls, actors->store, actors->executor,
+                         *actors->work);
   sessions = make_session_source(*system, *actors->work, *loop);
   fetcher_options fetching;
   fetching.allow_private = options.allow_private;

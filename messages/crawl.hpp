@@ -7,6 +7,7 @@
 #include "messages/job.hpp"
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -85,6 +86,14 @@ using result_or = std::variant<T, failure>;
 template<class T>
 using on_result = std::function<void(result_or<T>)>;
 
+/// All items of a crawl in one snapshot, by ascending page ids. Destroyed early, it reads no more.
+class item_source {
+public:
+  virtual ~item_source() = default;
+  /// The next ones, read when they are asked for; none after the last. One call at a time.
+  virtual void next(on_result<std::vector<item_record>> reply) = 0;
+};
+
 /// What the scrape and export handlers need of the store. Implemented by actors/crawl_port.cpp;
 /// every member returns at once, the callback comes exactly once on some other thread.
 class crawl_port {
@@ -106,6 +115,8 @@ public:
   /// Items of a crawl with page ids above `after`, ascending, at most `limit`.
   virtual void items(job_id crawl, job_id after, int limit,
                      on_result<std::vector<item_record>> reply) = 0;
+  /// For all of them. Holds a connection of its own until it is destroyed.
+  virtual std::unique_ptr<item_source> all_items(job_id crawl) = 0;
   /// Jobs below `before` (0: from the newest), newest first, at most `limit`.
   virtual void jobs(job_filter filter, job_id before, int limit, on_result<job_page> reply) = 0;
 };

@@ -40,7 +40,7 @@ struct whole_cast {
     options.pool.connection.url = database.url();
     options.pool.max_size = 2;
     all = spawn_cast(sys, options, loop, counters, board);
-    port = make_crawl_port(sys, all.recorder, all.crawls, all.store, all.executor);
+    port = make_crawl_port(sys, all.recorder, all.crawls, all.store, all.executor, *all.work);
   }
   ~whole_cast() {
     caf::anon_send_exit(all.root, caf::exit_reason::user_shutdown);
@@ -154,6 +154,13 @@ BOOST_AUTO_TEST_CASE(a_crawl_is_opened_recorded_listed_and_closed) {
   const auto items = through_port<std::vector<item_record>>(
       [&](auto reply) { port->items(crawl, {}, 10, reply); });
   BOOST_TEST(std::get<std::vector<item_record>>(items).size() == 1U);
+  const auto source = port->all_items(crawl);
+  for (const auto count : {1U, 0U, 0U}) {
+    const auto some =
+        through_port<std::vector<item_record>>([&](auto reply) { source->next(std::move(reply)); });
+    BOOST_REQUIRE(std::get<std::vector<item_record>>(some).size() == count);
+    BOOST_TEST((count == 0 || std::get<std::vector<item_record>>(some)[0].url == page.url));
+  }
   const auto jobs = through_port<job_page>([&](auto reply) {
     port->jobs({{}, {}, "scrape.page"}, {}, 10, reply);
   });

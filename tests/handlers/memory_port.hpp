@@ -92,6 +92,23 @@ public:
       reply(page);
     });
   }
+  std::unique_ptr<item_source> all_items(job_id crawl) override {
+    struct paged : item_source {
+      paged(memory_port& from, job_id of) : port(from), crawl(of) {}
+      void next(on_result<std::vector<item_record>> reply) override {
+        port.items(
+            crawl, *after, 1000, [after = after, reply](result_or<std::vector<item_record>> some) {
+              if (const auto* page = std::get_if<0>(&some); page != nullptr && !page->empty())
+                *after = page->back().page;
+              reply(std::move(some));
+            });
+      }
+      memory_port& port;
+      job_id crawl;
+      std::shared_ptr<job_id> after = std::make_shared<job_id>(); // outlives it in a call
+    };
+    return std::make_unique<paged>(*this, crawl);
+  }
   void jobs(job_filter filter, job_id before, int limit, on_result<job_page> reply) override {
     ask([=, this] {
       job_page page;
