@@ -29,6 +29,7 @@ struct whole_cast {
   system_config config;
   poll_loop loop;
   engine_counters counters;
+  database_metrics metrics;
   std::shared_ptr<health_board> board = std::make_shared<health_board>();
   cast_options options;
   caf::actor_system sys{config};
@@ -39,6 +40,7 @@ struct whole_cast {
   whole_cast() {
     options.pool.connection.url = database.url();
     options.pool.max_size = 2;
+    options.pool.metrics = &metrics;
     all = spawn_cast(sys, options, loop, counters, board);
     port = make_crawl_port(sys, all.recorder, all.crawls, all.store, all.executor, *all.work);
   }
