@@ -69,15 +69,11 @@ private:
 
 template<class... Args>
 copy_reader session::copy_out(std::string sql, const Args&... args) {
-  db::query what{db::dynamic_statement{"copy", std::move(sql)}};
-  (what.bind(args), ...);
-  return copy_out(std::move(what));
+  return copy_out(db::make_query(std::move(sql), args...));
 }
 template<class... Args>
 copy_writer session::copy_in(std::string sql, const Args&... args) {
-  db::query what{db::dynamic_statement{"copy", std::move(sql)}};
-  (what.bind(args), ...);
-  return copy_in(std::move(what));
+  return copy_in(db::make_query(std::move(sql), args...));
 }
 
 } // namespace troupe
