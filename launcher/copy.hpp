@@ -68,12 +68,12 @@ private:
 };
 
 template<class... Args>
-copy_reader session::copy_out(std::string sql, const Args&... args) {
-  return copy_out(db::make_query(std::move(sql), args...));
+copy_reader session::copy_out(const std::string& sql, const Args&... args) {
+  return copy_out(db::make_query(sql, args...));
 }
 template<class... Args>
-copy_writer session::copy_in(std::string sql, const Args&... args) {
-  return copy_in(db::make_query(std::move(sql), args...));
+copy_writer session::copy_in(const std::string& sql, const Args&... args) {
+  return copy_in(db::make_query(sql, args...));
 }
 
 } // namespace troupe

@@ -70,9 +70,9 @@ public:
   copy_reader copy_out(db::query what);
   copy_writer copy_in(db::query what);
   template<class... Args>
-  copy_reader copy_out(std::string sql, const Args&... args);
+  copy_reader copy_out(const std::string& sql, const Args&... args);
   template<class... Args>
-  copy_writer copy_in(std::string sql, const Args&... args);
+  copy_writer copy_in(const std::string& sql, const Args&... args);
 
   /// errc::none until a call failed; the code of the first failure since the last rollback().
   errc first_failure() const;
