@@ -68,7 +68,7 @@ void export_items(troupe::engine& node) {
 
 void bulk(troupe::engine& node, int jobs) {
   std::vector<troupe::job_spec> some(static_cast<std::size_t>(jobs),
-                                     {.kind = "bench", .queue = "idle", .args = R"({"n":1})"});
+                                     {.kind = "noop", .queue = "idle", .args = R"({"n":1})"});
   static_cast<void>(node.enqueue_all(std::move(some)));
 }
 
@@ -103,6 +103,7 @@ int main(int argc, char** argv) {
     options.database_url = flags["--url"];
     options.data_dir = "/tmp/troupe-bench-copy";
     options.queues["idle"] = 0;
+    options.test_kinds = true;
     troupe::engine node{options};
     node.start();
     const auto& mode = flags["--mode"];

@@ -72,7 +72,6 @@ struct connection::impl {
   pipeline pipe;
   kept_statements kept; ///< the user's
   std::optional<copying> copy;
-  copy_state way = copy_state::starting; ///< of the last COPY
   std::chrono::milliseconds statement_timeout;
   std::size_t max_result_bytes;
   bool pooler;
@@ -84,6 +83,7 @@ struct connection::impl {
   std::optional<server_error> last_words;
   std::optional<db_failure> broken;
   std::size_t unsent_bytes = 0;
+  copy_state way = copy_state::starting; ///< of the last COPY
   bool unsent = false;
   bool works = false; ///< the open group has a statement that may take its time
 
