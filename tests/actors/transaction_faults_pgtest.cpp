@@ -136,8 +136,10 @@ BOOST_AUTO_TEST_CASE(transactions_that_lock_in_opposite_order_are_undone_whole_o
   }
   BOOST_REQUIRE(await_until([&] { return stepwise.book->told(errc::retry) >= 30; }));
   expect_answered();
+  // A statement may also run out of its two seconds while the machine has other things to do.
   BOOST_TEST(stepwise.book->refused()
-             == static_cast<std::size_t>(stepwise.book->told(errc::retry)));
+             == static_cast<std::size_t>(stepwise.book->told(errc::retry)
+                                         + stepwise.book->told(errc::timed_out)));
   BOOST_TEST(server.value("select string_agg(amount::text, ',') from account")
              == std::to_string(stepwise.book->acknowledged()) + ","
                     + std::to_string(stepwise.book->acknowledged()));
