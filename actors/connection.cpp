@@ -280,7 +280,9 @@ void check_silence(self_ptr self) {
     return;
   }
   // Queries behind others wait for them: as long as bytes come, nobody is silent. Between two of
-  // a borrower's group some come (see db::connection), those of reads that share a sync only then.
+  // a borrower's group some come (see db::connection). Those of reads that share a sync come only
+  // then, but reads are quick: all together may take the time of two, or a frozen server would be
+  // believed in for eight times as long.
   auto oldest = now;
   auto longest = 0ms;
   std::size_t together = state.lent ? 2 : 1;
@@ -288,7 +290,7 @@ void check_silence(self_ptr self) {
     oldest = std::min(oldest, query.asked_at);
     longest = std::max(longest, query.limit);
     if (query.again)
-      together = connection_state::most_in_group;
+      together = 2;
   }
   const auto allowed = longest * std::min(together, state.open.size()) + silence_grace;
   if (now - std::max(oldest, state.heard_at) > allowed)
