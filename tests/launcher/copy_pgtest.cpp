@@ -124,8 +124,12 @@ BOOST_AUTO_TEST_CASE(two_hundred_megabytes_go_each_way_in_bounded_memory) {
   }
   BOOST_TEST(read == size);
   BOOST_TEST(largest <= 64U * 1024U + 128U);
+#ifndef __SANITIZE_ADDRESS__ // which keeps what is freed for a while
   const auto grown = peak_memory() - before;
   BOOST_TEST(grown < 16 * mib, "grew by " << grown / mib << " MiB");
+#else
+  static_cast<void>(before);
+#endif
   static_cast<void>(work.commit().get());
 }
 
