@@ -54,10 +54,12 @@ crew::crew(readiness& sockets)
 crew::~crew() = default;
 
 void crew::put(job one) {
-  const std::lock_guard lock(guard_);
+  std::unique_lock lock(guard_);
   jobs_.push_back(one);
   if (jobs_.size() > backlog || (running_ == 0 && !collects))
     wake();
+  else
+    watch(lock);
 }
 
 crew::job crew::take(member& me) {
@@ -77,14 +79,20 @@ crew::job crew::take(member& me) {
   ++running_;
   if (jobs_.size() > backlog)
     wake();
-  const bool set = (polling_ || parked_ > 0) && !std::exchange(alarmed_, true);
-  lock.unlock();
-  if (set)
-    alarm_->set([this] {
-      const std::lock_guard again(guard_);
-      alarmed_ = false;
-    });
+  watch(lock);
   return next;
+}
+
+/// Has an idle thread look here soon, if there is one: what waits, and the sockets, may otherwise
+/// wait for who is busy now. Unlocks.
+void crew::watch(std::unique_lock<std::mutex>& lock) {
+  if ((!polling_ && parked_ == 0) || std::exchange(alarmed_, true))
+    return lock.unlock();
+  lock.unlock();
+  alarm_->set([this] {
+    const std::lock_guard again(guard_);
+    alarmed_ = false;
+  });
 }
 
 void crew::leave(member& me) {

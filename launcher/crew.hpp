@@ -59,6 +59,7 @@ private:
   void finished(member& me);
   void poll(std::unique_lock<std::mutex>& lock, void (readiness::*look)());
   void park(std::unique_lock<std::mutex>& lock);
+  void watch(std::unique_lock<std::mutex>& lock);
   void wake();
 
   readiness& sockets_;

@@ -110,6 +110,25 @@ BOOST_AUTO_TEST_CASE(jobs_are_taken_in_the_order_of_putting) {
   BOOST_TEST(std::is_sorted(order.begin(), order.end()));
 }
 
+// The others fall asleep again and again while the first job runs; each that it puts has to wake
+// one.
+BOOST_AUTO_TEST_CASE(what_a_long_job_puts_late_does_not_wait_for_its_end) {
+  for (const std::size_t threads : {2U, 3U}) {
+    running_crew some{threads};
+    event_counter others;
+    std::promise<bool> ended;
+    some.put([&] {
+      bool all = true;
+      for (int round = 1; all && round <= 50; ++round) {
+        some.put([&] { others.add(); });
+        all = others.await(round);
+      }
+      ended.set_value(all);
+    });
+    BOOST_TEST(ended.get_future().get());
+  }
+}
+
 // The first job ends only after the second one has run: with nobody to wake it never would.
 BOOST_AUTO_TEST_CASE(a_job_does_not_wait_for_a_long_one_while_a_thread_is_idle) {
   for (int round = 0; round < 20; ++round) {

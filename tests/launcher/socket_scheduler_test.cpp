@@ -64,8 +64,8 @@ BOOST_AUTO_TEST_CASE(what_is_sent_for_later_comes) {
   on.system.spawn([&](caf::event_based_actor* self) -> caf::behavior {
     self->delayed_send(self, std::chrono::milliseconds{20}, go);
     return {[&, self](caf::atom_value) {
-      rung.add();
       self->quit();
+      rung.add();
     }};
   });
   BOOST_TEST(rung.await(1));
@@ -80,10 +80,10 @@ BOOST_AUTO_TEST_CASE(a_socket_that_becomes_ready_sends_its_message) {
     BOOST_REQUIRE(watch);
     event_counter heard;
     const auto listener = on.system.spawn([&](caf::event_based_actor* self) -> caf::behavior {
-      return {[&, self](caf::atom_value) {
-        heard.add();
-        if (heard.count() == 100)
+      return {[&, self, left = 100](caf::atom_value) mutable {
+        if (--left == 0)
           self->quit();
+        heard.add(); // the last look at it: the test may go on, and it with the test
       }};
     });
     for (int round = 1; round <= 100; ++round) {
@@ -106,8 +106,8 @@ BOOST_AUTO_TEST_CASE(a_busy_actor_holds_up_nobody_while_a_thread_is_idle) {
   event_counter both;
   const auto other = on.system.spawn([&](caf::event_based_actor* self) -> caf::behavior {
     return {[&, self](caf::atom_value) {
-      second.add();
       self->quit();
+      second.add();
     }};
   });
   on.system.spawn([&, other](caf::event_based_actor* self) {
