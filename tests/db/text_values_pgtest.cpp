@@ -231,8 +231,8 @@ BOOST_AUTO_TEST_CASE(integers_of_every_kind_are_bound) {
 
 BOOST_AUTO_TEST_CASE(nothing_is_null_of_the_type_that_the_place_asks_for) {
   rows(on, make_query("create temp table t (a int, b uuid, c text)"));
-  rows(on, make_query("insert into t values ($1, $2, $3)", std::nullopt, nullptr,
-                      std::optional<std::string>{}));
+  const std::optional<std::string> none;
+  rows(on, make_query("insert into t values ($1, $2, $3)", std::nullopt, nullptr, none));
   BOOST_TEST(
       ask("select count(*) from t where a is null and b is null and c is null").get<std::int64_t>(0)
       == 1);
