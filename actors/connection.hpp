@@ -1,18 +1,16 @@
-// CONNECTION: owns one pipelined libpq connection and moves its bytes when the loop says so.
-// Spawned by POOL, asked by POOL on behalf of STORE, and by the borrower while it is lent; ends
-// when the connection breaks.
+// CONNECTION: owns one pipelined libpq connection and moves its bytes when the socket lets it.
+// Spawned by POOL, asked by POOL on behalf of STORE, and by the borrower while it is lent; ends when
+// POOL, or its borrower, knows that the connection broke.
 //
-//    connecting --up--> ready --lost, silent or failed--> broken: hands what POOL had sent
-//    meanwhile
-//         \               \                               back to it, until POOL ends it
+//    connecting --up--> ready --lost, silent or failed--> broken: hands back to POOL what it had
+//         \               \                                sent meanwhile, until POOL ends it
 //          \               \--lend--> lent --return--> cleaning --> ready
-//           \                           \--lost--> broken: tells the borrower why, until the loan
-//           ends
+//           \                           \--lost--> broken: tells its borrower why, while lent
 //            \--failed or too late--> (ends)
 //
 // Bound: db::connection's in-flight limit; of a COPY one chunk out, one put in. A connection that
-// stays silent longer than two of its statements may take (reads that share a sync: all of them) is
-// given up: the server is frozen or the network swallows packets.
+// stays silent longer than two of its statements may take is given up: the server is frozen or the
+// network swallows packets.
 #pragma once
 
 #include "actors/pg_protocol.hpp"
