@@ -1,6 +1,6 @@
 // CONNECTION: owns one pipelined libpq connection and moves its bytes when the socket lets it.
-// Spawned by POOL, asked by POOL on behalf of STORE, and by the borrower while it is lent; ends when
-// POOL, or its borrower, knows that the connection broke.
+// Spawned by POOL, asked by POOL on behalf of STORE, and by the borrower while it is lent; ends
+// when POOL, or its borrower, knows that the connection broke.
 //
 //    connecting --up--> ready --lost, silent or failed--> broken: hands back to POOL what it had
 //         \               \                                sent meanwhile, until POOL ends it
