@@ -232,4 +232,12 @@ inline janitor_actor::behavior_type janitor_double(janitor_actor::pointer,
   return {[=](node_id node) { dead->push_back(node); }};
 }
 
+/// And with an EXECUTOR and a SCHEDULER that only listen.
+struct listening_system : store_system {
+  std::shared_ptr<executor_notes> notes = std::make_shared<executor_notes>();
+  std::shared_ptr<std::vector<caf::timespan>> dues = std::make_shared<std::vector<caf::timespan>>();
+  executor_actor told_executor = spawn(executor_double, notes);
+  scheduler_actor told_scheduler = spawn(scheduler_double, dues);
+};
+
 } // namespace troupe::tests

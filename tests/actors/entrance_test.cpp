@@ -11,11 +11,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-struct entrance : store_system {
-  std::shared_ptr<executor_notes> notes = std::make_shared<executor_notes>();
-  std::shared_ptr<std::vector<caf::timespan>> dues = std::make_shared<std::vector<caf::timespan>>();
-  executor_actor told_executor = spawn(executor_double, notes);
-  scheduler_actor told_scheduler = spawn(scheduler_double, dues);
+struct entrance : listening_system {
   intake_actor taking = spawn(intake, intake_options{},
                               intake_peers{store, told_executor, told_scheduler, &counters});
   gate_actor way_in = spawn(gate, gate_options{.max_requests = 3},

@@ -9,11 +9,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-struct taking_in : store_system {
-  std::shared_ptr<executor_notes> notes = std::make_shared<executor_notes>();
-  std::shared_ptr<std::vector<caf::timespan>> dues = std::make_shared<std::vector<caf::timespan>>();
-  executor_actor told_executor = spawn(executor_double, notes);
-  scheduler_actor told_scheduler = spawn(scheduler_double, dues);
+struct taking_in : listening_system {
   intake_options limited{.max_flights = 2,
                          .flight_jobs = 4,
                          .flight_bytes = 1000,
