@@ -26,7 +26,7 @@ struct copying : pooled {
     using outcome = std::variant<Reply, caf::error>;
     auto promised = std::make_shared<std::promise<outcome>>();
     auto answer = promised->get_future();
-    sys.spawn([promised, target = lent->connection(), what...](caf::event_based_actor* self) {
+    in_actor([promised, target = lent->connection(), what...](auto* self) {
       const auto refused = [promised](caf::error& why) { promised->set_value(std::move(why)); };
       if constexpr (std::is_same_v<Reply, caf::unit_t>)
         self->request(target, caf::infinite, what...)

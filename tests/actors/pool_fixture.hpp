@@ -59,18 +59,29 @@ struct pooled {
     options.connection.statement_timeout = statement_timeout;
     start(options);
   }
+  /// Runs `asks` in an actor of its own, to its end: what it sends is sent when this returns, so
+  /// that of two calls the first arrives first.
+  template<class F>
+  void in_actor(F asks) {
+    auto promised = std::make_shared<std::promise<void>>();
+    auto sent = promised->get_future();
+    sys.spawn([promised, asks = std::move(asks)](caf::event_based_actor* self) {
+      asks(self);
+      promised->set_value();
+    });
+    sent.wait();
+  }
   std::future<outcome_of> ask(db::query what) { return ask_of(one, std::move(what)); }
   template<class Asked>
   std::future<outcome_of> ask_of(Asked asked, db::query what) {
     auto promised = std::make_shared<std::promise<outcome_of>>();
     auto answer = promised->get_future();
-    sys.spawn(
-        [promised, target = std::move(asked),
-         query = std::make_shared<const db::query>(std::move(what))](caf::event_based_actor* self) {
-          self->request(target, caf::infinite, query)
-              .then([promised](const db::result& rows) { promised->set_value(rows); },
-                    [promised](caf::error& why) { promised->set_value(std::move(why)); });
-        });
+    in_actor([promised, target = std::move(asked),
+              query = std::make_shared<const db::query>(std::move(what))](auto* self) {
+      self->request(target, caf::infinite, query)
+          .then([promised](const db::result& rows) { promised->set_value(rows); },
+                [promised](caf::error& why) { promised->set_value(std::move(why)); });
+    });
     return answer;
   }
   static outcome_of wait(std::future<outcome_of>& answer) {
@@ -85,7 +96,7 @@ struct pooled {
   std::future<loan_or_error> borrow_later() {
     auto promised = std::make_shared<std::promise<loan_or_error>>();
     auto answer = promised->get_future();
-    sys.spawn([promised, target = one](caf::event_based_actor* self) {
+    in_actor([promised, target = one](auto* self) {
       self->request(target, caf::infinite, lend_atom_v)
           .then([promised](const loan_ptr& lent) { promised->set_value(lent); },
                 [promised](caf::error& why) { promised->set_value(std::move(why)); });

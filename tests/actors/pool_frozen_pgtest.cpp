@@ -80,7 +80,7 @@ struct brief : pooled {
       out->statements.push_back(with(what, each_ms));
     auto promised = std::make_shared<std::promise<burst_answers>>();
     auto answer = promised->get_future();
-    sys.spawn([=](caf::event_based_actor* self) {
+    in_actor([=](auto* self) {
       self->request(lent->connection(), caf::infinite, burst_ptr{out})
           .then([=](const burst_answers& all) { promised->set_value(all); },
                 [=](const caf::error&) { promised->set_value({}); });

@@ -38,7 +38,7 @@ struct lending : pooled {
   std::future<outcome_of> begin_and_leave() {
     auto promised = std::make_shared<std::promise<outcome_of>>();
     auto answer = promised->get_future();
-    sys.spawn([promised, target = one](caf::event_based_actor* self) {
+    in_actor([promised, target = one](auto* self) {
       const auto refused = [promised](caf::error& why) { promised->set_value(std::move(why)); };
       self->request(target, caf::infinite, lend_atom_v)
           .then(
