@@ -127,6 +127,7 @@ bool asked_again(self_ptr self, connection_state::open_query& open, const db::db
   if (!open.again || why.code != errc::aborted || !state.link || state.link->broken())
     return false;
   --state.config.metrics->in_flight;
+  state.asked_at = state.heard_at;
   const auto query = std::exchange(open.again, nullptr);
   submit(self, *query, db::sync_point::now, std::move(open));
   return true;
@@ -222,9 +223,9 @@ void connection_parts::deliver(self_ptr self) {
 
 void connection_parts::arm(self_ptr self) {
   auto& state = self->state;
-  if (state.link && !state.link->copy_waits())
+  if (state.link && !state.link->copy_waits() && !std::exchange(state.reading, true))
     state.watch->when_readable(notify(self, read_atom_v));
-  if (state.link && state.link->wants_write())
+  if (state.link && state.link->wants_write() && !std::exchange(state.writing, true))
     state.watch->when_writable(notify(self, write_atom_v));
 }
 
@@ -321,7 +322,6 @@ void submit(self_ptr self, const db::query& query, db::sync_point after,
   if (state.lent)
     ++state.config.load->in_flight; // else POOL has counted it
   const auto token = state.link->submit(query, after);
-  state.asked_at = self->clock().now();
   // What is not prepared may have its name from a user, and end before its metrics do.
   const auto& what = query.what();
   open.measured = &state.config.metrics->of(what.prepared ? what.name : "unprepared");
@@ -364,6 +364,7 @@ caf::result<db::result> ask(self_ptr self, const query_ptr& query) {
       return self->delegate(state.config.pool, query);
     return *std::move(why);
   }
+  state.asked_at = self->clock().now();
   connection_state::open_query open;
   open.promise = self->make_response_promise<db::result>();
   auto promise = open.promise;
@@ -379,6 +380,7 @@ caf::result<burst_answers> ask_all(self_ptr self, const burst& asked) {
   const auto count = asked.statements.size();
   if (count == 0)
     return burst_answers{};
+  self->state.asked_at = self->clock().now();
   auto group = std::make_shared<connection_state::open_burst>();
   group->promise = self->make_response_promise<burst_answers>();
   group->answers.each.resize(count);
@@ -422,6 +424,7 @@ caf::result<void> take_back(self_ptr self, bool tainted) {
 
 void read(self_ptr self) {
   auto& state = self->state;
+  state.reading = false;
   if (!state.link)
     return;
   state.heard_at = self->clock().now();
@@ -433,10 +436,12 @@ void read(self_ptr self) {
 }
 
 void write(self_ptr self) {
-  if (!self->state.link)
+  auto& state = self->state;
+  state.writing = false;
+  if (!state.link)
     return;
-  self->state.heard_at = self->clock().now(); // it takes what we send
-  self->state.link->on_writable();
+  state.heard_at = self->clock().now(); // it takes what we send
+  state.link->on_writable();
   connection_parts::move_copy(self);
   arm(self);
 }

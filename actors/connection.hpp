@@ -154,6 +154,8 @@ struct connection_state {
   std::optional<db::connecting> dialing;
   std::optional<db::connection> link;
   std::unique_ptr<fd_watch> watch;
+  bool reading = false; ///< `watch` will tell, or has told and it is not read yet
+  bool writing = false;
   std::unordered_map<std::uint64_t, open_query> open; ///< by db::connection's token
   time_point heard_at;                                ///< the server gave or took bytes last
   bool flush_sent = false;

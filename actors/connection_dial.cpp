@@ -12,8 +12,10 @@ namespace {
 /// Anew each time: while it connects libpq may close the socket and open another one that gets the
 /// same number, and the watch holds a duplicate of the old one.
 void watch(self_ptr self, int fd) {
-  self->state.watch.reset();
-  self->state.watch = self->state.config.sockets->watch(fd);
+  auto& state = self->state;
+  state.watch.reset();
+  state.watch = state.config.sockets->watch(fd);
+  state.reading = state.writing = false;
 }
 
 void become_ready(self_ptr self) {
@@ -24,7 +26,7 @@ void become_ready(self_ptr self) {
   watch(self, state.link->socket());
   if (!state.watch)
     return end(self, db::lost_before_sending({}, "the socket cannot be watched"));
-  state.watch->when_readable(notify(self, read_atom_v));
+  arm(self);
   self->send(state.config.pool, up_atom_v, state.config.id);
 }
 

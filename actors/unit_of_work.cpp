@@ -6,6 +6,7 @@
 #include "db/statements.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 namespace troupe {
 
@@ -280,7 +281,7 @@ bool take_in(self_ptr self) {
         state.copy.emplace(
             unit_of_work_state::open_copy{copy->number, {std::move(what), copy->in}});
       }
-      state.burst.insert(state.burst.end(), plan.statements.begin(), plan.statements.end());
+      std::move(plan.statements.begin(), plan.statements.end(), std::back_inserter(state.burst));
       state.calls.emplace(plan.call, unit_of_work_state::taken{std::move(*call),
                                                                is<db::commit_work>(asked.request)});
     }
@@ -309,6 +310,8 @@ void work_parts::take_mark(unit_of_work_state& state, work_message& mark) {
 
 void work_parts::pump(self_ptr self) {
   auto& state = self->state;
+  if (!state.waiting.empty())
+    state.touched_at = self->clock().now();
   if (state.copy && state.burst.empty())
     return step_copy(self);
   if (state.sent || !state.in_doubt.empty())
@@ -351,7 +354,6 @@ void abort(self_ptr self, const failure& why, rollback_cause cause) {
 
 void keep(self_ptr self, work_message what) {
   auto& state = self->state;
-  state.touched_at = self->clock().now();
   if (state.waiting.size() >= unit_of_work_state::max_waiting) {
     state.waiting.clear(); // each call that goes is answered
     return abort(self,

@@ -30,8 +30,7 @@ std::string refused(Call call) {
 
 /// Without the comment at its head.
 std::string text_of(const page_query& page) {
-  const std::string all = page.build().what().text;
-  return all.substr(all.find('\n') + 1);
+  return page.build().what().text;
 }
 
 } // namespace
