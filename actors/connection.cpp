@@ -281,19 +281,16 @@ void check_silence(self_ptr self) {
     return;
   }
   // Queries behind others wait for them: as long as bytes come, nobody is silent. Between two of
-  // a borrower's group some come (see db::connection). Those of reads that share a sync come only
-  // then, but reads are quick: all together may take the time of two, or a frozen server would be
-  // believed in for eight times as long.
+  // a borrower's group some come (see db::connection), so that the last two are silent together at
+  // most. Reads that share a sync are silent all together, but reads are quick: they may take the
+  // time of two as well, or a frozen server would be believed in for eight times as long.
   auto oldest = now;
   auto longest = 0ms;
-  std::size_t together = state.lent ? 2 : 1;
   for (const auto& [token, query] : state.open) {
     oldest = std::min(oldest, query.asked_at);
     longest = std::max(longest, query.limit);
-    if (query.again)
-      together = 2;
   }
-  const auto allowed = longest * std::min(together, state.open.size()) + silence_grace;
+  const auto allowed = longest * (state.open.size() > 1 ? 2 : 1) + silence_grace;
   if (now - std::max(oldest, state.heard_at) > allowed)
     end(self, db::lost_after_sending({}, "the server has been silent for too long"));
 }

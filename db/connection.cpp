@@ -110,9 +110,10 @@ bool connection::impl::write(const query& what, const pipeline::order& order) {
 
 /// Who waits for a long group has to see that it goes on, but the server tells what it has only at
 /// the sync, or when it is asked: that costs it a system call, and us one to read. So it is asked
-/// between two statements that may take their time, and not before the last one of the group.
+/// between two statements that may take their time, and not before the last one of the group. Reads
+/// of the engine are quick.
 void connection::impl::ask_for_progress(const statement& next, sync_point after) {
-  if (next.brief || after == sync_point::now || broken || !std::exchange(works, true))
+  if (next.brief || next.reads || after == sync_point::now || broken || !std::exchange(works, true))
     return;
   if (PQsendFlushRequest(raw.get()) != 1)
     lost();
