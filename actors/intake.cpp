@@ -31,21 +31,44 @@ milliseconds until_first(const std::vector<job_spec>& jobs) {
   return std::max(delay, milliseconds{0});
 }
 
+std::size_t created(const enqueued_jobs& stored) {
+  if (stored.use == key_use::replayed) // those were counted the first time
+    return 0;
+  return stored.fates.empty() ? stored.ids.size()
+                              : static_cast<std::size_t>(std::count(
+                                  stored.fates.begin(), stored.fates.end(), enqueue_fate::created));
+}
+
+/// What one caller hears: of his own jobs, `count` of them from `first` on.
+enqueued_jobs share_of(const enqueued_jobs& stored, std::size_t index, std::size_t first,
+                       std::size_t count) {
+  const auto from = static_cast<std::ptrdiff_t>(first);
+  const auto to = static_cast<std::ptrdiff_t>(first + count);
+  enqueued_jobs own;
+  own.ids.assign(stored.ids.begin() + from, stored.ids.begin() + to);
+  own.created_at = stored.created_at;
+  if (!stored.fates.empty())
+    own.fates.assign(stored.fates.begin() + from, stored.fates.begin() + to);
+  if (index < stored.parts.size()) {
+    own.use = stored.parts[index].use;
+    own.created_at = stored.parts[index].created_at;
+  }
+  return own;
+}
+
 void landed(self_ptr self, const flight& done, const enqueued_jobs& stored) {
   auto& peers = self->state.peers;
-  peers.counters->jobs_enqueued += stored.ids.size();
   for (const auto& queue : stored.ready_queues)
     self->send(peers.executor, wake_atom_v, queue);
   if (stored.deferred)
     self->send(peers.scheduler, due_atom_v, caf::timespan{until_first(done.all->jobs)});
-  auto first = stored.ids.begin();
-  for (const auto& one : done.callers) {
-    const auto last = first + static_cast<std::ptrdiff_t>(one.asked->jobs.size());
-    enqueued_jobs own;
-    own.ids.assign(first, last);
-    own.created_at = stored.created_at;
+  std::size_t first = 0;
+  for (std::size_t i = 0; i < done.callers.size(); ++i) {
+    const auto& one = done.callers[i];
+    auto own = share_of(stored, i, first, one.asked->jobs.size());
+    peers.counters->jobs_enqueued += created(own);
     one.promise.deliver(std::move(own));
-    first = last;
+    first += one.asked->jobs.size();
   }
 }
 
@@ -78,9 +101,18 @@ enqueue_jobs_ptr put_together(const std::vector<caller>& callers, std::size_t jo
     return callers.front().asked;
   auto all = std::make_shared<enqueue_jobs>();
   all->jobs.reserve(jobs);
-  for (const auto& one : callers)
+  for (const auto& one : callers) {
     all->jobs.insert(all->jobs.end(), one.asked->jobs.begin(), one.asked->jobs.end());
+    all->parts.push_back({one.asked->jobs.size(), one.asked->idempotency_key});
+  }
   return all;
+}
+
+/// One statement cannot hold a key twice: the second use is answered from the first one's row.
+bool holds_key(const flight& gathered, const std::string& key) {
+  return !key.empty()
+         && std::any_of(gathered.callers.begin(), gathered.callers.end(),
+                        [&](const caller& one) { return one.asked->idempotency_key == key; });
 }
 
 std::shared_ptr<flight> gather(intake_state& state) {
@@ -90,7 +122,8 @@ std::shared_ptr<flight> gather(intake_state& state) {
   while (!state.waiting.empty()) {
     auto& first = state.waiting.front();
     const bool fits = !first.alone && jobs + first.asked->jobs.size() <= state.options.flight_jobs
-                      && bytes + first.bytes <= state.options.flight_bytes;
+                      && bytes + first.bytes <= state.options.flight_bytes
+                      && !holds_key(*next, first.asked->idempotency_key);
     if (!next->callers.empty() && (!fits || next->callers.back().alone))
       break;
     jobs += first.asked->jobs.size();

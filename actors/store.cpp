@@ -49,7 +49,7 @@ store_actor::behavior_type store(store_actor::pointer self, const pool_actor& po
   return {
       guarded([=](const enqueue_jobs_ptr& ask) -> caf::result<enqueued_jobs> {
         return answer<enqueued_jobs>(
-            self, pool, db::enqueue_query(*ask),
+            self, pool, db::enqueue_query(*ask, db::rejections::told),
             [ask](const db::result& rows) { return db::decode_enqueued(rows, *ask); });
       }),
       guarded([=](const get_job& ask) -> caf::result<job_record> {

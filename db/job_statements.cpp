@@ -2,6 +2,7 @@
 
 #include "db/columns.hpp"
 #include "db/statements.hpp"
+#include "db/unique_rule.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -39,6 +40,50 @@ bool waits(const job_spec& job) {
   return job.run_at || job.delay;
 }
 
+bool is_keyed(const enqueue_jobs& ask) {
+  return !ask.idempotency_key.empty()
+         || std::any_of(ask.parts.begin(), ask.parts.end(),
+                        [](const auto& part) { return !part.idempotency_key.empty(); })
+         || any(ask.jobs, [](const job_spec& j) { return j.unique.has_value(); });
+}
+
+void bind_keys(query& q, const enqueue_jobs& ask, rejections how) {
+  q.bind_jsonb_array(column(ask.jobs, [](const job_spec& j) {
+    return j.unique ? unique_json(*j.unique) : std::string{};
+  }));
+  if (how == rejections::raised) {
+    q.bind_null<std::vector<std::int32_t>>().bind_null<std::vector<std::string>>();
+    return;
+  }
+  auto parts = ask.parts;
+  if (parts.empty())
+    parts.push_back({ask.jobs.size(), ask.idempotency_key});
+  std::vector<std::int32_t> sizes;
+  std::vector<std::string> keys;
+  for (auto& part : parts) {
+    sizes.push_back(static_cast<std::int32_t>(part.jobs));
+    keys.push_back(std::move(part.idempotency_key));
+  }
+  q.bind(sizes);
+  if (std::all_of(keys.begin(), keys.end(), [](const auto& key) { return key.empty(); }))
+    q.bind_null<std::vector<std::string>>();
+  else
+    q.bind_text_array(keys);
+}
+
+void decode_fates(const row& from, enqueued_jobs& into) {
+  for (const auto fate : from.get<std::vector<std::int16_t>>(2))
+    into.fates.push_back(static_cast<enqueue_fate>(fate));
+  const auto uses = from.get<std::vector<std::int16_t>>(3);
+  const auto times = from.get<std::vector<timestamp>>(4);
+  for (std::size_t i = 0; i < uses.size() && i < times.size(); ++i)
+    into.parts.push_back({static_cast<key_use>(uses[i]), times[i]});
+  if (into.parts.size() == 1) {
+    into.use = into.parts.front().use;
+    into.created_at = into.parts.front().created_at;
+  }
+}
+
 } // namespace
 
 std::string array_literal(const std::vector<std::string>& texts) {
@@ -58,12 +103,13 @@ std::string array_literal(const std::vector<std::string>& texts) {
   return literal;
 }
 
-query enqueue_query(const enqueue_jobs& ask) {
+query enqueue_query(const enqueue_jobs& ask, rejections how) {
   const auto& jobs = ask.jobs;
+  const bool keyed = is_keyed(ask);
   const auto count = [](const std::optional<std::chrono::milliseconds>& time) {
     return time ? std::optional<std::int64_t>{time->count()} : std::nullopt;
   };
-  query q{sql::job_enqueue};
+  query q{keyed ? sql::job_enqueue_keyed : sql::job_enqueue};
   q.bind(column(jobs, &job_spec::kind)).bind(column(jobs, &job_spec::queue));
   q.bind_jsonb_array(column(jobs, &job_spec::args));
   q.bind(column_of<std::int16_t>(jobs, &job_spec::priority));
@@ -88,6 +134,8 @@ query enqueue_query(const enqueue_jobs& ask) {
     q.bind_null<std::vector<timestamp>>();
     q.bind_null<std::vector<std::int64_t>>();
   }
+  if (keyed)
+    bind_keys(q, ask, how);
   return q;
 }
 
@@ -96,6 +144,8 @@ enqueued_jobs decode_enqueued(const result& rows, const enqueue_jobs& asked) {
   const auto only = rows.one();
   answer.ids = ids<job_id>(only.get<std::vector<std::int64_t>>(0));
   answer.created_at = only.get<timestamp>(1);
+  if (rows.columns() > 2)
+    decode_fates(only, answer);
   for (const auto& job : asked.jobs) {
     if (waits(job))
       answer.deferred = true;

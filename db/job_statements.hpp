@@ -6,12 +6,18 @@
 #include "db/result.hpp"
 #include "messages/requests.hpp"
 
+#include <cstdint>
 #include <string_view>
 #include <vector>
 
 namespace troupe::db {
 
-query enqueue_query(const enqueue_jobs& ask);
+/// A job that is rejected because of its unique key: the statement fails, and with it the
+/// transaction; or it is told, and nothing of its part is stored.
+enum class rejections : std::uint8_t { raised, told };
+/// A plain statement for jobs without keys, which costs nothing for those that have some.
+/// Idempotency keys are heeded only where rejections are told.
+query enqueue_query(const enqueue_jobs& ask, rejections how = rejections::raised);
 /// `asked` gives what the rows do not repeat: which queues have work at once.
 enqueued_jobs decode_enqueued(const result& rows, const enqueue_jobs& asked);
 

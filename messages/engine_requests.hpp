@@ -110,11 +110,13 @@ struct rescued_jobs {
   std::vector<std::string> queues;
 };
 
-/// Housekeeping: partitions ahead, revocations that no cursor will meet any more.
+/// Housekeeping: partitions ahead, revocations that no cursor will meet any more, old keys.
 struct upkeep {};
 struct upkept {
   std::int64_t partitions_made = 0;
   std::int64_t revocations_dropped = 0;
+  std::int64_t keys_dropped = 0;
+  std::int64_t requests_dropped = 0;
 };
 
 /// One round trip, to know that the database answers and what it says of itself.

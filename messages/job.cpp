@@ -11,6 +11,8 @@ constexpr std::array<std::string_view, 8> state_names = {"pending",   "scheduled
                                                          "running",   "retryable", "completed",
                                                          "cancelled", "discarded"};
 
+constexpr std::array<std::string_view, 3> conflict_names = {"reject", "existing", "replace"};
+
 bool is_name_character(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.'
          || c == '_' || c == ':' || c == '-';
@@ -55,6 +57,36 @@ bool is_valid_name(std::string_view name) {
          && std::all_of(name.begin(), name.end(), is_name_character);
 }
 
+std::string_view to_string(on_conflict value) {
+  return conflict_names.at(static_cast<std::size_t>(value));
+}
+
+std::optional<on_conflict> parse_on_conflict(std::string_view name) {
+  const auto* found = std::find(conflict_names.begin(), conflict_names.end(), name);
+  if (found == conflict_names.end())
+    return std::nullopt;
+  return static_cast<on_conflict>(found - conflict_names.begin());
+}
+
+bool is_valid_key(std::string_view key) {
+  return !key.empty() && key.size() <= limits::key_length
+         && std::all_of(key.begin(), key.end(), [](char c) { return c >= ' ' && c <= '~'; });
+}
+
+std::optional<std::string> find_fault(const unique_rule& rule) {
+  if (rule.args && !rule.fields.empty())
+    return std::string{"unique.args: all of them or some fields, not both"};
+  if (rule.fields.size() > limits::unique_fields)
+    return "unique.args must be at most " + std::to_string(limits::unique_fields) + " fields";
+  for (const auto& field : rule.fields)
+    if (field.empty() || field.size() > limits::field_length)
+      return "unique.args must have fields of 1 to " + std::to_string(limits::field_length)
+             + " bytes each";
+  if (rule.period && (rule.period->count() < 1 || *rule.period > limits::max_period))
+    return std::string{"unique.period must be 1 ms to ten years"};
+  return std::nullopt;
+}
+
 std::optional<std::string> find_fault(const job_spec& job) {
   const auto name_rule = " must be 1 to 128 of A-Z a-z 0-9 . _ : -";
   if (!is_valid_name(job.kind))
@@ -78,7 +110,7 @@ std::optional<std::string> find_fault(const job_spec& job) {
     return std::string{"delay and run_at exclude each other"};
   if (job.delay && (job.delay->count() < 0 || *job.delay > limits::max_delay))
     return std::string{"delay must be 0 to ten years"};
-  return std::nullopt;
+  return job.unique ? find_fault(*job.unique) : std::nullopt;
 }
 
 } // namespace troupe

@@ -78,10 +78,41 @@ constexpr std::size_t result_bytes = 1024 * 1024;
 constexpr std::size_t error_bytes = 16 * 1024; ///< longer texts are cut
 constexpr std::size_t bulk_jobs = 10'000;      ///< jobs in one enqueue request
 constexpr std::size_t page_size = 500;         ///< jobs in one page
+constexpr std::size_t unique_fields = 32;      ///< of args that a unique key is made from
+constexpr std::size_t field_length = 255;
+constexpr std::chrono::milliseconds max_period = max_delay;
+constexpr std::size_t key_length = 255; ///< of an idempotency key
 } // namespace limits
 
 /// True for a queue or kind name that fits [A-Za-z0-9._:-]{1,128}.
 bool is_valid_name(std::string_view name);
+
+/// What becomes of a job whose unique key another one has.
+enum class on_conflict : std::uint8_t {
+  reject,   ///< errc::conflict, with the other's id
+  existing, ///< the other one is the answer
+  replace,  ///< the same, but while it waits it takes over what this one says
+};
+
+std::string_view to_string(on_conflict value);
+std::optional<on_conflict> parse_on_conflict(std::string_view name);
+
+/// At most one job of a key: of a kind always, and of what else is named here. docs/unique.md.
+struct unique_rule {
+  bool queue = false;                                   ///< and of one queue
+  bool args = false;                                    ///< and of the same args
+  std::vector<std::string> fields = {};                 ///< or of these top-level fields of them
+  std::optional<std::chrono::milliseconds> period = {}; ///< and of one stretch of time so long
+  /// In which states another job is in the way; empty: scheduled, available, running, retryable.
+  std::vector<job_state> states = {};
+  on_conflict conflict = on_conflict::reject;
+};
+
+/// What is wrong with the rule, as in find_fault(job_spec).
+std::optional<std::string> find_fault(const unique_rule& rule);
+
+/// True for an Idempotency-Key: 1 to 255 printable characters of ASCII.
+bool is_valid_key(std::string_view key);
 
 /// What a producer asks for.
 struct job_spec {
@@ -94,6 +125,7 @@ struct job_spec {
   std::vector<std::string> tags = {};
   std::optional<timestamp> run_at = {};                ///< not before
   std::optional<std::chrono::milliseconds> delay = {}; ///< from the database's now; excludes run_at
+  std::optional<unique_rule> unique = {};
 };
 
 /// What is wrong with the spec, as a sentence that begins with the field's name; nothing when it

@@ -5,7 +5,10 @@
 #include "messages/errc.hpp"
 #include "messages/job.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -16,18 +19,59 @@
 
 namespace troupe {
 
-/// Stores all jobs or none; answered after the commit with ids in the order given.
+/// Stores all jobs or none; answered after the commit with ids in the order given. With a key, the
+/// same request asked again is answered as the first time, for a day.
 struct enqueue_jobs {
   std::vector<job_spec> jobs;
+  std::string idempotency_key = {};
+  /// INTAKE's: whose jobs these are, one caller after the other, each all or none. Empty: one's.
+  struct part {
+    std::size_t jobs = 0;
+    std::string idempotency_key;
+  };
+  std::vector<part> parts = {};
 };
 using enqueue_jobs_ptr = std::shared_ptr<const enqueue_jobs>;
+
+/// What became of one job. The numbers are the database's (troupe.enqueue_keyed).
+enum class enqueue_fate : std::uint8_t {
+  created = 0,
+  existing = 1, ///< another job has its unique key: that one's id
+  replaced = 2, ///< the same, and that one waits and does now what this one said
+  rejected = 3, ///< the same; nothing of the request was stored
+  none = 4,     ///< nothing was stored, for the request's sake
+};
+/// What an idempotency key did for its request.
+enum class key_use : std::uint8_t {
+  none = 0,
+  first = 1,
+  replayed = 2, ///< the answer is the one of the first time
+  refused = 3,  ///< the key belongs to another request: nothing was stored
+};
+
 struct enqueued_jobs {
   std::vector<job_id> ids;
   std::vector<std::string> ready_queues; ///< where work is available at once
   bool deferred = false;                 ///< some wait for their time
   /// What `created_at` of these jobs is; none when the store did not read it back.
   std::optional<timestamp> created_at = std::nullopt;
+  std::vector<enqueue_fate> fates = {}; ///< of each job; empty: all created
+  key_use use = key_use::none;
+  /// For INTAKE: of each part, in the order asked.
+  struct part {
+    key_use use = key_use::none;
+    timestamp created_at;
+  };
+  std::vector<part> parts = {};
 };
+
+/// The index of the first job that was rejected.
+inline std::optional<std::size_t> first_rejected(const enqueued_jobs& jobs) {
+  const auto found = std::find(jobs.fates.begin(), jobs.fates.end(), enqueue_fate::rejected);
+  if (found == jobs.fates.end())
+    return std::nullopt;
+  return static_cast<std::size_t>(found - jobs.fates.begin());
+}
 
 /// One job with its attempts; errc::not_found.
 struct get_job {

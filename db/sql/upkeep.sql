@@ -1,2 +1,3 @@
--- Partitions ahead; revocations that no cursor will meet any more.
-select partitions_made, revocations_dropped from troupe.upkeep()
+-- Partitions ahead; revocations that no cursor will meet any more; keys that are in nobody's way.
+select u.partitions_made, u.revocations_dropped, k.keys_dropped, k.requests_dropped
+  from troupe.upkeep() u, troupe.forget_keys() k

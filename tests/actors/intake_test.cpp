@@ -23,8 +23,10 @@ struct taking_in : listening_system {
   told& replies = *kept;
 
   /// Asks for so many jobs, whose kind is the caller's name.
-  void ask(const std::string& who, std::size_t jobs = 1, std::size_t bytes = 2) {
+  void ask(const std::string& who, std::size_t jobs = 1, std::size_t bytes = 2,
+           const std::string& key = {}) {
     auto asked = std::make_shared<enqueue_jobs>();
+    asked->idempotency_key = key;
     job_spec job{.kind = who};
     job.args.resize(bytes, ' ');
     asked->jobs.assign(jobs, job);
@@ -147,6 +149,58 @@ BOOST_AUTO_TEST_CASE(a_refused_flight_is_tried_caller_by_caller) {
   BOOST_TEST(ids("c") == longs{3}, boost::test_tools::per_element());
   BOOST_TEST((refusal("bad") == errc::invalid_argument));
   BOOST_TEST(ids("d") == longs{4}, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(of_a_shared_flight_each_hears_what_became_of_his_own_jobs_and_of_his_key) {
+  ask("a");
+  ask("b");
+  ask("c", 1, 2, "k1");
+  ask("d", 2);
+  ask("e", 1, 2, "k2");
+  land(1);
+  land(2);
+  const auto& flown = *in->enqueues.front();
+  BOOST_REQUIRE(flown.parts.size() == 3U);
+  BOOST_TEST(flown.parts[0].idempotency_key == "k1");
+  BOOST_TEST(flown.parts[1].jobs == 2U);
+  BOOST_TEST(flown.parts[1].idempotency_key == "");
+  using f = enqueue_fate;
+  const timestamp then{5s};
+  answer(in->enqueues, enqueued_jobs{{job_id{9}, job_id{0}, job_id{7}, job_id{10}},
+                                     {"default"},
+                                     false,
+                                     timestamp{9s},
+                                     {f::created, f::none, f::rejected, f::created},
+                                     key_use::none,
+                                     {{key_use::replayed, then},
+                                      {key_use::none, timestamp{9s}},
+                                      {key_use::first, timestamp{9s}}}});
+  const auto heard = [&](const char* who) {
+    BOOST_REQUIRE(replies[who].size() == 1U);
+    return std::get<enqueued_jobs>(replies[who].front());
+  };
+  BOOST_TEST((heard("c").use == key_use::replayed));
+  BOOST_TEST((heard("c").created_at == then));
+  BOOST_TEST((heard("d").fates == std::vector{f::none, f::rejected}));
+  BOOST_TEST((first_rejected(heard("d")) == std::optional<std::size_t>{1}));
+  BOOST_TEST(heard("d").ids[1].value == 7);
+  BOOST_TEST((heard("e").use == key_use::first));
+  BOOST_TEST(ids("e") == longs{10}, boost::test_tools::per_element());
+  BOOST_TEST(counters.jobs_enqueued == 3U); // a, b and e; what was replayed counted long ago
+}
+
+BOOST_AUTO_TEST_CASE(one_key_is_never_twice_in_a_flight) {
+  ask("a");
+  ask("b");
+  ask("c", 1, 2, "k");
+  ask("d");
+  ask("e", 1, 2, "k");
+  ask("f");
+  land(1);
+  land(2);
+  BOOST_TEST(flying() == "cd");
+  land(3);
+  BOOST_TEST(flying() == "ef");
 }
 
 // What became of it is not known: to ask again could store it twice.
