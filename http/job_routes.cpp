@@ -1,6 +1,7 @@
 // /api/v1/jobs: from requests to questions for the engine, and from its answers to JSON. Answers
 // are rendered on the thread that brings them, so that the loop only moves bytes.
 #include "http/cursor.hpp"
+#include "http/job_answers.hpp"
 #include "http/json.hpp"
 #include "http/routes.hpp"
 
@@ -10,24 +11,6 @@
 
 namespace troupe::http {
 
-namespace {
-
-timestamp wall_clock() {
-  return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
-}
-
-response not_a_job(std::string_view id) {
-  return problem_response(to_problem(
-      {errc::not_found, "there is no job with the id " + std::string{id.substr(0, 32)}}));
-}
-
-response wrong_parameter(std::string name, std::string detail) {
-  auto fault = invalid_fields({});
-  fault.detail = "query parameter " + std::move(name) + ": " + std::move(detail);
-  return problem_response(std::move(fault));
-}
-
-/// Renders what every reply may be besides what was hoped for.
 response unexpected(const api_reply& reply) {
   if (const auto* failed = std::get_if<failure>(&reply))
     return problem_response(to_problem(*failed));
@@ -45,39 +28,22 @@ response render_job(int status, const job_record& job) {
   return out;
 }
 
+namespace {
+
+response not_a_job(std::string_view id) {
+  return problem_response(to_problem(
+      {errc::not_found, "there is no job with the id " + std::string{id.substr(0, 32)}}));
+}
+
+response wrong_parameter(std::string name, std::string detail) {
+  auto fault = invalid_fields({});
+  fault.detail = "query parameter " + std::move(name) + ": " + std::move(detail);
+  return problem_response(std::move(fault));
+}
+
 void answer_with_job(int status, const api_reply& reply, const responder& respond) {
   const auto* job = std::get_if<job_record>(&reply);
   respond(job != nullptr ? render_job(status, *job) : unexpected(reply));
-}
-
-void create(const services& context, const request_view& request, responder respond) {
-  auto read = read_job(request.body, {context.kinds, wall_clock()});
-  if (auto* fault = std::get_if<problem>(&read))
-    return respond(problem_response(std::move(*fault)));
-  auto spec = std::make_shared<const job_spec>(std::move(std::get<job_spec>(read)));
-  auto done = [spec, ask = context.ask, respond = std::move(respond)](const api_reply& reply) {
-    const auto* stored = std::get_if<enqueued_jobs>(&reply);
-    if (stored == nullptr || stored->ids.size() != 1)
-      return respond(unexpected(reply));
-    if (stored->created_at)
-      return respond(render_job(201, new_job(*spec, stored->ids.front(), *stored->created_at)));
-    // The store did not say when: created_at must be true, so the job is read back.
-    ask->ask(get_job{stored->ids.front()},
-             [respond](const api_reply& job) { answer_with_job(201, job, respond); });
-  };
-  context.ask->ask(enqueue_jobs{{*spec}}, std::move(done));
-}
-
-void create_many(const services& context, const request_view& request, responder respond) {
-  auto read = read_jobs(request.body, {context.kinds, wall_clock()});
-  if (auto* fault = std::get_if<problem>(&read))
-    return respond(problem_response(std::move(*fault)));
-  context.ask->ask(enqueue_jobs{std::move(std::get<std::vector<job_spec>>(read))},
-                   [respond = std::move(respond)](const api_reply& reply) {
-                     const auto* stored = std::get_if<enqueued_jobs>(&reply);
-                     respond(stored != nullptr ? json_response(201, ids_json(stored->ids))
-                                               : unexpected(reply));
-                   });
 }
 
 struct list_question {
@@ -197,9 +163,7 @@ void add_job_routes(router& table, const services& context, const server_limits&
     };
   };
   table.add({method::get, "/api/v1/jobs", "viewer", 0, false, list(context, limits.page_bytes)});
-  table.add({method::post, "/api/v1/jobs", "producer", limits.job_body_bytes, true, bound(create)});
-  table.add({method::post, "/api/v1/jobs/bulk", "producer", limits.bulk_body_bytes, true,
-             bound(create_many)});
+  add_enqueue_routes(table, context, limits);
   table.add({method::get, "/api/v1/jobs/{id}", "viewer", 0, false, about_job<get_job>(context)});
   table.add({method::del, "/api/v1/jobs/{id}", "operator", 0, false, bound(remove)});
   table.add({method::post, "/api/v1/jobs/{id}/cancel", "operator", limits.empty_body_bytes, false,

@@ -2,6 +2,7 @@
 // fit.
 #include "http/json.hpp"
 #include "http/json_guard.hpp"
+#include "http/json_unique.hpp"
 #include "http/time_format.hpp"
 
 #include <algorithm>
@@ -14,7 +15,7 @@ namespace {
 
 constexpr std::size_t reported_errors = 20;
 constexpr std::size_t listed_kinds = 50;
-constexpr std::size_t fields_per_job = 16;
+constexpr std::size_t fields_per_job = 32;
 using kind = json_value::kind;
 
 /// Reads one job object; collects errors instead of stopping at the first.
@@ -139,9 +140,14 @@ void job_reader::read_field(json_member& member, job_spec& spec) {
     constexpr std::chrono::milliseconds most = limits::max_delay;
     if (const auto ms = integer(key, value, 0, most.count()))
       spec.delay = std::chrono::milliseconds{*ms};
+  } else if (key == "unique") {
+    spec.unique = read_unique(value, [this](std::string below, std::string detail) {
+      if (errors_.size() < reported_errors)
+        errors_.push_back({base_ + "/unique" + below, std::move(detail)});
+    });
   } else {
     fail(key, "no such field; a job has kind, queue, args, priority, max_attempts, timeout_ms, "
-              "tags, run_at, delay_ms");
+              "tags, run_at, delay_ms, unique");
   }
 }
 

@@ -91,6 +91,8 @@ std::string_view reason_phrase(int status) {
     return "Unsupported Media Type";
   case 417:
     return "Expectation Failed";
+  case 422:
+    return "Unprocessable Content";
   case 431:
     return "Request Header Fields Too Large";
   case 500:
@@ -127,6 +129,8 @@ void append_head(std::string& out, const response& answer, const head_context& c
     append_field(out, "Location", answer.location);
   if (!answer.allow.empty())
     append_field(out, "Allow", answer.allow);
+  if (answer.replayed)
+    out += "Idempotent-Replayed: true\r\n";
   if (answer.fault && answer.fault->retry_after > 0) {
     out += "Retry-After: ";
     append_number(out, static_cast<std::size_t>(answer.fault->retry_after));

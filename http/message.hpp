@@ -34,6 +34,7 @@ struct response {
   std::string body;
   std::string location;         ///< empty: no such header
   std::string allow;            ///< the same
+  bool replayed = false;        ///< Idempotent-Replayed
   std::optional<problem> fault; ///< instead of a body; written as problem+json on the way out
 };
 

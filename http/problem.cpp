@@ -119,6 +119,8 @@ std::string to_json(const problem& fault, std::string_view title, std::string_vi
   append_member(out, "instance", instance);
   append_member(out, "code", fault.code);
   append_member(out, "request_id", request_id);
+  if (!fault.existing_id.empty())
+    append_member(out, "existing_id", fault.existing_id);
   out += fault.retryable ? ",\"retryable\":true" : ",\"retryable\":false";
   out += ",\"errors\":[";
   for (std::size_t i = 0; i < fault.errors.size(); ++i) {

@@ -22,6 +22,7 @@ struct problem {
   bool retryable = false; ///< the same request may succeed later
   int retry_after = 0;    ///< seconds; 0: not said
   std::vector<field_error> errors;
+  std::string existing_id = {}; ///< the job in the way; empty: none, and no such member
 };
 
 problem make_problem(int status, std::string_view code, std::string detail);

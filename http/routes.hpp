@@ -32,6 +32,8 @@ struct services {
 
 /// /api/v1/jobs and below. `context` must outlive the router.
 void add_job_routes(router& table, const services& context, const server_limits& limits);
+/// Of these, the ones that put jobs in; add_job_routes calls it.
+void add_enqueue_routes(router& table, const services& context, const server_limits& limits);
 /// Probes, health, metrics, and the index at `/`.
 void add_system_routes(router& table, const services& context, const server_limits& limits);
 

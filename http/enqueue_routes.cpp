@@ -1,0 +1,174 @@
+// POST /api/v1/jobs and /jobs/bulk: jobs put in, what became of unique ones, and requests that are
+// asked again with an Idempotency-Key.
+#include "http/job_answers.hpp"
+#include "http/json.hpp"
+#include "http/routes.hpp"
+
+#include <chrono>
+#include <utility>
+
+namespace troupe::http {
+
+namespace {
+
+constexpr std::string_view key_field = "Idempotency-Key";
+
+timestamp wall_clock() {
+  return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
+}
+
+/// The request's key, empty without one; a 400 for what cannot be one.
+std::variant<std::string, response> read_key(const request_view& request) {
+  const head_field* found = nullptr;
+  if (request.head == nullptr)
+    return std::string{};
+  for (const auto& field : request.head->fields) {
+    if (!iequals(field.name, key_field))
+      continue;
+    if (found != nullptr || !is_valid_key(field.value)) {
+      auto fault = invalid_fields({});
+      fault.detail = "header Idempotency-Key: must come once, with 1 to "
+                     + std::to_string(limits::key_length) + " printable characters";
+      return problem_response(std::move(fault));
+    }
+    found = &field;
+  }
+  return found != nullptr ? std::string{found->value} : std::string{};
+}
+
+/// The answer to a request that stored nothing: its key is another one's, or a job was rejected.
+std::optional<response> refusal_of(const enqueued_jobs& stored, bool many) {
+  if (stored.use == key_use::refused)
+    return problem_response(
+        make_problem(422, "idempotency_key_reused",
+                     "this Idempotency-Key belongs to a request with another content"));
+  const auto rejected = first_rejected(stored);
+  if (!rejected)
+    return std::nullopt;
+  const auto id = stored.ids.at(*rejected).value;
+  auto fault = make_problem(409, to_string(errc::conflict), {});
+  fault.detail = id != 0 ? "job " + std::to_string(id) + " has the same unique key"
+                         : "another job of this request has the same unique key";
+  if (id != 0)
+    fault.existing_id = std::to_string(id);
+  fault.errors.push_back(
+      {(many ? "/jobs/" + std::to_string(*rejected) : std::string{}) + "/unique", fault.detail});
+  return problem_response(std::move(fault));
+}
+
+response marked(response out, const enqueued_jobs& stored) {
+  out.replayed = stored.use == key_use::replayed;
+  return out;
+}
+
+/// `{...}` with one member more.
+void add_member(std::string& object, std::string_view member) {
+  object.pop_back();
+  object += ',';
+  object += member;
+  object += '}';
+}
+
+/// Another job that is the answer: with a mark, and 200.
+response render_existing(const job_record& job, enqueue_fate fate) {
+  auto out = render_job(200, job);
+  add_member(out.body, "\"existing\":true");
+  if (fate == enqueue_fate::replaced)
+    add_member(out.body, "\"replaced\":true");
+  return out;
+}
+
+void answer_one(requester& ask, const job_spec& spec, const enqueued_jobs& stored,
+                const responder& respond) {
+  const auto fate = stored.fates.empty() ? enqueue_fate::created : stored.fates.front();
+  if (fate == enqueue_fate::created && stored.created_at)
+    return respond(
+        marked(render_job(201, new_job(spec, stored.ids.front(), *stored.created_at)), stored));
+  // The store did not say when, or it is another one: what is told must be true, so it is read.
+  ask.ask(get_job{stored.ids.front()}, [respond, stored, fate](const api_reply& reply) {
+    const auto* job = std::get_if<job_record>(&reply);
+    if (job == nullptr)
+      return respond(unexpected(reply));
+    respond(
+        marked(fate == enqueue_fate::created ? render_job(201, *job) : render_existing(*job, fate),
+               stored));
+  });
+}
+
+void create(const services& context, const request_view& request, responder respond) {
+  auto key = read_key(request);
+  if (auto* refused = std::get_if<response>(&key))
+    return respond(std::move(*refused));
+  auto read = read_job(request.body, {context.kinds, wall_clock()});
+  if (auto* fault = std::get_if<problem>(&read))
+    return respond(problem_response(std::move(*fault)));
+  auto spec = std::make_shared<const job_spec>(std::move(std::get<job_spec>(read)));
+  context.ask->ask(enqueue_jobs{{*spec}, std::move(std::get<std::string>(key))},
+                   [spec, ask = context.ask, respond = std::move(respond)](const api_reply& reply) {
+                     const auto* stored = std::get_if<enqueued_jobs>(&reply);
+                     if (stored == nullptr || stored->ids.size() != 1)
+                       return respond(unexpected(reply));
+                     if (auto refused = refusal_of(*stored, false))
+                       return respond(*std::move(refused));
+                     answer_one(*ask, *spec, *stored, respond);
+                   });
+}
+
+std::string indexes(const enqueued_jobs& stored, bool (*counts)(enqueue_fate)) {
+  std::string out;
+  for (std::size_t i = 0; i < stored.fates.size(); ++i)
+    if (counts(stored.fates[i]))
+      out += (out.empty() ? "" : ",") + std::to_string(i);
+  return out;
+}
+
+/// 201 when one job is new.
+response render_many(const enqueued_jobs& stored) {
+  auto body = ids_json(stored.ids);
+  const auto existing = indexes(stored, [](enqueue_fate fate) {
+    return fate == enqueue_fate::existing || fate == enqueue_fate::replaced;
+  });
+  const auto replaced =
+      indexes(stored, [](enqueue_fate fate) { return fate == enqueue_fate::replaced; });
+  if (!existing.empty())
+    add_member(body, "\"existing\":[" + existing + "]");
+  if (!replaced.empty())
+    add_member(body, "\"replaced\":[" + replaced + "]");
+  const bool any_new = stored.fates.empty() || !indexes(stored, [](enqueue_fate fate) {
+                                                  return fate == enqueue_fate::created;
+                                                }).empty();
+  return marked(json_response(any_new ? 201 : 200, std::move(body)), stored);
+}
+
+void create_many(const services& context, const request_view& request, responder respond) {
+  auto key = read_key(request);
+  if (auto* refused = std::get_if<response>(&key))
+    return respond(std::move(*refused));
+  auto read = read_jobs(request.body, {context.kinds, wall_clock()});
+  if (auto* fault = std::get_if<problem>(&read))
+    return respond(problem_response(std::move(*fault)));
+  context.ask->ask(enqueue_jobs{std::move(std::get<std::vector<job_spec>>(read)),
+                                std::move(std::get<std::string>(key))},
+                   [respond = std::move(respond)](const api_reply& reply) {
+                     const auto* stored = std::get_if<enqueued_jobs>(&reply);
+                     if (stored == nullptr)
+                       return respond(unexpected(reply));
+                     auto refused = refusal_of(*stored, true);
+                     respond(refused ? *std::move(refused) : render_many(*stored));
+                   });
+}
+
+} // namespace
+
+void add_enqueue_routes(router& table, const services& context, const server_limits& limits) {
+  const auto bound = [&context](auto* function) -> route_handler {
+    return [&context, function](const request_view& request, responder respond) {
+      function(context, request, std::move(respond));
+    };
+  };
+  table.add({method::post, "/api/v1/jobs", "producer", limits.job_body_bytes, true, bound(create)});
+  table.add({method::post, "/api/v1/jobs/bulk", "producer", limits.bulk_body_bytes, true,
+             bound(create_many)});
+}
+
+} // namespace troupe::http

@@ -1,0 +1,14 @@
+// What the routes about jobs answer with: the engine's replies as responses.
+#pragma once
+
+#include "http/message.hpp"
+#include "messages/requests.hpp"
+
+namespace troupe::http {
+
+/// What every reply may be besides what was hoped for.
+response unexpected(const api_reply& reply);
+/// With its attempts; a new one with its place.
+response render_job(int status, const job_record& job);
+
+} // namespace troupe::http
