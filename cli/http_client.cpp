@@ -10,6 +10,7 @@
 #include <array>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 namespace troupe::cli {
 
@@ -18,6 +19,7 @@ struct http_client::state {
   long timeout_ms = 0;
   CURL* easy = nullptr;
   std::string body;
+  std::vector<std::string> headers;
   bool too_large = false;
 };
 
@@ -52,6 +54,10 @@ http_client::~http_client() {
   curl_easy_cleanup(state_->easy);
 }
 
+void http_client::add_header(const std::string& name, const std::string& value) {
+  state_->headers.push_back(name + ": " + value);
+}
+
 http_answer http_client::send(const char* method, const std::string& path,
                               const std::optional<std::string>& body) {
   auto* easy = state_->easy;
@@ -62,6 +68,8 @@ http_answer http_client::send(const char* method, const std::string& path,
   header_list headers(curl_slist_append(nullptr, "Content-Type: application/json"),
                       &curl_slist_free_all);
   curl_slist_append(headers.get(), "Expect:");
+  for (const auto& header : state_->headers)
+    curl_slist_append(headers.get(), header.c_str());
   curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);

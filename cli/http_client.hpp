@@ -24,6 +24,8 @@ public:
   http_client(const http_client&) = delete;
   http_client& operator=(const http_client&) = delete;
 
+  /// Sent with every request that has a body.
+  void add_header(const std::string& name, const std::string& value);
   /// Any answer, also one that says what is wrong. Throws command_error: nobody answers
   /// (unavailable), not in time (timed_out).
   http_answer send(const char* method, const std::string& path,

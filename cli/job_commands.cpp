@@ -46,6 +46,34 @@ std::string read_standard_input() {
   return text;
 }
 
+std::string json_array(const std::vector<std::string>& texts) {
+  std::string list;
+  for (const auto& text : texts)
+    list += (list.empty() ? "" : ",") + json_string(text);
+  return "[" + list + "]";
+}
+
+std::string unique_of(const enqueue_settings& job) {
+  std::string rule;
+  std::vector<std::string> fields;
+  const auto add = [&](const std::string& member) { rule += (rule.empty() ? "" : ",") + member; };
+  for (const auto& what : job.unique)
+    if (what.starts_with("args."))
+      fields.push_back(what.substr(5));
+  for (const char* name : {"queue", "args"})
+    if (std::find(job.unique.begin(), job.unique.end(), name) != job.unique.end())
+      add(json_string(name) + ":true");
+  if (!fields.empty())
+    add("\"args\":" + json_array(fields));
+  if (job.unique_period_ms)
+    add("\"period_ms\":" + std::to_string(*job.unique_period_ms));
+  if (!job.unique_states.empty())
+    add("\"states\":" + json_array(job.unique_states));
+  if (job.on_conflict)
+    add("\"on_conflict\":" + json_string(*job.on_conflict));
+  return "{" + rule + "}";
+}
+
 /// The request's body. Args go in as they are: a parser would round their numbers.
 std::string body_of(const enqueue_settings& job) {
   const auto args = job.args == "-" ? read_standard_input() : job.args;
@@ -66,12 +94,10 @@ std::string body_of(const enqueue_settings& job) {
   number("timeout_ms", job.timeout_ms);
   number("delay_ms", job.delay_ms);
   text("run_at", job.run_at);
-  if (!job.tags.empty()) {
-    std::string tags;
-    for (const auto& tag : job.tags)
-      tags += (tags.empty() ? "" : ",") + json_string(tag);
-    body += ",\"tags\":[" + tags + "]";
-  }
+  if (!job.tags.empty())
+    body += ",\"tags\":" + json_array(job.tags);
+  if (!job.unique.empty())
+    body += ",\"unique\":" + unique_of(job);
   return body + "}";
 }
 
@@ -140,8 +166,13 @@ exit_code run_enqueue(const invocation& wanted) {
   exit_on_interrupt();
   const auto& job = wanted.enqueue;
   http_client server(wanted.client.url, wanted.client.timeout);
+  if (job.idempotency_key)
+    server.add_header("Idempotency-Key", *job.idempotency_key);
   const auto made = server.request("POST", "/api/v1/jobs", body_of(job));
   const auto id = head_of(made.body).id;
+  if (!wanted.json && raw_member(made.body, "existing") == "true")
+    tell("job " + id + " was there already"
+         + (raw_member(made.body, "replaced") == "true" ? " and does now what was asked" : ""));
   if (!job.wait) {
     print(wanted.json ? printable_json(made.body) + "\n" : printable(id) + "\n");
     return exit_code::ok;

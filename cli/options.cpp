@@ -1,6 +1,7 @@
 // CLI11 does the parsing; this file says what there is, and turns its errors into advice.
 #include "cli/options.hpp"
 
+#include "cli/enqueue_options.hpp"
 #include "cli/option_sources.hpp"
 #include "cli/settings.hpp"
 #include "cli/suggest.hpp"
@@ -270,22 +271,8 @@ void command_line::add_client(CLI::App* app) {
 }
 
 void command_line::add_enqueue() {
-  auto& job = out_.enqueue;
   auto* app = add(app_, command::enqueue, "enqueue", "Put a job in; prints its id");
-  app->add_option("kind", job.kind, "What to run")->required();
-  app->add_option("--args", job.args, "JSON for the job; - reads it from standard input")
-      ->capture_default_str();
-  app->add_option("--queue", job.queue, "Queue (default)");
-  app->add_option("--priority", job.priority, "0 to 9; 0 runs first");
-  app->add_option("--max-attempts", job.max_attempts, "Attempts before the job is discarded");
-  app->add_option("--timeout-ms", job.timeout_ms, "Limit of one attempt");
-  auto* delay = app->add_option("--delay-ms", job.delay_ms, "Run not before so long from now");
-  app->add_option("--run-at", job.run_at, "Run not before this time, such as 2030-01-31T08:00:00Z")
-      ->excludes(delay);
-  list(app->add_option("--tag", job.tags, "A tag (repeatable)"));
-  app->add_flag("--wait", job.wait, "Wait for the job's end; exit 8 when it did not complete");
-  app->add_option("--timeout", job.wait_limit, "With --wait: seconds to wait at most, then exit 7")
-      ->check(CLI::Range(0.0, longest_seconds));
+  add_enqueue_options(*app, out_.enqueue);
   add_client(app);
 }
 
@@ -464,10 +451,7 @@ void command_line::finish() {
       check_state(*out_.list.state);
     return;
   case command::enqueue:
-    if (out_.enqueue.wait_limit && !out_.enqueue.wait)
-      throw std::invalid_argument("--timeout goes with --wait; for the job's own limit use "
-                                  "--timeout-ms");
-    return;
+    return check_enqueue(out_.enqueue);
   case command::version:
     return;
   }

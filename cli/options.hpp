@@ -48,6 +48,11 @@ struct enqueue_settings {
   std::optional<std::int64_t> delay_ms;
   std::optional<std::string> run_at;
   std::vector<std::string> tags;
+  std::vector<std::string> unique; ///< kind, queue, args, args.FIELD; empty: not unique
+  std::optional<std::int64_t> unique_period_ms;
+  std::vector<std::string> unique_states;
+  std::optional<std::string> on_conflict;
+  std::optional<std::string> idempotency_key;
   bool wait = false;
   std::optional<double> wait_limit; ///< seconds; none: for ever
 };

@@ -47,8 +47,7 @@ std::optional<response> refusal_of(const enqueued_jobs& stored, bool many) {
     return std::nullopt;
   const auto id = stored.ids.at(*rejected).value;
   auto fault = make_problem(409, to_string(errc::conflict), {});
-  fault.detail = id != 0 ? "job " + std::to_string(id) + " has the same unique key"
-                         : "another job of this request has the same unique key";
+  fault.detail = conflict_text(stored.ids.at(*rejected));
   if (id != 0)
     fault.existing_id = std::to_string(id);
   fault.errors.push_back(

@@ -371,13 +371,14 @@ bool engine::stop() {
   return drained;
 }
 
-job_id engine::enqueue(job_spec job) {
+job_id engine::enqueue(job_spec job, const enqueue_options& options) {
   std::vector<job_spec> one;
   one.push_back(std::move(job));
-  return enqueue_all(std::move(one)).front();
+  return enqueue_all(std::move(one), options).front();
 }
 
-std::vector<job_id> engine::enqueue_all(std::vector<job_spec> jobs) {
+std::vector<job_id> engine::enqueue_all(std::vector<job_spec> jobs,
+                                        const enqueue_options& options) {
   if (jobs.empty())
     return {};
   for (const auto& job : jobs) {
@@ -386,7 +387,16 @@ std::vector<job_id> engine::enqueue_all(std::vector<job_spec> jobs) {
     if (parts_->started && parts_->table.count(job.kind) == 0)
       throw engine_error(errc::invalid_argument, "no handler for kind '" + job.kind + "'");
   }
-  return parts_->ask_for<enqueued_jobs>(enqueue_jobs{std::move(jobs)}).ids;
+  if (!options.idempotency_key.empty() && !is_valid_key(options.idempotency_key))
+    throw engine_error(errc::invalid_argument,
+                       "an idempotency key has 1 to 255 printable characters");
+  auto stored =
+      parts_->ask_for<enqueued_jobs>(enqueue_jobs{std::move(jobs), options.idempotency_key});
+  if (stored.use == key_use::refused)
+    throw engine_error(errc::conflict, "this idempotency key belongs to a request with other jobs");
+  if (const auto rejected = first_rejected(stored))
+    throw engine_error(errc::conflict, conflict_text(stored.ids.at(*rejected)));
+  return std::move(stored.ids);
 }
 
 job_record engine::get(job_id id) {

@@ -30,6 +30,12 @@
 
 namespace troupe {
 
+struct enqueue_options {
+  /// Names this request: made again within a day, it gives the same ids and stores nothing.
+  /// errc::conflict when the key belongs to a request with other jobs.
+  std::string idempotency_key = {};
+};
+
 class engine {
 public:
   /// errc::invalid_argument names every key of options.database that is wrong.
@@ -52,9 +58,10 @@ public:
   /// True when nothing was left running.
   bool stop();
 
-  /// Answered after the commit.
-  job_id enqueue(job_spec job);
-  std::vector<job_id> enqueue_all(std::vector<job_spec> jobs);
+  /// Answered after the commit. A unique job whose key another one has: that one's id, or
+  /// errc::conflict; see messages/job.hpp.
+  job_id enqueue(job_spec job, const enqueue_options& options = {});
+  std::vector<job_id> enqueue_all(std::vector<job_spec> jobs, const enqueue_options& options = {});
   /// With its attempts.
   job_record get(job_id id);
   job_page list(const job_filter& filter, job_id before = {}, int limit = 50);

@@ -84,6 +84,12 @@ struct list_jobs {
   int limit = 50;
 };
 
+/// What a rejected job is told; `other` is 0 when it is of the same request.
+inline std::string conflict_text(job_id other) {
+  return (other.value != 0 ? "job " + std::to_string(other.value) : "another job of this request")
+         + " has the same unique key";
+}
+
 /// Cancels a job that is not final; errc::conflict when it is. The answer is the job afterwards.
 struct cancel_job {
   job_id id;

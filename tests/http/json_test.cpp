@@ -90,25 +90,6 @@ const std::vector<bad_job> bad_jobs = {
     {"/tags/1", with(R"("tags":["a",1])")},
     {"/tags/0", with(R"("tags":[["a"]])")},
     {"/tags/0", with(R"("tags":[")" + std::string(256, 'a') + "\"]")},
-    {"/unique", with(R"("unique":true)")},
-    {"/unique", with(R"("unique":null)")},
-    {"/unique/by_args", with(R"("unique":{"by_args":true})")},
-    {"/unique/queue", with(R"("unique":{"queue":"default"})")},
-    {"/unique/args", with(R"("unique":{"args":1})")},
-    {"/unique/args", with(R"("unique":{"args":null})")},
-    {"/unique/args", with(R"("unique":{"args":[]})")},
-    {"/unique/args", with(R"("unique":{"args":{"a":true}})")},
-    {"/unique/args/1", with(R"("unique":{"args":["a",1]})")},
-    {"/unique/args/0", with(R"("unique":{"args":[""]})")},
-    {"/unique/args/0", with(R"("unique":{"args":[["a"]]})")},
-    {"/unique/period_ms", with(R"("unique":{"period_ms":0})")},
-    {"/unique/period_ms", with(R"("unique":{"period_ms":1.5})")},
-    {"/unique/period_ms", with(R"("unique":{"period_ms":315360000001})")},
-    {"/unique/states", with(R"("unique":{"states":[]})")},
-    {"/unique/states", with(R"("unique":{"states":"running"})")},
-    {"/unique/states/1", with(R"("unique":{"states":["running","done"]})")},
-    {"/unique/on_conflict", with(R"("unique":{"on_conflict":"ignore"})")},
-    {"/unique/on_conflict", with(R"("unique":{"on_conflict":null})")},
     {"/id", with(R"("id":"17")")},
     {"/state", with(R"("state":"completed")")},
     {"/a~1b", with(R"("a/b":1)")},
@@ -127,24 +108,6 @@ BOOST_DATA_TEST_CASE(a_bad_job_is_refused_at_the_field_at_fault, data::make(bad_
   BOOST_REQUIRE(fault.errors.size() == 1U);
   BOOST_TEST(fault.errors.front().pointer == bad.pointer);
   BOOST_TEST(!fault.detail.empty());
-}
-
-BOOST_AUTO_TEST_CASE(a_unique_rule_is_read_member_by_member) {
-  BOOST_TEST(!accepted(R"({"kind":"echo"})").unique.has_value());
-  const auto plain = accepted(with(R"("unique":{})")).unique.value();
-  BOOST_TEST((!plain.queue && !plain.args && plain.fields.empty() && !plain.period));
-  BOOST_TEST((plain.conflict == on_conflict::reject));
-  const auto full = accepted(with(R"("args":{"a":1},"unique":{"queue":true,"args":["a","b\"c"],)"
-                                  R"("period_ms":60000,"states":["running","completed"],)"
-                                  R"("on_conflict":"replace"})"))
-                        .unique.value();
-  BOOST_TEST(full.queue);
-  BOOST_TEST(!full.args);
-  BOOST_TEST((full.fields == std::vector<std::string>{"a", "b\"c"}));
-  BOOST_TEST((full.period == std::optional{std::chrono::milliseconds{60'000}}));
-  BOOST_TEST((full.states == std::vector{job_state::running, job_state::completed}));
-  BOOST_TEST((full.conflict == on_conflict::replace));
-  BOOST_TEST(accepted(with(R"("unique":{"args":true})")).unique->args);
 }
 
 BOOST_AUTO_TEST_CASE(a_job_needs_a_kind_and_has_defaults_for_the_rest) {

@@ -163,6 +163,37 @@ BOOST_AUTO_TEST_CASE(wrong_jobs_are_refused_with_the_field_named) {
   BOOST_CHECK_THROW(engine.get(troupe::job_id{99}), troupe::engine_error);
 }
 
+BOOST_AUTO_TEST_CASE(a_unique_job_and_a_request_asked_again_give_the_first_ones_ids) {
+  troupe::engine engine{options()};
+  engine.start();
+  const auto conflicts = [&](const troupe::job_spec& job, const troupe::enqueue_options& how) {
+    try {
+      engine.enqueue(job, how);
+      return std::string{};
+    } catch (const troupe::engine_error& error) {
+      BOOST_TEST((error.code() == troupe::errc::conflict));
+      return std::string{error.what()};
+    }
+  };
+  troupe::job_spec job{.kind = "noop", .delay = std::chrono::hours{1}};
+  job.unique.emplace();
+  const auto first = engine.enqueue(job);
+  BOOST_TEST(conflicts(job, {})
+             == "job " + std::to_string(first.value) + " has the same unique key");
+  job.unique->conflict = troupe::on_conflict::existing;
+  BOOST_TEST((engine.enqueue(job) == first));
+  job.unique->period = std::chrono::milliseconds{0};
+  BOOST_CHECK_THROW(engine.enqueue(job), troupe::engine_error);
+  const troupe::job_spec plain{.kind = "noop", .delay = std::chrono::hours{1}};
+  const troupe::enqueue_options once{.idempotency_key = "k"};
+  const auto ids = engine.enqueue_all({plain, plain}, once);
+  BOOST_TEST((engine.enqueue_all({plain, plain}, once) == ids));
+  BOOST_TEST(conflicts(plain, once) == "this idempotency key belongs to a request with other jobs");
+  BOOST_CHECK_THROW(engine.enqueue(plain, {std::string(256, 'k')}), troupe::engine_error);
+  BOOST_TEST(database.value("select count(*) from troupe.job") == "3");
+  BOOST_TEST(engine.counters().jobs_enqueued == 3U);
+}
+
 BOOST_AUTO_TEST_CASE(an_unreachable_database_is_told_in_bounded_time) {
   auto wrong = options();
   wrong.database_url = "postgresql://nobody@/nothing?host=" + folder.path().string();

@@ -1,0 +1,87 @@
+#include "cli/enqueue_options.hpp"
+
+#include "cli/settings.hpp"
+#include "cli/text.hpp"
+#include "messages/job.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <stdexcept>
+
+namespace troupe::cli {
+
+namespace {
+
+constexpr double longest_seconds = 10.0 * 365 * 86'400;
+
+CLI::Option* list(CLI::Option* option) {
+  return option->expected(1)->take_all()->allow_extra_args(false);
+}
+
+void add_unique_options(CLI::App& app, enqueue_settings& job) {
+  auto* unique =
+      list(app.add_option("--unique", job.unique,
+                          "At most one such job: of this kind, and with 'queue' of this "
+                          "queue, with 'args' or 'args.FIELD' of these args (repeatable; "
+                          "'kind': nothing further)"));
+  app.add_option("--unique-period-ms", job.unique_period_ms,
+                 "With --unique: one in each stretch of so many milliseconds")
+      ->needs(unique);
+  list(app.add_option("--unique-state", job.unique_states,
+                      "With --unique: another job is in the way in this state (repeatable; "
+                      "scheduled, available, running and retryable)"))
+      ->needs(unique);
+  app.add_option("--on-conflict", job.on_conflict,
+                 "With --unique: reject (exit 4), existing or replace (reject)")
+      ->needs(unique);
+}
+
+} // namespace
+
+void add_enqueue_options(CLI::App& app, enqueue_settings& job) {
+  app.add_option("kind", job.kind, "What to run")->required();
+  app.add_option("--args", job.args, "JSON for the job; - reads it from standard input")
+      ->capture_default_str();
+  app.add_option("--queue", job.queue, "Queue (default)");
+  app.add_option("--priority", job.priority, "0 to 9; 0 runs first");
+  app.add_option("--max-attempts", job.max_attempts, "Attempts before the job is discarded");
+  app.add_option("--timeout-ms", job.timeout_ms, "Limit of one attempt");
+  auto* delay = app.add_option("--delay-ms", job.delay_ms, "Run not before so long from now");
+  app.add_option("--run-at", job.run_at, "Run not before this time, such as 2030-01-31T08:00:00Z")
+      ->excludes(delay);
+  list(app.add_option("--tag", job.tags, "A tag (repeatable)"));
+  add_unique_options(app, job);
+  app.add_option("--idempotency-key", job.idempotency_key,
+                 "Names this request: sent again within a day, it is answered as the first time");
+  app.add_flag("--wait", job.wait, "Wait for the job's end; exit 8 when it did not complete");
+  app.add_option("--timeout", job.wait_limit, "With --wait: seconds to wait at most, then exit 7")
+      ->check(CLI::Range(0.0, longest_seconds));
+}
+
+void check_enqueue(const enqueue_settings& job) {
+  if (job.wait_limit && !job.wait)
+    throw std::invalid_argument("--timeout goes with --wait; for the job's own limit use "
+                                "--timeout-ms");
+  bool args = false;
+  bool fields = false;
+  for (const auto& what : job.unique) {
+    args = args || what == "args";
+    fields = fields || what.starts_with("args.");
+    if (what != "kind" && what != "queue" && what != "args"
+        && !(what.starts_with("args.") && what.size() > 5))
+      throw std::invalid_argument("--unique: '" + printable(what)
+                                  + "' is none of kind, queue, args, args.FIELD");
+  }
+  if (args && fields)
+    throw std::invalid_argument("--unique: all args or some fields of them, not both");
+  for (const auto& state : job.unique_states)
+    check_state(state);
+  if (job.on_conflict && !parse_on_conflict(*job.on_conflict))
+    throw std::invalid_argument("--on-conflict: '" + printable(*job.on_conflict)
+                                + "' is none of reject, existing, replace");
+  if (job.idempotency_key && !is_valid_key(*job.idempotency_key))
+    throw std::invalid_argument("--idempotency-key: a key has 1 to "
+                                + std::to_string(limits::key_length) + " printable characters");
+}
+
+} // namespace troupe::cli

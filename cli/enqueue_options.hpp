@@ -1,0 +1,16 @@
+// The options of `troupe enqueue`.
+#pragma once
+
+#include "cli/options.hpp"
+
+namespace CLI {
+class App;
+}
+
+namespace troupe::cli {
+
+void add_enqueue_options(CLI::App& app, enqueue_settings& job);
+/// Throws std::invalid_argument with a sentence for what does not go together.
+void check_enqueue(const enqueue_settings& job);
+
+} // namespace troupe::cli
