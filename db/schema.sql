@@ -1,5 +1,11 @@
 CREATE SCHEMA troupe;
 
+CREATE FUNCTION troupe.add_node(p_name text) RETURNS bigint
+    LANGUAGE sql
+    AS $$
+  insert into troupe.node (name) values (p_name) returning id;
+$$;
+
 CREATE FUNCTION troupe.adopt(p_node bigint, p_lease bigint) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, queue text)
     LANGUAGE sql
     SET enable_hashjoin TO 'off'
@@ -368,6 +374,48 @@ begin
   end if;
 end $$;
 
+CREATE FUNCTION troupe.enqueue(kind text, args jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'default'::text, priority integer DEFAULT 0, max_attempts integer DEFAULT 20, timeout_ms bigint DEFAULT NULL::bigint, tags text[] DEFAULT NULL::text[], run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay_ms bigint DEFAULT NULL::bigint, unique_by jsonb DEFAULT NULL::jsonb) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  name constant text := '^[A-Za-z0-9._:-]{1,128}$';
+  fault constant text := case
+    when (kind ~ name) is not true then 'kind must be 1 to 128 of A-Z a-z 0-9 . _ : -'
+    when (queue ~ name) is not true then 'queue must be 1 to 128 of A-Z a-z 0-9 . _ : -'
+    when args is null then 'args must not be null'
+    when (priority between 0 and 9) is not true then 'priority must be 0 to 9'
+    when (max_attempts between 1 and 1000) is not true then 'max_attempts must be 1 to 1000'
+    when timeout_ms not between 1 and 604800000 then 'timeout_ms must be 1 to 604800000'
+    when cardinality(tags) > 32 or exists (select from unnest(tags) t
+                                            where (octet_length(t) between 1 and 255) is not true)
+      then 'tags must be at most 32 of 1 to 255 bytes each'
+    when run_at is not null and delay_ms is not null then 'run_at and delay_ms exclude each other'
+    when delay_ms not between 0 and 315360000000 then 'delay_ms must be 0 to 315360000000'
+    when run_at not between now() - interval '3650 days' and now() + interval '3650 days'
+      then 'run_at must lie within ten years'
+  end;
+  kinds constant text[] := array[kind];
+  queues constant text[] := array[queue];
+  all_args constant jsonb[] := array[args];
+  priorities constant smallint[] := array[priority];
+  attempts constant smallint[] := array[max_attempts];
+  timeouts constant bigint[] := case when timeout_ms is not null then array[timeout_ms] end;
+  tag_lists constant text[] := case when tags is not null then array[tags::text] end;
+  times constant timestamptz[] := case when run_at is not null then array[run_at] end;
+  delays constant bigint[] := case when delay_ms is not null then array[delay_ms] end;
+begin
+  if fault is not null then
+    raise exception '%', fault using errcode = 'TR400';
+  end if;
+  if unique_by is null then
+    return (troupe.enqueue_many(kinds, queues, all_args, priorities, attempts, timeouts, tag_lists,
+                                times, delays))[1];
+  end if;
+  return (select e.ids[1]
+            from troupe.enqueue_keyed(kinds, queues, all_args, priorities, attempts, timeouts, tag_lists,
+                                      times, delays, array[unique_by]) e);
+end $_$;
+
 CREATE FUNCTION troupe.enqueue_keyed(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_timeouts_ms bigint[], p_tags text[], p_run_at timestamp with time zone[], p_delays_ms bigint[], p_uniques jsonb[], p_parts integer[] DEFAULT NULL::integer[], p_keys text[] DEFAULT NULL::text[], OUT ids bigint[], OUT fates smallint[], OUT uses smallint[], OUT stored_at timestamp with time zone[]) RETURNS record
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
@@ -658,6 +706,44 @@ begin
   return ids;
 end $$;
 
+CREATE FUNCTION troupe.finish(node bigint, lease bigint, job bigint, attempt integer, outcome text DEFAULT 'completed'::text, result jsonb DEFAULT NULL::jsonb, error text DEFAULT NULL::text, retry_ms bigint DEFAULT NULL::bigint) RETURNS boolean
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $_$
+declare
+  code constant smallint := case outcome when 'completed' then 1 when 'discarded' then 3
+                                         when 'failed' then 4 when 'snoozed' then 6 end;
+  -- Without a word about it, as long as a node of the engine would wait, but for chance.
+  wait constant bigint := coalesce(retry_ms, least(21600000, 1000 * 2 ^ least(attempt - 1, 20)));
+  held troupe.lease;
+  others boolean;
+begin
+  if code is null then
+    raise exception 'outcome must be completed, failed, discarded or snoozed' using errcode = 'TR400';
+  elsif code = 6 and retry_ms is null or retry_ms not between 0 and 315360000000 then
+    raise exception 'retry_ms must be 0 to 315360000000, and is needed for snoozed'
+      using errcode = 'TR400';
+  end if;
+  -- Locked, so that two that end at the same time do not each leave the lease to the other.
+  select * into held from troupe.lease l where l.id = finish.lease and l.node = finish.node for update;
+  if not found then
+    return false;
+  end if;
+  others := exists (select from unnest(held.jobs, held.attempts) u(i, a)
+                     where (u.i, u.a) <> (finish.job, finish.attempt::smallint)
+                       and not exists (select from troupe.attempt t
+                                        where t.job_id = u.i and t.attempt = u.a));
+  return (select f.fenced = '{}'
+            from troupe.finish($1, case when others then '{}' else array[$2] end,
+                               case when others then array[$2] else '{}' end, code = 1, array[$2],
+                               array[$3], array[$4]::smallint[], array[code],
+                               array[(extract(epoch from now() - held.taken_at) * 1000)::bigint],
+                               array[0::bigint], array[$6], array[$7], array[wait]) f);
+end $_$;
+
 CREATE FUNCTION troupe.finish(p_node bigint, p_done bigint[], p_held bigint[], p_plain boolean, p_leases bigint[], p_jobs bigint[], p_attempts smallint[], p_outcomes smallint[], p_started_ago_ms bigint[], p_finished_ago_ms bigint[], p_results jsonb[], p_errors text[], p_retry_ms bigint[], OUT fenced bigint[], OUT deferred bigint) RETURNS record
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
@@ -835,6 +921,24 @@ begin
    where j.id = p_job;
 end $$;
 
+CREATE FUNCTION troupe.heartbeat(node bigint, OUT alive boolean, OUT cancelled bigint[]) RETURNS record
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  update troupe.node n set heartbeat_at = clock_timestamp()
+   where n.id = heartbeat.node and n.ended_at is null;
+  alive := found;
+  cancelled := array(
+    select v.job_id from troupe.revoked v
+     where exists (select from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a)
+                    where l.node = heartbeat.node and l.jobs @> array[v.job_id]
+                      and u.i = v.job_id and u.a = v.attempt));
+end $$;
+
 CREATE FUNCTION troupe.hold_waiting(p_jobs bigint[]) RETURNS void
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -896,12 +1000,33 @@ begin
    order by j.id desc;
 end $$;
 
+CREATE FUNCTION troupe.join_node(name text) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $_$
+begin
+  if (name ~ '^[A-Za-z0-9._:-]{1,128}$') is not true then
+    raise exception 'name must be 1 to 128 of A-Z a-z 0-9 . _ : -' using errcode = 'TR400';
+  end if;
+  perform troupe.rebase_lanes(); -- in case this database was restored from a dump
+  return troupe.add_node(name);
+end $_$;
+
 CREATE FUNCTION troupe.lane_for(p_queue text, p_priority smallint, p_n bigint) RETURNS integer
     LANGUAGE sql STABLE
     AS $$
   select l.id from troupe.lane l where l.queue = p_queue and l.priority = p_priority
    order by l.shard = p_n % 4 desc, l.shard limit 1;
 $$;
+
+CREATE FUNCTION troupe.leave_node(node bigint) RETURNS void
+    LANGUAGE sql
+    AS $_$
+  update troupe.node n
+     set ended_at = case when exists (select from troupe.lease l where l.node = n.id) then null
+                         else now() end,
+         heartbeat_at = '-infinity'
+   where n.id = $1 and n.ended_at is null;
+$_$;
 
 CREATE FUNCTION troupe.list_attempts(p_job bigint) RETURNS TABLE(attempt smallint, outcome smallint, node text, started_at timestamp with time zone, finished_at timestamp with time zone, result jsonb, error text)
     LANGUAGE plpgsql STABLE

@@ -1,0 +1,92 @@
+"""docs/sql.md: its examples run as they are there, in psql and in psycopg2."""
+import re
+import subprocess
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from node import Node
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs/sql.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.M | re.S)
+
+
+@pytest.fixture
+def database(workspace):
+    """The URL of a node's database; the node leaves the queue `sql` alone."""
+    node = Node(workspace, "--queue", "sql:0").start()
+    url = f"postgresql://postgres@/troupe?host={workspace.data}/pg"
+    yield url
+    assert node.stop() == 0
+
+
+def query(url, sql, *values):
+    connection = psycopg2.connect(url)
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(sql, values)
+            return cursor.fetchall() if cursor.description else []
+    finally:
+        connection.close()
+
+
+def test_the_examples_run_in_psql(database):
+    query(database, "create table orders (id int generated always as identity, item text, shipped boolean)")
+    scripts = blocks("sql")
+    assert len(scripts) == 4
+    done = subprocess.run(["psql", "-X", "-v", "ON_ERROR_STOP=1", "-A", "-t", database],
+                          input="\n".join(scripts), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "|cancelled|t" in done.stdout
+    assert query(database, "select shipped from orders") == [(True,)]
+    assert query(database, "select kind, state, result from troupe.jobs where state = 'completed'") == [
+        ("ship", "completed", {"shipped": True})]
+    assert query(database, "select state, count(*)::int from troupe.jobs group by 1 order by 1") == [
+        ("available", 3), ("cancelled", 1), ("completed", 1)]
+
+
+def test_the_worker_in_python_runs_each_job_and_its_effects_once(database):
+    (source,) = blocks("python")
+    page = {}
+    exec(compile(source, "docs/sql.md", "exec"), page)  # pylint: disable=exec-used
+    query(database, "create table effect (job int)")
+    query(database, "select troupe.enqueue('good', jsonb_build_object('n', n), queue => 'sql') "
+                    "from generate_series(1, 40) n")
+    query(database, "select troupe.enqueue('bad', jsonb_build_object('n', 99), queue => 'sql', max_attempts => 1)")
+
+    def handle(cursor, kind, args):
+        cursor.execute("insert into effect values (%s)", (args["n"],))
+        if kind == "bad":
+            raise ValueError("it is bad")
+        return {"was": args["n"]}
+
+    worker = page["Worker"](database, "sql")
+    worker.run(handle)
+    assert query(database, "select array_agg(job order by job) from effect") == [(list(range(1, 41)),)]
+    assert query(database, "select count(*)::int, count(distinct (result ->> 'was')::int)::int "
+                           "from troupe.jobs where state = 'completed'") == [(40, 40)]
+    assert query(database, "select state, error from troupe.jobs where kind = 'bad'") == [("discarded", "it is bad")]
+    assert query(database, "select count(*)::int from troupe.lease") == [(0,)]
+    assert query(database, "select ended_at is not null from troupe.node where name = 'python'") == [(True,)]
+
+
+def test_errors_have_the_states_that_the_page_names(database):
+    cases = {
+        "TR400": ["select troupe.enqueue('a b')", "select troupe.enqueue('a', unique_by => '[]')",
+                  "select troupe.finish(1, 1, 1, 1, 'done')"],
+        "TR404": ["select troupe.cancel(99)"],
+        "TR409": ["select troupe.cancel(min(id)) from troupe.jobs where state = 'cancelled'",
+                  "select troupe.enqueue('a', queue => 'sql', unique_by => '{}') from generate_series(1, 2)"],
+        "TR410": ["select * from troupe.claim(99, 'sql', 1)"],
+    }
+    query(database, "select troupe.cancel(troupe.enqueue('a', queue => 'sql'))")
+    for state, statements in cases.items():
+        assert f"| `{state}` |" in PAGE
+        for statement in statements:
+            with pytest.raises(psycopg2.Error) as refused:
+                query(database, statement)
+            assert refused.value.pgcode == state, statement
