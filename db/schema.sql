@@ -1585,12 +1585,16 @@ begin
 end $$;
 
 CREATE FUNCTION troupe.states_of(p_jobs bigint[]) RETURNS text[]
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
     AS $$
-  select array_agg(s.state order by u.o)
-    from unnest(p_jobs) with ordinality u(id, o) left join troupe.jobs_of(p_jobs) s on s.id = u.id
-$$;
+begin
+  return (select array_agg(s.state order by u.o)
+            from unnest(p_jobs) with ordinality u(id, o)
+            left join troupe.jobs_of(p_jobs) s on s.id = u.id);
+end $$;
 
 CREATE FUNCTION troupe.unique_digest(p_kind text, p_queue text, p_args jsonb, p_unique jsonb, p_at timestamp with time zone) RETURNS bytea
     LANGUAGE sql STABLE
@@ -1600,9 +1604,7 @@ CREATE FUNCTION troupe.unique_digest(p_kind text, p_queue text, p_args jsonb, p_
     case when p_unique -> 'queue' = 'true' then p_queue end,
     case when p_unique -> 'args' = 'true' then jsonb_build_array(p_args)
          when jsonb_typeof(p_unique -> 'args') = 'array'
-           then (select jsonb_build_array(jsonb_agg(distinct f),
-                                          jsonb_object_agg(f, p_args -> f) filter (where p_args ? f))
-                   from jsonb_array_elements_text(p_unique -> 'args') f) end,
+           then troupe.unique_fields(p_args, p_unique -> 'args') end,
     (p_unique ->> 'period_ms')::numeric::bigint,
     floor(extract(epoch from p_at) * 1000 / (p_unique ->> 'period_ms')::numeric::bigint))::text, 'UTF8'))
 $$;
@@ -1610,8 +1612,16 @@ $$;
 CREATE FUNCTION troupe.unique_end(p_unique jsonb, p_at timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE sql STABLE
     AS $$
-  select to_timestamp((floor(extract(epoch from p_at) * 1000 / p) + 1) * p / 1000)
-    from (select (p_unique ->> 'period_ms')::numeric::bigint) x(p)
+  select to_timestamp((floor(extract(epoch from p_at) * 1000 / (p_unique ->> 'period_ms')::numeric::bigint)
+                       + 1) * (p_unique ->> 'period_ms')::numeric::bigint / 1000)
+$$;
+
+CREATE FUNCTION troupe.unique_fields(p_args jsonb, p_fields jsonb) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+  select jsonb_build_array(jsonb_agg(distinct f),
+                           jsonb_object_agg(f, p_args -> f) filter (where p_args ? f))
+    from jsonb_array_elements_text(p_fields) f
 $$;
 
 CREATE FUNCTION troupe.upkeep(OUT partitions_made integer, OUT revocations_dropped bigint) RETURNS record

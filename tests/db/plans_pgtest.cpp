@@ -1,6 +1,6 @@
 // The engine's statements go by index whatever the statistics say, and however the connection
 // plans: tables that were small when the server looked at them last are never read from end to end.
-#include "tests/db/desk.hpp"
+#include "tests/db/keyed_desk.hpp"
 
 using namespace troupe;
 using namespace troupe::db;
@@ -11,9 +11,10 @@ namespace {
 /// Tables that were read whole since the transaction began.
 std::string read_whole(desk& at) {
   return at
-      .ask(make_query("select coalesce(string_agg(relname, ' ' order by relname), '') "
-                      "from pg_stat_xact_user_tables where schemaname = 'troupe' and seq_scan > 0 "
-                      "and relname ~ '^(attempt|deferred|item|job|page|ready)'"))
+      .ask(
+          make_query("select coalesce(string_agg(relname, ' ' order by relname), '') "
+                     "from pg_stat_xact_user_tables where schemaname = 'troupe' and seq_scan > 0 "
+                     "and relname ~ '^(attempt|deferred|idempotency|item|job|page|ready|unique_)'"))
       .one()
       .get<std::string>(0);
 }
@@ -43,6 +44,10 @@ BOOST_AUTO_TEST_CASE(no_statement_of_the_engine_reads_a_table_whole_that_was_sma
   at.ask(open_crawl_query({crawl, spec}));
   database.exec("vacuum analyze");
   const auto ready = at.enqueue();
+  for (const auto how : {on_conflict::reject, on_conflict::replace})
+    put(at, unique_job(how));
+  put(at, enqueue_jobs{{{.kind = "noop"}}, "key"});
+  database.exec("vacuum analyze");
   at.begin();
   for (int round = 0; round < 8; ++round) { // more than it takes to have a plan for all values
     at.enqueue_many(2);
@@ -58,6 +63,11 @@ BOOST_AUTO_TEST_CASE(no_statement_of_the_engine_reads_a_table_whole_that_was_sma
     at.ask(items_query({crawl, {}, 10}));
     at.beat();
     at.promote();
+    put(at, unique_job(on_conflict::replace, "[" + std::to_string(round) + "]"));
+    put(at, unique_job(on_conflict::existing));
+    put(at, enqueue_jobs{{{.kind = "noop"}}, "key"});
+    put(at, enqueue_jobs{{unique_job(on_conflict::existing)}, "key " + std::to_string(round)});
+    at.ask(make_query("select keys_dropped from troupe.forget_keys()"));
   }
   at.cancel(ready);
   at.retry(ready);
