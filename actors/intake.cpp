@@ -15,8 +15,9 @@ using namespace std::chrono;
 using self_ptr = intake_actor::stateful_pointer<intake_state>;
 using caller = intake_state::caller;
 using flight = intake_state::flight;
+using line = intake_state::line;
 
-void launch(self_ptr self);
+void launch(self_ptr self, line& from);
 
 /// Only a hint: SCHEDULER asks the database, whose clock decides.
 milliseconds until_first(const std::vector<job_spec>& jobs) {
@@ -76,10 +77,10 @@ void landed(self_ptr self, const flight& done, const enqueued_jobs& stored) {
 /// may go well.
 bool is_refusal(errc code) {
   return code == errc::invalid_argument || code == errc::conflict || code == errc::database
-         || code == errc::too_large || code == errc::not_found;
+         || code == errc::too_large || code == errc::not_found || code == errc::retry;
 }
 
-void failed(self_ptr self, flight& lost, const caf::error& why) {
+void failed(self_ptr self, line& from, flight& lost, const caf::error& why) {
   auto& state = self->state;
   if (lost.callers.size() == 1 || !is_refusal(to_failure(why).code)) {
     for (auto& one : lost.callers)
@@ -91,8 +92,8 @@ void failed(self_ptr self, flight& lost, const caf::error& why) {
     state.waiting_bytes += one.bytes;
   }
   // In front: they have waited already.
-  state.waiting.insert(state.waiting.begin(), std::make_move_iterator(lost.callers.begin()),
-                       std::make_move_iterator(lost.callers.end()));
+  from.waiting.insert(from.waiting.begin(), std::make_move_iterator(lost.callers.begin()),
+                      std::make_move_iterator(lost.callers.end()));
 }
 
 /// The jobs of all; those of a single caller without a copy.
@@ -115,12 +116,12 @@ bool holds_key(const flight& gathered, const std::string& key) {
                         [&](const caller& one) { return one.asked->idempotency_key == key; });
 }
 
-std::shared_ptr<flight> gather(intake_state& state) {
+std::shared_ptr<flight> gather(intake_state& state, line& from) {
   auto next = std::make_shared<flight>();
   std::size_t jobs = 0;
   std::size_t bytes = 0;
-  while (!state.waiting.empty()) {
-    auto& first = state.waiting.front();
+  while (!from.waiting.empty()) {
+    auto& first = from.waiting.front();
     const bool fits = !first.alone && jobs + first.asked->jobs.size() <= state.options.flight_jobs
                       && bytes + first.bytes <= state.options.flight_bytes
                       && !holds_key(*next, first.asked->idempotency_key);
@@ -129,31 +130,37 @@ std::shared_ptr<flight> gather(intake_state& state) {
     jobs += first.asked->jobs.size();
     bytes += first.bytes;
     next->callers.push_back(std::move(first));
-    state.waiting.pop_front();
+    from.waiting.pop_front();
   }
   state.waiting_bytes -= bytes;
   next->all = put_together(next->callers, jobs);
   return next;
 }
 
-void launch(self_ptr self) {
+void launch(self_ptr self, line& from) {
   auto& state = self->state;
-  while (state.flights < state.options.max_flights && !state.waiting.empty()) {
-    auto next = gather(state);
-    ++state.flights;
+  while (from.flights < state.options.max_flights && !from.waiting.empty()) {
+    auto next = gather(state, from);
+    ++from.flights;
     self->request(state.peers.store, caf::infinite, next->all)
         .then(
-            [self, next](const enqueued_jobs& stored) {
-              --self->state.flights;
+            [self, next, &from](const enqueued_jobs& stored) {
+              --from.flights;
               landed(self, *next, stored);
-              launch(self);
+              launch(self, from);
             },
-            [self, next](const caf::error& why) {
-              --self->state.flights;
-              failed(self, *next, why);
-              launch(self);
+            [self, next, &from](const caf::error& why) {
+              --from.flights;
+              failed(self, from, *next, why);
+              launch(self, from);
             });
   }
+}
+
+bool is_keyed(const enqueue_jobs& asked) {
+  return !asked.idempotency_key.empty()
+         || std::any_of(asked.jobs.begin(), asked.jobs.end(),
+                        [](const job_spec& job) { return job.unique.has_value(); });
 }
 
 caf::result<enqueued_jobs> take(self_ptr self, const enqueue_jobs_ptr& asked) {
@@ -161,13 +168,14 @@ caf::result<enqueued_jobs> take(self_ptr self, const enqueue_jobs_ptr& asked) {
   const auto bytes =
       std::accumulate(asked->jobs.begin(), asked->jobs.end(), std::size_t{0},
                       [](std::size_t sum, const job_spec& job) { return sum + job.args.size(); });
-  if (state.waiting.size() >= state.options.max_waiting
+  if (state.plain.waiting.size() + state.keyed.waiting.size() >= state.options.max_waiting
       || state.waiting_bytes + bytes > state.options.waiting_bytes)
     return make_error(errc::overloaded, "too many jobs wait to be stored");
   const kept_promise<enqueued_jobs> promise(self);
   state.waiting_bytes += bytes;
-  state.waiting.push_back({asked, promise, bytes});
-  launch(self);
+  auto& behind = is_keyed(*asked) ? state.keyed : state.plain;
+  behind.waiting.push_back({asked, promise, bytes});
+  launch(self, behind);
   return promise.result();
 }
 

@@ -3,7 +3,9 @@
 // goes out at once while less than max_flights are on their way; what comes meanwhile gathers for
 // the next. Everybody is answered after the commit of his own jobs, all or none of them. When the
 // database refuses a flight, its callers are tried one by one: nobody fails for another's sake.
-// Bounds: flight_jobs and flight_bytes, max_waiting and waiting_bytes; beyond: errc::overloaded.
+// Requests with unique jobs or a key of their own may wait for somebody's transaction, so they
+// stand in a line of their own and share no flight with the others. Bounds: flight_jobs and
+// flight_bytes, max_waiting and waiting_bytes; beyond: errc::overloaded.
 #pragma once
 
 #include "actors/statement.hpp"
@@ -19,7 +21,7 @@
 namespace troupe {
 
 struct intake_options {
-  /// Transactions on their way at once.
+  /// Transactions on their way at once, of each line.
   std::size_t max_flights = 2;
   /// What one of them may hold; a single caller may bring more.
   std::size_t flight_jobs = 1000;
@@ -50,11 +52,16 @@ struct intake_state {
     std::vector<caller> callers; ///< in the order of their jobs
   };
 
+  struct line {
+    std::deque<caller> waiting;
+    std::size_t flights = 0;
+  };
+
   intake_options options;
   intake_peers peers;
-  std::deque<caller> waiting;
+  line plain;
+  line keyed; ///< with unique jobs or idempotency keys
   std::size_t waiting_bytes = 0;
-  std::size_t flights = 0;
 };
 
 intake_actor::behavior_type intake(intake_actor::stateful_pointer<intake_state> self,

@@ -152,10 +152,10 @@ BOOST_AUTO_TEST_CASE(a_refused_flight_is_tried_caller_by_caller) {
 }
 
 BOOST_AUTO_TEST_CASE(of_a_shared_flight_each_hears_what_became_of_his_own_jobs_and_of_his_key) {
-  ask("a");
-  ask("b");
+  ask("a", 1, 2, "a");
+  ask("b", 1, 2, "b");
   ask("c", 1, 2, "k1");
-  ask("d", 2);
+  ask("d", 2, 2, "k3");
   ask("e", 1, 2, "k2");
   land(1);
   land(2);
@@ -163,7 +163,7 @@ BOOST_AUTO_TEST_CASE(of_a_shared_flight_each_hears_what_became_of_his_own_jobs_a
   BOOST_REQUIRE(flown.parts.size() == 3U);
   BOOST_TEST(flown.parts[0].idempotency_key == "k1");
   BOOST_TEST(flown.parts[1].jobs == 2U);
-  BOOST_TEST(flown.parts[1].idempotency_key == "");
+  BOOST_TEST(flown.parts[1].idempotency_key == "k3");
   using f = enqueue_fate;
   const timestamp then{5s};
   answer(in->enqueues, enqueued_jobs{{job_id{9}, job_id{0}, job_id{7}, job_id{10}},
@@ -173,7 +173,7 @@ BOOST_AUTO_TEST_CASE(of_a_shared_flight_each_hears_what_became_of_his_own_jobs_a
                                      {f::created, f::none, f::rejected, f::created},
                                      key_use::none,
                                      {{key_use::replayed, then},
-                                      {key_use::none, timestamp{9s}},
+                                      {key_use::first, timestamp{9s}},
                                       {key_use::first, timestamp{9s}}}});
   const auto heard = [&](const char* who) {
     BOOST_REQUIRE(replies[who].size() == 1U);
@@ -190,17 +190,55 @@ BOOST_AUTO_TEST_CASE(of_a_shared_flight_each_hears_what_became_of_his_own_jobs_a
 }
 
 BOOST_AUTO_TEST_CASE(one_key_is_never_twice_in_a_flight) {
-  ask("a");
-  ask("b");
+  ask("a", 1, 2, "a");
+  ask("b", 1, 2, "b");
   ask("c", 1, 2, "k");
-  ask("d");
+  ask("d", 1, 2, "d");
   ask("e", 1, 2, "k");
-  ask("f");
+  ask("f", 1, 2, "f");
   land(1);
   land(2);
   BOOST_TEST(flying() == "cd");
   land(3);
   BOOST_TEST(flying() == "ef");
+}
+
+BOOST_AUTO_TEST_CASE(plain_jobs_do_not_wait_for_those_that_wait_for_a_key) {
+  ask("u", 1, 2, "1");
+  ask("v", 1, 2, "2");
+  ask("w", 1, 2, "3");
+  BOOST_TEST(in->enqueues.size() == 2U);
+  ask("a");
+  ask("b");
+  BOOST_TEST(in->enqueues.size() == 4U);
+  ask("c");
+  ask("x", 1, 2, "4");
+  land(1);
+  BOOST_TEST(in->enqueues.size() == 4U);
+  land(2);
+  BOOST_TEST(flying() == "a");
+  land(3);
+  land(4);
+  BOOST_TEST(flying() == "wx");
+  land(5);
+  BOOST_TEST(flying() == "c");
+}
+
+// Nothing was stored: the database undid it for somebody else's sake.
+BOOST_AUTO_TEST_CASE(of_a_flight_that_met_a_lock_only_who_needs_it_hears_so) {
+  ask("a", 1, 2, "a");
+  ask("b", 1, 2, "b");
+  ask("c", 1, 2, "c");
+  ask("d", 1, 2, "d");
+  land(1);
+  land(2);
+  BOOST_TEST(flying() == "cd");
+  refuse(in->enqueues, errc::retry);
+  BOOST_TEST(flying() == "c");
+  refuse(in->enqueues, errc::retry);
+  land(3);
+  BOOST_TEST((refusal("c") == errc::retry));
+  BOOST_TEST(ids("d") == longs{3}, boost::test_tools::per_element());
 }
 
 // What became of it is not known: to ask again could store it twice.

@@ -59,6 +59,31 @@ BOOST_AUTO_TEST_CASE(a_removed_job_is_gone_with_the_commit_and_a_missing_one_abo
   work.rollback().get();
 }
 
+BOOST_AUTO_TEST_CASE(a_unique_job_of_a_session_is_part_of_its_transaction) {
+  start();
+  const job_spec one{.kind = "noop", .delay = 1h, .unique = unique_rule{}};
+  auto work = node->open_session();
+  work.add(one);
+  const auto first = work.flush().get().added.front();
+  work.rollback().get();
+  const auto second = node->enqueue(one); // the key went with the rollback
+  BOOST_TEST(second != first);
+  auto same = one;
+  same.unique->conflict = on_conflict::existing;
+  work.add(same);
+  BOOST_TEST(work.commit().get().added.front() == second);
+  {
+    savepoint_scope part{work, "job"};
+    work.add(one);
+    BOOST_TEST(code_of(work.flush()) == errc::conflict);
+  }
+  work.query("insert into note (text) values ('x')").ignore();
+  work.add({.kind = "noop"});
+  BOOST_TEST(work.commit().get().added.size() == 1U);
+  BOOST_TEST(count("note") == "1");
+  BOOST_TEST(count("troupe.job") == "2");
+}
+
 BOOST_AUTO_TEST_CASE(savepoints_nest_fifty_deep_and_each_can_be_undone) {
   start();
   auto work = node->open_session();
