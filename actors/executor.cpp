@@ -43,6 +43,7 @@ void assign(self_ptr self, assignment given) {
 
 void put_back(self_ptr self, assignment given, queue_state& queue, bool cancelled);
 void return_backlog(self_ptr self);
+void return_backlog(self_ptr self, queue_state& queue);
 void start_backlog(self_ptr self, queue_state& queue);
 
 bool is_last_chance(const assignment& given) {
@@ -104,7 +105,9 @@ void start_backlog(self_ptr self, queue_state& queue) {
   auto& state = self->state;
   if (state.draining)
     return return_backlog(self);
-  while (queue.running < queue.limits.slots() && !queue.backlog.empty()) {
+  if (queue.permits.allowed() == 0 && !queue.claiming) // there is no telling when we have one again
+    return return_backlog(self, queue);
+  while (queue.running < queue.places() && !queue.backlog.empty()) {
     auto next = std::move(queue.backlog.front());
     queue.backlog.pop_front();
     if (is_last_chance(next) && std::exchange(state.last_chance, true)) {
@@ -136,17 +139,33 @@ void take_in(self_ptr self, claimed_jobs& claimed) {
   }
 }
 
+/// As a claim says.
+void note_permits(executor_state& state, const std::string& name, queue_state& queue,
+                  const std::optional<run_permits>& now) {
+  queue.permits.told(now);
+  if (now)
+    state.limited.insert(name);
+  else
+    state.limited.erase(name);
+}
+
 void claim(self_ptr self, const std::string& name, queue_state& queue) {
   auto& state = self->state;
-  if (state.node.value == 0 || state.draining || queue.claiming || !queue.hungry)
+  if (state.node.value == 0 || state.draining || queue.claiming || !queue.hungry
+      || queue.permits.giving())
     return;
-  const int limit = queue.limits.slots() > 0 ? queue.limits.claim_limit(queue.held()) : 0;
+  const auto& permits = queue.permits;
+  const int limit = queue.rated
+                        ? queue.limits.claim_at_once(queue.held(), permits.allowed(), permits.cap())
+                        : queue.limits.claim_limit(queue.held(), permits.allowed(), permits.cap());
   if (limit == 0)
     return;
+  const int slots = std::min(queue.limits.slots(), permits.cap());
   queue.claiming = true;
   queue.hungry = false; // a wake that comes meanwhile sets it again
   state.claims.insert(++state.last_claim);
-  self->request(state.store, caf::infinite, claim_jobs{state.node, name, limit})
+  self->request(state.store, caf::infinite,
+                claim_jobs{state.node, name, limit, slots, queue.held()})
       .then(
           [self, &queue, &name, node = state.node,
            number = state.last_claim](claimed_jobs& claimed) {
@@ -156,10 +175,18 @@ void claim(self_ptr self, const std::string& name, queue_state& queue) {
             // Of an earlier life: its rescuer has the lease.
             if (node == now.node && !claimed.jobs.empty()) {
               queue.hungry = true; // one claim empties one lane at most
+              note_permits(now, name, queue, claimed.permits);
               take_in(self, claimed);
               start_backlog(self, queue);
             }
+            queue.rated = claimed.wait.has_value();
+            if (claimed.wait && claimed.wait->count() > 0 && !queue.waiting) {
+              queue.waiting = true;
+              self->delayed_send(self, *claimed.wait, due_atom_v, name);
+            }
             claim(self, name, queue);
+            if (!queue.claiming)
+              write_outcomes(self); // permits that we have no use for
             check_drained(self);
           },
           [self, &queue, number = state.last_claim](caf::error& error) {
@@ -193,6 +220,8 @@ void report(self_ptr self, job_report& told) {
     end_last_chance(self);
   start_backlog(self, queue);
   claim(self, state.queues.find(run.queue)->first, queue);
+  if (queue.permits.limited())
+    write_outcomes(self);
   check_drained(self);
 }
 
@@ -205,7 +234,9 @@ void forget_life(self_ptr self) {
     state.counters->backlog -= queue.backlog.size() + queue.last_chances.size();
     queue.backlog.clear();
     queue.last_chances.clear();
+    queue.permits = {};
   }
+  state.limited.clear();
   drop_unwritten(state);
   state.leases.clear();
   state.suspects.clear();
@@ -262,8 +293,11 @@ void adopt(self_ptr self, lease_id lease) {
               now.leases.ended(lease);
               write_outcomes(self);
             } else if (node == now.node) {
+              const auto name = claimed.jobs.front()->queue;
+              if (auto* queue = queue_of(now, name); queue != nullptr && claimed.permits)
+                note_permits(now, name, *queue, claimed.permits);
               take_in(self, claimed);
-              for (auto& [name, queue] : now.queues)
+              for (auto& [each, queue] : now.queues)
                 start_backlog(self, queue);
             }
             check_drained(self);
@@ -293,15 +327,40 @@ void adopt_lost(self_ptr self, const std::vector<lease_id>& stored) {
   state.suspects = std::move(suspects);
 }
 
+void return_backlog(self_ptr self, queue_state& queue) {
+  for (auto* some : {&queue.backlog, &queue.last_chances}) {
+    for (auto& given : *some)
+      put_back(self, std::move(given), queue, false);
+    self->state.counters->backlog -= some->size();
+    some->clear();
+  }
+  write_outcomes(self);
+}
+
 void return_backlog(self_ptr self) {
+  for (auto& [name, queue] : self->state.queues)
+    return_backlog(self, queue);
+}
+
+void pause(self_ptr self, const std::string& name) {
+  const auto found = self->state.queues.find(name);
+  if (found == self->state.queues.end())
+    return;
+  found->second.hungry = false; // whoever resumes it wakes us
+  return_backlog(self, found->second);
+}
+
+void cap_permits(self_ptr self, const std::vector<permit_cap>& caps) {
   auto& state = self->state;
-  for (auto& [name, queue] : state.queues) {
-    for (auto* some : {&queue.backlog, &queue.last_chances}) {
-      for (auto& given : *some)
-        put_back(self, std::move(given), queue, false);
-      state.counters->backlog -= some->size();
-      some->clear();
-    }
+  for (const auto& name : state.limited)
+    state.queues.at(name).permits.cap(held_permits::unlimited);
+  for (const auto& one : caps) {
+    if (!state.limited.contains(one.queue))
+      continue;
+    auto& queue = state.queues.at(one.queue);
+    queue.permits.cap(one.most);
+    if (one.most == 0)
+      return_backlog(self, queue);
   }
   write_outcomes(self);
 }
@@ -335,6 +394,8 @@ executor_impl::behavior_type executor(executor_impl::stateful_pointer<executor_s
         queue->hungry = true;
         claim(self, self->state.queues.find(name)->first, *queue);
       }),
+      guarded([self](halt_atom, const std::string& name) { pause(self, name); }),
+      guarded([self](const std::vector<permit_cap>& caps) { cap_permits(self, caps); }),
       guarded([self](cancel_atom, const std::vector<job_id>& ids) {
         for (const auto id : ids)
           cancel(self, id);
@@ -361,6 +422,12 @@ executor_impl::behavior_type executor(executor_impl::stateful_pointer<executor_s
       [self](const scheduler_actor& scheduler) { self->state.scheduler = scheduler; },
       [self](const handler_table_ptr& handlers) { self->state.handlers = handlers; },
       guarded([self](job_report& told) { report(self, told); }),
+      guarded([self](due_atom, const std::string& name) {
+        auto& queue = self->state.queues.at(name);
+        queue.waiting = false;
+        queue.hungry = true;
+        claim(self, self->state.queues.find(name)->first, queue);
+      }),
       guarded([self](tick_atom) {
         self->state.resting = false;
         write_outcomes(self);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "actors/backoff.hpp"
+#include "actors/held_permits.hpp"
 #include "actors/job_report.hpp"
 #include "actors/lease_book.hpp"
 #include "actors/queue_slots.hpp"
@@ -36,6 +37,9 @@ struct executor_options {
 
 using executor_impl =
     executor_actor::extend<caf::reacts_to<job_report>, // INTERNAL: a runner has something to tell
+                                                       // INTERNAL: the rate of this queue allows a
+                                                       // job now
+                           caf::reacts_to<due_atom, std::string>,
                            caf::reacts_to<tick_atom>>; // INTERNAL: try to write outcomes again
 
 struct executor_state {
@@ -46,15 +50,20 @@ struct executor_state {
   struct queue_state {
     explicit queue_state(int slots) : limits(slots) {}
     queue_slots limits;
+    held_permits permits;
     std::deque<assignment> backlog;      ///< claimed, not started
     std::deque<assignment> last_chances; ///< the same, and wait for another one's end
     int running = 0;
     int unwritten = 0;     ///< ended, outcome not yet in the database
     bool claiming = false; ///< a claim is on its way
     bool hungry = false;   ///< there may be work that we have not claimed
-    int held() const {
-      return running + unwritten + static_cast<int>(backlog.size() + last_chances.size());
-    }
+    bool rated = false;    ///< as the last claim said
+    bool waiting = false;  ///< for its rate; a timer is set
+    /// Running or waiting here.
+    int at_hand() const { return running + static_cast<int>(backlog.size() + last_chances.size()); }
+    int held() const { return at_hand() + unwritten; }
+    /// May run at once.
+    int places() const { return std::min(limits.slots(), permits.allowed()); }
   };
   struct ended_run {
     finished_run run;
@@ -77,6 +86,7 @@ struct executor_state {
 
   node_id node;                              ///< 0 until PULSE has joined
   std::map<std::string, queue_state> queues; ///< never erased: ended runs point at their queue
+  std::set<std::string> limited;             ///< queues of which we hold permits, or did
   std::vector<runner_actor> runners;
   std::vector<std::size_t> idle;
   std::unordered_map<job_id, running_job> running;

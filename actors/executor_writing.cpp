@@ -136,6 +136,39 @@ void refused(self_ptr self, const batch_ptr& batch, const failure& why) {
   }
 }
 
+/// Of each limited queue what we need no more; `found` hears of it.
+template<class Found>
+void find_surplus(executor_state& state, Found found) {
+  for (const auto& name : state.limited) {
+    auto& queue = state.queues.at(name);
+    if (queue.claiming)
+      continue;
+    const bool more = queue.hungry && !state.draining;
+    if (const auto keep = queue.permits.surplus(queue.running, queue.at_hand(), more))
+      found(name, queue, *keep);
+  }
+}
+
+bool has_surplus(executor_state& state) {
+  bool any = false;
+  find_surplus(state, [&](const std::string&, auto&, run_permits) { any = true; });
+  return any;
+}
+
+std::vector<permits_kept> give_surplus(executor_state& state) {
+  std::vector<permits_kept> keep;
+  find_surplus(state, [&](const std::string& name, auto& queue, run_permits kept) {
+    queue.permits.give(kept.count);
+    keep.push_back({name, kept});
+  });
+  return keep;
+}
+
+void surplus_unanswered(executor_state& state, const std::vector<permits_kept>& keep) {
+  for (const auto& one : keep)
+    state.queues.at(one.queue).permits.unanswered();
+}
+
 void send_batch(self_ptr self, std::vector<ended_run> ended) {
   auto& state = self->state;
   state.writing = true;
@@ -152,31 +185,36 @@ void send_batch(self_ptr self, std::vector<ended_run> ended) {
   // Only with the last part of a refused batch: a lease must not go before its outcomes.
   if (state.parts.empty() && state.ended.empty())
     ask.done = state.leases.take_done();
+  ask.keep = give_surplus(state);
   const auto done = ask.done;
+  const auto keep = ask.keep;
   self->request(state.store, caf::infinite, std::move(ask))
       .then(
-          [self, batch, done, node = state.node](const finished_runs& answer) {
+          [self, batch, done, keep, node = state.node](const finished_runs& answer) {
             if (node != self->state.node) { // of an earlier life
               settled(*batch);
               return check_drained(self);
             }
+            for (std::size_t i = 0; i < keep.size(); ++i)
+              self->state.queues.at(keep[i].queue).permits.given(answer.permits.at(i));
             written(self, *batch, done, answer);
             write_outcomes(self);
             claim_where_room(self);
             check_drained(self);
           },
-          [self, batch, done, node = state.node](caf::error& error) {
+          [self, batch, done, keep, node = state.node](caf::error& error) {
             auto& later = self->state;
             if (node != later.node) {
               settled(*batch);
               return check_drained(self);
             }
+            surplus_unanswered(later, keep);
             for (const auto lease : done) { // to be closed by the next batch instead
               later.leases.opened(lease, 1);
               later.leases.ended(lease);
             }
             const auto why = to_failure(error);
-            if (is_refusal(why.code)) {
+            if (is_refusal(why.code) && !batch->empty()) {
               refused(self, batch, why);
               write_outcomes(self);
               return check_drained(self);
@@ -240,7 +278,7 @@ void write_outcomes(self_ptr self) {
     const auto end = state.ended.begin() + static_cast<std::ptrdiff_t>(max_batch);
     batch.assign(std::make_move_iterator(state.ended.begin()), std::make_move_iterator(end));
     state.ended.erase(state.ended.begin(), end);
-  } else if (!state.ended.empty() || state.leases.has_done()) {
+  } else if (!state.ended.empty() || state.leases.has_done() || has_surplus(state)) {
     batch.swap(state.ended);
   } else {
     return;

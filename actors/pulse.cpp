@@ -50,6 +50,9 @@ void heard(self_ptr self, pulse& answer) {
     self->send(state.janitor, dead);
   if (answer.next_due)
     self->send(state.scheduler, due_atom_v, caf::timespan{*answer.next_due});
+  for (auto& queue : answer.paused)
+    self->send(state.executor, halt_atom_v, std::move(queue));
+  self->send(state.executor, std::move(answer.caps));
   for (auto& queue : answer.queues)
     self->send(state.executor, wake_atom_v, std::move(queue));
   again(self);

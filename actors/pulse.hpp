@@ -1,6 +1,7 @@
 // PULSE: this node's life. Joins, beats once a second by the database's clock, and passes on what
 // the answer says: cancels and lost leases to EXECUTOR, dead nodes to JANITOR, due times to
-// SCHEDULER, queues with work to EXECUTOR. Declared dead, it joins anew. Asks STORE.
+// SCHEDULER, queues with work or paused and shares of permits to EXECUTOR. Declared dead, it joins
+// anew. Asks STORE.
 #pragma once
 
 #include "messages/counters.hpp"

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 
 namespace troupe {
 
@@ -20,18 +21,20 @@ public:
   int slots() const { return slots_; }
 
   /// Jobs worth claiming ahead: what the slots finish within the horizon.
-  int prefetch() const {
-    const auto mean = std::max<double>(1.0, mean_us_);
-    const double ahead = slots_ * static_cast<double>(horizon.count()) / mean;
-    return static_cast<int>(std::clamp<double>(ahead, 0.0, max_prefetch));
-  }
+  int prefetch() const { return prefetch(slots_); }
 
   /// How many to claim when `held` are running, waiting here or not yet written. Zero until a
-  /// quarter of the capacity is free: one large claim costs what a small one costs.
-  int claim_limit(int held) const {
-    const int capacity = slots_ + prefetch();
-    const int room = capacity - held;
-    return room >= std::max(1, capacity / 4) ? room : 0;
+  /// quarter of the capacity is free: one large claim costs what a small one costs. In a limited
+  /// queue `allowed` may run now, and this node asks for up to `cap`.
+  int claim_limit(int held, int allowed = std::numeric_limits<int>::max(),
+                  int cap = std::numeric_limits<int>::max()) const {
+    const int now = capacity(std::min({slots_, cap, allowed > 0 ? allowed : slots_}));
+    return now - held >= std::max(1, now / 4) ? capacity(std::min(slots_, cap)) - held : 0;
+  }
+
+  /// What has a rate starts as it is claimed: nothing ahead of it.
+  int claim_at_once(int held, int allowed, int cap) const {
+    return std::max(0, std::min({slots_, cap, allowed > 0 ? allowed : slots_}) - held);
   }
 
   /// A run took this long; the mean forgets with a half-life of about twenty runs.
@@ -42,6 +45,13 @@ public:
   }
 
 private:
+  int prefetch(int slots) const {
+    const auto mean = std::max<double>(1.0, mean_us_);
+    const double ahead = slots * static_cast<double>(horizon.count()) / mean;
+    return static_cast<int>(std::clamp<double>(ahead, 0.0, max_prefetch));
+  }
+  int capacity(int slots) const { return slots + prefetch(slots); }
+
   int slots_;
   double mean_us_ = 10'000.0; ///< before anything ran: short enough for a useful first batch
 };

@@ -48,6 +48,23 @@ struct serving {
   void operator()(const delete_job& question) const {
     ask<deleted_job>(question, [](const deleted_job&) {});
   }
+  void operator()(const get_queue& question) const {
+    ask<queue_record>(question, [](const queue_record&) {});
+  }
+  void operator()(const list_queues& question) const {
+    ask<queue_page>(question, [](const queue_page&) {});
+  }
+  void operator()(const pause_queue& question) const {
+    ask<queue_record>(question, [*this](const queue_record& queue) {
+      if (queue.paused_at)
+        caf::anon_send(peers.executor, halt_atom_v, queue.name);
+      else
+        wake(queue.name);
+    });
+  }
+  void operator()(const limit_queue& question) const {
+    ask<queue_record>(question, [*this](const queue_record& queue) { wake(queue.name); });
+  }
 };
 
 } // namespace

@@ -3,6 +3,7 @@
 #include "actors/statement.hpp"
 #include "db/job_statements.hpp"
 #include "db/node_statements.hpp"
+#include "db/queue_statements.hpp"
 
 namespace troupe {
 
@@ -43,6 +44,38 @@ caf::result<job_record> change(self_ptr self, const pool_actor& pool, db::query 
   return promise.result();
 }
 
+void deliver_queue(self_ptr self, const pool_actor& pool, const std::string& name,
+                   const kept_promise<queue_record>& promise) {
+  carry_out(self, pool, db::queue_query(name), promise, [=](const db::result& rows) {
+    auto queue = db::decode_queue(rows);
+    if (queue)
+      promise.deliver(std::move(*queue));
+    else
+      promise.deliver(make_error(errc::not_found, "there is no queue " + name));
+  });
+}
+
+/// For a question that changes a queue by one statement: the queue as it is afterwards.
+template<class Ask>
+auto changing_queue(self_ptr self, const pool_actor& pool, db::query (*statement)(const Ask&)) {
+  return guarded([=](const Ask& ask) -> caf::result<queue_record> {
+    const kept_promise<queue_record> promise(self);
+    carry_out(self, pool, statement(ask), promise, [=, name = ask.name](const db::result&) {
+      deliver_queue(self, pool, name, promise);
+    });
+    return promise.result();
+  });
+}
+
+/// For a question that one statement answers.
+template<class Ask, class Reply>
+auto asking(self_ptr self, const pool_actor& pool, db::query (*statement)(const Ask&),
+            Reply (*decode)(const db::result&)) {
+  return guarded([=](const Ask& ask) -> caf::result<Reply> {
+    return answer<Reply>(self, pool, statement(ask), decode);
+  });
+}
+
 } // namespace
 
 store_actor::behavior_type store(store_actor::pointer self, const pool_actor& pool) {
@@ -72,18 +105,26 @@ store_actor::behavior_type store(store_actor::pointer self, const pool_actor& po
         return answer<deleted_job>(self, pool, db::delete_query(ask.id),
                                    [id = ask.id](const db::result&) { return deleted_job{id}; });
       }),
-      guarded([=](const join_node& ask) -> caf::result<node_id> {
-        return answer<node_id>(self, pool, db::join_query(ask), db::decode_join);
+      guarded([=](const get_queue& ask) -> caf::result<queue_record> {
+        const kept_promise<queue_record> promise(self);
+        deliver_queue(self, pool, ask.name, promise);
+        return promise.result();
       }),
+      guarded([=](const list_queues& ask) -> caf::result<queue_page> {
+        return answer<queue_page>(self, pool, db::queues_query(ask), [ask](const db::result& rows) {
+          return db::decode_queues(rows, ask);
+        });
+      }),
+      changing_queue(self, pool, db::pause_query),
+      changing_queue(self, pool, db::limit_query),
+      asking(self, pool, db::join_query, db::decode_join),
       guarded([=](const leave_node& ask) -> caf::result<void> {
         const kept_promise<void> promise(self);
         carry_out(self, pool, db::leave_query(ask), promise,
                   [promise](const db::result&) mutable { promise.deliver(caf::unit); });
         return promise.result();
       }),
-      guarded([=](const beat& ask) -> caf::result<pulse> {
-        return answer<pulse>(self, pool, db::beat_query(ask), db::decode_pulse);
-      }),
+      asking(self, pool, db::beat_query, db::decode_pulse),
       guarded([=](const claim_jobs& ask) -> caf::result<claimed_jobs> {
         return answer<claimed_jobs>(self, pool, db::claim_query(ask),
                                     [queue = ask.queue](const db::result& rows) {
@@ -95,18 +136,10 @@ store_actor::behavior_type store(store_actor::pointer self, const pool_actor& po
           return db::decode_claimed(rows, {});
         });
       }),
-      guarded([=](const start_run& ask) -> caf::result<bool> {
-        return answer<bool>(self, pool, db::start_query(ask), db::decode_started);
-      }),
-      guarded([=](const finish_runs& ask) -> caf::result<finished_runs> {
-        return answer<finished_runs>(self, pool, db::finish_query(ask), db::decode_finished);
-      }),
-      guarded([=](const promote_due& ask) -> caf::result<promoted_jobs> {
-        return answer<promoted_jobs>(self, pool, db::promote_query(ask), db::decode_promoted);
-      }),
-      guarded([=](const rescue_node& ask) -> caf::result<rescued_jobs> {
-        return answer<rescued_jobs>(self, pool, db::rescue_query(ask), db::decode_rescued);
-      }),
+      asking(self, pool, db::start_query, db::decode_started),
+      asking(self, pool, db::finish_query, db::decode_finished),
+      asking(self, pool, db::promote_query, db::decode_promoted),
+      asking(self, pool, db::rescue_query, db::decode_rescued),
       guarded([=](const upkeep&) -> caf::result<upkept> {
         return answer<upkept>(self, pool, db::upkeep_query(), db::decode_upkept);
       }),

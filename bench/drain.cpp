@@ -1,5 +1,7 @@
-// Drain: how fast one node runs a backlog of no-ops with history kept. Prints one JSON object.
-// Usage: troupe_bench_drain --url URL [--jobs N] [--slots N] [--connections N]
+// Drain: how fast nodes run a backlog with history kept, of no-ops unless --ms says how long each
+// job sleeps. Prints one JSON object. --limit: the queue's concurrency, on all nodes together.
+// Usage: troupe_bench_drain --url URL [--jobs N] [--slots N] [--connections N] [--nodes N]
+//                           [--limit N] [--ms N]
 // The clock runs from start() on a migrated database to the last outcome's commit.
 #include "launcher/engine.hpp"
 #include "launcher/log.hpp"
@@ -9,8 +11,10 @@
 #include <cstdlib>
 #include <iostream>
 #include <map>
+#include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 namespace {
 
@@ -41,11 +45,12 @@ troupe::engine_options options_of(const std::map<std::string, std::string>& flag
 
 int main(int argc, char** argv) {
   std::map<std::string, std::string> flags = {
-      {"--jobs", "100000"}, {"--slots", "64"}, {"--connections", "2"}};
+      {"--jobs", "100000"}, {"--slots", "64"}, {"--connections", "2"}, {"--nodes", "1"}};
   for (int i = 1; i + 1 < argc; i += 2)
     flags[argv[i]] = argv[i + 1];
   if (flags.count("--url") == 0) {
-    std::cerr << "usage: troupe_bench_drain --url URL [--jobs N] [--slots N] [--connections N]\n";
+    std::cerr << "usage: troupe_bench_drain --url URL [--jobs N] [--slots N] [--connections N] "
+                 "[--nodes N] [--limit N] [--ms N]\n";
     return 2;
   }
   const int jobs = std::atoi(flags["--jobs"].c_str());
@@ -59,23 +64,35 @@ int main(int argc, char** argv) {
       for (int done = 0; done < jobs; done += chunk) {
         std::vector<troupe::job_spec> batch;
         for (int i = 0; i < std::min(chunk, jobs - done); ++i)
-          batch.push_back(
-              {.kind = "noop",
-               .queue = queue,
-               .args = R"({"n":)" + std::to_string(done + i) + R"(,"to":"user@example.com"})"});
+          batch.push_back({.kind = flags.count("--ms") ? "sleep" : "noop",
+                           .queue = queue,
+                           .args = flags.count("--ms") ? R"({"ms":)" + flags["--ms"] + "}"
+                                                       : R"({"n":)" + std::to_string(done + i)
+                                                             + R"(,"to":"user@example.com"})"});
         producer.enqueue_all(std::move(batch));
       }
       enqueue_seconds = seconds_since(begun);
+      if (flags.count("--limit"))
+        producer.limit(queue, std::atoi(flags["--limit"].c_str()));
       producer.stop();
     }
-    troupe::engine worker{options_of(flags, std::atoi(flags["--slots"].c_str()))};
+    std::vector<std::unique_ptr<troupe::engine>> workers;
+    for (int i = 0; i < std::atoi(flags["--nodes"].c_str()); ++i)
+      workers.push_back(
+          std::make_unique<troupe::engine>(options_of(flags, std::atoi(flags["--slots"].c_str()))));
+    const auto sum = [&](auto counter) {
+      std::uint64_t all = 0;
+      for (const auto& worker : workers)
+        all += (worker->counters().*counter).load();
+      return all;
+    };
     const auto begun = clock_type::now();
-    worker.start();
-    const auto& counters = worker.counters();
-    while (counters.attempts_completed.load() < static_cast<std::uint64_t>(jobs)) {
+    for (const auto& worker : workers)
+      worker->start();
+    while (sum(&troupe::engine_counters::attempts_completed) < static_cast<std::uint64_t>(jobs)) {
       if (clock_type::now() - begun > limit) {
-        std::cerr << "drain: " << counters.attempts_completed.load() << " of " << jobs
-                  << " jobs after the time limit\n";
+        std::cerr << "drain: " << sum(&troupe::engine_counters::attempts_completed) << " of "
+                  << jobs << " jobs after the time limit\n";
         return 1;
       }
       std::this_thread::sleep_for(1ms);
@@ -84,8 +101,9 @@ int main(int argc, char** argv) {
     std::printf("{\"jobs\":%d,\"seconds\":%.4f,\"jobs_per_second\":%.0f,"
                 "\"enqueue_per_second\":%.0f,\"fenced\":%llu}\n",
                 jobs, seconds, jobs / seconds, jobs / enqueue_seconds,
-                static_cast<unsigned long long>(counters.attempts_fenced.load()));
-    worker.stop();
+                static_cast<unsigned long long>(sum(&troupe::engine_counters::attempts_fenced)));
+    for (const auto& worker : workers)
+      worker->stop();
   } catch (const troupe::engine_error& error) {
     std::cerr << "drain: " << error.what() << "\n";
     return 1;

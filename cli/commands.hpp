@@ -17,6 +17,9 @@ exit_code run_enqueue(const invocation& wanted);
 exit_code run_jobs_list(const invocation& wanted);
 /// get, cancel, retry and delete.
 exit_code run_jobs_by_id(const invocation& wanted);
+/// queues: list, and the commands about one queue.
+exit_code run_queues_list(const invocation& wanted);
+exit_code run_queue(const invocation& wanted);
 exit_code run_scrape(const invocation& wanted);
 
 /// Writes to standard output; command_error when nobody takes it (a full disk, a closed pipe).

@@ -1,31 +1,12 @@
 #include "cli/job_view.hpp"
 
+#include "cli/answer.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/text.hpp"
-
-#include <nlohmann/json.hpp>
 
 namespace troupe::cli {
 
 namespace {
-
-using json = nlohmann::json;
-
-json read(std::string_view text) {
-  auto value = json::parse(text.begin(), text.end(), nullptr, false);
-  if (!value.is_object())
-    throw command_error(exit_code::failed, "the server's answer is not one of Troupe's: "
-                                               + std::string{text.substr(0, 200)});
-  return value;
-}
-
-/// A member as text, whatever it is; empty when it is missing or null.
-std::string field(const json& object, const char* name) {
-  const auto found = object.find(name);
-  if (found == object.end() || found->is_null())
-    return {};
-  return found->is_string() ? found->get<std::string>() : found->dump();
-}
 
 std::string attempts_of(const json& job) {
   return field(job, "attempt") + "/" + field(job, "max_attempts");
@@ -46,7 +27,7 @@ table jobs_table(int widest) {
 }
 
 int add_jobs(table& to, std::string_view answer) {
-  const auto page = read(answer);
+  const auto page = read_object(answer);
   const auto jobs = page.find("jobs");
   if (jobs == page.end() || !jobs->is_array())
     throw command_error(exit_code::failed, "the server's answer holds no list of jobs");
@@ -59,7 +40,7 @@ int add_jobs(table& to, std::string_view answer) {
 }
 
 std::string job_details(std::string_view text) {
-  const auto job = read(text);
+  const auto job = read_object(text);
   table fields({{"FIELD"}, {"VALUE"}});
   for (const char* name : {"id", "state", "kind", "queue", "priority"})
     fields.add({name, field(job, name)});
@@ -80,7 +61,7 @@ std::string job_details(std::string_view text) {
   table tried(
       {{"ATTEMPT", true}, {"OUTCOME"}, {"NODE"}, {"STARTED"}, {"FINISHED"}, {"RESULT"}, {"ERROR"}});
   for (const auto& raw : attempts) {
-    const auto attempt = read(raw);
+    const auto attempt = read_object(raw);
     const auto outcome = field(attempt, "outcome");
     const auto result = raw_member(raw, "result");
     tried.add({field(attempt, "attempt"), outcome.empty() ? "running" : outcome,
@@ -92,7 +73,7 @@ std::string job_details(std::string_view text) {
 }
 
 job_head head_of(std::string_view text) {
-  const auto job = read(text);
+  const auto job = read_object(text);
   return {field(job, "id"), field(job, "state")};
 }
 

@@ -40,6 +40,14 @@ exit_code run(const invocation& wanted) {
   case command::jobs_retry:
   case command::jobs_delete:
     return run_jobs_by_id(wanted);
+  case command::queues_list:
+    return run_queues_list(wanted);
+  case command::queues_show:
+  case command::queues_pause:
+  case command::queues_resume:
+  case command::queues_drain:
+  case command::queues_limit:
+    return run_queue(wanted);
   case command::scrape:
     return run_scrape(wanted);
   case command::doctor:

@@ -1,77 +1,20 @@
-// CLI11 does the parsing; this file says what there is, and turns its errors into advice.
+// The commands of a node, and errors turned into advice; see command_line.hpp.
 #include "cli/options.hpp"
 
+#include "cli/command_line.hpp"
 #include "cli/enqueue_options.hpp"
-#include "cli/option_sources.hpp"
 #include "cli/settings.hpp"
 #include "cli/suggest.hpp"
 #include "cli/text.hpp"
 #include "launcher/log.hpp"
 #include "messages/version.hpp"
 
-#include <CLI/CLI.hpp>
-
 #include <algorithm>
 #include <filesystem>
-#include <map>
-#include <memory>
 #include <stdexcept>
 #include <utility>
 
 namespace troupe::cli {
-
-namespace {
-
-constexpr double longest_seconds = 10.0 * 365 * 86'400;
-
-/// All commands and their options, bound to one invocation.
-class command_line {
-public:
-  command_line();
-  std::variant<invocation, refusal> parse(std::vector<std::string> arguments);
-
-private:
-  CLI::App* add(CLI::App& parent, command what, const char* name, const char* description);
-  /// Gives the option a variable, and a key in the configuration file: the flag's name, if none is
-  /// given.
-  CLI::Option* env(CLI::App* app, CLI::Option* option, const std::string& name,
-                   std::string key = {});
-  void add_duration(CLI::App* app, const std::string& flag, std::chrono::milliseconds& value,
-                    const std::string& description, const std::string& name,
-                    const std::string& key);
-  CLI::Option* list(CLI::Option* option);
-  void add_json(CLI::App* app);
-  void add_database(CLI::App* app);
-  void add_pool(CLI::App* app);
-  void add_engine(CLI::App* app);
-  void add_node(CLI::App* app);
-  void add_client(CLI::App* app);
-  void add_enqueue();
-  void add_jobs();
-  void add_scrape();
-
-  void finish();
-  void finish_engine();
-  void finish_node();
-  refusal explain(const CLI::ParseError& error, const std::vector<std::string>& arguments);
-  refusal wrong(std::string sentence);
-  std::string unknown_word(const CLI::App& app, const std::string& word) const;
-  CLI::App* chosen();
-
-  CLI::App app_{"Job orchestration on actors and PostgreSQL.", "troupe"};
-  invocation out_;
-  std::map<const CLI::App*, command> commands_;
-  option_sources sources_;
-
-  std::string config_;
-  std::string listen_ = "127.0.0.1:8080";
-  bool insecure_listen_ = false;
-  std::vector<std::string> allowed_hosts_;
-  std::vector<std::string> queues_;
-  std::string log_level_;
-  double grace_ = 15;
-  std::vector<std::string> selectors_;
-};
 
 command_line::command_line() {
   app_.set_version_flag("--version", std::string{"troupe "} + version);
@@ -102,6 +45,7 @@ command_line::command_line() {
   add_json(doctor);
   add_enqueue();
   add_jobs();
+  add_queues();
   add_scrape();
   add_json(add(app_, command::version, "version", "Print the version of this program"));
 }
@@ -259,48 +203,6 @@ void command_line::add_node(CLI::App* app) {
       "TROUPE_TEST_KINDS");
 }
 
-void command_line::add_client(CLI::App* app) {
-  sources_.bind(
-      app,
-      app->add_option("--url", out_.client.url, "The server to talk to")->capture_default_str(),
-      "TROUPE_URL", "");
-  app->add_option("--request-timeout", out_.client.timeout, "Seconds for one request")
-      ->check(CLI::Range(0.1, 3600.0))
-      ->capture_default_str();
-  add_json(app);
-}
-
-void command_line::add_enqueue() {
-  auto* app = add(app_, command::enqueue, "enqueue", "Put a job in; prints its id");
-  add_enqueue_options(*app, out_.enqueue);
-  add_client(app);
-}
-
-void command_line::add_jobs() {
-  auto* jobs = app_.add_subcommand("jobs", "Look at jobs and steer them");
-  jobs->require_subcommand(1);
-  auto* lists = add(*jobs, command::jobs_list, "list", "Jobs, newest first");
-  lists->add_option("--state", out_.list.state, "Only jobs in this state");
-  lists->add_option("--queue", out_.list.queue, "Only jobs of this queue");
-  lists->add_option("--kind", out_.list.kind, "Only jobs of this kind");
-  auto* limit = lists->add_option("--limit", out_.list.limit, "At most so many")
-                    ->check(CLI::Range(1, 1'000'000'000))
-                    ->capture_default_str();
-  lists->add_flag("--all", out_.list.all, "Every job that fits")->excludes(limit);
-  add_client(lists);
-  const auto about = [&](command what, const char* name, const char* description, bool several) {
-    auto* app = add(*jobs, what, name, description);
-    auto* ids = app->add_option("id", out_.ids, "The job's number")->required();
-    if (!several)
-      ids->expected(1);
-    add_client(app);
-  };
-  about(command::jobs_get, "get", "One job with its attempts", false);
-  about(command::jobs_cancel, "cancel", "Cancel jobs, waiting or running", true);
-  about(command::jobs_retry, "retry", "Make jobs run again, or at once", true);
-  about(command::jobs_delete, "delete", "Delete jobs that do not run", true);
-}
-
 void command_line::add_scrape() {
   auto& scrape = out_.scrape;
   auto* app = add(app_, command::scrape, "scrape",
@@ -446,6 +348,14 @@ void command_line::finish() {
     for (const auto& id : out_.ids)
       read_job_id(id);
     return;
+  case command::queues_limit:
+    return finish_queue_limit();
+  case command::queues_list:
+  case command::queues_show:
+  case command::queues_pause:
+  case command::queues_resume:
+  case command::queues_drain:
+    return check_names(out_.ids);
   case command::jobs_list:
     if (out_.list.state)
       check_state(*out_.list.state);
@@ -472,8 +382,6 @@ std::variant<invocation, refusal> command_line::parse(std::vector<std::string> a
   }
   return std::move(out_);
 }
-
-} // namespace
 
 std::variant<invocation, refusal> parse(std::vector<std::string> arguments) {
   return command_line{}.parse(std::move(arguments));

@@ -27,6 +27,12 @@ enum class command : std::uint8_t {
   jobs_cancel,
   jobs_retry,
   jobs_delete,
+  queues_list,
+  queues_show,
+  queues_pause,
+  queues_resume,
+  queues_drain,
+  queues_limit,
   scrape,
   doctor,
   version,
@@ -82,7 +88,9 @@ struct invocation {
   client_settings client;
   enqueue_settings enqueue;
   list_settings list;
-  std::vector<std::string> ids;
+  std::vector<std::string> ids;     ///< of jobs, or the one queue's name
+  std::string new_limits;           ///< queues limit: the request's body
+  std::optional<double> wait_limit; ///< queues drain: seconds; none: for ever
   scrape_settings scrape;
 };
 

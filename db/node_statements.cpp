@@ -9,7 +9,7 @@ namespace troupe::db {
 
 namespace {
 
-/// What troupe.finish is told of one run: attempt outcomes, and 6 for a snoozed one.
+/// What troupe.write_outcomes is told of one run: attempt outcomes, and 6 for a snoozed one.
 std::int16_t outcome_code(job_result::verdict kind) {
   switch (kind) {
   case job_result::verdict::completed:
@@ -64,12 +64,18 @@ pulse decode_pulse(const result& rows) {
   answer.leases = ids<lease_id>(from.get<std::vector<std::int64_t>>(3));
   answer.next_due = due(from, 4);
   answer.queues = from.get<std::vector<std::string>>(5);
+  answer.paused = from.get<std::vector<std::string>>(6);
+  const auto capped = from.get<std::vector<std::string>>(7);
+  const auto caps = from.get<std::vector<std::int32_t>>(8);
+  for (std::size_t i = 0; i < capped.size(); ++i)
+    answer.caps.push_back({capped[i], caps.at(i)});
   return answer;
 }
 
 query claim_query(const claim_jobs& ask) {
   query q{sql::job_claim};
-  q.bind(ask.node.value).bind(ask.queue).bind(static_cast<std::int32_t>(ask.limit));
+  q.bind(ask.node.value).bind(ask.queue).bind(std::int32_t{ask.limit});
+  q.bind(ask.slots).bind(std::int32_t{ask.held});
   return q;
 }
 
@@ -85,8 +91,15 @@ claimed_jobs decode_claimed(const result& rows, const std::string& queue) {
   answer.jobs.reserve(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) {
     const auto from = rows[i];
-    if (i == 0)
+    if (i == 0 && rows.columns() > 11)
+      answer.wait = due(from, 11);
+    if (!from.get<std::optional<std::int64_t>>(0))
+      return answer;
+    if (i == 0) {
       answer.lease = lease_id{from.get<std::int64_t>(0)};
+      if (const auto permits = from.get<std::optional<std::int32_t>>(8))
+        answer.permits = {*permits, from.get<std::int64_t>(9)};
+    }
     auto run = std::make_shared<job_run>();
     run->id = job_id{from.get<std::int64_t>(1)};
     run->attempt = from.get<std::int16_t>(2);
@@ -96,7 +109,7 @@ claimed_jobs decode_claimed(const result& rows, const std::string& queue) {
     run->kind = from.get<std::string>(5);
     run->args = from.get<std::string>(6);
     run->losses = from.get<std::int16_t>(7);
-    run->queue = rows.columns() > 8 ? from.get<std::string>(8) : queue;
+    run->queue = from.get<std::optional<std::string>>(10).value_or(queue);
     answer.jobs.push_back(std::move(run));
   }
   return answer;
@@ -127,7 +140,7 @@ query finish_query(const finish_runs& ask) {
   const bool plain = std::all_of(runs.begin(), runs.end(), [](const run& one) {
     return one.result.kind == job_result::verdict::completed;
   });
-  query q{sql::job_finish};
+  query q{ask.keep.empty() ? sql::job_finish : sql::job_finish_keeping};
   q.bind(ask.node.value).bind(done).bind(held).bind(plain).bind(leases);
   q.bind(column(runs, [](const run& one) { return one.id.value; }));
   q.bind(column_of<std::int16_t>(runs, &run::attempt));
@@ -137,6 +150,11 @@ query finish_query(const finish_runs& ask) {
   q.bind_jsonb_array(column(runs, [](const run& one) { return one.result.result; }));
   q.bind_text_array(column(runs, [](const run& one) { return one.result.error; }));
   q.bind(column(runs, [](const run& one) { return std::int64_t{one.retry_in.count()}; }));
+  if (!ask.keep.empty()) {
+    q.bind(column(ask.keep, &permits_kept::queue));
+    q.bind(column(ask.keep, [](const permits_kept& k) { return std::int32_t{k.keep.count}; }));
+    q.bind(column(ask.keep, [](const permits_kept& k) { return k.keep.change; }));
+  }
   return q;
 }
 
@@ -145,6 +163,12 @@ finished_runs decode_finished(const result& rows) {
   finished_runs answer;
   answer.fenced = ids<job_id>(from.get<std::vector<std::int64_t>>(0));
   answer.deferred = from.get<std::int64_t>(1) > 0;
+  if (rows.columns() > 2) {
+    const auto permits = from.get<std::vector<std::int32_t>>(2);
+    const auto changes = from.get<std::vector<std::int64_t>>(3);
+    for (std::size_t i = 0; i < permits.size(); ++i)
+      answer.permits.push_back({permits[i], changes.at(i)});
+  }
   return answer;
 }
 

@@ -19,7 +19,7 @@ CREATE FUNCTION troupe.adopt(p_node bigint, p_lease bigint) RETURNS TABLE(lease 
      and not exists (select from troupe.attempt t where t.job_id = u.i and t.attempt = u.a);
 $$;
 
-CREATE FUNCTION troupe.beat(p_node bigint, p_late_ms double precision) RETURNS TABLE(alive boolean, dead bigint[], cancelled bigint[], leases bigint[], next_due_ms bigint, queues text[])
+CREATE FUNCTION troupe.beat(p_node bigint, p_late_ms double precision) RETURNS TABLE(alive boolean, dead bigint[], cancelled bigint[], leases bigint[], next_due_ms bigint, queues text[], paused text[], capped text[], caps integer[])
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
@@ -34,7 +34,25 @@ begin
   mine as (
     update troupe.node n set heartbeat_at = clock_timestamp() from old
      where n.id = old.id and n.ended_at is null
-    returning old.heartbeat_at)
+    returning old.heartbeat_at),
+  sharing as (
+    select p.queue, p.node, q.concurrency, count(*) over w as nodes, sum(p.permits) over w as total,
+           row_number() over (partition by p.queue order by p.node) as place,
+           bool_or(p.node <> p_node and p.wanted_at is not null) over w as wanted
+      from (select x.queue, x.node, x.permits,
+                   case when x.wanted_at > clock_timestamp() - interval '2.5 s' then x.wanted_at end
+                     as wanted_at
+              from troupe.permit x
+             where x.queue in (select y.queue from troupe.permit y
+                                where y.node = p_node and y.permits > 0)) p
+      join troupe.queue q on q.name = p.queue and q.concurrency is not null
+     where p.permits > 0 or p.wanted_at is not null
+    window w as (partition by p.queue)),
+  share as (
+    select s.queue,
+           (s.concurrency / s.nodes + case when s.place <= s.concurrency % s.nodes then 1 else 0 end)::int
+             as most
+      from sharing s where s.node = p_node and (s.wanted or s.total > s.concurrency))
   select exists (select from mine) as alive,
          case when (select heartbeat_at from mine) > now() - p_late_ms * interval '0.6 ms'
               then array(select id from troupe.node
@@ -49,9 +67,17 @@ begin
          (select ceil(extract(epoch from min(due_at) - clock_timestamp()) * 1000)::bigint
             from troupe.deferred) as next_due_ms,
          array(select distinct l.queue from troupe.lane l
-                where l.open <> '{}' or l.draining <> '{}'
-                   or exists (select from troupe.ready r
-                               where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq))) as queues;
+                where (l.open <> '{}' or l.draining <> '{}'
+                       or exists (select from troupe.ready r
+                                   where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)))
+                  and not exists (select from troupe.queue q
+                                   where q.name = l.queue
+                                     and (q.paused_at is not null
+                                          or q.rate_at is not null
+                                             and troupe.rate_wait_ms(q.name) > 0))) as queues,
+         array(select q.name from troupe.queue q where q.paused_at is not null) as paused,
+         array(select s.queue from share s order by s.queue) as capped,
+         array(select s.most from share s order by s.queue) as caps;
 end $$;
 
 CREATE FUNCTION troupe.cancel(p_job bigint) RETURNS void
@@ -139,7 +165,7 @@ begin
   end loop;
 end $$;
 
-CREATE FUNCTION troupe.claim(p_node bigint, p_queue text, p_limit integer) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb)
+CREATE FUNCTION troupe.claim(p_node bigint, p_queue text, p_limit integer, p_slots integer DEFAULT NULL::integer, p_held integer DEFAULT 0) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -150,6 +176,9 @@ CREATE FUNCTION troupe.claim(p_node bigint, p_queue text, p_limit integer) RETUR
     AS $$
 declare
   candidate int;
+  said boolean;
+  most int;
+  have int;
   l troupe.lane;
   snap pg_snapshot;
   own xid8;
@@ -169,6 +198,15 @@ begin
   perform from troupe.node n where n.id = p_node and n.ended_at is null for key share;
   if not found then
     raise exception 'node % is not alive', p_node using errcode = 'TR410';
+  end if;
+  perform pg_advisory_xact_lock_shared(troupe.queue_lock(p_queue));
+  said := exists (select from troupe.queue x where x.name = p_queue);
+  if said then
+    select r.room, r.most, r.have into p_limit, most, have
+      from troupe.room_for(p_node, p_queue, p_limit, p_slots, p_held) r;
+    if p_limit <= 0 then
+      return;
+    end if;
   end if;
   loop
     skipped := false;
@@ -251,8 +289,13 @@ begin
       end if;
       insert into troupe.lease (node, jobs, attempts) values (p_node, ids, ats)
         returning id into lease_id;
+      if said then
+        select n.permits, n.changed into permits, permits_changed
+          from troupe.note_claimed(p_node, p_queue, p_slots, p_held, cardinality(ids), most, have) n;
+      end if;
       return query
-        select lease_id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args
+        select lease_id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args,
+               claim.permits, claim.permits_changed
           from unnest(ids, ats) u(i, a) join troupe.job j on j.id = u.i;
       return;
     end loop;
@@ -372,6 +415,14 @@ begin
     delete from troupe.unique_key where digest = mine and job_id = p_job;
     delete from troupe.unique_job where job_id = p_job;
   end if;
+end $$;
+
+CREATE FUNCTION troupe.drop_permits() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  delete from troupe.permit where node = new.id;
+  return null;
 end $$;
 
 CREATE FUNCTION troupe.enqueue(kind text, args jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'default'::text, priority integer DEFAULT 0, max_attempts integer DEFAULT 20, timeout_ms bigint DEFAULT NULL::bigint, tags text[] DEFAULT NULL::text[], run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay_ms bigint DEFAULT NULL::bigint, unique_by jsonb DEFAULT NULL::jsonb) RETURNS bigint
@@ -746,101 +797,27 @@ end $_$;
 
 CREATE FUNCTION troupe.finish(p_node bigint, p_done bigint[], p_held bigint[], p_plain boolean, p_leases bigint[], p_jobs bigint[], p_attempts smallint[], p_outcomes smallint[], p_started_ago_ms bigint[], p_finished_ago_ms bigint[], p_results jsonb[], p_errors text[], p_retry_ms bigint[], OUT fenced bigint[], OUT deferred bigint) RETURNS record
     LANGUAGE plpgsql
-    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
-declare
-  alive bigint[];
-  written bigint[];
-  snoozed bigint[];
-  held_jobs bigint[];
-  held_attempts smallint[];
 begin
-  fenced := '{}'; deferred := 0;
-  if p_outcomes @> array[6::smallint] then
-    -- A snooze writes no attempt that a cancel could meet, so these two meet at the job.
-    perform from troupe.job j
-      where j.id = any (array(select i from unnest(p_jobs, p_outcomes) u(i, o) where o = 6))
-      order by j.id for key share;
-    -- Whom the leases still hold: a snooze sent twice must not put off a run that was snoozed
-    -- already, and may be running again.
-    select array_agg(u.i), array_agg(u.a) into held_jobs, held_attempts
-      from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a)
-     where l.id = any (p_done || p_held) and l.node = p_node;
-  end if;
-  with gone as (delete from troupe.lease l where l.id = any (p_done) and l.node = p_node returning l.id)
-  select coalesce(array_agg(id), '{}') into alive from gone;
-  if p_held <> '{}' then
-    alive := alive || array(select l.id from troupe.lease l
-                             where l.id = any (p_held) and l.node = p_node order by l.id for key share);
-  end if;
-  if p_plain and cardinality(alive) = cardinality(p_done) + cardinality(p_held) then
-    begin
-      -- The plain insert costs half of ON CONFLICT; the other way is for the rare batch in which
-      -- somebody was first.
-      insert into troupe.attempt (job_id, attempt, outcome, node, started_at, finished_at, result)
-      select i, a, 1, p_node, now() - s * interval '1 ms', now() - f * interval '1 ms', r
-        from unnest(p_jobs, p_attempts, p_started_ago_ms, p_finished_ago_ms, p_results) u(i, a, s, f, r);
-      return;
-    exception when unique_violation then
-      null;
-    end;
-  end if;
-
-  with given as materialized (
-    select i, a,
-           case when o = 4 and j.max_attempts <= 1 + (select count(*) from troupe.attempt t
-                                                       where t.job_id = i and t.outcome = 4)
-                then 3 else o end as o,
-           now() - s * interval '1 ms' as started, now() - f * interval '1 ms' as finished, r, e, w,
-           troupe.lane_for(j.queue, j.priority, i) as lane
-      from unnest(p_leases, p_jobs, p_attempts, p_outcomes, p_started_ago_ms, p_finished_ago_ms,
-                  p_results, p_errors, p_retry_ms) u(l, i, a, o, s, f, r, e, w)
-      join troupe.job j on j.id = u.i
-     where l = any (alive)),
-  ended as (
-    insert into troupe.attempt (job_id, attempt, outcome, node, started_at, finished_at, result, error)
-    select i, a, o, p_node, started, finished, r, e from given where o <> 6
-    on conflict do nothing
-    returning job_id),
-  kept as materialized (
-    select i, a, o, w, lane from given
-     where case when o = 6 then (i, a) in (select * from unnest(held_jobs, held_attempts))
+  select w.fenced, w.deferred into fenced, deferred
+    from troupe.write_outcomes(p_node, p_done, p_held, p_plain, p_leases, p_jobs, p_attempts, p_outcomes,
+                               p_started_ago_ms, p_finished_ago_ms, p_results, p_errors, p_retry_ms) w;
+  -- In an order that all share.
+  perform from troupe.permit p where p.node = p_node and p.permits > 0 order by p.queue for update;
+  if found then
+    update troupe.permit p set permits = left_over.runs, changed = nextval('troupe.permit_change')
+      from (select o.queue, (select count(*) from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a)
+                               join troupe.job j on j.id = u.i
+                              where l.node = p_node and j.queue = o.queue
                                 and not exists (select from troupe.attempt t
-                                                 where t.job_id = i and t.attempt = a)
-                else i in (select job_id from ended) end),
-  waits as (
-    insert into troupe.deferred (job_id, due_at, lane, attempt, reason)
-    select i, clock_timestamp() + w * interval '1 ms', lane,
-           case when o = 4 then a + 1 else a end, case when o = 4 then 2 else 3 end
-      from kept where o in (4, 6)
-    on conflict do nothing
-    returning job_id)
-  select coalesce(array_agg(i), '{}'), coalesce(array_agg(i) filter (where o = 6), '{}'),
-         (select count(*) from waits)
-    into written, snoozed, deferred
-    from kept;
-  if snoozed <> '{}' then -- a snoozed run has left its lease; a rescue must not find it there
-    update troupe.lease l
-       set (jobs, attempts) = (
-             select coalesce(array_agg(u.i), '{}'), coalesce(array_agg(u.a), '{}')
-               from unnest(l.jobs, l.attempts) u(i, a) where u.i <> all (snoozed))
-     where l.id = any (p_held) and l.node = p_node and l.jobs && snoozed;
+                                                 where t.job_id = u.i and t.attempt = u.a)) as runs
+              from troupe.permit o where o.node = p_node and o.permits > 0) left_over
+     where p.node = p_node and p.queue = left_over.queue and p.permits > left_over.runs;
   end if;
-  -- What is there already just as it is told is an answer that was lost on its way: ours. A rescue
-  -- writes for this node, too, but other things.
-  select coalesce(array_agg(u.i), '{}') into fenced
-    from unnest(p_jobs, p_attempts, p_outcomes, p_errors) u(i, a, o, e)
-   where u.i <> all (written)
-     and not exists (select from troupe.attempt t
-                      where t.job_id = u.i and t.attempt = u.a and t.node = p_node
-                        and (t.outcome = u.o or (t.outcome = 3 and u.o = 4))
-                        and t.error is not distinct from u.e)
-     and not exists (select from troupe.deferred d
-                      where u.o = 6 and d.job_id = u.i and d.attempt = u.a);
 end $$;
 
 CREATE FUNCTION troupe.forget_keys(p_limit integer DEFAULT 20000, OUT keys_dropped bigint, OUT requests_dropped bigint) RETURNS record
@@ -1011,6 +988,25 @@ begin
   return troupe.add_node(name);
 end $_$;
 
+CREATE FUNCTION troupe.keep_permits(p_node bigint, p_queues text[], p_keep integer[], p_changes bigint[], OUT permits integer[], OUT changes bigint[]) RETURNS record
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  update troupe.permit p
+     set permits = least(p.permits, u.keep), changed = nextval('troupe.permit_change'), wanted_at = null
+    from unnest(p_queues, p_keep, p_changes) u(queue, keep, changed)
+   where p.queue = u.queue and p.node = p_node and p.changed = u.changed;
+  select coalesce(array_agg(coalesce(p.permits, 0) order by u.o), '{}'),
+         coalesce(array_agg(coalesce(p.changed, 0) order by u.o), '{}')
+    into permits, changes
+    from unnest(p_queues) with ordinality u(queue, o)
+    left join troupe.permit p on p.queue = u.queue and p.node = p_node;
+end $$;
+
 CREATE FUNCTION troupe.lane_for(p_queue text, p_priority smallint, p_n bigint) RETURNS integer
     LANGUAGE sql STABLE
     AS $$
@@ -1027,6 +1023,15 @@ CREATE FUNCTION troupe.leave_node(node bigint) RETURNS void
          heartbeat_at = '-infinity'
    where n.id = $1 and n.ended_at is null;
 $_$;
+
+CREATE FUNCTION troupe.limit_queue(p_queue text, p_concurrency integer) RETURNS void
+    LANGUAGE sql
+    AS $$
+  insert into troupe.queue (name, concurrency) values (p_queue, p_concurrency)
+  on conflict (name) do update
+     set concurrency = p_concurrency, changed_at = now(), version = queue.version + 1
+   where queue.concurrency is distinct from p_concurrency;
+$$;
 
 CREATE FUNCTION troupe.list_attempts(p_job bigint) RETURNS TABLE(attempt smallint, outcome smallint, node text, started_at timestamp with time zone, finished_at timestamp with time zone, result jsonb, error text)
     LANGUAGE plpgsql STABLE
@@ -1136,6 +1141,35 @@ begin
   return query select * from troupe.jobs_of(ids);
 end $$;
 
+CREATE FUNCTION troupe.list_queues(p_only text, p_after text, p_limit integer, p_most integer) RETURNS TABLE(name text, paused_at timestamp with time zone, concurrency integer, version bigint, changed_at timestamp with time zone, waiting bigint, running bigint, rate integer, rate_period_ms integer, rate_burst integer)
+    LANGUAGE plpgsql STABLE
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  with known as materialized (
+    select k.name from (select distinct l.queue as name from troupe.lane l
+                        union
+                        select q.name from troupe.queue q) k
+     where case when p_only is null then k.name > p_after else k.name = p_only end
+     order by k.name limit p_limit),
+  busy as materialized (
+    select j.queue, count(*) as runs
+      from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a) join troupe.job j on j.id = u.i
+     where not exists (select from troupe.attempt t where t.job_id = u.i and t.attempt = u.a offset 0)
+     group by j.queue)
+  select k.name, q.paused_at, q.concurrency, coalesce(q.version, 0), q.changed_at,
+         troupe.waiting(k.name, p_most),
+         coalesce((select b.runs from busy b where b.queue = k.name), 0),
+         q.rate, q.rate_period_ms, q.rate_burst
+    from known k left join troupe.queue q on q.name = k.name
+   order by k.name;
+end $$;
+
 CREATE FUNCTION troupe.losses(p_job bigint, p_attempt smallint) RETURNS smallint
     LANGUAGE plpgsql STABLE
     SET enable_hashjoin TO 'off'
@@ -1190,6 +1224,44 @@ begin
     end loop;
   end loop;
   return made;
+end $$;
+
+CREATE FUNCTION troupe.note_claimed(p_node bigint, p_queue text, p_slots integer, p_held integer, p_got integer, p_most integer, p_have integer, OUT permits integer, OUT changed bigint) RETURNS record
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  update troupe.queue q
+     set rate_at = greatest(q.rate_at, clock_timestamp())
+                   + make_interval(secs => p_got * (q.rate_period_ms / 1000.0 / q.rate))
+   where q.name = p_queue and q.rate is not null;
+  select n.permits, n.changed into permits, changed
+    from troupe.note_permits(p_node, p_queue, p_slots, p_held, p_got, p_most, p_have) n;
+end $$;
+
+CREATE FUNCTION troupe.note_permits(p_node bigint, p_queue text, p_slots integer, p_held integer, p_got integer, p_most integer, p_have integer, OUT permits integer, OUT changed bigint) RETURNS record
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  if p_most is null then -- nothing limits the runs, and the node hears so with its jobs
+    delete from troupe.permit p where p.queue = p_queue and p.node = p_node;
+    return;
+  end if;
+  insert into troupe.permit as p (queue, node, permits)
+  values (p_queue, p_node, case when p_slots is null then p_have + p_got
+                                else greatest(p_have, least(p_most, p_held + p_got)) end)
+  on conflict (queue, node) do update
+     set permits = excluded.permits, changed = nextval('troupe.permit_change')
+   where p.permits <> excluded.permits;
+  select p.permits, p.changed into permits, changed
+    from troupe.permit p where p.queue = p_queue and p.node = p_node;
 end $$;
 
 CREATE FUNCTION troupe.open_crawl(p_crawl bigint, p_url text, p_depth integer, p_pages integer, p_selectors text[]) RETURNS void
@@ -1260,6 +1332,60 @@ begin
     left join troupe.idempotency i on i.key = u.k;
 end $$;
 
+CREATE FUNCTION troupe.pause_queue(p_queue text) RETURNS void
+    LANGUAGE plpgsql
+    SET lock_timeout TO '2s'
+    AS $$
+begin
+  begin
+    perform pg_advisory_xact_lock(troupe.queue_lock(p_queue));
+  exception when lock_not_available then
+    null; -- a claim in somebody's long transaction: it is all that may still come
+  end;
+  insert into troupe.queue (name, paused_at) values (p_queue, now())
+  on conflict (name) do update
+     set paused_at = now(), changed_at = now(), version = queue.version + 1
+   where queue.paused_at is null;
+end $$;
+
+CREATE FUNCTION troupe.permitted_room(p_node bigint, p_queue text, p_limit integer, p_slots integer, p_held integer, OUT room integer, OUT most integer, OUT have integer) RETURNS record
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  q troupe.queue;
+  wish int;
+  total bigint;
+begin
+  select * into q from troupe.queue x where x.name = p_queue;
+  room := case when q.paused_at is null then p_limit else 0 end;
+  if room = 0 or q.concurrency is null then
+    return;
+  end if;
+  have := coalesce((select p.permits from troupe.permit p
+                     where p.queue = p_queue and p.node = p_node), 0);
+  wish := case when p_slots is null then have + p_limit else least(p_slots, p_held + p_limit) end;
+  if have < wish then
+    select * into q from troupe.queue x where x.name = p_queue for update;
+  end if;
+  select coalesce(sum(p.permits), 0) into total from troupe.permit p where p.queue = p_queue;
+  most := greatest(have, least(wish, coalesce(q.concurrency, wish + total) - (total - have)));
+  if most < wish then
+    insert into troupe.permit as p (queue, node, permits, wanted_at)
+    values (p_queue, p_node, 0, clock_timestamp())
+    on conflict (queue, node) do update set wanted_at = excluded.wanted_at
+     where p.wanted_at is null or p.wanted_at < excluded.wanted_at - interval '0.9 s';
+  end if;
+  room := case when total > q.concurrency then 0 -- lowered, and what is too much was not given back yet
+               when p_slots is null then most - have
+               -- Claimed ahead is in proportion to what can run.
+               else least(p_limit, (p_limit + p_held)::bigint * most / greatest(p_slots, 1) - p_held)
+          end;
+end $$;
+
 CREATE FUNCTION troupe.promote(p_limit integer, OUT moved bigint, OUT queues text[], OUT next_due_ms bigint) RETURNS record
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
@@ -1288,6 +1414,12 @@ begin
   select ceil(extract(epoch from min(d.due_at) - clock_timestamp()) * 1000)::bigint into next_due_ms
     from troupe.deferred d;
 end $$;
+
+CREATE FUNCTION troupe.queue_lock(p_queue text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    AS $$
+  select hashtextextended('queue ' || p_queue, 5);
+$$;
 
 CREATE FUNCTION troupe.queue_pages(p_crawl bigint, p_urls text[], p_depths integer[]) RETURNS bigint
     LANGUAGE plpgsql
@@ -1325,6 +1457,30 @@ begin
   end if;
   return made;
 end $$;
+
+CREATE FUNCTION troupe.rate_queue(p_queue text, p_rate integer, p_period_ms integer, p_burst integer) RETURNS void
+    LANGUAGE sql
+    AS $$
+  insert into troupe.queue (name, rate, rate_period_ms, rate_burst)
+  values (p_queue, p_rate, p_period_ms, p_burst)
+  on conflict (name) do update
+     set rate = p_rate, rate_period_ms = p_period_ms, rate_burst = p_burst, rate_at = null,
+         changed_at = now(), version = queue.version + 1
+   where (queue.rate, queue.rate_period_ms, queue.rate_burst)
+         is distinct from (p_rate, p_period_ms, p_burst);
+$$;
+
+CREATE FUNCTION troupe.rate_wait_ms(p_queue text) RETURNS bigint
+    LANGUAGE sql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+  select greatest(0, ceil(coalesce(extract(epoch from q.rate_at - clock_timestamp()), 0) * 1000
+                          - (q.rate_burst - 1) * q.rate_period_ms::numeric / q.rate)::bigint)
+    from troupe.queue q where q.name = p_queue and q.rate is not null;
+$$;
 
 CREATE FUNCTION troupe.rebase_lanes() RETURNS boolean
     LANGUAGE plpgsql
@@ -1525,6 +1681,13 @@ begin
   update troupe.node set ended_at = now() where id = p_node;
 end $$;
 
+CREATE FUNCTION troupe.resume_queue(p_queue text) RETURNS void
+    LANGUAGE sql
+    AS $$
+  update troupe.queue set paused_at = null, changed_at = now(), version = version + 1
+   where name = p_queue and paused_at is not null;
+$$;
+
 CREATE FUNCTION troupe.retry(p_job bigint) RETURNS text
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -1570,6 +1733,37 @@ begin
   insert into troupe.ready (lane, job_id, attempt)
   values (troupe.lane_for(j.queue, j.priority, p_job), p_job, next_attempt);
   return j.queue;
+end $$;
+
+CREATE FUNCTION troupe.room_for(p_node bigint, p_queue text, p_limit integer, p_slots integer, p_held integer, OUT room integer, OUT most integer, OUT have integer) RETURNS record
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  q troupe.queue;
+  each numeric; -- milliseconds
+  allowed int;
+begin
+  if exists (select from troupe.queue x where x.name = p_queue and x.rate is not null) then
+    select * into q from troupe.queue x where x.name = p_queue for update;
+  end if;
+  if q.rate is not null and q.paused_at is null then
+    each := q.rate_period_ms::numeric / q.rate;
+    p_limit := least(p_limit, coalesce(p_slots - p_held, p_limit));
+    -- To the microsecond, as the clock goes; what is too little by less is not lost time.
+    allowed := floor((q.rate_burst * each + 0.001
+             - 1000 * greatest(0, extract(epoch from q.rate_at - clock_timestamp()))) / each);
+    if p_limit <= 0 or allowed <= 0 then
+      room := 0;
+      return;
+    end if;
+  end if;
+  select r.room, r.most, r.have into room, most, have
+    from troupe.permitted_room(p_node, p_queue, p_limit, p_slots, p_held) r;
+  room := least(room, allowed);
 end $$;
 
 CREATE FUNCTION troupe.start_run(p_node bigint, p_lease bigint, p_job bigint) RETURNS boolean
@@ -1648,6 +1842,132 @@ begin
      -- A cancel that is told to a runner by its heartbeat needs its row until the lease is gone.
      and not exists (select from troupe.lease e where e.jobs @> array[v.job_id]);
   get diagnostics revocations_dropped = row_count;
+end $$;
+
+CREATE FUNCTION troupe.waiting(p_queue text, p_most integer) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  return (
+    select count(*) from (
+      select from troupe.lane l cross join lateral (
+          select r.job_id, r.attempt from troupe.ready r
+           where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)
+          union all
+          select r.job_id, r.attempt from troupe.ready r where r.lane = l.id and r.xact = any (l.open)
+          union all
+          select r.job_id, r.attempt from troupe.ready r
+           where r.lane = l.id and r.xact = any (l.draining)
+             and (r.xact, r.seq) > (l.late_xact, l.late_seq)) e
+       where l.queue = p_queue
+         and not exists (select from troupe.revoked v
+                          where v.job_id = e.job_id and v.attempt = e.attempt offset 0)
+       limit p_most) some_of_them);
+end $$;
+
+CREATE FUNCTION troupe.write_outcomes(p_node bigint, p_done bigint[], p_held bigint[], p_plain boolean, p_leases bigint[], p_jobs bigint[], p_attempts smallint[], p_outcomes smallint[], p_started_ago_ms bigint[], p_finished_ago_ms bigint[], p_results jsonb[], p_errors text[], p_retry_ms bigint[], OUT fenced bigint[], OUT deferred bigint) RETURNS record
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  alive bigint[];
+  written bigint[];
+  snoozed bigint[];
+  held_jobs bigint[];
+  held_attempts smallint[];
+begin
+  fenced := '{}'; deferred := 0;
+  if p_outcomes @> array[6::smallint] then
+    -- A snooze writes no attempt that a cancel could meet, so these two meet at the job.
+    perform from troupe.job j
+      where j.id = any (array(select i from unnest(p_jobs, p_outcomes) u(i, o) where o = 6))
+      order by j.id for key share;
+    -- Whom the leases still hold: a snooze sent twice must not put off a run that was snoozed
+    -- already, and may be running again.
+    select array_agg(u.i), array_agg(u.a) into held_jobs, held_attempts
+      from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a)
+     where l.id = any (p_done || p_held) and l.node = p_node;
+  end if;
+  with gone as (delete from troupe.lease l where l.id = any (p_done) and l.node = p_node returning l.id)
+  select coalesce(array_agg(id), '{}') into alive from gone;
+  if p_held <> '{}' then
+    alive := alive || array(select l.id from troupe.lease l
+                             where l.id = any (p_held) and l.node = p_node order by l.id for key share);
+  end if;
+  if p_plain and cardinality(alive) = cardinality(p_done) + cardinality(p_held) then
+    begin
+      -- The plain insert costs half of ON CONFLICT; the other way is for the rare batch in which
+      -- somebody was first.
+      insert into troupe.attempt (job_id, attempt, outcome, node, started_at, finished_at, result)
+      select i, a, 1, p_node, now() - s * interval '1 ms', now() - f * interval '1 ms', r
+        from unnest(p_jobs, p_attempts, p_started_ago_ms, p_finished_ago_ms, p_results) u(i, a, s, f, r);
+      return;
+    exception when unique_violation then
+      null;
+    end;
+  end if;
+
+  with given as materialized (
+    select i, a,
+           case when o = 4 and j.max_attempts <= 1 + (select count(*) from troupe.attempt t
+                                                       where t.job_id = i and t.outcome = 4)
+                then 3 else o end as o,
+           now() - s * interval '1 ms' as started, now() - f * interval '1 ms' as finished, r, e, w,
+           troupe.lane_for(j.queue, j.priority, i) as lane
+      from unnest(p_leases, p_jobs, p_attempts, p_outcomes, p_started_ago_ms, p_finished_ago_ms,
+                  p_results, p_errors, p_retry_ms) u(l, i, a, o, s, f, r, e, w)
+      join troupe.job j on j.id = u.i
+     where l = any (alive)),
+  ended as (
+    insert into troupe.attempt (job_id, attempt, outcome, node, started_at, finished_at, result, error)
+    select i, a, o, p_node, started, finished, r, e from given where o <> 6
+    on conflict do nothing
+    returning job_id),
+  kept as materialized (
+    select i, a, o, w, lane from given
+     where case when o = 6 then (i, a) in (select * from unnest(held_jobs, held_attempts))
+                                and not exists (select from troupe.attempt t
+                                                 where t.job_id = i and t.attempt = a)
+                else i in (select job_id from ended) end),
+  waits as (
+    insert into troupe.deferred (job_id, due_at, lane, attempt, reason)
+    select i, clock_timestamp() + w * interval '1 ms', lane,
+           case when o = 4 then a + 1 else a end, case when o = 4 then 2 else 3 end
+      from kept where o in (4, 6)
+    on conflict do nothing
+    returning job_id)
+  select coalesce(array_agg(i), '{}'), coalesce(array_agg(i) filter (where o = 6), '{}'),
+         (select count(*) from waits)
+    into written, snoozed, deferred
+    from kept;
+  if snoozed <> '{}' then -- a snoozed run has left its lease; a rescue must not find it there
+    update troupe.lease l
+       set (jobs, attempts) = (
+             select coalesce(array_agg(u.i), '{}'), coalesce(array_agg(u.a), '{}')
+               from unnest(l.jobs, l.attempts) u(i, a) where u.i <> all (snoozed))
+     where l.id = any (p_held) and l.node = p_node and l.jobs && snoozed;
+  end if;
+  -- What is there already just as it is told is an answer that was lost on its way: ours. A rescue
+  -- writes for this node, too, but other things.
+  select coalesce(array_agg(u.i), '{}') into fenced
+    from unnest(p_jobs, p_attempts, p_outcomes, p_errors) u(i, a, o, e)
+   where u.i <> all (written)
+     and not exists (select from troupe.attempt t
+                      where t.job_id = u.i and t.attempt = u.a and t.node = p_node
+                        and (t.outcome = u.o or (t.outcome = 3 and u.o = 4))
+                        and t.error is not distinct from u.e)
+     and not exists (select from troupe.deferred d
+                      where u.o = 6 and d.job_id = u.i and d.attempt = u.a);
 end $$;
 
 CREATE TABLE troupe.attempt (
@@ -1969,6 +2289,43 @@ CREATE TABLE troupe.partition (
     CONSTRAINT partition_what_check CHECK ((what = ANY (ARRAY['jobs'::text, 'entries'::text])))
 );
 
+CREATE SEQUENCE troupe.permit_change
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE TABLE troupe.permit (
+    node bigint NOT NULL,
+    changed bigint DEFAULT nextval('troupe.permit_change'::regclass) NOT NULL,
+    wanted_at timestamp with time zone,
+    permits integer NOT NULL,
+    queue text NOT NULL,
+    CONSTRAINT permit_permits_check CHECK ((permits >= 0))
+)
+WITH (fillfactor='50');
+
+CREATE TABLE troupe.queue (
+    paused_at timestamp with time zone,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    concurrency integer,
+    name text NOT NULL,
+    rate_at timestamp with time zone,
+    rate integer,
+    rate_period_ms integer,
+    rate_burst integer,
+    CONSTRAINT queue_check CHECK ((rate <= ((1000)::bigint * rate_period_ms))),
+    CONSTRAINT queue_check1 CHECK ((((rate IS NULL) = (rate_period_ms IS NULL)) AND ((rate IS NULL) = (rate_burst IS NULL)))),
+    CONSTRAINT queue_concurrency_check CHECK (((concurrency >= 1) AND (concurrency <= 1000000))),
+    CONSTRAINT queue_name_check CHECK ((name ~ '^[A-Za-z0-9._:-]{1,128}$'::text)),
+    CONSTRAINT queue_rate_burst_check CHECK (((rate_burst >= 1) AND (rate_burst <= 1000000))),
+    CONSTRAINT queue_rate_check CHECK (((rate >= 1) AND (rate <= 1000000))),
+    CONSTRAINT queue_rate_period_ms_check CHECK (((rate_period_ms >= 1) AND (rate_period_ms <= 86400000)))
+)
+WITH (fillfactor='50');
+
 CREATE TABLE troupe.ready (
     xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
     seq bigint NOT NULL,
@@ -2110,6 +2467,12 @@ ALTER TABLE ONLY troupe.page
 ALTER TABLE ONLY troupe.partition
     ADD CONSTRAINT partition_pkey PRIMARY KEY (what, low);
 
+ALTER TABLE ONLY troupe.permit
+    ADD CONSTRAINT permit_pkey PRIMARY KEY (queue, node);
+
+ALTER TABLE ONLY troupe.queue
+    ADD CONSTRAINT queue_pkey PRIMARY KEY (name);
+
 ALTER TABLE ONLY troupe.ready
     ADD CONSTRAINT ready_pkey PRIMARY KEY (lane, xact, seq);
 
@@ -2148,6 +2511,8 @@ CREATE INDEX idempotency_age ON troupe.idempotency USING btree (created_at);
 
 CREATE INDEX node_alive ON troupe.node USING btree (id) WHERE (ended_at IS NULL);
 
+CREATE INDEX permit_node ON troupe.permit USING btree (node);
+
 ALTER INDEX troupe.attempt_unhappy ATTACH PARTITION troupe.attempt_1_outcome_job_id_idx;
 
 ALTER INDEX troupe.attempt_pkey ATTACH PARTITION troupe.attempt_1_pkey;
@@ -2171,6 +2536,8 @@ ALTER INDEX troupe.ready_pkey ATTACH PARTITION troupe.ready_1_pkey;
 ALTER INDEX troupe.ready_pkey ATTACH PARTITION troupe.ready_5000001_pkey;
 
 ALTER INDEX troupe.ready_pkey ATTACH PARTITION troupe.ready_rest_pkey;
+
+CREATE TRIGGER drop_permits AFTER UPDATE OF ended_at ON troupe.node FOR EACH ROW WHEN (((old.ended_at IS NULL) AND (new.ended_at IS NOT NULL))) EXECUTE FUNCTION troupe.drop_permits();
 
 ALTER TABLE ONLY troupe.lease
     ADD CONSTRAINT lease_node_fkey FOREIGN KEY (node) REFERENCES troupe.node(id);

@@ -3,9 +3,9 @@
 #include "http/cursor.hpp"
 #include "http/job_answers.hpp"
 #include "http/json.hpp"
+#include "http/route_answers.hpp"
 #include "http/routes.hpp"
 
-#include <charconv>
 #include <chrono>
 #include <utility>
 
@@ -35,12 +35,6 @@ response not_a_job(std::string_view id) {
       {errc::not_found, "there is no job with the id " + std::string{id.substr(0, 32)}}));
 }
 
-response wrong_parameter(std::string name, std::string detail) {
-  auto fault = invalid_fields({});
-  fault.detail = "query parameter " + std::move(name) + ": " + std::move(detail);
-  return problem_response(std::move(fault));
-}
-
 void answer_with_job(int status, const api_reply& reply, const responder& respond) {
   const auto* job = std::get_if<job_record>(&reply);
   respond(job != nullptr ? render_job(status, *job) : unexpected(reply));
@@ -64,15 +58,11 @@ std::variant<list_question, response> read_list_query(std::string_view query) {
                                         "retryable, completed, cancelled or discarded");
     } else if (name == "queue" || name == "kind") {
       if (!is_valid_name(value))
-        return wrong_parameter(name, "must be 1 to 128 characters from A-Za-z0-9._:-");
+        return wrong_parameter(name, "must be " + std::string{name_form});
       (name == "queue" ? out.ask.filter.queue : out.ask.filter.kind) = std::move(value);
     } else if (name == "limit") {
-      const char* last = value.data() + value.size();
-      const auto [end, ec] = std::from_chars(value.data(), last, out.ask.limit);
-      if (ec != std::errc{} || end != last || out.ask.limit < 1
-          || out.ask.limit > static_cast<int>(limits::page_size))
-        return wrong_parameter("limit",
-                               "must be an integer from 1 to " + std::to_string(limits::page_size));
+      if (auto fault = read_page_size(value, limits::page_size, out.ask.limit))
+        return std::move(*fault);
     } else if (name == "cursor") {
       out.cursor = std::move(value);
     } else {
@@ -134,7 +124,7 @@ route_handler about_job(const services& context) {
     if (!id)
       return respond(not_a_job(request.param));
     if (!is_empty_document(request.body))
-      return respond(problem_response(invalid_fields({{"", "this request takes no body or {}"}})));
+      return respond(no_body_taken());
     context.ask->ask(Question{*id}, [respond = std::move(respond)](const api_reply& reply) {
       answer_with_job(200, reply, respond);
     });

@@ -419,6 +419,22 @@ void engine::remove(job_id id) {
   parts_->ask_for<deleted_job>(delete_job{id});
 }
 
+queue_record engine::queue(const std::string& name) {
+  return parts_->ask_for<queue_record>(get_queue{name});
+}
+
+queue_record engine::pause(const std::string& queue) {
+  return parts_->ask_for<queue_record>(pause_queue{queue, true});
+}
+
+queue_record engine::resume(const std::string& queue) {
+  return parts_->ask_for<queue_record>(pause_queue{queue, false});
+}
+
+queue_record engine::limit(const limit_queue& what) {
+  return parts_->ask_for<queue_record>(what);
+}
+
 job_record engine::wait(job_id id, std::chrono::milliseconds limit) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
   auto pause = 1ms;

@@ -71,6 +71,18 @@ public:
   /// The job once it is final; errc::timed_out when it is not by then.
   job_record wait(job_id id, std::chrono::milliseconds limit);
 
+  /// The queue afterwards; see docs/queues.md. A drain is a pause, and nothing running any more.
+  queue_record queue(const std::string& name);
+  queue_record pause(const std::string& queue);
+  queue_record resume(const std::string& queue);
+  queue_record limit(const limit_queue& what);
+  queue_record limit(const std::string& queue, std::optional<int> concurrency) {
+    return limit({queue, std::optional{concurrency}, {}});
+  }
+  queue_record limit_rate(const std::string& queue, std::optional<job_rate> rate) {
+    return limit({queue, {}, std::optional{rate}});
+  }
+
   /// A unit of work of one's own; see launcher/session.hpp. It should be gone before stop().
   session open_session(const session_options& options = {});
   /// Runs `body(session)`, commits, and runs it again when the database undid it for the sake of

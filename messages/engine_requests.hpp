@@ -30,12 +30,19 @@ struct leave_node {
 struct beat {
   node_id node;
 };
+/// The most permits of a queue that a node keeps: others want some, or the limit was lowered.
+struct permit_cap {
+  std::string queue;
+  int most = 0;
+};
 struct pulse {
   bool alive = false;              ///< false: the others declared this node dead; join anew
   std::vector<node_id> dead;       ///< nodes whose heartbeat is too old; rescue them
   std::vector<job_id> cancelled;   ///< jobs leased to this node with an outcome written by others
   std::vector<lease_id> leases;    ///< all leases of this node
-  std::vector<std::string> queues; ///< queues in which work waits
+  std::vector<std::string> queues; ///< queues in which work waits, but paused ones
+  std::vector<std::string> paused; ///< queues of which nothing more is to be started
+  std::vector<permit_cap> caps;
   /// Until the next deferred job is due; none: nothing is deferred.
   std::optional<std::chrono::milliseconds> next_due;
 };
@@ -44,6 +51,16 @@ struct claim_jobs {
   node_id node;
   std::string queue;
   int limit = 1;
+  /// Of a limited queue: what this node would run at once, and what it has claimed and not
+  /// finished. None: it runs whatever it claims.
+  std::optional<int> slots = {};
+  int held = 0;
+};
+/// How many runs of a limited queue a node may have at once. Of two answers the one with the later
+/// change is true.
+struct run_permits {
+  int count = 0;
+  std::int64_t change = 0;
 };
 /// Takes over a lease of this node whose claim's answer was lost on the way.
 struct adopt_lease {
@@ -54,6 +71,9 @@ struct adopt_lease {
 struct claimed_jobs {
   lease_id lease;
   std::vector<std::shared_ptr<job_run>> jobs; ///< RUNNER adds the stop token
+  std::optional<run_permits> permits = {};    ///< what this node holds now; none: nothing limits it
+  /// Until the queue's rate allows the next job. None: it has no rate.
+  std::optional<std::chrono::milliseconds> wait = {};
 };
 /// One claimed job on its way to a RUNNER.
 struct assignment {
@@ -80,14 +100,21 @@ struct finished_run {
   std::chrono::milliseconds started_ago{0};
   std::chrono::milliseconds finished_ago{0};
 };
+/// Gives permits back: keeps `count` of them unless they have changed since `change`.
+struct permits_kept {
+  std::string queue;
+  run_permits keep;
+};
 struct finish_runs {
   node_id node;
   std::vector<finished_run> runs;
   std::vector<lease_id> done; ///< leases whose last run is in `runs` or was in an earlier one
+  std::vector<permits_kept> keep = {};
 };
 struct finished_runs {
-  std::vector<job_id> fenced; ///< whose outcome was not written: somebody was first
-  bool deferred = false;      ///< some wait for their next attempt
+  std::vector<job_id> fenced;            ///< whose outcome was not written: somebody was first
+  bool deferred = false;                 ///< some wait for their next attempt
+  std::vector<run_permits> permits = {}; ///< held now, one for each that was asked to be kept
 };
 
 /// Moves deferred jobs whose time has come into their lanes.

@@ -43,6 +43,14 @@ using store_actor = caf::typed_actor<
     caf::replies_to<retry_job>::with<job_record>,
     // Remove a job that does not run.
     caf::replies_to<delete_job>::with<deleted_job>,
+    // One queue.
+    caf::replies_to<get_queue>::with<queue_record>,
+    // One page of queues.
+    caf::replies_to<list_queues>::with<queue_page>,
+    // From its commit on nothing of the queue is handed out, or it is again.
+    caf::replies_to<pause_queue>::with<queue_record>,
+    // How much of the queue may run at once.
+    caf::replies_to<limit_queue>::with<queue_record>,
     // Begin a node's life.
     caf::replies_to<join_node>::with<node_id>,
     // End it.
@@ -90,6 +98,10 @@ using scheduler_actor = caf::typed_actor<
 using executor_actor = caf::typed_actor<
     // There is work in this queue; claim if slots are free.
     caf::reacts_to<wake_atom, std::string>,
+    // This queue is paused: give back what has not started.
+    caf::reacts_to<halt_atom, std::string>,
+    // PULSE: of these queues keep no more permits, and of all others as many as are needed.
+    caf::reacts_to<std::vector<permit_cap>>,
     // These jobs have an outcome already: stop their runs.
     caf::reacts_to<cancel_atom, std::vector<job_id>>,
     // PULSE joined as this node: claim from now on. Leases of an earlier life are void.

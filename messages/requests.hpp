@@ -4,6 +4,7 @@
 
 #include "messages/errc.hpp"
 #include "messages/job.hpp"
+#include "messages/queue.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -107,12 +108,34 @@ struct deleted_job {
   job_id id;
 };
 
+/// One queue; errc::not_found when it never had a job and nobody has said anything of it.
+struct get_queue {
+  std::string name;
+};
+struct list_queues {
+  std::string after; ///< empty: from the first
+  int limit = 100;
+};
+/// Pauses or resumes; the answer is the queue afterwards. What runs goes on.
+struct pause_queue {
+  std::string name;
+  bool paused = true;
+};
+/// Changes what is given. An empty value in it: nothing limits the queue.
+struct limit_queue {
+  std::string name;
+  std::optional<std::optional<int>> concurrency = {};
+  std::optional<std::optional<job_rate>> rate = {};
+};
+
 /// Everything GATE takes. One SESSION serves one of them.
-using api_request =
-    std::variant<enqueue_jobs, get_job, list_jobs, cancel_job, retry_job, delete_job>;
+using api_request = std::variant<enqueue_jobs, get_job, list_jobs, cancel_job, retry_job,
+                                 delete_job, get_queue, list_queues, pause_queue, limit_queue>;
 /// One SESSION's answer: enqueue -> enqueued_jobs; get, cancel, retry -> job_record;
-/// list -> job_page; delete -> deleted_job; anything -> failure.
-using api_reply = std::variant<failure, enqueued_jobs, job_record, job_page, deleted_job>;
+/// list -> job_page; delete -> deleted_job; about queues -> queue_record, list_queues ->
+/// queue_page; anything -> failure.
+using api_reply = std::variant<failure, enqueued_jobs, job_record, job_page, deleted_job,
+                               queue_record, queue_page>;
 
 /// A request with its answer's way back. The reply function is called exactly once, on whatever
 /// thread answers; when the call dies unanswered (its actor ended) it gets errc::stopping.

@@ -1,4 +1,5 @@
 -- The jobs of a lease of this node whose claim was never answered.
-select lease, job_id, attempt, max_attempts, timeout_ms, kind, args,
-       case when attempt > 1 then troupe.losses(job_id, attempt) else 0::smallint end as losses, queue
-  from troupe.adopt($1, $2)
+select a.lease, a.job_id, a.attempt, a.max_attempts, a.timeout_ms, a.kind, a.args,
+       case when a.attempt > 1 then troupe.losses(a.job_id, a.attempt) else 0::smallint end as losses,
+       p.permits, p.changed, a.queue
+  from troupe.adopt($1, $2) a left join troupe.permit p on p.node = $1 and p.queue = a.queue

@@ -1,4 +1,7 @@
--- One batch for a node.
-select lease, job_id, attempt, max_attempts, timeout_ms, kind, args,
-       case when attempt > 1 then troupe.losses(job_id, attempt) else 0::smallint end as losses
-  from troupe.claim($1, $2, $3)
+-- One batch for a node; one row without a lease when there is none. The last column is the time until the
+-- queue's rate allows the next job.
+select c.lease, c.job_id, c.attempt, c.max_attempts, c.timeout_ms, c.kind, c.args,
+       case when c.attempt > 1 then troupe.losses(c.job_id, c.attempt) else 0::smallint end as losses,
+       c.permits, c.permits_changed, null::text as queue,
+       (select troupe.rate_wait_ms($2)) as wait_ms
+  from (select) as once left join troupe.claim($1, $2, $3, $4, $5) c on true

@@ -123,6 +123,10 @@ struct store_inboxes {
   inbox<cancel_job, job_record> cancels;
   inbox<retry_job, job_record> retries;
   inbox<delete_job, deleted_job> deletes;
+  inbox<get_queue, queue_record> queue_gets;
+  inbox<list_queues, queue_page> queue_lists;
+  inbox<pause_queue, queue_record> pauses;
+  inbox<limit_queue, queue_record> limits;
   inbox<join_node, node_id> joins;
   inbox<leave_node, void> leaves;
   inbox<beat, pulse> beats;
@@ -154,6 +158,10 @@ inline store_double_impl::behavior_type store_double(store_double_impl::pointer 
       [=](const cancel_job& ask) { return keep(in->cancels, ask); },
       [=](const retry_job& ask) { return keep(in->retries, ask); },
       [=](const delete_job& ask) { return keep(in->deletes, ask); },
+      [=](const get_queue& ask) { return keep(in->queue_gets, ask); },
+      [=](const list_queues& ask) { return keep(in->queue_lists, ask); },
+      [=](const pause_queue& ask) { return keep(in->pauses, ask); },
+      [=](const limit_queue& ask) { return keep(in->limits, ask); },
       [=](const join_node& ask) { return keep(in->joins, ask); },
       [=](const leave_node& ask) { return keep(in->leaves, ask); },
       [=](const beat& ask) { return keep(in->beats, ask); },
@@ -201,6 +209,8 @@ struct store_system : deterministic_system {
 /// Who was told what, for actors that only listen.
 struct executor_notes {
   std::vector<std::string> wakes;
+  std::vector<std::string> pauses;
+  std::vector<std::vector<permit_cap>> caps;
   std::vector<job_id> cancels;
   std::vector<node_id> nodes;
   std::vector<std::vector<lease_id>> leases;
@@ -210,6 +220,8 @@ inline executor_actor::behavior_type executor_double(executor_actor::pointer sel
                                                      std::shared_ptr<executor_notes> notes) {
   return {
       [=](wake_atom, const std::string& queue) { notes->wakes.push_back(queue); },
+      [=](halt_atom, const std::string& queue) { notes->pauses.push_back(queue); },
+      [=](const std::vector<permit_cap>& caps) { notes->caps.push_back(caps); },
       [=](cancel_atom, const std::vector<job_id>& ids) {
         notes->cancels.insert(notes->cancels.end(), ids.begin(), ids.end());
       },

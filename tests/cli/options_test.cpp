@@ -302,3 +302,24 @@ BOOST_AUTO_TEST_CASE(wrong_keys_and_values_of_a_file_are_told_with_place_and_key
   BOOST_TEST(says(refused("slots 3\n"), "slots has no value"));
   BOOST_TEST(says(bad({"dev", "--config", "/no/such.toml"}), "/no/such.toml cannot be read"));
 }
+
+BOOST_AUTO_TEST_CASE(the_limits_of_a_queue_become_what_the_server_takes) {
+  const auto limits = [](std::vector<std::string> words) {
+    words.insert(words.begin(), {"queues", "limit", "mail"});
+    return good(words).new_limits;
+  };
+  BOOST_TEST(limits({"--concurrency", "3"}) == R"({"concurrency":3})");
+  BOOST_TEST(limits({"--concurrency", "none", "--rate", "none"})
+             == R"({"concurrency":null,"rate":null})");
+  BOOST_TEST(limits({"--rate", "10/s"}) == R"({"rate":{"jobs":10,"period_ms":1000,"burst":1}})");
+  BOOST_TEST(limits({"--rate", "100/5min", "--burst", "20"})
+             == R"({"rate":{"jobs":100,"period_ms":300000,"burst":20}})");
+  for (const auto* wrong :
+       {"10", "0/s", "x/s", "10/", "/s", "10/fortnight", "1/25h", "1/0s", "-1/s"})
+    BOOST_TEST(bad({"queues", "limit", "mail", "--rate", wrong}).find("--rate")
+                   != std::string::npos,
+               wrong);
+  BOOST_TEST(bad({"queues", "limit", "mail"}).find("--concurrency") != std::string::npos);
+  BOOST_TEST(bad({"queues", "limit", "a b", "--rate", "1/s"}).find("'a b' is no queue")
+             != std::string::npos);
+}

@@ -5,6 +5,7 @@
 #include "db/crawl_statements.hpp"
 #include "db/job_statements.hpp"
 #include "db/node_statements.hpp"
+#include "db/queue_statements.hpp"
 #include "tests/support/await.hpp"
 #include "tests/support/database.hpp"
 #include "tests/support/drive.hpp"
@@ -81,6 +82,28 @@ public:
     if (node.value == 0)
       join();
     return db::decode_claimed(ask(db::claim_query({node, queue, limit})), queue);
+  }
+  /// As the engine does in a queue that may be limited.
+  claimed_jobs claim_for(int limit, int slots, int held, const std::string& queue = "default") {
+    return db::decode_claimed(ask(db::claim_query({node, queue, limit, slots, held})), queue);
+  }
+  /// Keeps so many of the permits; what it holds then.
+  run_permits keep(run_permits what, const std::string& queue = "default") {
+    return finish(finish_runs{node, {}, {}, {{queue, what}}}).permits.at(0);
+  }
+  void pause(const std::string& queue = "default") { ask(db::pause_query({queue, true})); }
+  void resume(const std::string& queue = "default") { ask(db::pause_query({queue, false})); }
+  void limit(std::optional<int> concurrency, const std::string& queue = "default") {
+    ask(db::limit_query({queue, std::optional{concurrency}, {}}));
+  }
+  void limit_rate(std::optional<job_rate> rate, const std::string& queue = "default") {
+    ask(db::limit_query({queue, {}, std::optional{rate}}));
+  }
+  std::optional<queue_record> queue(const std::string& name = "default") {
+    return db::decode_queue(ask(db::queue_query(name)));
+  }
+  queue_page queues(const list_queues& what = {}) {
+    return db::decode_queues(ask(db::queues_query(what)), what);
   }
   /// Claims until nothing comes: a claim empties one lane at most.
   std::vector<claimed_jobs> drain(int limit = 100, const std::string& queue = "default") {

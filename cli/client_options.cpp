@@ -1,0 +1,143 @@
+// The commands that talk HTTP, see command_line.hpp.
+#include "cli/command_line.hpp"
+#include "cli/enqueue_options.hpp"
+#include "cli/settings.hpp"
+#include "cli/text.hpp"
+#include "messages/queue.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <stdexcept>
+
+namespace troupe::cli {
+
+void command_line::add_client(CLI::App* app) {
+  sources_.bind(
+      app,
+      app->add_option("--url", out_.client.url, "The server to talk to")->capture_default_str(),
+      "TROUPE_URL", "");
+  app->add_option("--request-timeout", out_.client.timeout, "Seconds for one request")
+      ->check(CLI::Range(0.1, 3600.0))
+      ->capture_default_str();
+  add_json(app);
+}
+
+void command_line::add_enqueue() {
+  auto* app = add(app_, command::enqueue, "enqueue", "Put a job in; prints its id");
+  add_enqueue_options(*app, out_.enqueue);
+  add_client(app);
+}
+
+void command_line::add_jobs() {
+  auto* jobs = app_.add_subcommand("jobs", "Look at jobs and steer them");
+  jobs->require_subcommand(1);
+  auto* lists = add(*jobs, command::jobs_list, "list", "Jobs, newest first");
+  lists->add_option("--state", out_.list.state, "Only jobs in this state");
+  lists->add_option("--queue", out_.list.queue, "Only jobs of this queue");
+  lists->add_option("--kind", out_.list.kind, "Only jobs of this kind");
+  auto* limit = lists->add_option("--limit", out_.list.limit, "At most so many")
+                    ->check(CLI::Range(1, 1'000'000'000))
+                    ->capture_default_str();
+  lists->add_flag("--all", out_.list.all, "Every job that fits")->excludes(limit);
+  add_client(lists);
+  const auto about = [&](command what, const char* name, const char* description, bool several) {
+    auto* app = add(*jobs, what, name, description);
+    auto* ids = app->add_option("id", out_.ids, "The job's number")->required();
+    if (!several)
+      ids->expected(1);
+    add_client(app);
+  };
+  about(command::jobs_get, "get", "One job with its attempts", false);
+  about(command::jobs_cancel, "cancel", "Cancel jobs, waiting or running", true);
+  about(command::jobs_retry, "retry", "Make jobs run again, or at once", true);
+  about(command::jobs_delete, "delete", "Delete jobs that do not run", true);
+}
+
+void command_line::add_queues() {
+  auto* queues = app_.add_subcommand("queues", "Look at queues and steer them");
+  queues->require_subcommand(1);
+  add_client(add(*queues, command::queues_list, "list", "All queues, by name"));
+  const auto about = [&](command what, const char* name, const char* description) {
+    auto* app = add(*queues, what, name, description);
+    app->add_option("queue", out_.ids, "The queue's name")->required()->expected(1);
+    add_client(app);
+    return app;
+  };
+  about(command::queues_show, "show", "One queue with its limits");
+  about(command::queues_pause, "pause", "Hand out nothing more; what runs goes on");
+  about(command::queues_resume, "resume", "End a pause");
+  auto* drain =
+      about(command::queues_drain, "drain", "Pause, and wait until nothing of the queue runs");
+  drain->add_option("--timeout", out_.wait_limit, "Seconds to wait at most, then exit 7")
+      ->check(CLI::Range(0.0, longest_seconds));
+  auto* limit =
+      about(command::queues_limit, "limit", "Set what limits a queue, on all nodes together");
+  limit->add_option("--concurrency", concurrency_, "Runs at once: a number, or none");
+  auto* rate =
+      limit->add_option("--rate", rate_, "Jobs in a time, such as 10/s or 100/5min; or none");
+  limit->add_option("--burst", burst_, "So many of them may come at once (1)")
+      ->check(CLI::Range(1, limits::max_rate))
+      ->needs(rate);
+}
+
+void check_names(const std::vector<std::string>& queues) {
+  for (const auto& name : queues)
+    if (!is_valid_name(name))
+      throw std::invalid_argument("'" + printable(name)
+                                  + "' is no queue: a name is 1 to 128 of A-Z a-z 0-9 . _ : -");
+}
+
+namespace {
+
+int read_number(const std::string& option, const std::string& text, int most) {
+  const char* last = text.data() + text.size();
+  int number = 0;
+  const auto [end, ec] = std::from_chars(text.data(), last, number);
+  if (ec != std::errc{} || end != last || number < 1 || number > most)
+    throw std::invalid_argument(option + ": '" + printable(text) + "' is neither 1 to "
+                                + std::to_string(most) + " nor none");
+  return number;
+}
+
+/// N/TIME as the JSON of a rate. A time without a number is one of its unit.
+std::string rate_json(const std::string& text, int burst) {
+  const auto slash = text.find('/');
+  if (slash == std::string::npos || slash + 1 == text.size())
+    throw std::invalid_argument("--rate: '" + printable(text)
+                                + "' is neither JOBS/TIME, such as 10/s or 100/5min, nor none");
+  const auto jobs = read_number("--rate", text.substr(0, slash), limits::max_rate);
+  auto time = text.substr(slash + 1);
+  if (time.find_first_of("0123456789") != 0)
+    time.insert(0, "1");
+  std::chrono::milliseconds period{0};
+  try {
+    period = read_duration(time);
+  } catch (const std::invalid_argument& wrong) {
+    throw std::invalid_argument(std::string{"--rate: "} + wrong.what());
+  }
+  if (period < std::chrono::milliseconds{1} || period > limits::max_rate_period)
+    throw std::invalid_argument("--rate: the time must be 1ms to 24h");
+  return R"({"jobs":)" + std::to_string(jobs) + R"(,"period_ms":)" + std::to_string(period.count())
+         + R"(,"burst":)" + std::to_string(std::max(1, burst)) + "}";
+}
+
+} // namespace
+
+void command_line::finish_queue_limit() {
+  check_names(out_.ids);
+  if (concurrency_.empty() && rate_.empty())
+    throw std::invalid_argument("give --concurrency, --rate or both; none takes a limit away");
+  std::string body;
+  if (!concurrency_.empty())
+    body = R"("concurrency":)"
+           + (concurrency_ == "none" ? std::string{"null"}
+                                     : std::to_string(read_number("--concurrency", concurrency_,
+                                                                  limits::max_concurrency)));
+  if (!rate_.empty())
+    body += (body.empty() ? "" : ",") + std::string{R"("rate":)"}
+            + (rate_ == "none" ? std::string{"null"} : rate_json(rate_, burst_));
+  out_.new_limits = "{" + body + "}";
+}
+
+} // namespace troupe::cli

@@ -1,0 +1,104 @@
+// queues: HTTP to a running server. A drain asks again until nothing runs; that it was interrupted
+// changes nothing: the queue stays paused.
+#include "cli/commands.hpp"
+#include "cli/http_client.hpp"
+#include "cli/queue_view.hpp"
+#include "cli/signals.hpp"
+#include "cli/text.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+namespace troupe::cli {
+
+namespace {
+
+using namespace std::chrono_literals;
+using steady = std::chrono::steady_clock;
+
+constexpr auto first_pause = 20ms;
+constexpr auto longest_pause = 500ms;
+/// Between two lines that say how many still run.
+constexpr auto line_every = 2s;
+
+std::string wait_until_idle(http_client& server, const std::string& path, std::string queue,
+                            const invocation& wanted) {
+  const auto began = steady::now();
+  auto said = began - line_every;
+  std::int64_t shown = -1;
+  auto pause = std::chrono::milliseconds{first_pause};
+  for (auto running = running_of(queue); running > 0; running = running_of(queue)) {
+    if (!wanted.json && running != shown && steady::now() - said >= line_every) {
+      tell("paused; " + std::to_string(running) + " still running");
+      shown = running;
+      said = steady::now();
+    }
+    if (wanted.wait_limit
+        && steady::now() - began >= std::chrono::duration<double>(*wanted.wait_limit))
+      throw command_error(exit_code::timed_out, "the queue is paused, and "
+                                                    + std::to_string(running)
+                                                    + " of its jobs are still running");
+    std::this_thread::sleep_for(pause);
+    pause = std::min<std::chrono::milliseconds>(pause * 2, longest_pause);
+    queue = server.request("GET", path).body;
+  }
+  return queue;
+}
+
+} // namespace
+
+exit_code run_queues_list(const invocation& wanted) {
+  exit_on_interrupt();
+  http_client server(wanted.client.url, wanted.client.timeout);
+  auto rows = queues_table();
+  std::string after;
+  std::string all;
+  do {
+    const auto answer = server.request("GET", "/api/v1/queues?limit=500"
+                                                  + (after.empty() ? "" : "&after=" + after));
+    if (wanted.json) {
+      const auto page = raw_member(answer.body, "queues");
+      if (page.size() < 2)
+        throw command_error(exit_code::failed, "the server's answer holds no list of queues");
+      const auto elements = printable_json(page.substr(1, page.size() - 2));
+      all += (all.empty() || elements.empty() ? "" : ",") + elements;
+    } else {
+      add_queues(rows, answer.body);
+      print(rows.take());
+    }
+    after = next_queue(answer.body);
+  } while (!after.empty());
+  if (wanted.json)
+    print("{\"queues\":[" + all + "],\"next\":null}\n");
+  return exit_code::ok;
+}
+
+exit_code run_queue(const invocation& wanted) {
+  exit_on_interrupt();
+  http_client server(wanted.client.url, wanted.client.timeout);
+  const auto path = "/api/v1/queues/" + http_client::escaped(wanted.ids.front());
+  std::string queue;
+  switch (wanted.what) {
+  case command::queues_pause:
+    queue = server.request("POST", path + "/pause", "{}").body;
+    break;
+  case command::queues_resume:
+    queue = server.request("POST", path + "/resume", "{}").body;
+    break;
+  case command::queues_drain:
+    queue =
+        wait_until_idle(server, path, server.request("POST", path + "/drain", "{}").body, wanted);
+    break;
+  case command::queues_limit:
+    queue = server.request("PATCH", path, wanted.new_limits).body;
+    break;
+  default:
+    queue = server.request("GET", path).body;
+    break;
+  }
+  print(wanted.json ? printable_json(queue) + "\n" : queue_details(queue));
+  return exit_code::ok;
+}
+
+} // namespace troupe::cli

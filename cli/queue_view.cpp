@@ -1,0 +1,86 @@
+#include "cli/queue_view.hpp"
+
+#include "cli/answer.hpp"
+#include "cli/exit_code.hpp"
+#include "cli/job_view.hpp"
+
+namespace troupe::cli {
+
+namespace {
+
+std::string waiting_of(const json& queue) {
+  return field(queue, "waiting") + (queue.value("more_waiting", false) ? "+" : "");
+}
+
+std::string limit_of(const json& queue) {
+  const auto limit = field(queue, "concurrency");
+  return limit.empty() ? "none" : limit;
+}
+
+std::string rate_of(const json& queue) {
+  const auto rate = queue.find("rate");
+  if (rate == queue.end() || !rate->is_object())
+    return "none";
+  const auto period = rate->value("period_ms", std::int64_t{0});
+  const auto unit = period == 1000        ? "s"
+                    : period == 60'000    ? "min"
+                    : period == 3'600'000 ? "h"
+                                          : "";
+  return field(*rate, "jobs") + "/" + (*unit ? unit : std::to_string(period) + "ms");
+}
+
+std::string state_of(const json& queue) {
+  return queue.value("paused", false) ? "paused" : "open";
+}
+
+} // namespace
+
+table queues_table() {
+  return table({{"QUEUE"},
+                {"STATE"},
+                {"WAITING", true},
+                {"RUNNING", true},
+                {"CONCURRENCY", true},
+                {"RATE", true}});
+}
+
+void add_queues(table& to, std::string_view answer) {
+  const auto page = read_object(answer);
+  const auto queues = page.find("queues");
+  if (queues == page.end() || !queues->is_array())
+    throw command_error(exit_code::failed, "the server's answer holds no list of queues");
+  for (const auto& queue : *queues)
+    if (queue.is_object())
+      to.add({field(queue, "name"), state_of(queue), waiting_of(queue), field(queue, "running"),
+              limit_of(queue), rate_of(queue)});
+}
+
+std::string queue_details(std::string_view text) {
+  const auto queue = read_object(text);
+  table fields({{"FIELD"}, {"VALUE"}});
+  fields.add({"name", field(queue, "name")});
+  fields.add({"state", state_of(queue)});
+  if (const auto since = field(queue, "paused_at"); !since.empty())
+    fields.add({"paused_at", short_time(since)});
+  fields.add({"waiting", waiting_of(queue)});
+  fields.add({"running", field(queue, "running")});
+  fields.add({"concurrency", limit_of(queue)});
+  fields.add({"rate", rate_of(queue)});
+  if (const auto rate = queue.find("rate"); rate != queue.end() && rate->is_object())
+    fields.add({"burst", field(*rate, "burst")});
+  return fields.take();
+}
+
+std::int64_t running_of(std::string_view text) {
+  const auto queue = read_object(text);
+  const auto running = queue.find("running");
+  if (running == queue.end() || !running->is_number_integer())
+    throw command_error(exit_code::failed, "the server's answer is not about a queue");
+  return running->get<std::int64_t>();
+}
+
+std::string next_queue(std::string_view answer) {
+  return field(read_object(answer), "next");
+}
+
+} // namespace troupe::cli

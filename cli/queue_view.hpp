@@ -1,0 +1,22 @@
+// Queues as text for people, made from the server's JSON. Pure: strings in, strings out.
+#pragma once
+
+#include "cli/table.hpp"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace troupe::cli {
+
+table queues_table();
+/// Adds the queues of a page; command_error when it is none.
+void add_queues(table& to, std::string_view answer);
+/// The fields of one queue, aligned.
+std::string queue_details(std::string_view queue);
+/// How many runs of the queue there are.
+std::int64_t running_of(std::string_view queue);
+/// The name after which the next page starts; empty when this is the last one.
+std::string next_queue(std::string_view answer);
+
+} // namespace troupe::cli

@@ -1,0 +1,80 @@
+#include "db/queue_statements.hpp"
+
+#include "db/statements.hpp"
+
+#include <algorithm>
+
+namespace troupe::db {
+
+namespace {
+
+query list(const std::optional<std::string>& only, const std::string& after, int limit) {
+  query q{sql::queue_list};
+  q.bind(only).bind(after).bind(std::int32_t{limit});
+  q.bind(std::int32_t{limits::counted_waiting + 1});
+  return q;
+}
+
+queue_record decode(const row& from) {
+  queue_record queue;
+  queue.name = from.get<std::string>(0);
+  queue.paused_at = from.get<std::optional<timestamp>>(1);
+  queue.concurrency = from.get<std::optional<std::int32_t>>(2);
+  queue.version = from.get<std::int64_t>(3);
+  queue.changed_at = from.get<std::optional<timestamp>>(4);
+  const auto waiting = from.get<std::int64_t>(5);
+  queue.waiting = std::min<std::int64_t>(waiting, limits::counted_waiting);
+  queue.more_waiting = waiting > limits::counted_waiting;
+  queue.running = from.get<std::int64_t>(6);
+  if (const auto rate = from.get<std::optional<std::int32_t>>(7))
+    queue.rate = {*rate, std::chrono::milliseconds{from.get<std::int32_t>(8)},
+                  from.get<std::int32_t>(9)};
+  return queue;
+}
+
+} // namespace
+
+query queue_query(const std::string& name) {
+  return list(name, "", 1);
+}
+
+std::optional<queue_record> decode_queue(const result& rows) {
+  if (rows.empty())
+    return std::nullopt;
+  return decode(rows.one());
+}
+
+query queues_query(const list_queues& ask) {
+  return list(std::nullopt, ask.after, ask.limit);
+}
+
+queue_page decode_queues(const result& rows, const list_queues& asked) {
+  queue_page page;
+  for (int i = 0; i < rows.rows(); ++i)
+    page.queues.push_back(decode(rows[i]));
+  if (rows.rows() >= asked.limit && !page.queues.empty())
+    page.next = page.queues.back().name;
+  return page;
+}
+
+query pause_query(const pause_queue& ask) {
+  query q{ask.paused ? sql::queue_pause : sql::queue_resume};
+  q.bind(ask.name);
+  return q;
+}
+
+query limit_query(const limit_queue& ask) {
+  query q{sql::queue_limit};
+  const auto rate = ask.rate.value_or(std::nullopt);
+  const auto part = [&](auto value) {
+    return rate ? std::optional{static_cast<std::int32_t>(value(*rate))} : std::nullopt;
+  };
+  q.bind(ask.name);
+  q.bind(ask.concurrency.has_value()).bind(ask.concurrency.value_or(std::nullopt));
+  q.bind(ask.rate.has_value()).bind(part([](const job_rate& r) { return r.jobs; }));
+  q.bind(part([](const job_rate& r) { return r.period.count(); }));
+  q.bind(part([](const job_rate& r) { return r.burst; }));
+  return q;
+}
+
+} // namespace troupe::db

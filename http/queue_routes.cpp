@@ -1,0 +1,235 @@
+// /api/v1/queues: pause, resume, drain and limits.
+#include "http/job_answers.hpp"
+#include "http/json.hpp"
+#include "http/json_guard.hpp"
+#include "http/route_answers.hpp"
+#include "http/routes.hpp"
+#include "http/time_format.hpp"
+
+#include <utility>
+
+namespace troupe::http {
+
+namespace {
+
+response not_a_queue(std::string_view name) {
+  return problem_response(to_problem(
+      {errc::not_found, "there is no queue of the name " + std::string{name.substr(0, 128)}}));
+}
+
+void append_time_or_null(std::string& out, const std::optional<timestamp>& time) {
+  if (!time) {
+    out += "null";
+    return;
+  }
+  out += '"';
+  append_time(out, *time);
+  out += '"';
+}
+
+void append_queue(std::string& out, const queue_record& queue) {
+  out += "{\"name\":";
+  append_json_string(out, queue.name);
+  out += queue.paused_at ? ",\"paused\":true" : ",\"paused\":false";
+  out += ",\"paused_at\":";
+  append_time_or_null(out, queue.paused_at);
+  out += ",\"concurrency\":" + (queue.concurrency ? std::to_string(*queue.concurrency) : "null");
+  out += ",\"rate\":";
+  if (queue.rate)
+    out += "{\"jobs\":" + std::to_string(queue.rate->jobs)
+           + ",\"period_ms\":" + std::to_string(queue.rate->period.count())
+           + ",\"burst\":" + std::to_string(queue.rate->burst) + '}';
+  else
+    out += "null";
+  out += ",\"waiting\":" + std::to_string(queue.waiting);
+  out += queue.more_waiting ? ",\"more_waiting\":true" : ",\"more_waiting\":false";
+  out += ",\"running\":" + std::to_string(queue.running);
+  out += ",\"version\":" + std::to_string(queue.version);
+  out += ",\"changed_at\":";
+  append_time_or_null(out, queue.changed_at);
+  out += '}';
+}
+
+void answer_with_queue(const api_reply& reply, const responder& respond) {
+  const auto* queue = std::get_if<queue_record>(&reply);
+  if (queue == nullptr)
+    return respond(unexpected(reply));
+  std::string body;
+  append_queue(body, *queue);
+  respond(json_response(200, std::move(body)));
+}
+
+void list(const services& context, const request_view& request, responder respond) {
+  auto parameters = parse_query(request.query);
+  if (!parameters)
+    return respond(wrong_parameter("list", "the query is malformed or names a parameter twice"));
+  list_queues ask;
+  for (auto& [name, value] : *parameters) {
+    if (name == "limit") {
+      if (auto fault = read_page_size(value, limits::queue_page, ask.limit))
+        return respond(std::move(*fault));
+    } else if (name == "after") {
+      if (!is_valid_name(value))
+        return respond(wrong_parameter("after", "must be " + std::string{name_form}));
+      ask.after = std::move(value);
+    } else {
+      return respond(wrong_parameter(name.substr(0, 64),
+                                     "there is none of this name; a list takes limit and after"));
+    }
+  }
+  context.ask->ask(std::move(ask), [respond = std::move(respond)](const api_reply& reply) {
+    const auto* page = std::get_if<queue_page>(&reply);
+    if (page == nullptr)
+      return respond(unexpected(reply));
+    std::string body = "{\"queues\":[";
+    for (const auto& queue : page->queues) {
+      if (body.back() == '}')
+        body += ',';
+      append_queue(body, queue);
+    }
+    body += "],\"next\":";
+    if (page->next)
+      append_json_string(body, *page->next);
+    else
+      body += "null";
+    respond(json_response(200, body + '}'));
+  });
+}
+
+/// A question about the queue of the path, answered with the queue.
+template<class Make>
+route_handler about_queue(const services& context, Make make) {
+  return [&context, make](const request_view& request, responder respond) {
+    if (!is_valid_name(request.param))
+      return respond(not_a_queue(request.param));
+    if (!is_empty_document(request.body))
+      return respond(no_body_taken());
+    context.ask->ask(make(std::string{request.param}),
+                     [respond = std::move(respond)](const api_reply& reply) {
+                       answer_with_queue(reply, respond);
+                     });
+  };
+}
+
+using kind = json_value::kind;
+
+/// Collects what is wrong with limits, with a pointer to each.
+class limits_reader {
+public:
+  std::optional<int> number(const json_value& value, const std::string& pointer,
+                            std::int64_t most) {
+    if (value.type == kind::integer && value.integer >= 1 && value.integer <= most)
+      return static_cast<int>(value.integer);
+    fail(pointer, "must be an integer from 1 to " + std::to_string(most));
+    return std::nullopt;
+  }
+
+  std::optional<int> concurrency(const json_value& value, const std::string& pointer) {
+    if (value.type == kind::null)
+      return std::nullopt;
+    return number(value, pointer, limits::max_concurrency);
+  }
+
+  std::optional<job_rate> rate(const json_value& value, const std::string& pointer) {
+    if (value.type == kind::null)
+      return std::nullopt;
+    if (value.type != kind::object) {
+      fail(pointer, "must be an object with jobs, period_ms and burst, or null for no limit");
+      return std::nullopt;
+    }
+    job_rate out;
+    bool counted = false;
+    for (const auto& [key, part] : value.members) {
+      auto at = pointer;
+      append_pointer(at, key);
+      if (key == "jobs") {
+        out.jobs = number(part, at, limits::max_rate).value_or(1);
+        counted = true;
+      } else if (key == "period_ms") {
+        constexpr std::chrono::milliseconds most = limits::max_rate_period;
+        out.period = std::chrono::milliseconds{number(part, at, most.count()).value_or(1)};
+      } else if (key == "burst") {
+        out.burst = number(part, at, limits::max_rate).value_or(1);
+      } else {
+        fail(at, "no such field; a rate has jobs, period_ms and burst");
+      }
+    }
+    if (out.jobs > 1000 * out.period.count())
+      fail(pointer, "must not be more than 1,000 jobs a millisecond");
+    if (!counted)
+      fail(pointer + "/jobs", "is required");
+    return out;
+  }
+
+  void fail(std::string pointer, std::string detail) {
+    errors.push_back({std::move(pointer), std::move(detail)});
+  }
+
+  std::vector<field_error> errors;
+};
+
+std::variant<limit_queue, problem> read_limits(std::string_view body) {
+  json_limits most;
+  most.depth = 4;
+  most.values = 64;
+  auto document = read_json(body, most);
+  if (auto* error = std::get_if<json_error>(&document))
+    return invalid_fields({{std::move(error->pointer), std::move(error->detail)}});
+  const auto& root = std::get<json_value>(document);
+  if (root.type != kind::object || root.members.empty())
+    return invalid_fields({{"", "must be an object with concurrency, rate or both"}});
+  limit_queue ask;
+  limits_reader read;
+  for (const auto& [key, value] : root.members) {
+    std::string pointer;
+    append_pointer(pointer, key);
+    if (key == "concurrency")
+      ask.concurrency.emplace(read.concurrency(value, pointer));
+    else if (key == "rate")
+      ask.rate.emplace(read.rate(value, pointer));
+    else
+      read.fail(pointer, "no such field; the limits of a queue are concurrency and rate");
+  }
+  if (!read.errors.empty())
+    return invalid_fields(std::move(read.errors));
+  return ask;
+}
+
+void change_limits(const services& context, const request_view& request, responder respond) {
+  if (!is_valid_name(request.param))
+    return respond(not_a_queue(request.param));
+  auto read = read_limits(request.body);
+  if (auto* fault = std::get_if<problem>(&read))
+    return respond(problem_response(std::move(*fault)));
+  auto& ask = std::get<limit_queue>(read);
+  ask.name = std::string{request.param};
+  context.ask->ask(std::move(ask), [respond = std::move(respond)](const api_reply& reply) {
+    answer_with_queue(reply, respond);
+  });
+}
+
+} // namespace
+
+void add_queue_routes(router& table, const services& context, const server_limits& limits) {
+  const auto get = [](std::string name) { return get_queue{std::move(name)}; };
+  const auto pause = [](std::string name) { return pause_queue{std::move(name), true}; };
+  const auto resume = [](std::string name) { return pause_queue{std::move(name), false}; };
+  const auto bound = [&context](auto* function) -> route_handler {
+    return [&context, function](const request_view& request, responder respond) {
+      function(context, request, std::move(respond));
+    };
+  };
+  table.add({method::get, "/api/v1/queues", "viewer", 0, false, bound(list)});
+  table.add({method::get, "/api/v1/queues/{id}", "viewer", 0, false, about_queue(context, get)});
+  table.add({method::patch, "/api/v1/queues/{id}", "operator", limits.empty_body_bytes, true,
+             bound(change_limits)});
+  table.add({method::post, "/api/v1/queues/{id}/pause", "operator", limits.empty_body_bytes, false,
+             about_queue(context, pause)});
+  table.add({method::post, "/api/v1/queues/{id}/resume", "operator", limits.empty_body_bytes, false,
+             about_queue(context, resume)});
+  // A pause; whoever waits for its end asks for the queue until nothing runs.
+  table.add({method::post, "/api/v1/queues/{id}/drain", "operator", limits.empty_body_bytes, false,
+             about_queue(context, pause)});
+}
+
+} // namespace troupe::http

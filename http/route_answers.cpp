@@ -1,0 +1,28 @@
+#include "http/route_answers.hpp"
+
+#include "http/problem.hpp"
+
+#include <charconv>
+#include <utility>
+
+namespace troupe::http {
+
+response wrong_parameter(std::string name, std::string detail) {
+  auto fault = invalid_fields({});
+  fault.detail = "query parameter " + std::move(name) + ": " + std::move(detail);
+  return problem_response(std::move(fault));
+}
+
+std::optional<response> read_page_size(std::string_view text, int most, int& limit) {
+  const char* last = text.data() + text.size();
+  const auto [end, ec] = std::from_chars(text.data(), last, limit);
+  if (ec == std::errc{} && end == last && limit >= 1 && limit <= most)
+    return std::nullopt;
+  return wrong_parameter("limit", "must be an integer from 1 to " + std::to_string(most));
+}
+
+response no_body_taken() {
+  return problem_response(invalid_fields({{"", "this request takes no body or {}"}}));
+}
+
+} // namespace troupe::http

@@ -1,0 +1,21 @@
+// What routes of several groups answer and read in the same way.
+#pragma once
+
+#include "http/message.hpp"
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace troupe::http {
+
+/// A query's parameter is at fault.
+response wrong_parameter(std::string name, std::string detail);
+/// A name as queues and kinds have them, in words.
+inline constexpr std::string_view name_form = "1 to 128 characters from A-Za-z0-9._:-";
+/// `text` as a page's size into `limit`; or what is wrong with it.
+std::optional<response> read_page_size(std::string_view text, int most, int& limit);
+/// The answer to a body where there should be none.
+response no_body_taken();
+
+} // namespace troupe::http

@@ -1,0 +1,116 @@
+"""Queues by HTTP and by the command line, and docs/queues.md: its commands run as they stand there."""
+import json
+import re
+import subprocess
+from pathlib import Path
+
+from node import PROGRAM, clean_environment, run, until
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs/queues.md").read_text()
+
+
+def ask(node, *arguments, **more):
+    return run(*arguments, TROUPE_URL=node.url, **more)
+
+
+def queue(node, name):
+    answer = node.ask("GET", f"/api/v1/queues/{name}")
+    assert answer.status == 200, answer.body
+    return answer.json
+
+
+def steer(node, name, what):
+    answer = node.ask("POST", f"/api/v1/queues/{name}/{what}")
+    assert answer.status == 200, answer.body
+    return answer.json
+
+
+def test_a_paused_queue_keeps_its_jobs_until_it_is_resumed(node):
+    paused = steer(node, "pausing", "pause")
+    assert paused["paused"] and paused["paused_at"].endswith("Z") and paused["version"] == 1
+    job = node.create("noop", queue="pausing")
+    other = node.create("noop", queue="not-pausing")
+    node.await_state(other["id"], "completed")
+    assert node.job(job["id"])["state"] == "available"
+    assert queue(node, "pausing")["waiting"] == 1
+    assert not steer(node, "pausing", "resume")["paused"]
+    node.await_state(job["id"], "completed")
+
+
+def test_a_limit_is_set_kept_and_removed(node):
+    answer = node.ask("PATCH", "/api/v1/queues/limited", {"concurrency": 2})
+    assert answer.status == 200 and answer.json["concurrency"] == 2
+    ids = [node.create("sleep", queue="limited", args={"ms": 60000})["id"] for _ in range(5)]
+    until(lambda: queue(node, "limited")["running"] >= 2, "two run")
+    started = [i for i in ids if node.job(i)["state"] == "running"]
+    assert node.ask("PATCH", "/api/v1/queues/limited", {"concurrency": None}).json["concurrency"] is None
+    for job_id in started:
+        assert node.ask("POST", f"/api/v1/jobs/{job_id}/cancel").status == 200
+    until(lambda: queue(node, "limited")["running"] == 5 - len(started), "all others run")
+    for job_id in ids:
+        node.ask("POST", f"/api/v1/jobs/{job_id}/cancel")
+
+
+def test_what_is_no_queue_and_no_limit_is_refused(node):
+    assert node.ask("GET", "/api/v1/queues/never-heard-of").status == 404
+    for body in ({"concurrency": 0}, {"concurrency": "many"}, {"colour": 1}, {}, []):
+        assert node.ask("PATCH", "/api/v1/queues/limited", body).status == 400, body
+    assert ask(node, "queues", "show", "never-heard-of").returncode == 3
+    for wrong in (("queues", "limit", "mail"), ("queues", "limit", "mail", "--concurrency", "0"),
+                  ("queues", "pause", "a b"),
+                  ("queues", "limit", "mail", "--rate", "10"), ("queues", "limit", "mail", "--rate", "0/s"),
+                  ("queues", "limit", "mail", "--rate", "1/48h"), ("queues", "limit", "mail", "--burst", "2"), ("queues",), ("queues", "pauze", "mail")):
+        assert ask(node, *wrong).returncode == 2, wrong
+
+
+def test_a_rate_lets_its_burst_go_and_the_rest_wait(node):
+    answer = node.ask("PATCH", "/api/v1/queues/rated", {"rate": {"jobs": 1, "period_ms": 86400000, "burst": 3}})
+    assert answer.status == 200, answer.body
+    ids = node.ask("POST", "/api/v1/jobs/bulk", {"jobs": [{"kind": "noop", "queue": "rated"}] * 5}).json["ids"]
+    until(lambda: sum(node.job(i)["state"] == "completed" for i in ids) == 3, "the burst is done")
+    assert queue(node, "rated")["waiting"] == 2
+    assert node.ask("PATCH", "/api/v1/queues/rated", {"rate": None}).json["rate"] is None
+    for job_id in ids:
+        node.await_state(job_id, "completed")
+
+
+def test_a_drain_waits_for_what_runs_and_says_how_long_it_may(node):
+    job = node.create("sleep", queue="draining", args={"ms": 60000})
+    node.await_state(job["id"], "running")
+    late = ask(node, "queues", "drain", "draining", "--timeout", "0.2")
+    assert late.returncode == 7 and "1 of its jobs" in late.stderr
+    draining = node.place.start("queues", "drain", "draining", "--json", "--url", node.url,
+                                stdout=subprocess.PIPE)
+    assert node.ask("POST", f"/api/v1/jobs/{job['id']}/cancel").status == 200
+    assert draining.wait(30) == 0
+    shown = json.loads(draining.stdout.read())
+    assert shown["paused"] and shown["running"] == 0
+
+
+def test_queues_are_listed_for_people_and_for_programs(node):
+    for name in ("list-a", "list-b"):
+        node.create("noop", queue=name)
+    assert ask(node, "queues", "limit", "list-b", "--concurrency", "7").returncode == 0
+    rows = [line.split() for line in ask(node, "queues", "list").stdout.splitlines()]
+    assert rows[0] == ["QUEUE", "STATE", "WAITING", "RUNNING", "CONCURRENCY", "RATE"]
+    shown = {row[0]: row[1:] for row in rows[1:]}
+    assert shown["list-a"][0] == "open" and shown["list-a"][3] == "none"
+    assert shown["list-b"][3] == "7"
+    assert ask(node, "queues", "limit", "list-b", "--rate", "100/5min", "--burst", "3").returncode == 0
+    listed = json.loads(ask(node, "queues", "show", "list-b", "--json").stdout)
+    assert listed["rate"] == {"jobs": 100, "period_ms": 300000, "burst": 3} and listed["concurrency"] == 7
+    listed = json.loads(ask(node, "queues", "list", "--json").stdout)
+    assert {"list-a", "list-b"} <= {one["name"] for one in listed["queues"]}
+
+
+def test_the_commands_of_the_page_run_in_their_order(node):
+    node.create("noop", queue="mail")
+    (script,) = re.findall(r"^```sh\n(.*?)^```", PAGE, re.M | re.S)
+    script = re.sub(r"^troupe", PROGRAM, script, flags=re.M)
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True,
+                          timeout=60, env=clean_environment(TROUPE_URL=node.url), check=False)
+    assert done.returncode == 0, done.stderr
+    shown = queue(node, "mail")
+    assert shown["paused"] and shown["concurrency"] is None and shown["rate"] is None
+    assert shown["version"] == 7
+    assert steer(node, "mail", "resume")["waiting"] == 0

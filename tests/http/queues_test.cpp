@@ -1,0 +1,156 @@
+// /api/v1/queues without a socket: what is asked of the engine, and how its answers are written.
+#include "http/routes.hpp"
+#include "tests/http/canned_engine.hpp"
+
+#include <boost/test/unit_test.hpp>
+#include <nlohmann/json.hpp>
+
+#include <optional>
+
+using namespace troupe;
+using namespace troupe::http;
+using nlohmann::json;
+using tests::canned_engine;
+
+namespace {
+
+struct queue_routes {
+  queue_routes() {
+    context.ask = engine;
+    add_queue_routes(table, context, limits);
+    queue.name = "mail";
+    engine->on_ask([this](const api_request& asked, const canned_engine::reply_function& reply) {
+      if (std::holds_alternative<list_queues>(asked))
+        return reply(queue_page{{queue, queue}, "mail"});
+      reply(queue);
+    });
+  }
+
+  response call(method verb, std::string_view target, std::string_view body = {}) {
+    const auto question = target.find('?');
+    auto matched = table.match(verb, target.substr(0, question));
+    if (auto* refused = std::get_if<response>(&matched))
+      return *refused;
+    auto& found = std::get<route_match>(matched);
+    request_view request;
+    request.verb = verb;
+    request.query = question == std::string_view::npos ? "" : target.substr(question + 1);
+    request.param = found.param;
+    request.body = body;
+    std::optional<response> out;
+    found.found->handle(request, [&](response answer) { out = std::move(answer); });
+    BOOST_REQUIRE(out);
+    return *out;
+  }
+  template<class Question>
+  Question asked() {
+    BOOST_REQUIRE(!engine->asked().empty());
+    return std::get<Question>(engine->asked().back());
+  }
+  std::string pointer_of(std::string_view body) {
+    const auto answer = call(method::patch, "/api/v1/queues/mail", body);
+    BOOST_TEST(answer.status == 400);
+    BOOST_REQUIRE(answer.fault && !answer.fault->errors.empty());
+    return answer.fault->errors[0].pointer;
+  }
+
+  std::shared_ptr<canned_engine> engine = std::make_shared<canned_engine>();
+  services context;
+  server_limits limits;
+  router table;
+  queue_record queue;
+};
+
+} // namespace
+
+BOOST_FIXTURE_TEST_SUITE(about_queues, queue_routes)
+
+BOOST_AUTO_TEST_CASE(a_queue_is_shown_with_all_it_has) {
+  queue.concurrency = 3;
+  queue.waiting = 10'000;
+  queue.more_waiting = true;
+  queue.running = 2;
+  queue.version = 4;
+  queue.paused_at = timestamp{std::chrono::seconds{1'700'000'000}};
+  const auto shown = json::parse(call(method::get, "/api/v1/queues/mail").body);
+  BOOST_TEST(shown == json::parse(R"({"name":"mail","paused":true,
+    "paused_at":"2023-11-14T22:13:20Z","concurrency":3,"rate":null,"waiting":10000,"more_waiting":true,
+    "running":2,"version":4,"changed_at":null})"));
+  BOOST_TEST(asked<get_queue>().name == "mail");
+}
+
+BOOST_AUTO_TEST_CASE(a_list_says_where_the_next_page_begins) {
+  const auto page = json::parse(call(method::get, "/api/v1/queues?limit=2&after=a").body);
+  BOOST_TEST(page["queues"].size() == 2U);
+  BOOST_TEST(page["next"] == "mail");
+  BOOST_TEST(asked<list_queues>().limit == 2);
+  BOOST_TEST(asked<list_queues>().after == "a");
+  for (const auto* wrong : {"limit=0", "limit=501", "limit=x", "after=a%20b", "state=x", "limit"})
+    BOOST_TEST(call(method::get, std::string{"/api/v1/queues?"} + wrong).status == 400);
+}
+
+BOOST_AUTO_TEST_CASE(pause_resume_and_drain_take_no_body) {
+  BOOST_TEST(call(method::post, "/api/v1/queues/mail/pause", "{}").status == 200);
+  BOOST_TEST(asked<pause_queue>().paused);
+  BOOST_TEST(call(method::post, "/api/v1/queues/mail/resume").status == 200);
+  BOOST_TEST(!asked<pause_queue>().paused);
+  BOOST_TEST(call(method::post, "/api/v1/queues/mail/drain").status == 200);
+  BOOST_TEST(asked<pause_queue>().paused);
+  BOOST_TEST(call(method::post, "/api/v1/queues/mail/pause", R"({"for":1})").status == 400);
+  BOOST_TEST(call(method::post, "/api/v1/queues/a%20b/pause").status == 404);
+}
+
+BOOST_AUTO_TEST_CASE(a_limit_is_set_and_removed) {
+  BOOST_TEST(call(method::patch, "/api/v1/queues/mail", R"({"concurrency":7})").status == 200);
+  BOOST_TEST(**asked<limit_queue>().concurrency == 7);
+  BOOST_TEST(!asked<limit_queue>().rate.has_value());
+  BOOST_TEST(asked<limit_queue>().name == "mail");
+  BOOST_TEST(call(method::patch, "/api/v1/queues/mail", R"({"concurrency":null})").status == 200);
+  BOOST_REQUIRE(asked<limit_queue>().concurrency.has_value());
+  BOOST_TEST(!asked<limit_queue>().concurrency->has_value());
+}
+
+BOOST_AUTO_TEST_CASE(a_rate_is_set_shown_and_removed) {
+  const auto* body = R"({"rate":{"jobs":10,"period_ms":60000,"burst":5}})";
+  BOOST_TEST(call(method::patch, "/api/v1/queues/mail", body).status == 200);
+  const auto asked_for = **asked<limit_queue>().rate;
+  BOOST_TEST(!asked<limit_queue>().concurrency.has_value());
+  BOOST_TEST(asked_for.jobs == 10);
+  BOOST_TEST(asked_for.period.count() == 60'000);
+  BOOST_TEST(asked_for.burst == 5);
+  queue.rate = asked_for;
+  const auto shown = json::parse(call(method::get, "/api/v1/queues/mail").body);
+  BOOST_TEST(shown["rate"] == json::parse(R"({"jobs":10,"period_ms":60000,"burst":5})"));
+  call(method::patch, "/api/v1/queues/mail", R"({"rate":{"jobs":1}})"); // a second, one at once
+  BOOST_TEST((**asked<limit_queue>().rate).period.count() == 1000);
+  BOOST_TEST(call(method::patch, "/api/v1/queues/mail", R"({"rate":null})").status == 200);
+  BOOST_REQUIRE(asked<limit_queue>().rate.has_value());
+  BOOST_TEST(!asked<limit_queue>().rate->has_value());
+}
+
+BOOST_AUTO_TEST_CASE(what_is_no_limit_is_refused_with_a_pointer) {
+  BOOST_TEST(pointer_of(R"({"concurrency":0})") == "/concurrency");
+  BOOST_TEST(pointer_of(R"({"concurrency":1000001})") == "/concurrency");
+  BOOST_TEST(pointer_of(R"({"concurrency":"3"})") == "/concurrency");
+  BOOST_TEST(pointer_of(R"({"concurrency":1.5})") == "/concurrency");
+  BOOST_TEST(pointer_of(R"({"concurrency":3,"colour":1})") == "/colour");
+  BOOST_TEST(pointer_of(R"({"rate":5})") == "/rate");
+  BOOST_TEST(pointer_of(R"({"rate":{}})") == "/rate/jobs");
+  BOOST_TEST(pointer_of(R"({"rate":{"jobs":0}})") == "/rate/jobs");
+  BOOST_TEST(pointer_of(R"({"rate":{"jobs":1,"period_ms":86400001}})") == "/rate/period_ms");
+  BOOST_TEST(pointer_of(R"({"rate":{"jobs":1,"burst":null}})") == "/rate/burst");
+  BOOST_TEST(pointer_of(R"({"rate":{"jobs":1,"per":"s"}})") == "/rate/per");
+  BOOST_TEST(pointer_of(R"({"rate":{"jobs":2000,"period_ms":1}})") == "/rate");
+  BOOST_TEST(pointer_of("{}") == "");
+  BOOST_TEST(pointer_of("[]") == "");
+  BOOST_TEST(engine->asked().empty());
+}
+
+BOOST_AUTO_TEST_CASE(an_unknown_queue_is_404) {
+  engine->on_ask([](const api_request&, const canned_engine::reply_function& reply) {
+    reply(failure{errc::not_found, "there is no queue mail"});
+  });
+  BOOST_TEST(call(method::get, "/api/v1/queues/mail").status == 404);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
