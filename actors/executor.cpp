@@ -30,7 +30,8 @@ void assign(self_ptr self, assignment given) {
   if (state.idle.empty()) {
     const auto number = state.runners.size();
     state.runners.push_back(self->spawn(runner, number, job_reports_actor{executor_impl{self}},
-                                        state.handlers, state.options.work));
+                                        state.handlers, state.options.work,
+                                        state.options.stuck_after));
     state.idle.push_back(number);
   }
   const auto number = state.idle.back();
@@ -202,11 +203,16 @@ void report(self_ptr self, job_report& told) {
   auto& state = self->state;
   const auto& run = *told.run.run;
   auto& queue = *queue_of(state, run.queue);
-  if (told.idle) {
+  const bool free = told.idle ? state.stuck.erase(told.runner) == 0
+                              : told.stuck && state.stuck.size() < executor_state::max_stuck
+                                    && state.stuck.insert(told.runner).second;
+  if (told.idle)
     state.idle.push_back(told.runner);
+  if (free) {
     --queue.running;
     --state.counters->running;
   }
+  state.counters->stuck = state.stuck.size();
   if (told.result) {
     const auto entry = state.running.find(run.id);
     const bool cancelled = entry != state.running.end() && entry->second.cancelled;
@@ -216,7 +222,7 @@ void report(self_ptr self, job_report& told) {
     note_ended(state, told, queue, cancelled);
     write_outcomes(self);
   }
-  if (told.idle && is_last_chance(told.run))
+  if (free && is_last_chance(told.run))
     end_last_chance(self);
   start_backlog(self, queue);
   claim(self, state.queues.find(run.queue)->first, queue);

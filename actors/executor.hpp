@@ -5,7 +5,6 @@
 // so a database that does not answer stops the claiming.
 #pragma once
 
-#include "actors/backoff.hpp"
 #include "actors/held_permits.hpp"
 #include "actors/job_report.hpp"
 #include "actors/lease_book.hpp"
@@ -31,8 +30,8 @@ struct executor_options {
   int default_slots = 16;
   /// For the transactions of runs. Filled before the first run; null: they have none.
   std::shared_ptr<const work_peers> work = {};
-  /// Between a failed attempt and the next, unless the handler says otherwise.
-  backoff retry;
+  /// A handler that goes on for so long after it was asked to stop is stuck. Default: 1 min
+  std::chrono::milliseconds stuck_after{60'000};
 };
 
 using executor_impl =
@@ -46,6 +45,8 @@ struct executor_state {
   static inline const char* name = "executor";
   /// Queues one node keeps slots for; work in further ones waits for other nodes.
   static constexpr std::size_t max_queues = 10'000;
+  /// Stuck handlers whose slots are given to others; further ones keep theirs.
+  static constexpr std::size_t max_stuck = 64;
 
   struct queue_state {
     explicit queue_state(int slots) : limits(slots) {}
@@ -89,6 +90,7 @@ struct executor_state {
   std::set<std::string> limited;             ///< queues of which we hold permits, or did
   std::vector<runner_actor> runners;
   std::vector<std::size_t> idle;
+  std::set<std::size_t> stuck; ///< runners whose slot is another's
   std::unordered_map<job_id, running_job> running;
   /// A job that was lost twice runs here: one at a time, for of several that run when this node
   /// dies nobody could say which one killed it, and the third loss is the last.

@@ -255,10 +255,18 @@ void note_ended(executor_state& state, job_report& told, executor_state::queue_s
   if (out.run.result.result.size() > limits::result_bytes)
     out.run.result =
         discarded("its result is larger than " + std::to_string(limits::result_bytes) + " bytes");
-  out.run.retry_in = std::clamp<std::chrono::milliseconds>(
-      out.run.result.retry_in.value_or(
-          state.options.retry.after(out.run.attempt, static_cast<std::uint32_t>(state.random()))),
-      std::chrono::milliseconds{0}, limits::max_delay);
+  auto& result = out.run.result;
+  if (result.kind == job_result::verdict::failed && !result.retry_in) {
+    static const kind_options usual;
+    const auto kind = state.handlers->find(told.run.run->kind);
+    const auto& how = kind == state.handlers->end() ? usual : kind->second.options;
+    result.retry_in = how.retry.after(out.run.attempt, static_cast<std::uint32_t>(state.random()));
+    if (!result.retry_in)
+      result.kind = job_result::verdict::discarded;
+  }
+  out.run.retry_in =
+      std::clamp(result.retry_in.value_or(std::chrono::milliseconds{0}),
+                 std::chrono::milliseconds{0}, std::chrono::milliseconds{limits::max_delay});
   out.queue = &queue;
   out.started = told.started;
   out.finished = told.finished;

@@ -161,8 +161,14 @@ health_check executor_watch::check(const health_limits& limits, const engine_cou
     ended_ = ended;
     moved_at_ = now;
   }
-  if (now - moved_at_ <= limits.stuck)
-    return fine("executor");
+  if (now - moved_at_ <= limits.stuck) {
+    const auto stuck = counters.stuck.load();
+    return stuck == 0 ? fine("executor")
+                      : verdict("executor", health_status::degraded,
+                                std::to_string(stuck)
+                                    + " handlers go on though they were asked to "
+                                      "stop; their slots are others' now");
+  }
   const auto running = counters.running.load();
   return verdict("executor", running == 0 ? health_status::failing : health_status::degraded,
                  std::to_string(backlog) + " claimed jobs wait, " + std::to_string(running)

@@ -12,11 +12,11 @@ namespace troupe {
 struct job_report {
   std::size_t runner = 0; ///< EXECUTOR's number for the runner
   assignment run;
-  /// The outcome; empty in the second report of a run whose deadline had passed: its handler has
-  /// come back at last.
+  /// The outcome; empty in later reports of a run whose outcome was told while its handler went on.
   std::optional<job_result> result;
   bool written = false; ///< the outcome is in the database: the run's transaction held it
-  bool idle = true;     ///< false: the handler still runs though its time is over
+  bool idle = true;     ///< false: the handler still runs, though it was asked to stop
+  bool stuck = false;   ///< it has done so for too long: its slot is free
   std::chrono::steady_clock::time_point started;
   std::chrono::steady_clock::time_point finished;
 };

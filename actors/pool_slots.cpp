@@ -1,6 +1,6 @@
 #include "actors/pool_slots.hpp"
 
-#include "actors/backoff.hpp"
+#include "messages/backoff.hpp"
 #include "actors/guard.hpp"
 #include "db/statements.hpp"
 #include "messages/interfaces.hpp"

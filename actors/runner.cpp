@@ -20,17 +20,15 @@ struct answer_cell {
   job_result early;
 };
 
-void report(self_ptr self, std::optional<job_result> result, bool idle, bool written = false) {
+job_report report_of(self_ptr self, std::optional<job_result> result) {
   auto& state = self->state;
   job_report out;
   out.runner = state.number;
   out.run = state.current;
   out.result = std::move(result);
-  out.idle = idle;
-  out.written = written;
   out.started = state.started;
   out.finished = self->clock().now();
-  self->send(state.executor, std::move(out));
+  return out;
 }
 
 /// Its outcome goes with its effects: into the run's transaction, fenced by the lease.
@@ -66,10 +64,10 @@ void answered(self_ptr self, job_result result) {
       && result.result.size() <= limits::result_bytes)
     return commit(self, std::move(result));
   close_work(state);
-  if (state.reported)
-    report(self, std::nullopt, true);
-  else
-    report(self, std::move(result), true);
+  std::optional<job_result> outcome;
+  if (!state.reported)
+    outcome = std::move(result);
+  self->send(state.executor, report_of(self, std::move(outcome)));
   state.current = {};
 }
 
@@ -80,6 +78,54 @@ void wake_by(self_ptr self, std::chrono::steady_clock::time_point when) {
     return;
   timers.insert(when);
   self->delayed_send(self, when - self->clock().now(), tick_atom_v);
+}
+
+/// The outcome, while the handler goes on.
+void end_without_it(self_ptr self, const std::string& why, bool stuck) {
+  auto& state = self->state;
+  std::optional<job_result> outcome;
+  if (!std::exchange(state.reported, true))
+    outcome = failed(why);
+  auto told = report_of(self, std::move(outcome));
+  told.idle = false;
+  told.stuck = stuck;
+  self->send(state.executor, std::move(told));
+  close_work(state);
+}
+
+void ask_to_stop(self_ptr self) {
+  auto& state = self->state;
+  if (!state.current.run || state.stop_asked)
+    return;
+  state.stop_asked = self->clock().now();
+  wake_by(self, *state.stop_asked + state.stuck_after);
+  state.stop.request_stop();
+}
+
+/// Of the two times that a run has, the deadline and the end of our patience.
+void look_at_time(self_ptr self) {
+  auto& state = self->state;
+  const auto& run = state.current.run;
+  if (!run || state.committing || state.given_up.stop_requested())
+    return;
+  const auto now = self->clock().now();
+  const auto text = [](std::chrono::milliseconds time) {
+    return std::to_string(time.count()) + " ms";
+  };
+  if (state.stop_asked) {
+    if (now < *state.stop_asked + state.stuck_after)
+      return wake_by(self, *state.stop_asked + state.stuck_after);
+    log::warn("runner", "job " + std::to_string(run->id.value) + " (" + run->kind
+                            + ") goes on though it was asked to stop; its slot is given to others");
+    end_without_it(self, "it did not stop within " + text(state.stuck_after) + " of being asked to",
+                   true);
+    state.given_up.request_stop();
+  } else if (run->timeout) {
+    if (now < state.started + *run->timeout)
+      return wake_by(self, state.started + *run->timeout);
+    end_without_it(self, "timed out after " + text(*run->timeout), false);
+    ask_to_stop(self);
+  }
 }
 
 void start(self_ptr self, const async_handler& handler) {
@@ -112,18 +158,23 @@ void start(self_ptr self, const async_handler& handler) {
 runner_impl::behavior_type runner(runner_impl::stateful_pointer<runner_state> self,
                                   std::size_t number, job_reports_actor executor,
                                   handler_table_ptr handlers,
-                                  std::shared_ptr<const work_peers> peers) {
+                                  std::shared_ptr<const work_peers> peers,
+                                  std::chrono::milliseconds stuck_after) {
   self->state.number = number;
   self->state.executor = std::move(executor);
   self->state.handlers = std::move(handlers);
   self->state.peers = std::move(peers);
+  self->state.stuck_after = stuck_after;
   return {
       [self](assignment& given) {
         auto& state = self->state;
         ++state.generation;
         state.current = std::move(given);
         state.stop = std::stop_source{};
+        state.given_up = std::stop_source{};
+        state.stop_asked.reset();
         state.current.run->stop = state.stop.get_token();
+        state.current.run->given_up = state.given_up.get_token();
         state.started = self->clock().now();
         state.reported = false;
         state.committing.reset();
@@ -131,15 +182,17 @@ runner_impl::behavior_type runner(runner_impl::stateful_pointer<runner_state> se
           state.work = std::make_shared<run_work>(self->home_system(), state.peers);
           state.current.run->work = state.work;
         }
-        const auto handler = state.handlers->find(state.current.run->kind);
-        if (handler == state.handlers->end())
-          return answered(
-              self, failed("no handler for kind '" + state.current.run->kind + "' on this node"));
-        if (state.current.run->timeout)
-          wake_by(self, state.started + *state.current.run->timeout);
-        start(self, handler->second);
+        auto& run = *state.current.run;
+        const auto kind = state.handlers->find(run.kind);
+        if (kind == state.handlers->end())
+          return answered(self, failed("no handler for kind '" + run.kind + "' on this node"));
+        if (!run.timeout)
+          run.timeout = kind->second.options.timeout;
+        if (run.timeout)
+          wake_by(self, state.started + *run.timeout);
+        start(self, kind->second.start);
       },
-      [self](cancel_atom) { self->state.stop.request_stop(); },
+      [self](cancel_atom) { ask_to_stop(self); },
       [self](job_result& result, std::uint64_t generation) {
         if (generation == self->state.generation && self->state.current.run)
           answered(self, std::move(result));
@@ -153,23 +206,14 @@ runner_impl::behavior_type runner(runner_impl::stateful_pointer<runner_state> se
         if (how.why)
           result = failed("its transaction was not committed: " + to_string(how.why->code)
                           + (how.why->detail.empty() ? "" : ": " + how.why->detail));
-        report(self, std::move(result), true, !how.why);
+        auto told = report_of(self, std::move(result));
+        told.written = !how.why;
+        self->send(state.executor, std::move(told));
         state.current = {};
       },
       [self](tick_atom) {
-        auto& state = self->state;
-        state.timers.erase(state.timers.begin());
-        const auto& run = state.current.run;
-        if (!run || !run->timeout || state.reported || state.committing)
-          return;
-        const auto deadline = state.started + *run->timeout;
-        if (self->clock().now() < deadline)
-          return wake_by(self, deadline);
-        report(self, failed("timed out after " + std::to_string(run->timeout->count()) + " ms"),
-               false);
-        state.reported = true;
-        close_work(state);
-        state.stop.request_stop();
+        self->state.timers.erase(self->state.timers.begin());
+        look_at_time(self);
       },
   };
 }

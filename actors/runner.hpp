@@ -1,6 +1,7 @@
 // RUNNER: one running job at a time: starts the handler, watches its deadline, requests stop,
-// reports once. Spawned and asked by EXECUTOR, which reuses it. The handler runs elsewhere or
-// returns at once; a handler that never answers holds its slot, and nothing else.
+// reports its outcome once. Spawned and asked by EXECUTOR, which reuses it. The handler runs
+// elsewhere or returns at once. One that goes on long after it was asked to stop is given up: its
+// slot is free then, the runner only when it answers.
 #pragma once
 
 #include "actors/job_report.hpp"
@@ -41,6 +42,9 @@ struct runner_state {
   std::uint64_t generation = 0; ///< of the current run; older answers are ignored
   assignment current;           ///< run is null when idle
   std::stop_source stop;
+  std::stop_source given_up;
+  std::chrono::milliseconds stuck_after{}; ///< between the request to stop and giving up
+  std::optional<std::chrono::steady_clock::time_point> stop_asked;
   std::chrono::steady_clock::time_point started;
   std::shared_ptr<const work_peers> peers; ///< null: runs have no transactions
   std::shared_ptr<run_work> work;
@@ -54,6 +58,7 @@ struct runner_state {
 runner_impl::behavior_type runner(runner_impl::stateful_pointer<runner_state> self,
                                   std::size_t number, job_reports_actor executor,
                                   handler_table_ptr handlers,
-                                  std::shared_ptr<const work_peers> peers);
+                                  std::shared_ptr<const work_peers> peers,
+                                  std::chrono::milliseconds stuck_after);
 
 } // namespace troupe

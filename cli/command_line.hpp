@@ -68,6 +68,7 @@ private:
   std::vector<std::string> queues_;
   std::string log_level_;
   double grace_ = 15;
+  double stuck_after_ = 60;
   std::vector<std::string> selectors_;
   std::string concurrency_;
   std::string rate_;

@@ -199,6 +199,13 @@ void command_line::add_node(CLI::App* app) {
           ->capture_default_str(),
       "TROUPE_GRACE");
   env(app,
+      app->add_option("--stuck-after", stuck_after_,
+                      "Seconds after which the slot of a job that was asked to stop, and goes on, "
+                      "is given to another")
+          ->check(CLI::Range(0.1, 86'400.0))
+          ->capture_default_str(),
+      "TROUPE_STUCK_AFTER");
+  env(app,
       app->add_flag("--test-kinds", engine.test_kinds, "Add the kinds noop, echo, sleep and fail"),
       "TROUPE_TEST_KINDS");
 }
@@ -311,6 +318,7 @@ void command_line::finish_node() {
   for (const auto& queue : queues_)
     engine.queues.insert_or_assign(read_queue_slots(queue).first, read_queue_slots(queue).second);
   engine.grace = std::chrono::milliseconds{static_cast<std::int64_t>(grace_ * 1000)};
+  engine.stuck_after = std::chrono::milliseconds{static_cast<std::int64_t>(stuck_after_ * 1000)};
   if (out_.what == command::dev)
     engine.test_kinds = true;
   if (out_.what == command::serve && engine.database_url.empty())

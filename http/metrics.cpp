@@ -48,8 +48,9 @@ constexpr std::array<exported, 15> totals = {{
     {"troupe_http_rejected_total", "Requests refused before any route.", &c::http_rejected},
 }};
 
-constexpr std::array<exported, 5> gauges = {{
-    {"troupe_jobs_running", "Handlers running on this node.", &c::running},
+constexpr std::array<exported, 6> gauges = {{
+    {"troupe_jobs_running", "Slots taken on this node.", &c::running},
+    {"troupe_jobs_stuck", "Handlers that go on though their slot is free again.", &c::stuck},
     {"troupe_jobs_backlog", "Jobs claimed here and not started.", &c::backlog},
     {"troupe_db_pool_waiting", "Callers waiting for a connection.", &c::pool_waiting},
     {"troupe_http_connections", "Open HTTP connections.", &c::http_connections},

@@ -87,6 +87,7 @@ cast_options cast_options_of(const engine_options& options, const std::string& u
   out.executor.queues = options.queues;
   out.executor.queues.try_emplace(page_queue, options.fetches);
   out.executor.default_slots = options.slots;
+  out.executor.stuck_after = options.stuck_after;
   out.pulse.node_name = options.node;
   out.health.limits.schema_version = db::migrations().back().number;
   return out;
@@ -103,7 +104,7 @@ struct engine::parts {
   engine_counters counters;
   database_metrics metrics;
   std::shared_ptr<health_board> board = std::make_shared<health_board>();
-  std::map<std::string, blocking_handler> blocking;
+  std::map<std::string, std::pair<blocking_handler, kind_options>> blocking;
   handler_table table;
   std::optional<asio_loop> loop;
   std::optional<thread_pool> workers;
@@ -123,6 +124,7 @@ struct engine::parts {
   void start_http();
   void wait_until_ready();
   bool drain();
+  [[noreturn]] void leave(const std::string& why);
   void end_actors();
   api_reply ask(api_request request);
   template<class Reply>
@@ -179,8 +181,8 @@ void engine::parts::start_actors() {
   add_export(table, *workers, *port, {root / "exports"});
   if (options.test_kinds)
     add_test_kinds(table, *loop);
-  for (auto& [kind, handler] : blocking)
-    table[kind] = on_worker(*workers, handler);
+  for (const auto& [kind, how] : blocking)
+    table[kind] = {on_worker(*workers, how.first), how.second};
   begin(*system, *actors, wanted, std::make_shared<const handler_table>(table), counters);
 }
 
@@ -282,6 +284,15 @@ bool engine::parts::drain() {
   return drained;
 }
 
+/// ~actor_system, or a thread's end, would be waited for for ever. The database is consistent
+/// whenever we end.
+void engine::parts::leave(const std::string& why) {
+  log::error("engine", why + "; leaving without them");
+  if (postgres)
+    postgres->stop();
+  std::_Exit(3);
+}
+
 void engine::parts::end_actors() {
   pages.reset();
   caf::anon_send_exit(actors->root, caf::exit_reason::user_shutdown);
@@ -289,18 +300,13 @@ void engine::parts::end_actors() {
   sessions.reset();
   port.reset();
   table.clear();
-  workers->stop();
+  if (!workers->stop_within(exit_limit))
+    leave("handlers did not end");
   const auto deadline = std::chrono::steady_clock::now() + exit_limit;
   while (system->registry().running() > 0 && std::chrono::steady_clock::now() < deadline)
     std::this_thread::sleep_for(1ms);
-  if (system->registry().running() > 0) {
-    // ~actor_system would wait for ever. The database is consistent whenever we end.
-    log::error("engine", std::to_string(system->registry().running())
-                             + " actors did not end; leaving without them");
-    if (postgres)
-      postgres->stop();
-    std::_Exit(3);
-  }
+  if (system->registry().running() > 0)
+    leave(std::to_string(system->registry().running()) + " actors did not end");
   loop->stop(); // its thread may hold a reference to the system, too (see foreign_thread.hpp)
   system.reset();
   config.reset();
@@ -318,18 +324,18 @@ engine::~engine() {
   stop();
 }
 
-void engine::handle(const std::string& kind, blocking_handler handler) {
+void engine::handle(const std::string& kind, blocking_handler handler, kind_options how) {
   if (!is_valid_name(kind))
     throw engine_error(errc::invalid_argument,
                        "a kind is 1 to 128 of A-Z a-z 0-9 . _ : - ; not '" + kind + "'");
-  parts_->blocking[kind] = std::move(handler);
+  parts_->blocking[kind] = {std::move(handler), std::move(how)};
 }
 
-void engine::handle_async(const std::string& kind, async_handler handler) {
+void engine::handle_async(const std::string& kind, async_handler handler, kind_options how) {
   if (!is_valid_name(kind))
     throw engine_error(errc::invalid_argument,
                        "a kind is 1 to 128 of A-Z a-z 0-9 . _ : - ; not '" + kind + "'");
-  parts_->table[kind] = std::move(handler);
+  parts_->table[kind] = {std::move(handler), std::move(how)};
 }
 
 void engine::start() {

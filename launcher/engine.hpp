@@ -46,16 +46,17 @@ public:
   engine& operator=(const engine&) = delete;
 
   /// Runs jobs of this kind on a worker thread. Before start().
-  void handle(const std::string& kind, blocking_handler handler);
+  void handle(const std::string& kind, blocking_handler handler, kind_options how = {});
   /// Starts jobs of this kind on an actor's thread; the handler must return at once. Before
   /// start().
-  void handle_async(const std::string& kind, async_handler handler);
+  void handle_async(const std::string& kind, async_handler handler, kind_options how = {});
 
   /// Blocks until the database is migrated, connections are up and, with http, the port is open.
   void start();
   /// Claims nothing more, lets running jobs finish for the grace time, asks those left to stop, and
   /// leaves what remains to be rescued. Until then HTTP answers probes and reads; changes get 503.
-  /// True when nothing was left running.
+  /// True when nothing was left running. A handler that does not end even then, seconds after it
+  /// was asked to, cannot be left behind: the process ends with status 3.
   bool stop();
 
   /// Answered after the commit. A unique job whose key another one has: that one's id, or

@@ -71,6 +71,9 @@ struct engine_options {
   /// Pages fetched at the same time. Default: 64
   int fetches = 64;
 
+  /// A handler that goes on for so long after it was asked to stop is stuck: its slot is given to
+  /// another run. Default: 1 min
+  std::chrono::milliseconds stuck_after{60'000};
   /// How long stop() lets jobs finish.
   std::chrono::milliseconds grace{15'000};
   /// A line for a person when the start takes its time. Default: nobody hears it.

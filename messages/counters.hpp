@@ -19,7 +19,8 @@ struct engine_counters {
   counter attempts_fenced{0}; ///< outcomes that came too late to be written
   counter jobs_rescued{0};    ///< taken back from dead nodes, by this node
   counter jobs_promoted{0};   ///< scheduled or retryable jobs made available, by this node
-  counter running{0};         ///< gauge: handlers running here now
+  counter running{0};         ///< gauge: slots taken here now
+  counter stuck{0};           ///< gauge: handlers that go on though their slot is free again
   counter backlog{0};         ///< gauge: claimed here and not started yet
   counter heartbeats{0};      ///< answered ones of this node
   counter statements{0};

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <exception>
+#include <optional>
 #include <utility>
 
 namespace troupe {
@@ -45,10 +46,40 @@ void completion::operator()(job_result result) const {
     once_->answer(std::move(result));
 }
 
+namespace {
+
+/// A task of a run: the pool hears when the run is given up, and when it ends after all.
+class worker_task {
+public:
+  worker_task(worker_pool& pool, const std::stop_token& given_up) : pool_(&pool) {
+    given_up_.emplace(given_up, [this] {
+      pool_->begin_stuck();
+      stuck_ = true;
+    });
+  }
+  worker_task(const worker_task&) = delete;
+  worker_task& operator=(const worker_task&) = delete;
+  ~worker_task() {
+    given_up_.reset(); // a callback that runs meanwhile is waited for
+    if (stuck_)
+      pool_->end_stuck();
+  }
+
+private:
+  worker_pool* pool_;
+  bool stuck_ = false;
+  std::optional<std::stop_callback<std::function<void()>>> given_up_;
+};
+
+} // namespace
+
 async_handler on_worker(worker_pool& pool, blocking_handler handler) {
   auto shared = std::make_shared<const blocking_handler>(std::move(handler));
   return [&pool, shared](job_run_ptr run, const completion& done) {
-    const bool accepted = pool.post([shared, run = std::move(run), done] {
+    const bool accepted = pool.post([&pool, shared, run = std::move(run), done] {
+      if (run->given_up.stop_requested()) // while it waited for a thread
+        return;
+      const worker_task task(pool, run->given_up);
       try {
         done((*shared)(*run));
       } catch (const std::exception& e) {

@@ -3,7 +3,9 @@
 #pragma once
 
 #include "messages/job.hpp"
+#include "messages/retry_policy.hpp"
 
+#include <concepts>
 #include <functional>
 #include <map>
 #include <memory>
@@ -38,6 +40,9 @@ struct job_run {
   /// Stop is requested when the job is cancelled, its time is over, its lease is lost, or the
   /// engine stops without waiting any longer. Register a std::stop_callback to react at once.
   std::stop_token stop;
+  /// Stop is requested a second time, here, when the run has not ended long after it was asked to:
+  /// its slot goes to another one, and what it answers counts no more.
+  std::stop_token given_up;
   std::shared_ptr<run_port> work{}; ///< null in tests of a handler alone
 };
 using job_run_ptr = std::shared_ptr<const job_run>;
@@ -84,13 +89,37 @@ public:
   virtual ~worker_pool() = default;
   /// Runs the task on some worker thread; false when the pool's queue is full or it has stopped.
   virtual bool post(std::function<void()> task) = 0;
+  /// A task that runs is not expected to end soon: until end_stuck() the pool makes do with another
+  /// thread in place of its own, while it may have more.
+  virtual void begin_stuck() {}
+  virtual void end_stuck() {}
 };
 
 /// Makes an async handler that runs `handler` on `pool`. The pool must outlive the handler.
 async_handler on_worker(worker_pool& pool, blocking_handler handler);
 
+/// What holds for all jobs of a kind.
+struct kind_options {
+  /// When a failed attempt is followed by the next.
+  retry_policy retry = {};
+  /// Of one attempt, for jobs that name none. Default: unlimited
+  std::optional<std::chrono::milliseconds> timeout = {};
+};
+
+struct job_kind {
+  job_kind() = default;
+  /// With default options.
+  template<std::convertible_to<async_handler> Handler>
+  job_kind(Handler handler) : start(std::move(handler)) {} // NOLINT(google-explicit-constructor)
+  job_kind(async_handler handler, kind_options how)
+      : start(std::move(handler)), options(std::move(how)) {}
+
+  async_handler start;
+  kind_options options;
+};
+
 /// The kinds one engine can run. Fixed before start.
-using handler_table = std::map<std::string, async_handler, std::less<>>;
+using handler_table = std::map<std::string, job_kind, std::less<>>;
 using handler_table_ptr = std::shared_ptr<const handler_table>;
 
 } // namespace troupe

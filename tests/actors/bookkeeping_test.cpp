@@ -1,5 +1,4 @@
-// The arithmetic beside the actors: backoff, slots and prefetch, leases.
-#include "actors/backoff.hpp"
+// The arithmetic beside the actors: slots and prefetch, leases.
 #include "actors/lease_book.hpp"
 #include "actors/queue_slots.hpp"
 #include "tests/support/printing.hpp"
@@ -8,25 +7,6 @@
 
 using namespace troupe;
 using namespace std::chrono_literals;
-
-BOOST_AUTO_TEST_CASE(backoff_doubles_up_to_its_cap_and_spreads_by_a_quarter) {
-  const backoff pause{1000ms, 60s};
-  for (int attempt = 1; attempt <= 2000; ++attempt) {
-    const auto middle = std::min<std::int64_t>(60'000, 1000LL << std::min(attempt - 1, 20));
-    for (const std::uint32_t random : {0U, 1U, 12'345'678U, 0xffffffffU}) {
-      const auto delay = pause.after(attempt, random).count();
-      BOOST_REQUIRE(delay >= middle - middle / 4);
-      BOOST_REQUIRE(delay <= middle + middle / 4);
-    }
-  }
-  BOOST_TEST(pause.after(1, 0).count() == 750);
-  BOOST_TEST(pause.after(1, 500).count() == 1250);
-  BOOST_TEST((pause.after(-7, 0) == pause.after(1, 0)));
-  const backoff none{0ms, 0ms};
-  BOOST_TEST(none.after(9, 77).count() == 0);
-  const backoff wide{1ms, std::chrono::milliseconds::max() / 4};
-  BOOST_TEST(wide.after(1000, 0).count() > 0);
-}
 
 BOOST_AUTO_TEST_CASE(prefetch_is_what_the_slots_finish_in_a_moment) {
   queue_slots slots{10};

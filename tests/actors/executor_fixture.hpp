@@ -27,6 +27,10 @@ struct executor_system : store_system {
     handlers["hold"] = [this](job_run_ptr run, completion done) {
       started.emplace_back(run, done);
     };
+    handlers["fragile"] = {handlers["hold"].start, {.retry = retry_policy::none()}};
+    handlers["brief"] = {handlers["hold"].start,
+                         {.retry = retry_policy::fixed(std::chrono::seconds{3}),
+                          .timeout = std::chrono::milliseconds{100}}};
     caf::anon_send(executor_itself, std::make_shared<const handler_table>(std::move(handlers)));
     run();
   }
@@ -65,6 +69,12 @@ struct executor_system : store_system {
       run->kind = "hold";
       given.jobs.push_back(std::move(run));
     }
+    return given;
+  }
+  static claimed_jobs batch_of(const std::string& kind, lease_id lease, int count) {
+    auto given = batch(lease, count);
+    for (auto& one : given.jobs)
+      one->kind = kind;
     return given;
   }
   /// As batch, but of jobs that were lost before.

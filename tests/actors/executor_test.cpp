@@ -125,6 +125,81 @@ BOOST_AUTO_TEST_CASE(times_and_backoff_travel_with_the_outcome) {
   BOOST_TEST(counters.attempts_failed == 1U);
 }
 
+BOOST_AUTO_TEST_CASE(a_kinds_retry_policy_says_when_or_that_no_attempt_follows) {
+  take(batch_of("fragile", lease_id{1}, 2));
+  finish(0, failed("x"));
+  auto own = failed("x");
+  own.retry_in = 7s;
+  finish(1, own); // its handler knows better
+  BOOST_TEST((in->finishes.front().runs.at(0).result.kind == job_result::verdict::discarded));
+  BOOST_TEST(in->finishes.front().runs.at(0).result.error == "x");
+  answer(in->finishes, finished_runs{});
+  BOOST_TEST((in->finishes.front().runs.at(0).result.kind == job_result::verdict::failed));
+  BOOST_TEST((in->finishes.front().runs.at(0).retry_in == 7s));
+  answer(in->finishes, finished_runs{});
+  BOOST_TEST(counters.attempts_discarded == 1U);
+  take(batch_of("brief", lease_id{2}, 1));
+  finish(2, failed("x"));
+  BOOST_TEST((in->finishes.front().runs.at(0).retry_in == 3s));
+}
+
+BOOST_AUTO_TEST_CASE(the_slots_of_stuck_handlers_are_given_to_others) {
+  auto six = batch_of("brief", lease_id{1}, 6); // four slots
+  six.jobs[4]->kind = six.jobs[5]->kind = "hold";
+  take(six);
+  advance(200ms, 50ms);
+  answer_writes(); // all four timed out, and go on
+  BOOST_TEST(started.size() == 4U);
+  BOOST_TEST(counters.running == 4U);
+  advance(61s, 1s);
+  answer_writes();
+  BOOST_TEST(counters.stuck == 4U);
+  BOOST_REQUIRE(started.size() == 6U);
+  BOOST_TEST(counters.running == 2U);
+  for (std::size_t i = 0; i < 4; ++i)
+    finish(i, completed("late"));
+  BOOST_TEST(counters.stuck == 0U);
+  BOOST_TEST(counters.running == 2U);
+  finish(4);
+  finish(5);
+  answer_writes();
+  BOOST_TEST(counters.running == 0U);
+  BOOST_TEST(counters.attempts_failed == 4U);
+  BOOST_TEST(counters.attempts_completed == 2U);
+  BOOST_TEST(closed_leases.size() == 1U);
+  drain();
+  BOOST_TEST(drained);
+}
+
+BOOST_AUTO_TEST_CASE(a_drain_does_not_wait_for_stuck_handlers) {
+  take(batch_of("brief", lease_id{1}, 1));
+  advance(62s, 1s);
+  answer_writes();
+  drain();
+  BOOST_TEST(drained);
+}
+
+BOOST_AUTO_TEST_CASE(more_stuck_handlers_than_the_bound_keep_their_slots) {
+  constexpr auto bound = executor_state::max_stuck;
+  join();
+  for (std::int64_t round = 1; started.size() < bound + 4; ++round) {
+    wake("q");
+    while (!in->claims.empty())
+      answer(in->claims, in->claims.size() > 1 || counters.running > 0
+                             ? claimed_jobs{}
+                             : batch_of("brief", lease_id{round}, 4));
+    advance(70s, 1s);
+    answer_writes();
+  }
+  BOOST_TEST(counters.stuck == bound);
+  BOOST_TEST(counters.running == 4U);
+  finish(0); // one of those whose slots were given away
+  BOOST_TEST(counters.stuck == bound - 1);
+  BOOST_TEST(counters.running == 4U);
+  finish(bound);
+  BOOST_TEST(counters.running == 3U);
+}
+
 BOOST_AUTO_TEST_CASE(a_handlers_own_delay_is_kept_within_its_limits) {
   take(lease_id{1}, 3);
   auto soon = failed("x");

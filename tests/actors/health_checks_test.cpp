@@ -170,4 +170,6 @@ BOOST_AUTO_TEST_CASE(claimed_jobs_that_wait_while_nothing_ends_are_told) {
   BOOST_TEST(is(later(61s), status::failing));
   counters.backlog = 0;
   BOOST_TEST(is(later(1s), status::ok));
+  counters.stuck = 2;
+  BOOST_TEST(is(later(1s), status::degraded));
 }

@@ -23,6 +23,7 @@ struct running : deterministic_system {
       held_run = std::move(run);
       held = std::move(done);
     };
+    handlers["brief"] = {handlers["hold"].start, {.timeout = 200ms}};
     handlers["throw"] = [](const job_run_ptr&, const completion&) {
       throw std::runtime_error("went wrong");
     };
@@ -42,7 +43,7 @@ struct running : deterministic_system {
         });
     one = spawn(runner, std::size_t{3}, executor,
                 std::make_shared<const handler_table>(std::move(handlers)),
-                std::shared_ptr<const work_peers>{});
+                std::shared_ptr<const work_peers>{}, std::chrono::milliseconds{60s});
   }
   ~running() { held = {}; }
 
@@ -161,7 +162,7 @@ BOOST_AUTO_TEST_CASE(many_short_runs_with_long_deadlines_do_not_pile_up_timers) 
   start("hold", 90min);
   advance(89min, 1s);
   BOOST_TEST(reports->empty());
-  advance(2min, 1s);
+  advance(90s, 1s);
   BOOST_TEST(only().result->error == "timed out after 5400000 ms");
   start("hold", 5s); // shorter than what is armed
   reports->clear();
@@ -181,6 +182,64 @@ BOOST_AUTO_TEST_CASE(a_cancel_requests_stop_and_the_handler_still_answers) {
   BOOST_TEST(only().result->error == "stopped");
   start("hold"); // a fresh token
   BOOST_TEST(!held_run->stop.stop_requested());
+}
+
+BOOST_AUTO_TEST_CASE(a_run_that_goes_on_long_after_it_was_asked_to_stop_is_given_up) {
+  start("hold");
+  caf::anon_send(one, cancel_atom_v);
+  advance(59s, 1s);
+  BOOST_TEST(reports->empty());
+  BOOST_TEST(!held_run->given_up.stop_requested());
+  advance(2s, 1s);
+  BOOST_TEST(only().result->error == "it did not stop within 60000 ms of being asked to");
+  BOOST_TEST(only().stuck);
+  BOOST_TEST(!only().idle);
+  BOOST_TEST(held_run->given_up.stop_requested());
+  advance(10min, 1min);
+  finish(completed("late"));
+  BOOST_REQUIRE(reports->size() == 2U);
+  BOOST_TEST(!reports->back().result.has_value());
+  BOOST_TEST(!reports->back().stuck);
+  BOOST_TEST(reports->back().idle);
+}
+
+BOOST_AUTO_TEST_CASE(
+    past_its_deadline_a_run_that_goes_on_gives_its_slot_up_without_another_outcome) {
+  start("hold", 1s);
+  advance(2s, 1s);
+  BOOST_TEST(only().result->error == "timed out after 1000 ms");
+  BOOST_TEST(!only().stuck);
+  advance(60s, 1s);
+  BOOST_REQUIRE(reports->size() == 2U);
+  BOOST_TEST(!reports->back().result.has_value());
+  BOOST_TEST(reports->back().stuck);
+  finish(completed("late"));
+  BOOST_REQUIRE(reports->size() == 3U);
+  BOOST_TEST(reports->back().idle);
+}
+
+BOOST_AUTO_TEST_CASE(patience_with_an_earlier_run_does_not_end_the_next) {
+  start("hold");
+  caf::anon_send(one, cancel_atom_v);
+  run();
+  finish(failed("stopped"));
+  start("hold");
+  reports->clear();
+  advance(5min, 1s);
+  BOOST_TEST(reports->empty());
+  BOOST_TEST(!held_run->given_up.stop_requested());
+}
+
+BOOST_AUTO_TEST_CASE(a_kinds_timeout_is_for_jobs_that_name_none) {
+  start("brief");
+  advance(300ms);
+  BOOST_TEST(only().result->error == "timed out after 200 ms");
+  BOOST_TEST((held_run->timeout == 200ms));
+  finish(completed());
+  reports->clear();
+  start("brief", 1s);
+  advance(300ms);
+  BOOST_TEST(reports->empty());
 }
 
 BOOST_AUTO_TEST_CASE(an_answer_after_the_runners_end_goes_nowhere) {

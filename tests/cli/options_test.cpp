@@ -81,7 +81,7 @@ BOOST_AUTO_TEST_CASE(the_fixed_words_of_a_node_are_understood) {
   const set_variable url("DATABASE_URL", "postgresql:///x");
   const auto found = good({"serve", "--listen", "[::1]:0", "--node", "n.1", "--data-dir", "d",
                            "--test-kinds", "--queue", "mail:8", "--queue=a:b:0", "--grace", "1.5",
-                           "--slots", "3", "--log-level", "debug"});
+                           "--stuck-after", "2.5", "--slots", "3", "--log-level", "debug"});
   BOOST_TEST(found.engine.database_url == "postgresql:///x");
   BOOST_TEST(found.engine.address == "::1");
   BOOST_TEST(found.engine.port == 0);
@@ -90,6 +90,7 @@ BOOST_AUTO_TEST_CASE(the_fixed_words_of_a_node_are_understood) {
   BOOST_TEST(found.engine.queues.at("mail") == 8);
   BOOST_TEST(found.engine.queues.at("a:b") == 0);
   BOOST_TEST(found.engine.grace.count() == 1500);
+  BOOST_TEST(found.engine.stuck_after.count() == 2500);
   BOOST_TEST(found.engine.slots == 3);
   BOOST_TEST((found.log_level == log::level::debug));
 }

@@ -78,8 +78,9 @@ public:
   one_run& start(const handler_table& kinds) {
     auto answer = std::make_shared<std::promise<job_result>>();
     answer_ = answer->get_future();
-    kinds.at(run_.kind)(std::make_shared<const job_run>(run_),
-                        completion([answer](job_result r) { answer->set_value(std::move(r)); }));
+    kinds.at(run_.kind).start(
+        std::make_shared<const job_run>(run_),
+        completion([answer](job_result r) { answer->set_value(std::move(r)); }));
     return *this;
   }
   void stop() { stop_.request_stop(); }

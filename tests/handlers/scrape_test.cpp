@@ -63,11 +63,11 @@ struct crawler {
     run->args = args;
     run->stop = page_stop.get_token();
     ++running;
-    kinds.at("scrape.page")(run, completion([this, id, args, attempt](const job_result& r) {
-                              if (r.kind == verdict::failed && attempt < 3 && retry)
-                                run_page(id, args, attempt + 1);
-                              --running;
-                            }));
+    kinds.at("scrape.page").start(run, completion([this, id, args, attempt](const job_result& r) {
+                                    if (r.kind == verdict::failed && attempt < 3 && retry)
+                                      run_page(id, args, attempt + 1);
+                                    --running;
+                                  }));
   }
 
   one_run crawl(const std::string& rest = "") {

@@ -7,6 +7,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <atomic>
+#include <future>
 #include <thread>
 
 using namespace std::chrono_literals;
@@ -82,6 +83,33 @@ BOOST_AUTO_TEST_CASE(an_exception_is_a_failed_attempt_and_the_last_one_discards)
   const auto job = engine.wait(engine.enqueue({.kind = "throws", .max_attempts = 1}), 20s);
   BOOST_TEST((job.state == troupe::job_state::discarded));
   BOOST_TEST(job.attempts.at(0).error == "boom");
+}
+
+BOOST_AUTO_TEST_CASE(a_handler_that_does_not_stop_holds_neither_its_slot_nor_its_thread) {
+  auto wanted = options();
+  wanted.slots = 1;
+  wanted.worker_threads = 1;
+  wanted.stuck_after = 100ms;
+  std::promise<void> gate;
+  troupe::engine engine{wanted};
+  engine.handle("deaf",
+                [&](const troupe::job_run&) {
+                  gate.get_future().wait();
+                  return troupe::completed();
+                },
+                {.retry = troupe::retry_policy::none(), .timeout = 50ms});
+  engine.handle("next", [](const troupe::job_run&) { return troupe::completed(); });
+  engine.start();
+  const auto deaf = engine.enqueue({.kind = "deaf"});
+  const auto job = engine.wait(engine.enqueue({.kind = "next"}), 60s);
+  BOOST_TEST((job.state == troupe::job_state::completed));
+  const auto given_up = engine.get(deaf);
+  BOOST_TEST((given_up.state == troupe::job_state::discarded)); // its kind has no retries
+  BOOST_TEST(given_up.attempts.at(0).error == "timed out after 50 ms");
+  BOOST_TEST(engine.counters().stuck == 1U);
+  gate.set_value();
+  AWAIT("its end", [&] { return engine.counters().stuck == 0U; });
+  BOOST_TEST(engine.stop());
 }
 
 BOOST_AUTO_TEST_CASE(a_running_job_hears_of_its_cancel) {

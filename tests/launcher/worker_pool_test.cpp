@@ -133,3 +133,83 @@ BOOST_AUTO_TEST_CASE(zero_threads_are_one) {
   pool.post([&] { done.add(); });
   BOOST_TEST(done.await(1));
 }
+
+BOOST_AUTO_TEST_CASE(a_stuck_task_costs_the_pool_no_thread) {
+  thread_pool pool(1);
+  std::stop_source given_up;
+  auto run = std::make_shared<job_run>();
+  run->given_up = given_up.get_token();
+  event_counter started;
+  event_counter done;
+  std::promise<void> gate;
+  on_worker(pool, [&](const job_run&) {
+    started.add();
+    gate.get_future().wait();
+    return completed();
+  })(run, completion([&](const job_result&) { done.add(); }));
+  BOOST_REQUIRE(started.await(1));
+  pool.post([&] { done.add(); });
+  BOOST_TEST(done.count() == 0U);
+  given_up.request_stop();
+  BOOST_REQUIRE(done.await(1));
+  gate.set_value();
+  BOOST_REQUIRE(done.await(2));
+  pool.stop(); // so that the stuck one's end is known
+}
+
+BOOST_AUTO_TEST_CASE(after_a_stuck_task_the_pool_runs_no_more_at_once_than_before) {
+  thread_pool pool(1);
+  pool.begin_stuck();
+  pool.end_stuck(); // two threads are there
+  std::atomic<int> at_once{0};
+  std::atomic<bool> too_many{false};
+  event_counter done;
+  for (int i = 0; i < 200; ++i)
+    pool.post([&] {
+      too_many = too_many || ++at_once > 1;
+      std::this_thread::yield();
+      --at_once;
+      done.add();
+    });
+  BOOST_REQUIRE(done.await(200));
+  BOOST_TEST(!too_many);
+}
+
+BOOST_AUTO_TEST_CASE(a_run_given_up_while_it_waited_does_not_start) {
+  thread_pool pool(1);
+  event_counter started;
+  std::promise<void> gate;
+  pool.post([&] {
+    started.add();
+    gate.get_future().wait();
+  });
+  BOOST_REQUIRE(started.await(1));
+  std::stop_source given_up;
+  auto run = std::make_shared<job_run>();
+  run->given_up = given_up.get_token();
+  event_counter answered;
+  std::atomic<bool> ran{false};
+  on_worker(pool, [&](const job_run&) {
+    ran = true;
+    return completed();
+  })(run, completion([&](const job_result&) { answered.add(); }));
+  given_up.request_stop();
+  gate.set_value();
+  BOOST_REQUIRE(answered.await(1));
+  BOOST_TEST(!ran);
+}
+
+BOOST_AUTO_TEST_CASE(stop_within_a_time_tells_of_tasks_that_do_not_end) {
+  thread_pool pool(2);
+  event_counter started;
+  std::promise<void> gate;
+  pool.post([&] {
+    started.add();
+    gate.get_future().wait();
+  });
+  BOOST_REQUIRE(started.await(1));
+  BOOST_TEST(!pool.stop_within(std::chrono::milliseconds{1}));
+  BOOST_TEST(!pool.post([] {}));
+  gate.set_value();
+  BOOST_TEST(pool.stop_within(std::chrono::minutes{5}));
+}
