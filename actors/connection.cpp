@@ -114,8 +114,12 @@ namespace {
 using connection_parts::arm;
 using connection_parts::deliver;
 using connection_parts::end;
+using connection_parts::lend;
 using connection_parts::notify;
+using connection_parts::publish;
 using connection_parts::refusal;
+using connection_parts::take_back;
+using connection_parts::undone;
 
 void submit(self_ptr self, const db::query& query, db::sync_point after,
             connection_state::open_query open);
@@ -170,38 +174,14 @@ void hand_out(self_ptr self, db::finished& finished) {
   --metrics.in_flight;
 }
 
-/// After each look at the socket, not with each statement: it is read once in a while.
-void publish(connection_state& state) {
+} // namespace
+
+void connection_parts::publish(connection_state& state) {
   if (!state.counted) // the slot may be another's by now
     return;
   state.config.own->in_flight.store(state.open.size(), std::memory_order_relaxed);
   state.config.own->lent.store(state.lent, std::memory_order_relaxed);
 }
-
-/// Nothing of the borrower's is left.
-void clean(connection_state& state) {
-  state.lent = false;
-  publish(state);
-  state.undoing->done.deliver(caf::unit);
-  state.undoing.reset();
-}
-
-/// False when the connection is of no use after it.
-bool undone(self_ptr self, const db::finished& finished) {
-  auto& state = self->state;
-  if (!state.undoing || finished.token < state.undoing->first)
-    return true;
-  if (std::holds_alternative<db::db_failure>(finished.outcome))
-    return false;
-  if (--state.undoing->left > 0)
-    return true;
-  if (state.link->in_transaction())
-    return false;
-  clean(state);
-  return true;
-}
-
-} // namespace
 
 void connection_parts::deliver(self_ptr self) {
   auto& state = self->state;
@@ -236,29 +216,6 @@ std::optional<caf::error> connection_parts::refusal(const connection_state& stat
     return state.broken;
   return state.undoing ? make_error(errc::conflict, "the loan of this connection has ended")
                        : make_error(errc::unavailable, "the connection is not ready");
-}
-
-void connection_parts::undo(self_ptr self, bool tainted) {
-  auto& state = self->state;
-  state.link->flush();
-  const bool in_doubt = !state.open.empty() || state.link->in_transaction();
-  if (!in_doubt && !tainted)
-    return clean(state);
-  const auto submit = [&](const db::statement& what) {
-    const auto token = state.link->submit(db::query{what});
-    if (state.undoing->left++ == 0)
-      state.undoing->first = token;
-  };
-  if (in_doubt)
-    submit(db::sql::session_rollback);
-  if (tainted)
-    for (const auto* what :
-         {&db::sql::session_reset_user, &db::sql::session_reset_all, &db::sql::session_close_all,
-          &db::sql::session_unlisten, &db::sql::session_unlock_all, &db::sql::session_discard_temp})
-      submit(*what);
-  if (tainted && state.link->wants_deallocation())
-    submit(db::sql::session_deallocate);
-  self->send(self, flush_atom_v);
 }
 
 namespace {
@@ -392,31 +349,6 @@ caf::result<burst_answers> ask_all(self_ptr self, const burst& asked) {
   }
   flush(self);
   return promise;
-}
-
-caf::result<void> lend(self_ptr self) {
-  auto& state = self->state;
-  if (!state.link)
-    return make_error(errc::unavailable, "the connection is not ready");
-  state.lent = true;
-  publish(state);
-  state.asked_at = self->clock().now();
-  return {};
-}
-
-/// Behind the borrower's statements in flight, which are answered as they come.
-caf::result<void> take_back(self_ptr self, bool tainted) {
-  auto& state = self->state;
-  if (!state.link)
-    return make_error(errc::unavailable, "the connection was lost");
-  auto done = self->make_response_promise<caf::response_promise>();
-  state.undoing = connection_state::cleaning{done};
-  self->delayed_send(self, state.config.clean_up_limit, late_atom_v, ++state.clean_ups);
-  if (state.copy)
-    connection_parts::abandon_copy(self, tainted);
-  else
-    connection_parts::undo(self, tainted);
-  return done;
 }
 
 void read(self_ptr self) {

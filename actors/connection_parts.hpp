@@ -23,8 +23,17 @@ std::function<void()> notify(self_ptr self, Atom atom) {
 void deliver(self_ptr self);
 /// Arms the watch for what the connection waits for.
 void arm(self_ptr self);
+/// Tells the metrics: after each look at the socket, not with each statement, as it is read once in
+/// a while.
+void publish(connection_state& state);
+
+caf::result<void> lend(self_ptr self);
+/// Behind the borrower's statements in flight, which are answered as they come.
+caf::result<void> take_back(self_ptr self, bool tainted);
 /// Begins to clean up after a borrower whose statements are all submitted.
 void undo(self_ptr self, bool tainted);
+/// False when the answer of a clean-up says that the connection is of no use after it.
+bool undone(self_ptr self, const db::finished& finished);
 
 /// Why a connection is of no use, in words that help who has to cure it.
 caf::error reason_of(const db::db_failure& why);

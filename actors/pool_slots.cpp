@@ -1,8 +1,8 @@
 #include "actors/pool_slots.hpp"
 
-#include "messages/backoff.hpp"
 #include "actors/guard.hpp"
 #include "db/statements.hpp"
+#include "messages/backoff.hpp"
 #include "messages/interfaces.hpp"
 
 #include <algorithm>

@@ -77,6 +77,7 @@ BEFORE_THE_SCHEMA = {"db/migrate.cpp", "db/admin.cpp"}
 TESTED_ELSEWHERE = {
     "actors/cast.cpp": "launcher/engine_pgtest.cpp",
     "actors/connection_dial.cpp": "actors/pool_test.cpp",
+    "actors/connection_loan.cpp": "actors/pool_lending_pgtest.cpp",
     "actors/connection.cpp": "actors/pool_pgtest.cpp",
     "actors/crawl_store.cpp": "actors/crawl_port_pgtest.cpp",
     "actors/executor_writing.cpp": "actors/executor_test.cpp",
