@@ -243,8 +243,7 @@ template<class Reply>
 Reply engine::parts::ask_for(api_request request) {
   auto reply = ask(std::move(request));
   if (const auto* failed = std::get_if<failure>(&reply))
-    throw engine_error(failed->code,
-                       failed->detail.empty() ? to_string(failed->code) : failed->detail);
+    throw engine_error(*failed);
   return std::get<Reply>(std::move(reply));
 }
 
@@ -256,11 +255,7 @@ Reply engine::parts::ask_port(Call call) {
   auto answered = std::make_shared<std::promise<result_or<Reply>>>();
   auto answer = answered->get_future();
   call(*port, [answered](result_or<Reply> reply) { answered->set_value(std::move(reply)); });
-  auto reply = answer.get();
-  if (const auto* failed = std::get_if<failure>(&reply))
-    throw engine_error(failed->code,
-                       failed->detail.empty() ? to_string(failed->code) : failed->detail);
-  return std::get<Reply>(std::move(reply));
+  return detail::unwrap<Reply>(answer.get());
 }
 
 bool engine::parts::drain() {
@@ -284,8 +279,7 @@ bool engine::parts::drain() {
   return drained;
 }
 
-/// ~actor_system, or a thread's end, would be waited for for ever. The database is consistent
-/// whenever we end.
+/// What would be waited for for ever. The database is consistent whenever we end.
 void engine::parts::leave(const std::string& why) {
   log::error("engine", why + "; leaving without them");
   if (postgres)
