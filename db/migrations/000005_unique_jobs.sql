@@ -76,28 +76,34 @@ begin
   end loop;
 end $$;
 
+-- PostgreSQL takes an SQL function that is one expression into the statement that asks: a call for each job
+-- would cost more than all else about its key.
+create function troupe.unique_fields(p_args jsonb, p_fields jsonb) returns jsonb language sql stable as $$
+  select jsonb_build_array(jsonb_agg(distinct f),
+                           jsonb_object_agg(f, p_args -> f) filter (where p_args ? f))
+    from jsonb_array_elements_text(p_fields) f
+$$;
+
 -- What two jobs have in common that must not be there twice. Numbers count as they are written: 1 and
 -- 1.0 differ, as they do in jsonb.
 create function troupe.unique_digest(p_kind text, p_queue text, p_args jsonb, p_unique jsonb,
-                                     p_at timestamptz)
+                                                p_at timestamptz)
 returns bytea language sql stable as $$
   select sha256(convert_to(jsonb_build_array(
     p_kind,
     case when p_unique -> 'queue' = 'true' then p_queue end,
     case when p_unique -> 'args' = 'true' then jsonb_build_array(p_args)
          when jsonb_typeof(p_unique -> 'args') = 'array'
-           then (select jsonb_build_array(jsonb_agg(distinct f),
-                                          jsonb_object_agg(f, p_args -> f) filter (where p_args ? f))
-                   from jsonb_array_elements_text(p_unique -> 'args') f) end,
+           then troupe.unique_fields(p_args, p_unique -> 'args') end,
     (p_unique ->> 'period_ms')::numeric::bigint,
     floor(extract(epoch from p_at) * 1000 / (p_unique ->> 'period_ms')::numeric::bigint))::text, 'UTF8'))
 $$;
 
 -- The end of the period that this moment lies in; null without one.
-create function troupe.unique_end(p_unique jsonb, p_at timestamptz) returns timestamptz language sql stable
-as $$
-  select to_timestamp((floor(extract(epoch from p_at) * 1000 / p) + 1) * p / 1000)
-    from (select (p_unique ->> 'period_ms')::numeric::bigint) x(p)
+create function troupe.unique_end(p_unique jsonb, p_at timestamptz)
+returns timestamptz language sql stable as $$
+  select to_timestamp((floor(extract(epoch from p_at) * 1000 / (p_unique ->> 'period_ms')::numeric::bigint)
+                       + 1) * (p_unique ->> 'period_ms')::numeric::bigint / 1000)
 $$;
 
 -- -- replacing -------------------------------------------------------------------------------------
@@ -416,12 +422,15 @@ begin
   end if;
 end $$;
 
--- The derived state of each of these jobs; null where there is none.
-create function troupe.states_of(p_jobs bigint[]) returns text[] language sql stable
-set enable_mergejoin = off as $$
-  select array_agg(s.state order by u.o)
-    from unnest(p_jobs) with ordinality u(id, o) left join troupe.jobs_of(p_jobs) s on s.id = u.id
-$$;
+-- The derived state of each of these jobs; null where there is none. Not of SQL alone: that would be
+-- planned anew with each call.
+create function troupe.states_of(p_jobs bigint[]) returns text[] language plpgsql stable
+set plan_cache_mode = force_generic_plan set enable_mergejoin = off set jit = off as $$
+begin
+  return (select array_agg(s.state order by u.o)
+            from unnest(p_jobs) with ordinality u(id, o)
+            left join troupe.jobs_of(p_jobs) s on s.id = u.id);
+end $$;
 
 -- Remembers what was answered; what was rejected may be asked again.
 create function troupe.close_requests(p_keys text[], p_parts int[], p_uses smallint[], p_ids bigint[],
