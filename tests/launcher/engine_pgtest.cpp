@@ -203,8 +203,8 @@ BOOST_AUTO_TEST_CASE(a_unique_job_and_a_request_asked_again_give_the_first_ones_
       return std::string{error.what()};
     }
   };
-  troupe::job_spec job{.kind = "noop", .delay = std::chrono::hours{1}};
-  job.unique.emplace();
+  troupe::job_spec job{
+      .kind = "noop", .delay = std::chrono::hours{1}, .unique = troupe::unique_rule{}};
   const auto first = engine.enqueue(job);
   BOOST_TEST(conflicts(job, {})
              == "job " + std::to_string(first.value) + " has the same unique key");
