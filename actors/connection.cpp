@@ -121,6 +121,12 @@ using connection_parts::refusal;
 using connection_parts::take_back;
 using connection_parts::undone;
 
+/// No statement that follows has a part in the reads' sync.
+void end_group(connection_state& state) {
+  if (std::exchange(state.grouped, 0) > 0)
+    state.link->flush();
+}
+
 void submit(self_ptr self, const db::query& query, db::sync_point after,
             connection_state::open_query open);
 
@@ -133,6 +139,7 @@ bool asked_again(self_ptr self, connection_state::open_query& open, const db::db
   --state.config.metrics->in_flight;
   state.asked_at = state.heard_at;
   const auto query = std::exchange(open.again, nullptr);
+  end_group(state); // or it would share the next failure
   submit(self, *query, db::sync_point::now, std::move(open));
   return true;
 }
@@ -262,12 +269,6 @@ void flush(self_ptr self) {
   arm(self);
   deliver(self); // a query refused locally is answered without the server
   publish(state);
-}
-
-/// No statement that follows has a part in the reads' sync.
-void end_group(connection_state& state) {
-  if (std::exchange(state.grouped, 0) > 0)
-    state.link->flush();
 }
 
 void submit(self_ptr self, const db::query& query, db::sync_point after,
