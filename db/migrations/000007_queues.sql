@@ -1,17 +1,25 @@
--- Queues that are paused and queues whose runs are limited, on all nodes together.
+-- Queues that are paused, and queues whose runs or whose rate are limited, on all nodes together.
 --
 -- A limit is kept by permits that are leased to nodes: a node never has more runs of a limited queue at
 -- once than it holds permits, and the permits of all nodes together never pass the limit. They are taken
 -- by the claim and given back with outcomes, not with each job: a run that ends hands its permit to the
 -- next job of the node, and the database is not in between.
 
--- What somebody has said of a queue. No row: it runs, and nothing limits it.
+-- What somebody has said of a queue. No row: it runs, and nothing limits it. Of its rate: so many jobs in
+-- rate_period_ms, of which rate_burst may come at once. rate_at is when the jobs handed out so far would
+-- have been due, evenly spread: it runs ahead of the clock by what of the burst is used up.
 create table troupe.queue (
-  paused_at   timestamptz,
-  changed_at  timestamptz not null default now(),
-  version     bigint not null default 1,
-  concurrency int check (concurrency between 1 and 1000000), -- runs at once, on all nodes together
-  name        text primary key check (name ~ '^[A-Za-z0-9._:-]{1,128}$')
+  paused_at      timestamptz,
+  changed_at     timestamptz not null default now(),
+  rate_at        timestamptz,
+  version        bigint not null default 1,
+  concurrency    int check (concurrency between 1 and 1000000), -- runs at once, on all nodes together
+  rate           int check (rate between 1 and 1000000),
+  rate_period_ms int check (rate_period_ms between 1 and 86400000),
+  rate_burst     int check (rate_burst between 1 and 1000000),
+  name           text primary key check (name ~ '^[A-Za-z0-9._:-]{1,128}$'),
+  check (rate <= 1000::bigint * rate_period_ms),
+  check ((rate is null) = (rate_period_ms is null) and (rate is null) = (rate_burst is null))
 ) with (fillfactor = 50);
 
 create sequence troupe.permit_change;
@@ -68,13 +76,33 @@ create function troupe.limit_queue(p_queue text, p_concurrency int) returns void
    where queue.concurrency is distinct from p_concurrency;
 $$;
 
+-- All null: nothing limits it. What was used up of the old rate is forgotten with it.
+create function troupe.rate_queue(p_queue text, p_rate int, p_period_ms int, p_burst int)
+returns void language sql as $$
+  insert into troupe.queue (name, rate, rate_period_ms, rate_burst)
+  values (p_queue, p_rate, p_period_ms, p_burst)
+  on conflict (name) do update
+     set rate = p_rate, rate_period_ms = p_period_ms, rate_burst = p_burst, rate_at = null,
+         changed_at = now(), version = queue.version + 1
+   where (queue.rate, queue.rate_period_ms, queue.rate_burst)
+         is distinct from (p_rate, p_period_ms, p_burst);
+$$;
+
+-- How long until a job of the queue may be handed out; null: it has no rate.
+create function troupe.rate_wait_ms(p_queue text) returns bigint language sql
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set jit = off as $$
+  select greatest(0, ceil(coalesce(extract(epoch from q.rate_at - clock_timestamp()), 0) * 1000
+                          - (q.rate_burst - 1) * q.rate_period_ms::numeric / q.rate)::bigint)
+    from troupe.queue q where q.name = p_queue and q.rate is not null;
+$$;
+
 -- -- handing out -----------------------------------------------------------------------------------
 
 -- For a claim in a queue of which something was said: how many jobs it may take at most. If its runs are
 -- limited, how many permits the node may come to hold, and how many it holds. p_slots: what the node
 -- would run at once; p_held: what it has claimed and not finished. Null: it runs whatever it claims.
 -- Two claims that want more permits take turns by the queue's row.
-create function troupe.room_for(
+create function troupe.permitted_room(
   p_node bigint, p_queue text, p_limit int, p_slots int, p_held int,
   out room int, out most int, out have int)
 language plpgsql
@@ -110,8 +138,39 @@ begin
           end;
 end $$;
 
+-- The same, and no more than the rate allows. What is allowed is to start at once, so nothing of a rated
+-- queue is claimed ahead. Of two claims one waits for the other at the queue's row.
+create function troupe.room_for(
+  p_node bigint, p_queue text, p_limit int, p_slots int, p_held int,
+  out room int, out most int, out have int)
+language plpgsql
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set jit = off as $$
+declare
+  q troupe.queue;
+  each numeric; -- milliseconds
+  allowed int;
+begin
+  if exists (select from troupe.queue x where x.name = p_queue and x.rate is not null) then
+    select * into q from troupe.queue x where x.name = p_queue for update;
+  end if;
+  if q.rate is not null and q.paused_at is null then
+    each := q.rate_period_ms::numeric / q.rate;
+    p_limit := least(p_limit, coalesce(p_slots - p_held, p_limit));
+    -- To the microsecond, as the clock goes; what is too little by less is not lost time.
+    allowed := floor((q.rate_burst * each + 0.001
+             - 1000 * greatest(0, extract(epoch from q.rate_at - clock_timestamp()))) / each);
+    if p_limit <= 0 or allowed <= 0 then
+      room := 0;
+      return;
+    end if;
+  end if;
+  select r.room, r.most, r.have into room, most, have
+    from troupe.permitted_room(p_node, p_queue, p_limit, p_slots, p_held) r;
+  room := least(room, allowed);
+end $$;
+
 -- After a claim for which there was room: what the node holds now, and which change of it that is.
-create function troupe.note_claimed(
+create function troupe.note_permits(
   p_node bigint, p_queue text, p_slots int, p_held int, p_got int, p_most int, p_have int,
   out permits int, out changed bigint)
 language plpgsql
@@ -129,6 +188,21 @@ begin
    where p.permits <> excluded.permits;
   select p.permits, p.changed into permits, changed
     from troupe.permit p where p.queue = p_queue and p.node = p_node;
+end $$;
+
+-- The same, and what is used up of the rate.
+create function troupe.note_claimed(
+  p_node bigint, p_queue text, p_slots int, p_held int, p_got int, p_most int, p_have int,
+  out permits int, out changed bigint)
+language plpgsql
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set jit = off as $$
+begin
+  update troupe.queue q
+     set rate_at = greatest(q.rate_at, clock_timestamp())
+                   + make_interval(secs => p_got * (q.rate_period_ms / 1000.0 / q.rate))
+   where q.name = p_queue and q.rate is not null;
+  select n.permits, n.changed into permits, changed
+    from troupe.note_permits(p_node, p_queue, p_slots, p_held, p_got, p_most, p_have) n;
 end $$;
 
 -- One batch for a node: locks one lane, reads the log after its cursor, moves the cursor, appends
@@ -346,7 +420,7 @@ end $$;
 -- Queues in order of their names, after one or only that of one name.
 create function troupe.list_queues(p_only text, p_after text, p_limit int, p_most int)
 returns table (name text, paused_at timestamptz, concurrency int, version bigint, changed_at timestamptz,
-               waiting bigint, running bigint)
+               waiting bigint, running bigint, rate int, rate_period_ms int, rate_burst int)
 language plpgsql stable
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set jit = off as $$
 #variable_conflict use_column
@@ -365,14 +439,16 @@ begin
      group by j.queue)
   select k.name, q.paused_at, q.concurrency, coalesce(q.version, 0), q.changed_at,
          troupe.waiting(k.name, p_most),
-         coalesce((select b.runs from busy b where b.queue = k.name), 0)
+         coalesce((select b.runs from busy b where b.queue = k.name), 0),
+         q.rate, q.rate_period_ms, q.rate_burst
     from known k left join troupe.queue q on q.name = k.name
    order by k.name;
 end $$;
 
 -- Heartbeat, and what happened meanwhile. Others are declared dead only when this node's own last beat
 -- is fresh: after a stall of the database everybody looks dead for a moment. A node keeps at most caps
--- of the permits of capped: other nodes want some, or the limit was lowered.
+-- of the permits of capped: other nodes want some, or the limit was lowered. Queues whose rate is used up
+-- are not named: whoever found that out has a timer.
 drop function troupe.beat(bigint, double precision);
 create function troupe.beat(p_node bigint, p_late_ms double precision)
 returns table (alive boolean, dead bigint[], cancelled bigint[], leases bigint[], next_due_ms bigint,
@@ -424,7 +500,10 @@ begin
                        or exists (select from troupe.ready r
                                    where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)))
                   and not exists (select from troupe.queue q
-                                   where q.name = l.queue and q.paused_at is not null)) as queues,
+                                   where q.name = l.queue
+                                     and (q.paused_at is not null
+                                          or q.rate_at is not null
+                                             and troupe.rate_wait_ms(q.name) > 0))) as queues,
          array(select q.name from troupe.queue q where q.paused_at is not null) as paused,
          array(select s.queue from share s order by s.queue) as capped,
          array(select s.most from share s order by s.queue) as caps;
