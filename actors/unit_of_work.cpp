@@ -12,15 +12,11 @@ namespace troupe {
 
 namespace {
 
+using db::is;
 using work_parts::pump;
 using work_parts::self_ptr;
 using rollback_cause = database_metrics::rollback_cause;
 using phase = db::unit_of_work::phase;
-
-template<class T>
-bool is(const db::work_request& request) {
-  return std::holds_alternative<T>(request);
-}
 
 void hurry(self_ptr self) {
   if (!std::exchange(self->state.flush_sent, true))
@@ -281,6 +277,8 @@ bool take_in(self_ptr self) {
         state.copy.emplace(
             unit_of_work_state::open_copy{copy->number, {std::move(what), copy->in}});
       }
+      if (state.burst.empty())
+        state.burst.reserve(unit_of_work_state::usual_burst);
       std::move(plan.statements.begin(), plan.statements.end(), std::back_inserter(state.burst));
       state.calls.emplace(plan.call, unit_of_work_state::taken{std::move(*call),
                                                                is<db::commit_work>(asked.request)});

@@ -33,6 +33,8 @@ struct unit_of_work_state {
   static constexpr std::size_t max_waiting = 100'000;
   /// Statements in one burst.
   static constexpr std::size_t max_burst = 256;
+  /// Room is made for so many at once.
+  static constexpr std::size_t usual_burst = 8;
   /// How long, and how soon after each other, the server is asked what became of a commit whose
   /// answer was lost: its process may not have noticed yet that we are gone.
   static constexpr std::chrono::milliseconds inquiry_limit{15'000};

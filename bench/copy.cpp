@@ -1,7 +1,6 @@
-// The engine's side of bench/copy: rows out and in through a session's COPY, rows of a stream, and
-// jobs in bulk. Prints one JSON object: seconds, and how much the memory's peak grew.
-// Usage: troupe_bench_copy --url URL --mode out|stream|in|export|bulk|staged --file FILE
-//          [--sql TEXT] [--jobs N]
+// The engine's side of bench/copy: rows out and in through a session's COPY, and rows of a stream.
+// Prints one JSON object: seconds, and how much the memory's peak grew.
+// Usage: troupe_bench_copy --url URL --mode out|stream|in --sql TEXT [--file FILE]
 #include "launcher/engine.hpp"
 #include "launcher/log.hpp"
 
@@ -15,7 +14,6 @@
 
 namespace {
 
-using namespace std::chrono_literals;
 using flag_map = std::map<std::string, std::string>;
 
 std::size_t peak_kib() {
@@ -59,73 +57,32 @@ void copy_in(troupe::session& work, const flag_map& flags) {
   static_cast<void>(writer.finish().get());
 }
 
-void export_items(troupe::engine& node) {
-  const auto id = node.enqueue({.kind = "export", .args = R"({"what":"items","crawl":"1"})"});
-  const auto done = node.wait(id, 300s);
-  if (done.state != troupe::job_state::completed)
-    throw std::runtime_error("the export did not complete");
-}
-
-void bulk(troupe::engine& node, int jobs) {
-  std::vector<troupe::job_spec> some(static_cast<std::size_t>(jobs),
-                                     {.kind = "noop", .queue = "idle", .args = R"({"n":1})"});
-  static_cast<void>(node.enqueue_all(std::move(some)));
-}
-
-/// What COPY would need: the rows into a table of the transaction, and the function over them.
-void staged(troupe::session& work, int jobs) {
-  work.query("create temp table staged (kind text, queue text, args jsonb) on commit drop")
-      .ignore();
-  auto writer = work.copy_in("copy staged from stdin");
-  std::string rows;
-  for (int i = 0; i < jobs; ++i)
-    rows += "noop\tidle\t{\"n\":1}\n";
-  writer.put(std::move(rows)).ignore();
-  static_cast<void>(writer.finish().get());
-  work.query("select troupe.enqueue_many(array_agg(kind), array_agg(queue), array_agg(args), "
-             "array_agg(0::smallint)) from staged")
-      .get();
-}
-
 } // namespace
 
 int main(int argc, char** argv) {
-  flag_map flags = {{"--jobs", "10000"}, {"--sql", ""}, {"--file", "/dev/null"}};
+  flag_map flags = {{"--file", "/dev/null"}};
   for (int i = 1; i + 1 < argc; i += 2)
     flags[argv[i]] = argv[i + 1];
-  if (flags.count("--url") == 0 || flags.count("--mode") == 0) {
-    std::cerr << "usage: troupe_bench_copy --url URL --mode MODE [--file FILE] [--sql TEXT]\n";
+  const std::map<std::string, void (*)(troupe::session&, const flag_map&)> modes = {
+      {"out", copy_out}, {"stream", stream}, {"in", copy_in}};
+  const auto mode = modes.find(flags["--mode"]);
+  if (flags.count("--url") == 0 || flags.count("--sql") == 0 || mode == modes.end()) {
+    std::cerr << "usage: troupe_bench_copy --url URL --mode MODE --sql TEXT [--file FILE]\n";
     return 2;
   }
   try {
     troupe::log::install({});
     troupe::engine_options options;
     options.database_url = flags["--url"];
-    options.data_dir = "/tmp/troupe-bench-copy";
-    options.queues["idle"] = 0;
-    options.test_kinds = true;
     troupe::engine node{options};
     node.start();
-    const auto& mode = flags["--mode"];
-    const auto jobs = std::atoi(flags["--jobs"].c_str());
     const auto before = peak_kib();
     const auto begun = std::chrono::steady_clock::now();
     auto work = node.open_session();
-    if (mode == "out")
-      copy_out(work, flags);
-    else if (mode == "stream")
-      stream(work, flags);
-    else if (mode == "in")
-      copy_in(work, flags);
-    else if (mode == "export")
-      export_items(node);
-    else if (mode == "bulk")
-      bulk(node, jobs);
-    else
-      staged(work, jobs);
+    mode->second(work, flags);
     static_cast<void>(work.commit().get());
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
-    std::printf("{\"mode\":\"%s\",\"seconds\":%.4f,\"grown_kib\":%zu}\n", mode.c_str(),
+    std::printf("{\"mode\":\"%s\",\"seconds\":%.4f,\"grown_kib\":%zu}\n", mode->first.c_str(),
                 took.count(), peak_kib() - before);
     return node.stop() ? 0 : 1;
   } catch (const std::exception& e) {

@@ -160,9 +160,11 @@ bool connection::impl::take(result_handle answer) {
 
 /// Has to be said before libpq looks at the first row.
 void connection::impl::read_by_rows() {
-  if (by_rows || !pipe.current() || !pipe.current()->by_rows)
+  if (by_rows)
     return;
-  by_rows = PQsetSingleRowMode(raw.get()) == 1;
+  const auto* what = pipe.current();
+  if (what != nullptr && what->by_rows)
+    by_rows = PQsetSingleRowMode(raw.get()) == 1;
 }
 
 /// Takes what libpq has whole, until it needs more bytes or has nothing to say.

@@ -16,11 +16,6 @@ std::string prepared_name(const statement& what, int generation) {
   return name;
 }
 
-std::string first_word(const statement& what) {
-  std::string_view text = what.text;
-  return take_word(text);
-}
-
 /// ROLLBACK TO and ROLLBACK have the same command tag.
 bool is_rollback_to(const statement& what) {
   std::string_view text = what.text;
@@ -31,8 +26,8 @@ bool is_rollback_to(const statement& what) {
 }
 
 bool is_commit(const statement& what) {
-  const auto first = first_word(what);
-  return first == "commit" || first == "end" || first == "prepare";
+  return begins_with(what.text, "commit") || begins_with(what.text, "end")
+         || begins_with(what.text, "prepare");
 }
 
 /// A statement that did not fail itself.
@@ -51,12 +46,11 @@ constexpr const char* undone = "undone, as another statement of the same group f
 } // namespace
 
 bool opens_block(const statement& what) {
-  const auto first = first_word(what);
-  return first == "begin" || first == "start";
+  return begins_with(what.text, "begin") || begins_with(what.text, "start");
 }
 
 bool is_copy(const statement& what) {
-  return first_word(what) == "copy";
+  return begins_with(what.text, "copy");
 }
 
 pipeline::pipeline(std::size_t max_in_flight) : max_in_flight_(max_in_flight) {}

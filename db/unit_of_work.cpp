@@ -13,11 +13,6 @@ namespace {
 /// Arguments in one enqueue; more go into a further statement.
 constexpr std::size_t enqueue_bytes = std::size_t{16} * 1024 * 1024;
 
-template<class T>
-bool is(const work_request& request) {
-  return std::holds_alternative<T>(request);
-}
-
 bool goes_back(const work_request& request) {
   return is<rollback_work>(request) || is<rollback_to_savepoint>(request);
 }

@@ -11,11 +11,6 @@ namespace {
 
 using namespace std::chrono;
 
-template<class T>
-bool is(const work_request& request) {
-  return std::holds_alternative<T>(request);
-}
-
 milliseconds until(const job_spec& job) {
   if (job.delay)
     return *job.delay;
@@ -88,8 +83,7 @@ void unit_of_work::settle() {
 }
 
 void unit_of_work::settle_first() {
-  auto done = std::move(calls_.front());
-  calls_.pop_front();
+  auto& done = calls_.front();
   const bool commits = is<commit_work>(done.request);
   // The server says ROLLBACK to who commits what has failed.
   const bool undone = commits && done.tag == "ROLLBACK";
@@ -114,6 +108,7 @@ void unit_of_work::settle_first() {
   }
   if (done.number != 0)
     ready_.push_back({done.number, std::move(outcome), failures_});
+  calls_.pop_front();
 }
 
 /// What the caller of the first failed call of a burst is told.

@@ -35,16 +35,34 @@ std::string_view skip_blank(std::string_view text) {
   return text;
 }
 
+bool is_letter(char c) {
+  return std::isalpha(static_cast<unsigned char>(c)) != 0;
+}
+
+char lower(char c) {
+  return static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+}
+
 } // namespace
 
 std::string take_word(std::string_view& text) {
   text = skip_blank(text);
   std::string word;
-  while (!text.empty() && std::isalpha(static_cast<unsigned char>(text.front())) != 0) {
-    word += static_cast<char>(std::tolower(static_cast<unsigned char>(text.front())));
+  while (!text.empty() && is_letter(text.front())) {
+    word += lower(text.front());
     text.remove_prefix(1);
   }
   return word;
+}
+
+bool begins_with(std::string_view text, std::string_view word) {
+  text = skip_blank(text);
+  for (const char c : word) {
+    if (text.empty() || lower(text.front()) != c)
+      return false;
+    text.remove_prefix(1);
+  }
+  return text.empty() || !is_letter(text.front());
 }
 
 } // namespace troupe::db

@@ -79,6 +79,11 @@ using work_request =
                  release_savepoint, rollback_to_savepoint, refresh_job, run_query, copy_rows,
                  copy_step, complete_run, identify_work, recover_work, restore_work>;
 
+template<class T>
+bool is(const work_request& request) {
+  return std::holds_alternative<T>(request);
+}
+
 struct flushed_work {
   std::vector<job_id> added; ///< in the order of the adds since the last flush
   std::size_t removed = 0;

@@ -33,3 +33,11 @@ BOOST_AUTO_TEST_CASE(where_no_word_stands_there_is_none) {
   for (const auto* text : {"", "   ", "-- only a comment", "/* never ended", "(select 1)", "$1"})
     BOOST_TEST(first(text).empty(), text);
 }
+
+BOOST_AUTO_TEST_CASE(a_text_begins_with_a_whole_word_only) {
+  BOOST_TEST(begins_with("/* a */ BEGIN", "begin"));
+  BOOST_TEST(begins_with("copy(select 1) to stdout", "copy"));
+  BOOST_TEST(!begins_with("beginning", "begin"));
+  BOOST_TEST(!begins_with("beg", "begin"));
+  BOOST_TEST(!begins_with("-- begin", "begin"));
+}
