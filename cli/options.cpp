@@ -206,7 +206,8 @@ void command_line::add_node(CLI::App* app) {
           ->capture_default_str(),
       "TROUPE_STUCK_AFTER");
   env(app,
-      app->add_flag("--test-kinds", engine.test_kinds, "Add the kinds noop, echo, sleep and fail"),
+      app->add_flag("--test-kinds", engine.test_kinds,
+                    "Add the kinds for trying: noop, echo, sleep, fail, effect, trouble"),
       "TROUPE_TEST_KINDS");
 }
 

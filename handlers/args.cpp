@@ -255,6 +255,28 @@ args_or<fail_args> read_fail_args(std::string_view text) {
   });
 }
 
+args_or<effect_args> read_effect_args(std::string_view text) {
+  return guarded<effect_args>(text, [](const json& object) {
+    allow_only(object, {"ms", "note", "key"});
+    static_cast<void>(text_field(object, "note", limits::note_bytes));
+    static_cast<void>(text_field(object, "key", limits::note_bytes));
+    return effect_args{
+        std::chrono::milliseconds{integer_field(object, "ms", 0, limits::trial_ms).value_or(0)}};
+  });
+}
+
+args_or<trouble_args> read_trouble_args(std::string_view text) {
+  return guarded<trouble_args>(text, [](const json& object) {
+    allow_only(object, {"how", "ms", "note"});
+    static_cast<void>(text_field(object, "note", limits::note_bytes));
+    trouble_args args;
+    args.how = text_field(object, "how", limits::note_bytes).value_or("");
+    args.time = std::chrono::milliseconds{
+        integer_field(object, "ms", 0, limits::trial_ms).value_or(args.time.count())};
+    return args;
+  });
+}
+
 std::vector<std::string> field_values(std::string_view fields, const std::vector<selector>& names) {
   std::vector<std::string> values(names.size());
   const auto object = json::parse(fields.begin(), fields.end(), nullptr, false);

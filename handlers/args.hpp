@@ -18,6 +18,8 @@ namespace limits {
 constexpr int handler_args_depth = 8; ///< the built-in kinds' args are nearly flat
 constexpr std::size_t xpath_bytes = 4096;
 constexpr std::size_t fail_message_bytes = 4096;
+constexpr std::size_t note_bytes = 128;
+constexpr std::int64_t trial_ms = 60'000;
 } // namespace limits
 
 struct bad_args {
@@ -62,6 +64,21 @@ struct fail_args {
 };
 /// {"times"?:n,"message"?:"..."}.
 args_or<fail_args> read_fail_args(std::string_view json);
+
+struct effect_args {
+  std::chrono::milliseconds time{0};
+};
+/// {"ms"?:n,"note"?:any short text,"key"?:the same}, n from 0 to a minute. The texts are for those
+/// who look at the job.
+args_or<effect_args> read_effect_args(std::string_view json);
+
+struct trouble_args {
+  std::string how;
+  std::chrono::milliseconds time{1000};
+};
+/// {"how":"...","ms"?:n,"note"?:"..."}, n from 0 to a minute. Which words there are is not looked
+/// at.
+args_or<trouble_args> read_trouble_args(std::string_view json);
 
 /// The values of an item's `fields` (JSON object) in the order of `names`: the text itself for a
 /// string or a single match, JSON for anything else, empty for a missing one or no match.

@@ -180,7 +180,7 @@ void engine::parts::start_actors() {
       options.data_dir.empty() ? default_data_dir() : options.data_dir;
   add_export(table, *workers, *port, {root / "exports"});
   if (options.test_kinds)
-    add_test_kinds(table, *loop);
+    add_test_kinds(table, {*loop, *workers, root / "effects"});
   for (const auto& [kind, how] : blocking)
     table[kind] = {on_worker(*workers, how.first), how.second};
   begin(*system, *actors, wanted, std::make_shared<const handler_table>(table), counters);

@@ -64,7 +64,7 @@ struct engine_options {
   /// Threads of the actors' scheduler. 0: one per core, at least 2.
   int actor_threads = 0;
 
-  /// Add the kinds noop, echo, sleep and fail.
+  /// Add noop, echo, sleep, fail, effect and trouble.
   bool test_kinds = false;
   /// Let crawls reach loopback and private addresses.
   bool allow_private = false;

@@ -2,8 +2,11 @@
 #include "handlers/testing.hpp"
 #include "tests/handlers/runs.hpp"
 #include "tests/support/poll_loop.hpp"
+#include "tests/support/temp_dir.hpp"
 
 #include <boost/test/unit_test.hpp>
+
+#include <fstream>
 
 namespace {
 
@@ -12,12 +15,21 @@ using namespace troupe::tests;
 using verdict = job_result::verdict;
 
 struct bench {
-  bench() { add_test_kinds(kinds, loop); }
+  bench() { add_test_kinds(kinds, {loop, workers, folder.path() / "new" / "effects"}); }
   job_result run(const char* kind, const char* args, int attempt = 1) {
     return one_run(kind, args, 1, attempt).start(kinds).result();
   }
+  std::vector<std::string> effects() const {
+    std::ifstream file(folder.path() / "new" / "effects");
+    std::vector<std::string> lines;
+    for (std::string line; std::getline(file, line);)
+      lines.push_back(line.substr(0, line.find(' ', line.find(' ', line.find(' ') + 1) + 1)));
+    return lines;
+  }
   handler_table kinds;
+  temp_dir folder;
   poll_loop loop;
+  two_workers workers;
 };
 
 } // namespace
@@ -62,10 +74,30 @@ BOOST_AUTO_TEST_CASE(fail_fails_the_asked_number_of_times) {
   BOOST_TEST((b.run("fail", "{}", 1).kind == verdict::failed));
 }
 
+BOOST_AUTO_TEST_CASE(an_effect_leaves_a_line_at_its_begin_and_one_at_its_end) {
+  bench b;
+  BOOST_TEST((b.run("effect", R"({"ms":1,"note":"a","key":"b"})", 3).kind == verdict::completed));
+  const std::vector<std::string> expected{"begin 1 3", "end 1 3"};
+  BOOST_TEST(b.effects() == expected, boost::test_tools::per_element());
+  one_run endless("effect", R"({"ms":60000})", 18);
+  endless.start(b.kinds);
+  endless.stop();
+  BOOST_TEST((endless.result().kind == verdict::failed));
+  BOOST_TEST(b.effects().back() == "stopped 18 1");
+}
+
+BOOST_AUTO_TEST_CASE(an_effect_that_cannot_leave_its_line_fails) {
+  bench b;
+  add_test_kinds(b.kinds, {b.loop, b.workers, "/proc/no/effects"});
+  BOOST_TEST((b.run("effect", "{}").kind == verdict::failed));
+}
+
 BOOST_AUTO_TEST_CASE(wrong_args_are_discarded) {
   bench b;
   for (const auto* args : {"", "{}", R"({"ms":-1})", R"({"ms":1e3})", R"({"ms":"1"})",
                            R"({"ms":1,"x":2})", R"({"ms":99999999999})"})
     BOOST_TEST((b.run("sleep", args).kind == verdict::discarded), args);
   BOOST_TEST((b.run("fail", R"({"times":-1})").kind == verdict::discarded));
+  BOOST_TEST((b.run("effect", R"({"ms":60001})").kind == verdict::discarded));
+  BOOST_TEST((b.run("effect", R"({"path":"x"})").kind == verdict::discarded));
 }
