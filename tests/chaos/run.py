@@ -1,0 +1,241 @@
+"""One run of the chaos harness: a server, nodes, load, faults from a seed, then peace, and the
+checker's verdict. Exit 0: every promise was kept; 1: one was not, or the run could not end; 2: usage.
+"""
+import argparse
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg2
+
+from checker import Checker
+from cluster import ROOT, Node, Server, clean_environment, migrate, pause, until
+from evidence import Attempt, Evidence, Job, Ledger, Life
+from faults import Faults
+from load import LIMIT, LIMITED, Bulk, Single, Sql, SqlWorker, Trouble, Unique
+from proxy import Proxy
+from report import report
+
+QUIET_WITHIN = 180.0  # seconds from the last fault until every job has ended
+
+REQUESTS = """
+    select id, coalesce(args ->> 'note', args ->> 'message'), kind, queue, max_attempts,
+           extract(epoch from pg_xact_commit_timestamp(xmin)), args ->> 'key', args ->> 'how'
+      from troupe.job"""
+OUTCOMES = """
+    select job_id, attempt, outcome, node, extract(epoch from pg_xact_commit_timestamp(xmin)), error
+      from troupe.attempt"""
+LIVES = """
+    select id, name, case when ended_at is not null
+                          then extract(epoch from pg_xact_commit_timestamp(xmin)) end,
+           case when isfinite(heartbeat_at) then extract(epoch from heartbeat_at) end
+      from troupe.node"""
+UNENDED = """
+    select count(*) from troupe.job j
+     where not exists (select from troupe.attempt a where a.job_id = j.id and a.outcome in (1, 2, 3)
+                                                      and not a.reopened)"""
+LEFTOVERS = """
+    select 'lease', count(*) from troupe.lease
+    union all select 'deferred', count(*) from troupe.deferred
+    union all select 'permit', coalesce(sum(permits), 0) from troupe.permit
+    union all select 'ready behind no cursor', count(*)
+      from troupe.ready r join troupe.lane l on l.id = r.lane where (r.xact, r.seq) > (l.xact, l.seq)
+    union all select 'lane with open writers', count(*) from troupe.lane
+     where open <> '{}' or draining <> '{}'
+    union all select 'revoked', count(*) from troupe.revoked"""
+
+
+def arguments():
+    options = argparse.ArgumentParser(prog="scripts/chaos", description=__doc__.splitlines()[0],
+                                      epilog="Faults: " + ", ".join(sorted(Faults.DECK)))
+    options.add_argument("--seed", type=int, help="repeats a run's draws; default: by chance")
+    length = options.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=float, default=1.0, help="of faults, 0.05 to 600 (1)")
+    length.add_argument("--kills", type=int, help="as long as it takes to kill so many nodes, 1 to 10000")
+    options.add_argument("--nodes", type=int, default=3, help="1 to 8 (3)")
+    options.add_argument("--faults", help="only these, with commas")
+    options.add_argument("--rate", type=float, default=100.0, help="jobs a second, about; 1 to 2000 (100)")
+    options.add_argument("--storm", type=int, default=10_000, help="jobs that fail at once, 1 to 10000")
+    options.add_argument("--program", type=Path, default=ROOT / "build/release/troupe",
+                         help="the troupe to try (build/release/troupe)")
+    options.add_argument("--keep", action="store_true", help="keep the ledgers and logs")
+    given = options.parse_args()
+    for name, low, high in (("minutes", 0.05, 600), ("kills", 1, 10_000), ("nodes", 1, 8),
+                            ("rate", 1, 2000), ("storm", 1, 10_000)):
+        value = getattr(given, name)
+        if value is not None and not low <= value <= high:
+            options.error(f"--{name} must be {low} to {high}")
+    given.kinds = (given.faults or ",".join(Faults.DECK)).split(",")
+    for kind in given.kinds:
+        if kind not in Faults.DECK:
+            options.error(f"--faults: there is no '{kind}'; there are " + ", ".join(sorted(Faults.DECK)))
+    if given.kills and not set(given.kinds) & {"kill", "effect", "claim_before", "claim_after",
+                                               "finish_before", "finish_after"}:
+        options.error("--kills: none of --faults kills a node")
+    if not os.access(given.program, os.X_OK):
+        options.error(f"--program: {given.program} cannot be run; build it with scripts/run or name one")
+    given.program = given.program.resolve()
+    if given.seed is None:
+        given.seed = random.SystemRandom().randrange(1 << 31)
+    return given
+
+
+class Run:
+    def __init__(self, given, folder):
+        self.given, self.folder = given, folder
+        self.unhealed = []
+        self.faults = self.server = self.proxy = None
+        self.nodes, self.threads = [], []
+        self.ledger = Ledger(folder / "requests")
+
+    def go(self):
+        """The evidence."""
+        self.server = Server(self.folder / "pg")
+        migrate(self.given.program, self.server)
+        self.server.ask("create table public.effect (job bigint, attempt int); select 1")
+        self.server.ask("select troupe.limit_queue(%s, %s)", LIMITED, LIMIT)
+        self.proxy = Proxy(self.server.socket)
+        for number in range(1, self.given.nodes + 1):
+            self.nodes.append(Node(number, self.folder, self.given.program, self.proxy.open(number)))
+            self.nodes[-1].start()
+        self.faults = Faults(self.given.seed, self.given.kinds, self.server, self.nodes, self.proxy,
+                             self.ledger, self.given.storm)
+        self.load()
+        try:
+            self.harm()
+        except (AssertionError, OSError, psycopg2.Error, subprocess.SubprocessError) as failure:
+            self.unhealed.append(f"{failure!r}, after the faults "
+                                 + ", ".join(f.kind for f in self.faults.done[-3:]))
+        self.calm()
+        return self.evidence()
+
+    def load(self):
+        seed, rate = self.given.seed, self.given.rate
+        mix = [(Single, rate * 0.15), (Single, rate * 0.15), (Bulk, rate * 0.4 / 32),
+               (Unique, rate * 0.04), (Unique, rate * 0.04), (Trouble, 0.7)]
+        self.threads = [kind(n, seed, each, self.nodes, self.ledger)
+                        for n, (kind, each) in enumerate(mix)]
+        self.threads += [Sql(n, seed, rate * 0.1 / 4, self.server, self.ledger) for n in (1, 2)]
+        self.threads.append(SqlWorker(self.server))
+        for thread in self.threads:
+            thread.start()
+
+    def harm(self):
+        begin = time.monotonic()
+        limit = 60.0 * self.given.minutes
+        if self.given.kills:
+            limit = 60.0 + 30.0 * self.given.kills
+        while time.monotonic() < begin + limit and not self.enough():
+            self.faults.next()
+            self.watch()
+            pause.wait(self.faults.chance.uniform(0.2, 1.5))
+        if self.given.kills and not self.enough():
+            self.unhealed.append(f"only {self.faults.kills} kills in {limit:.0f} s")
+
+    def enough(self):
+        return self.given.kills is not None and self.faults.kills >= self.given.kills
+
+    def watch(self):
+        for node in self.nodes:
+            assert node.runs(), f"{node.name} ended by itself: {node.process.returncode}"
+        for thread in self.threads:
+            assert thread.failure is None, f"{thread.name}: {thread.failure!r}"
+
+    def calm(self):
+        """No more load and faults; what is left of both comes to its end."""
+        self.faults.release()
+        for thread in self.threads[:-1]:
+            thread.stopping.set()
+        try:
+            for thread in self.threads[:-1]:
+                thread.join(90)
+                assert not thread.is_alive(), f"{thread.name} waits for an answer for ever"
+            self.watch()
+            until(lambda: self.server.ask(UNENDED) == [(0,)], "the end of every job", QUIET_WITHIN, 0.5)
+            self.threads[-1].stopping.set()
+            self.threads[-1].join(30)
+            until(self.nothing_left, "an engine that holds nothing", 40, 0.5)
+        except AssertionError as failure:
+            self.unhealed.append(str(failure))
+        self.leftovers = dict(self.server.ask(LEFTOVERS))
+        for node in self.nodes:
+            if not node.runs():
+                continue
+            node.process.terminate()
+            status = node.end(60)
+            if status != 0:
+                self.unhealed.append(f"{node.name} ended with {status} when it was asked to")
+
+    def nothing_left(self):
+        self.server.ask("select troupe.upkeep()")
+        return not any(count for _, count in self.server.ask(LEFTOVERS))
+
+    def evidence(self):
+        e = Evidence(faults=self.faults.done, leftovers=self.leftovers, limits={LIMITED: LIMIT},
+                     unhealed=self.unhealed)
+        past = time.time() - time.monotonic()  # of the wall clock, which the server goes by
+
+        def moment(epoch):
+            return None if epoch is None else float(epoch) - past
+
+        e.read_requests(self.folder / "requests")
+        for node in self.nodes:
+            e.read_effects(node.effects)
+            e.processes += node.processes
+        e.jobs = [Job(*row[:5], moment(row[5]), *row[6:]) for row in self.server.ask(REQUESTS)]
+        e.attempts = [Attempt(*row[:4], moment(row[4]), row[5]) for row in self.server.ask(OUTCOMES)]
+        e.lives = {row[0]: Life(row[0], row[1], moment(row[2]), moment(row[3]))
+                   for row in self.server.ask(LIVES)}
+        e.committed = dict(self.server.ask("select job, count(*) from public.effect group by job"))
+        return e
+
+    def close(self):
+        """Ends what was started, in whatever state it is."""
+        for thread in self.threads:
+            thread.stopping.set()
+        for node in self.nodes:
+            node.end_now()
+        if self.proxy is not None:
+            self.proxy.close()
+        if self.server is not None:
+            self.server.close()
+        self.ledger.close()
+
+
+def main():
+    given = arguments()
+    os.environ.update(PYTHONDONTWRITEBYTECODE="1")
+    for name in set(os.environ) - set(clean_environment()):
+        del os.environ[name]  # an operator's settings would reach our server or our nodes
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    folder = Path(tempfile.mkdtemp(prefix="trc", dir="/tmp"))
+    folder.chmod(0o755)  # the server's user passes through
+    print(f"chaos: seed {given.seed}, {given.nodes} nodes", flush=True)
+    begin = time.monotonic()
+    run = Run(given, folder)
+    kept = True
+    try:
+        evidence = run.go()
+        checker = Checker(evidence)
+        violations = checker.violations()
+        report(given, run.faults, evidence, checker, violations, time.monotonic() - begin)
+        kept = bool(violations)
+        return 1 if violations else 0
+    finally:
+        try:
+            run.close()
+        finally:
+            if kept or given.keep:
+                print(f"chaos: ledgers and logs are in {folder}")
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
