@@ -1171,7 +1171,7 @@ begin
 end $$;
 
 CREATE FUNCTION troupe.losses(p_job bigint, p_attempt smallint) RETURNS smallint
-    LANGUAGE plpgsql STABLE
+    LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'

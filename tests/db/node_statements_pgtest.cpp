@@ -64,6 +64,23 @@ BOOST_AUTO_TEST_CASE(the_third_loss_in_a_row_quarantines_and_a_failure_between_d
   BOOST_TEST(at.state(lucky) == "available");
 }
 
+BOOST_AUTO_TEST_CASE(a_claim_that_waits_while_a_job_is_lost_tells_of_the_loss) {
+  at.enqueue();
+  lose();
+  desk pauser(database.url());
+  pauser.begin();
+  pauser.pause();
+  at.send(db::claim_query({at.node, "default", 1}));
+  BOOST_REQUIRE(at.waits(database));
+  desk rescuer(database.url());
+  BOOST_TEST(rescuer.rescue(other.node).count == 1);
+  pauser.rollback();
+  const auto claimed = db::decode_claimed(std::get<db::result>(at.later()), "default");
+  BOOST_REQUIRE(claimed.jobs.size() == 1U);
+  BOOST_TEST(claimed.jobs.front()->attempt == 2);
+  BOOST_TEST(claimed.jobs.front()->losses == 1);
+}
+
 BOOST_AUTO_TEST_CASE(who_was_lost_before_is_lost_again_only_if_he_had_started) {
   const auto ids = at.enqueue_many(3);
   lose();
