@@ -22,7 +22,7 @@ def faults(page):
                 path = ROOT / name
                 text = path.read_text() if path.is_file() else ""
                 for case in re.findall(r"`(\w+)`", cases):
-                    if not re.search(rf"(_TEST_CASE\(\s*|^def ){case}\b", text, re.M):
+                    if not re.search(rf"(_TEST_CASE\(\s*|^ *def ){case}\b", text, re.M):
                         wrong.append(f"{name} has no case {case}")
     return wrong
 
