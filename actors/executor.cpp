@@ -150,6 +150,16 @@ void note_permits(executor_state& state, const std::string& name, queue_state& q
     state.limited.erase(name);
 }
 
+/// Timers cannot be taken back: the earliest counts.
+void claim_later(self_ptr self, const std::string& name, queue_state& queue,
+                 std::chrono::milliseconds wait) {
+  const auto at = self->clock().now() + wait;
+  if (queue.due && *queue.due <= at)
+    return;
+  queue.due = at;
+  self->delayed_send(self, wait, due_atom_v, name);
+}
+
 void claim(self_ptr self, const std::string& name, queue_state& queue) {
   auto& state = self->state;
   if (state.node.value == 0 || state.draining || queue.claiming || !queue.hungry
@@ -181,10 +191,10 @@ void claim(self_ptr self, const std::string& name, queue_state& queue) {
               start_backlog(self, queue);
             }
             queue.rated = claimed.wait.has_value();
-            if (claimed.wait && claimed.wait->count() > 0 && !queue.waiting) {
-              queue.waiting = true;
-              self->delayed_send(self, *claimed.wait, due_atom_v, name);
-            }
+            queue.keyed = claimed.again.has_value();
+            queue.hungry = queue.hungry || claimed.again.value_or(false);
+            if (claimed.wait && claimed.wait->count() > 0)
+              claim_later(self, name, queue, *claimed.wait);
             claim(self, name, queue);
             if (!queue.claiming)
               write_outcomes(self); // permits that we have no use for
@@ -430,7 +440,10 @@ executor_impl::behavior_type executor(executor_impl::stateful_pointer<executor_s
       guarded([self](job_report& told) { report(self, told); }),
       guarded([self](due_atom, const std::string& name) {
         auto& queue = self->state.queues.at(name);
-        queue.waiting = false;
+        if (!queue.due
+            || self->clock().now() < *queue.due) // of a timer that an earlier one replaced
+          return;
+        queue.due.reset();
         queue.hungry = true;
         claim(self, self->state.queues.find(name)->first, queue);
       }),

@@ -17,6 +17,7 @@
 
 #include <deque>
 #include <map>
+#include <optional>
 #include <random>
 #include <set>
 #include <unordered_map>
@@ -59,7 +60,9 @@ struct executor_state {
     bool claiming = false; ///< a claim is on its way
     bool hungry = false;   ///< there may be work that we have not claimed
     bool rated = false;    ///< as the last claim said
-    bool waiting = false;  ///< for its rate; a timer is set
+    bool keyed = false;    ///< its keys are limited: what ends makes room for what was set aside
+    /// When a rate allows the next job; a timer is set.
+    std::optional<std::chrono::steady_clock::time_point> due = {};
     /// Running or waiting here.
     int at_hand() const { return running + static_cast<int>(backlog.size() + last_chances.size()); }
     int held() const { return at_hand() + unwritten; }

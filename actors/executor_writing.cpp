@@ -74,6 +74,8 @@ void written(self_ptr self, const std::vector<ended_run>& batch, const std::vect
   state.write_failures = 0;
   state.leases.closed(done);
   settled(batch);
+  for (const auto& one : batch)
+    one.queue->hungry = one.queue->hungry || one.queue->keyed;
   std::size_t expected = 0; // to be fenced: their outcome was written by whoever cancelled them
   for (const auto& one : batch) {
     if (one.cancelled)

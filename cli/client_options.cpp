@@ -74,11 +74,18 @@ void command_line::add_queues() {
   auto* limit =
       about(command::queues_limit, "limit", "Set what limits a queue, on all nodes together");
   limit->add_option("--concurrency", concurrency_, "Runs at once: a number, or none");
-  auto* rate =
-      limit->add_option("--rate", rate_, "Jobs in a time, such as 10/s or 100/5min; or none");
-  limit->add_option("--burst", burst_, "So many of them may come at once (1)")
-      ->check(CLI::Range(1, limits::max_rate))
-      ->needs(rate);
+  limit->add_option("--key-concurrency", key_concurrency_,
+                    "Runs at once of the jobs of each limit_key: a number, or none");
+  const auto add_rate = [&](const std::string& of, std::string& text, int& burst) {
+    auto* rate = limit->add_option("--" + of + "rate", text,
+                                   of.empty() ? "Jobs in a time, such as 10/s or 100/5min; or none"
+                                              : "The same of the jobs of each limit_key");
+    limit->add_option("--" + of + "burst", burst, "So many of them may come at once (1)")
+        ->check(CLI::Range(1, limits::max_rate))
+        ->needs(rate);
+  };
+  add_rate("", rate_, burst_);
+  add_rate("key-", key_rate_, key_burst_);
 }
 
 void check_names(const std::vector<std::string>& queues) {
@@ -101,12 +108,12 @@ int read_number(const std::string& option, const std::string& text, int most) {
 }
 
 /// N/TIME as the JSON of a rate. A time without a number is one of its unit.
-std::string rate_json(const std::string& text, int burst) {
+std::string rate_json(const std::string& option, const std::string& text, int burst) {
   const auto slash = text.find('/');
   if (slash == std::string::npos || slash + 1 == text.size())
-    throw std::invalid_argument("--rate: '" + printable(text)
+    throw std::invalid_argument(option + ": '" + printable(text)
                                 + "' is neither JOBS/TIME, such as 10/s or 100/5min, nor none");
-  const auto jobs = read_number("--rate", text.substr(0, slash), limits::max_rate);
+  const auto jobs = read_number(option, text.substr(0, slash), limits::max_rate);
   auto time = text.substr(slash + 1);
   if (time.find_first_of("0123456789") != 0)
     time.insert(0, "1");
@@ -114,10 +121,10 @@ std::string rate_json(const std::string& text, int burst) {
   try {
     period = read_duration(time);
   } catch (const std::invalid_argument& wrong) {
-    throw std::invalid_argument(std::string{"--rate: "} + wrong.what());
+    throw std::invalid_argument(option + ": " + wrong.what());
   }
   if (period < std::chrono::milliseconds{1} || period > limits::max_rate_period)
-    throw std::invalid_argument("--rate: the time must be 1ms to 24h");
+    throw std::invalid_argument(option + ": the time must be 1ms to 24h");
   return R"({"jobs":)" + std::to_string(jobs) + R"(,"period_ms":)" + std::to_string(period.count())
          + R"(,"burst":)" + std::to_string(std::max(1, burst)) + "}";
 }
@@ -126,17 +133,23 @@ std::string rate_json(const std::string& text, int burst) {
 
 void command_line::finish_queue_limit() {
   check_names(out_.ids);
-  if (concurrency_.empty() && rate_.empty())
-    throw std::invalid_argument("give --concurrency, --rate or both; none takes a limit away");
   std::string body;
-  if (!concurrency_.empty())
-    body = R"("concurrency":)"
-           + (concurrency_ == "none" ? std::string{"null"}
-                                     : std::to_string(read_number("--concurrency", concurrency_,
-                                                                  limits::max_concurrency)));
-  if (!rate_.empty())
-    body += (body.empty() ? "" : ",") + std::string{R"("rate":)"}
-            + (rate_ == "none" ? std::string{"null"} : rate_json(rate_, burst_));
+  const auto add = [&](const char* name, const std::string& text, auto read) {
+    if (!text.empty())
+      body += (body.empty() ? "\"" : ",\"") + std::string{name}
+              + "\":" + (text == "none" ? std::string{"null"} : read());
+  };
+  const auto runs = [&](const char* name, const char* option, const std::string& text) {
+    add(name, text,
+        [&] { return std::to_string(read_number(option, text, limits::max_concurrency)); });
+  };
+  runs("concurrency", "--concurrency", concurrency_);
+  add("rate", rate_, [&] { return rate_json("--rate", rate_, burst_); });
+  runs("key_concurrency", "--key-concurrency", key_concurrency_);
+  add("key_rate", key_rate_, [&] { return rate_json("--key-rate", key_rate_, key_burst_); });
+  if (body.empty())
+    throw std::invalid_argument("give --concurrency, --rate, --key-concurrency or --key-rate; none "
+                                "takes a limit away");
   out_.new_limits = "{" + body + "}";
 }
 

@@ -73,6 +73,9 @@ private:
   std::string concurrency_;
   std::string rate_;
   int burst_ = 0;
+  std::string key_concurrency_;
+  std::string key_rate_;
+  int key_burst_ = 0;
 };
 
 } // namespace troupe::cli

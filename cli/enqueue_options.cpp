@@ -50,6 +50,8 @@ void add_enqueue_options(CLI::App& app, enqueue_settings& job) {
   app.add_option("--run-at", job.run_at, "Run not before this time, such as 2030-01-31T08:00:00Z")
       ->excludes(delay);
   list(app.add_option("--tag", job.tags, "A tag (repeatable)"));
+  app.add_option("--limit-key", job.limit_key,
+                 "What the queue's limits per key count it under, such as a customer");
   add_unique_options(app, job);
   app.add_option("--idempotency-key", job.idempotency_key,
                  "Names this request: sent again within a day, it is answered as the first time");

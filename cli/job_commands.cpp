@@ -94,6 +94,7 @@ std::string body_of(const enqueue_settings& job) {
   number("timeout_ms", job.timeout_ms);
   number("delay_ms", job.delay_ms);
   text("run_at", job.run_at);
+  text("limit_key", job.limit_key);
   if (!job.tags.empty())
     body += ",\"tags\":" + json_array(job.tags);
   if (!job.unique.empty())

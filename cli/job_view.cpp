@@ -51,6 +51,8 @@ std::string job_details(std::string_view text) {
   for (const auto& tag : job.value("tags", json::array()))
     tags += (tags.empty() ? "" : ", ") + (tag.is_string() ? tag.get<std::string>() : tag.dump());
   fields.add({"tags", tags});
+  if (const auto key = field(job, "limit_key"); !key.empty())
+    fields.add({"limit_key", key});
   fields.add({"run_at", short_time(field(job, "run_at"))});
   fields.add({"created_at", short_time(field(job, "created_at"))});
   fields.add({"args", std::string{raw_member(text, "args")}});

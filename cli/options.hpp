@@ -54,6 +54,7 @@ struct enqueue_settings {
   std::optional<std::int64_t> delay_ms;
   std::optional<std::string> run_at;
   std::vector<std::string> tags;
+  std::optional<std::string> limit_key;
   std::vector<std::string> unique; ///< kind, queue, args, args.FIELD; empty: not unique
   std::optional<std::int64_t> unique_period_ms;
   std::vector<std::string> unique_states;

@@ -12,13 +12,13 @@ std::string waiting_of(const json& queue) {
   return field(queue, "waiting") + (queue.value("more_waiting", false) ? "+" : "");
 }
 
-std::string limit_of(const json& queue) {
-  const auto limit = field(queue, "concurrency");
+std::string limit_of(const json& queue, const char* name = "concurrency") {
+  const auto limit = field(queue, name);
   return limit.empty() ? "none" : limit;
 }
 
-std::string rate_of(const json& queue) {
-  const auto rate = queue.find("rate");
+std::string rate_of(const json& queue, const char* name = "rate") {
+  const auto rate = queue.find(name);
   if (rate == queue.end() || !rate->is_object())
     return "none";
   const auto period = rate->value("period_ms", std::int64_t{0});
@@ -68,6 +68,10 @@ std::string queue_details(std::string_view text) {
   fields.add({"rate", rate_of(queue)});
   if (const auto rate = queue.find("rate"); rate != queue.end() && rate->is_object())
     fields.add({"burst", field(*rate, "burst")});
+  fields.add({"key_concurrency", limit_of(queue, "key_concurrency")});
+  fields.add({"key_rate", rate_of(queue, "key_rate")});
+  if (const auto rate = queue.find("key_rate"); rate != queue.end() && rate->is_object())
+    fields.add({"key_burst", field(*rate, "burst")});
   return fields.take();
 }
 

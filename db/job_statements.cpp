@@ -29,6 +29,7 @@ job_record decode_record(const row& from) {
   job.tags = from.get<std::vector<std::string>>(9);
   job.run_at = from.get<timestamp>(10);
   job.created_at = from.get<timestamp>(11);
+  job.limit_key = from.get<std::optional<std::string>>(12).value_or("");
   return job;
 }
 
@@ -136,6 +137,10 @@ query enqueue_query(const enqueue_jobs& ask, rejections how) {
   }
   if (keyed)
     bind_keys(q, ask, how);
+  if (any(jobs, [](const job_spec& j) { return !j.limit_key.empty(); }))
+    q.bind_text_array(column(jobs, &job_spec::limit_key));
+  else
+    q.bind_null<std::vector<std::string>>();
   return q;
 }
 
@@ -170,10 +175,10 @@ std::optional<job_record> decode_job(const result& rows) {
   const auto only = rows.one();
   auto job = decode_record(only);
   job.attempt = only.get<std::int32_t>(6);
-  if (const auto taken_at = only.get<std::optional<timestamp>>(12)) {
+  if (const auto taken_at = only.get<std::optional<timestamp>>(13)) {
     attempt_record running;
     running.attempt = job.attempt;
-    running.node = only.get<std::string>(13);
+    running.node = only.get<std::string>(14);
     running.started_at = taken_at;
     job.attempts.push_back(std::move(running));
   }

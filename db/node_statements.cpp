@@ -93,6 +93,8 @@ claimed_jobs decode_claimed(const result& rows, const std::string& queue) {
     const auto from = rows[i];
     if (i == 0 && rows.columns() > 11)
       answer.wait = due(from, 11);
+    if (i == 0 && rows.columns() > 12)
+      answer.again = from.get<std::optional<bool>>(12);
     if (!from.get<std::optional<std::int64_t>>(0))
       return answer;
     if (i == 0) {

@@ -15,6 +15,27 @@ query list(const std::optional<std::string>& only, const std::string& after, int
   return q;
 }
 
+/// From this column and the two after it.
+std::optional<job_rate> rate(const row& from, int column) {
+  const auto jobs = from.get<std::optional<std::int32_t>>(column);
+  if (!jobs)
+    return std::nullopt;
+  return job_rate{*jobs, std::chrono::milliseconds{from.get<std::int32_t>(column + 1)},
+                  from.get<std::int32_t>(column + 2)};
+}
+
+void bind_limits(query& q, const std::optional<std::optional<int>>& runs,
+                 const std::optional<std::optional<job_rate>>& given) {
+  const auto rate = given.value_or(std::nullopt);
+  const auto part = [&](auto value) {
+    return rate ? std::optional{static_cast<std::int32_t>(value(*rate))} : std::nullopt;
+  };
+  q.bind(runs.has_value()).bind(runs.value_or(std::nullopt));
+  q.bind(given.has_value()).bind(part([](const job_rate& r) { return r.jobs; }));
+  q.bind(part([](const job_rate& r) { return r.period.count(); }));
+  q.bind(part([](const job_rate& r) { return r.burst; }));
+}
+
 queue_record decode(const row& from) {
   queue_record queue;
   queue.name = from.get<std::string>(0);
@@ -26,9 +47,9 @@ queue_record decode(const row& from) {
   queue.waiting = std::min<std::int64_t>(waiting, limits::counted_waiting);
   queue.more_waiting = waiting > limits::counted_waiting;
   queue.running = from.get<std::int64_t>(6);
-  if (const auto rate = from.get<std::optional<std::int32_t>>(7))
-    queue.rate = {*rate, std::chrono::milliseconds{from.get<std::int32_t>(8)},
-                  from.get<std::int32_t>(9)};
+  queue.rate = rate(from, 7);
+  queue.key_concurrency = from.get<std::optional<std::int32_t>>(10);
+  queue.key_rate = rate(from, 11);
   return queue;
 }
 
@@ -65,15 +86,9 @@ query pause_query(const pause_queue& ask) {
 
 query limit_query(const limit_queue& ask) {
   query q{sql::queue_limit};
-  const auto rate = ask.rate.value_or(std::nullopt);
-  const auto part = [&](auto value) {
-    return rate ? std::optional{static_cast<std::int32_t>(value(*rate))} : std::nullopt;
-  };
   q.bind(ask.name);
-  q.bind(ask.concurrency.has_value()).bind(ask.concurrency.value_or(std::nullopt));
-  q.bind(ask.rate.has_value()).bind(part([](const job_rate& r) { return r.jobs; }));
-  q.bind(part([](const job_rate& r) { return r.period.count(); }));
-  q.bind(part([](const job_rate& r) { return r.burst; }));
+  bind_limits(q, ask.concurrency, ask.rate);
+  bind_limits(q, ask.key_concurrency, ask.key_rate);
   return q;
 }
 

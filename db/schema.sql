@@ -167,140 +167,36 @@ end $$;
 
 CREATE FUNCTION troupe.claim(p_node bigint, p_queue text, p_limit integer, p_slots integer DEFAULT NULL::integer, p_held integer DEFAULT 0) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint)
     LANGUAGE plpgsql
-    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+begin
+  return query
+  select t.lease, t.job_id, t.attempt, t.max_attempts, t.timeout_ms, t.kind, t.args, t.permits,
+         t.permits_changed
+    from troupe.take(p_node, p_queue, p_limit, p_slots, p_held) t where t.lease is not null;
+end $$;
+
+CREATE FUNCTION troupe.claim_wait_ms(p_queue text) RETURNS bigint
+    LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'
-    SET enable_bitmapscan TO 'off'
     SET jit TO 'off'
     AS $$
 declare
-  candidate int;
-  said boolean;
-  most int;
-  have int;
-  l troupe.lane;
-  snap pg_snapshot;
-  own xid8;
-  ended xid8[];
-  ids bigint[];
-  ats smallint[];
-  more_ids bigint[];
-  more_ats smallint[];
-  xs xid8[];
-  ss bigint[];
-  got int;
-  more int;
-  moved boolean;
-  skipped boolean;
-  lease_id bigint;
+  q troupe.queue;
+  wait bigint;
 begin
-  perform from troupe.node n where n.id = p_node and n.ended_at is null for key share;
-  if not found then
-    raise exception 'node % is not alive', p_node using errcode = 'TR410';
+  select * into q from troupe.queue x where x.name = p_queue;
+  if q.rate is not null then
+    wait := troupe.rate_wait_ms(p_queue);
   end if;
-  perform pg_advisory_xact_lock_shared(troupe.queue_lock(p_queue));
-  said := exists (select from troupe.queue x where x.name = p_queue);
-  if said then
-    select r.room, r.most, r.have into p_limit, most, have
-      from troupe.room_for(p_node, p_queue, p_limit, p_slots, p_held) r;
-    if p_limit <= 0 then
-      return;
-    end if;
+  if q.key_rate is not null and coalesce(wait, 0) = 0 then
+    wait := coalesce((select greatest(0, ceil(extract(epoch from t.due_at - clock_timestamp()) * 1000))
+                        from troupe.key_turn t
+                       where t.queue = p_queue and t.due_at > '-infinity'
+                       order by t.due_at limit 1), 0);
   end if;
-  loop
-    skipped := false;
-    for candidate in
-      select x.id from troupe.lane x where x.queue = p_queue order by x.priority, x.served_at, x.id
-    loop
-      -- One row at a time: a FOR loop over the locking query would prefetch, and lock, all of them.
-      select * into l from troupe.lane x where x.id = candidate for update skip locked;
-      continue when not found;
-      ids := '{}'; ats := '{}'; got := 0;
-      if l.draining = '{}' and l.open <> '{}' then
-        -- An older snapshot than the one that reads below, so all entries of these are visible there.
-        -- A snapshot takes its own transaction for ended, but it may still enqueue.
-        snap := pg_current_snapshot();
-        own := pg_current_xact_id();
-        ended := array(select o from unnest(l.open) o
-                        where o <> own and pg_visible_in_snapshot(o, snap));
-        if ended <> '{}' then
-          l.draining := ended; l.late_xact := '0'; l.late_seq := 0;
-          l.open := array(select o from unnest(l.open) o where o <> all (ended));
-        end if;
-      end if;
-      moved := l.draining <> '{}';
-      if moved then
-        select array_agg(r.job_id), array_agg(r.attempt), array_agg(r.xact), array_agg(r.seq), count(*)
-          into ids, ats, xs, ss, got
-          from (select * from troupe.ready r
-                 where r.lane = l.id and r.xact = any (l.draining)
-                   and (r.xact, r.seq) > (l.late_xact, l.late_seq)
-                 order by r.xact, r.seq limit p_limit) r;
-        if got < p_limit then
-          l.draining := '{}';
-        else
-          l.late_xact := xs[got]; l.late_seq := ss[got];
-        end if;
-      end if;
-      if got < p_limit then
-        -- One statement: what is read and what counts as still open come from one snapshot.
-        select array_agg(r.job_id), array_agg(r.attempt), array_agg(r.xact), array_agg(r.seq),
-               count(*), pg_current_snapshot()
-          into more_ids, more_ats, xs, ss, more, snap
-          from (select * from troupe.ready r
-                 where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)
-                 order by r.xact, r.seq limit p_limit - got) r;
-        if more > 0 then
-          -- Writers that the cursor passes while they are open. The claim's own transaction is one of
-          -- them when its caller goes on to enqueue; a snapshot never lists its own.
-          own := pg_current_xact_id();
-          if pg_snapshot_xmin(snap) < xs[more] or own < xs[more] then
-            l.open := l.open || array(select x from pg_snapshot_xip(snap) x
-                                       where x > l.xact and x < xs[more] and x <> own);
-            if own < xs[more] and own <> all (l.open) then
-              l.open := l.open || own;
-            end if;
-          end if;
-          l.xact := xs[more]; l.seq := ss[more];
-          ids := coalesce(ids, '{}') || more_ids; ats := coalesce(ats, '{}') || more_ats;
-          got := got + more;
-        end if;
-      end if;
-      continue when got = 0 and not moved;
-      update troupe.lane x
-         set xact = l.xact, seq = l.seq, open = l.open, draining = l.draining,
-             late_xact = l.late_xact, late_seq = l.late_seq, taken = taken + got,
-             served_at = clock_timestamp()
-       where x.id = l.id;
-      continue when got = 0;
-      if exists (select from troupe.revoked) then
-        with gone as (
-          delete from troupe.revoked v using unnest(ids, ats) u(i, a)
-           where v.job_id = u.i and v.attempt = u.a
-          returning v.job_id, v.attempt)
-        select array_agg(u.i order by u.o), array_agg(u.a order by u.o) into ids, ats
-          from unnest(ids, ats) with ordinality u(i, a, o)
-         where not exists (select from gone g where g.job_id = u.i and g.attempt = u.a);
-        if ids is null then -- nothing but revoked entries: look again, best lane first
-          skipped := true;
-          exit;
-        end if;
-      end if;
-      insert into troupe.lease (node, jobs, attempts) values (p_node, ids, ats)
-        returning id into lease_id;
-      if said then
-        select n.permits, n.changed into permits, permits_changed
-          from troupe.note_claimed(p_node, p_queue, p_slots, p_held, cardinality(ids), most, have) n;
-      end if;
-      return query
-        select lease_id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args,
-               claim.permits, claim.permits_changed
-          from unnest(ids, ats) u(i, a) join troupe.job j on j.id = u.i;
-      return;
-    end loop;
-    exit when not skipped;
-  end loop;
+  return wait;
 end $$;
 
 CREATE FUNCTION troupe.close_crawl(p_crawl bigint) RETURNS void
@@ -425,7 +321,7 @@ begin
   return null;
 end $$;
 
-CREATE FUNCTION troupe.enqueue(kind text, args jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'default'::text, priority integer DEFAULT 0, max_attempts integer DEFAULT 20, timeout_ms bigint DEFAULT NULL::bigint, tags text[] DEFAULT NULL::text[], run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay_ms bigint DEFAULT NULL::bigint, unique_by jsonb DEFAULT NULL::jsonb) RETURNS bigint
+CREATE FUNCTION troupe.enqueue(kind text, args jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'default'::text, priority integer DEFAULT 0, max_attempts integer DEFAULT 20, timeout_ms bigint DEFAULT NULL::bigint, tags text[] DEFAULT NULL::text[], run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay_ms bigint DEFAULT NULL::bigint, unique_by jsonb DEFAULT NULL::jsonb, limit_key text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql
     AS $_$
 declare
@@ -444,6 +340,7 @@ declare
     when delay_ms not between 0 and 315360000000 then 'delay_ms must be 0 to 315360000000'
     when run_at not between now() - interval '3650 days' and now() + interval '3650 days'
       then 'run_at must lie within ten years'
+    when octet_length(limit_key) not between 1 and 128 then 'limit_key must have 1 to 128 bytes'
   end;
   kinds constant text[] := array[kind];
   queues constant text[] := array[queue];
@@ -454,20 +351,21 @@ declare
   tag_lists constant text[] := case when tags is not null then array[tags::text] end;
   times constant timestamptz[] := case when run_at is not null then array[run_at] end;
   delays constant bigint[] := case when delay_ms is not null then array[delay_ms] end;
+  limit_keys constant text[] := case when limit_key is not null then array[limit_key] end;
 begin
   if fault is not null then
     raise exception '%', fault using errcode = 'TR400';
   end if;
   if unique_by is null then
     return (troupe.enqueue_many(kinds, queues, all_args, priorities, attempts, timeouts, tag_lists,
-                                times, delays))[1];
+                                times, delays, limit_keys))[1];
   end if;
   return (select e.ids[1]
             from troupe.enqueue_keyed(kinds, queues, all_args, priorities, attempts, timeouts, tag_lists,
-                                      times, delays, array[unique_by]) e);
+                                      times, delays, array[unique_by], p_limit_keys => limit_keys) e);
 end $_$;
 
-CREATE FUNCTION troupe.enqueue_keyed(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_timeouts_ms bigint[], p_tags text[], p_run_at timestamp with time zone[], p_delays_ms bigint[], p_uniques jsonb[], p_parts integer[] DEFAULT NULL::integer[], p_keys text[] DEFAULT NULL::text[], OUT ids bigint[], OUT fates smallint[], OUT uses smallint[], OUT stored_at timestamp with time zone[]) RETURNS record
+CREATE FUNCTION troupe.enqueue_keyed(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_timeouts_ms bigint[], p_tags text[], p_run_at timestamp with time zone[], p_delays_ms bigint[], p_uniques jsonb[], p_parts integer[] DEFAULT NULL::integer[], p_keys text[] DEFAULT NULL::text[], p_limit_keys text[] DEFAULT NULL::text[], OUT ids bigint[], OUT fates smallint[], OUT uses smallint[], OUT stored_at timestamp with time zone[]) RETURNS record
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_mergejoin TO 'off'
@@ -511,10 +409,11 @@ begin
     select array_agg(x.f order by x.part) into prints from (
       select s.part, sha256(convert_to(jsonb_agg(
                jsonb_build_array(k, q, a, p, coalesce(m, 20), t, to_jsonb(g::text[]), g2, d, z)
+                 || case when lk is null then '[]' else jsonb_build_array(lk) end
                order by u.o)::text, 'UTF8')) as f
         from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                    p_run_at, p_delays_ms, p_uniques)
-             with ordinality u(k, q, a, p, m, t, g, g2, d, z, o)
+                    p_run_at, p_delays_ms, p_uniques, p_limit_keys)
+             with ordinality u(k, q, a, p, m, t, g, g2, d, z, lk, o)
         join (select c.part, row_number() over (order by c.part, s) as o
                 from unnest(parts) with ordinality c(jobs, part), generate_series(1, c.jobs) s) s
           on s.o = u.o
@@ -624,6 +523,7 @@ begin
       if p_tags is not null then p_tags[i] := p_tags[k]; end if;
       if p_run_at is not null then p_run_at[i] := p_run_at[k]; end if;
       if p_delays_ms is not null then p_delays_ms[i] := p_delays_ms[k]; end if;
+      if p_limit_keys is not null then p_limit_keys[i] := p_limit_keys[k]; end if;
     end loop;
   end if;
 
@@ -636,11 +536,12 @@ begin
              case when p_timeouts_ms is not null then array_agg(t order by o) end,
              case when p_tags is not null then array_agg(g order by o) end,
              case when p_run_at is not null then array_agg(w order by o) end,
-             case when p_delays_ms is not null then array_agg(d order by o) end)
+             case when p_delays_ms is not null then array_agg(d order by o) end,
+             case when p_limit_keys is not null then array_agg(lk order by o) end)
       into made
       from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                  p_run_at, p_delays_ms, acts)
-           with ordinality u(k, q, a, p, m, t, g, w, d, x, o)
+                  p_run_at, p_delays_ms, p_limit_keys, acts)
+           with ordinality u(k, q, a, p, m, t, g, w, d, lk, x, o)
      where x = 0;
     for k in 1..cardinality(fresh) loop
       ids[fresh[k]] := made[k];
@@ -654,7 +555,8 @@ begin
       perform troupe.replace_job(
         targets[k], p_args[k], p_priorities[k], p_max_attempts[k], p_timeouts_ms[k], p_tags[k]::text[],
         case when p_delays_ms[k] is not null then now() + p_delays_ms[k] * interval '1 millisecond'
-             when p_run_at[k] > now() then p_run_at[k] end);
+             when p_run_at[k] > now() then p_run_at[k] end,
+        p_limit_keys[k]);
     end if;
   end loop;
   if digests is not null then
@@ -686,7 +588,7 @@ begin
   end if;
 end $$;
 
-CREATE FUNCTION troupe.enqueue_many(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[] DEFAULT NULL::smallint[], p_timeouts_ms bigint[] DEFAULT NULL::bigint[], p_tags text[] DEFAULT NULL::text[], p_run_at timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], p_delays_ms bigint[] DEFAULT NULL::bigint[]) RETURNS bigint[]
+CREATE FUNCTION troupe.enqueue_many(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[] DEFAULT NULL::smallint[], p_timeouts_ms bigint[] DEFAULT NULL::bigint[], p_tags text[] DEFAULT NULL::text[], p_run_at timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], p_delays_ms bigint[] DEFAULT NULL::bigint[], p_limit_keys text[] DEFAULT NULL::text[]) RETURNS bigint[]
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -725,12 +627,13 @@ begin
   -- Chunks of 256 alternate between shards, so that nodes can claim a large batch side by side.
   if p_run_at is null and p_delays_ms is null then
     with given as materialized (
-      select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g
-        from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags)
-             with ordinality u(k, q, a, p, m, t, g, o)),
+      select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g, lk
+        from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
+                    p_limit_keys)
+             with ordinality u(k, q, a, p, m, t, g, lk, o)),
     stored as (
-      insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags)
-      select id, q, k, a, p, coalesce(m, 20), t, g::text[] from given),
+      insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, limit_key)
+      select id, q, k, a, p, coalesce(m, 20), t, g::text[], lk from given),
     made as (
       insert into troupe.ready (lane, job_id)
       select coalesce(lanes[o], shards[1 + (base + o / 256) % 4]), id from given)
@@ -738,16 +641,17 @@ begin
     return ids;
   end if;
   with given as materialized (
-    select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g,
+    select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g, lk,
            coalesce(lanes[o], shards[1 + (base + o / 256) % 4]) as lane,
            case when d is not null then now() + d * interval '1 millisecond'
                 when r > now() then r end as due
       from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                  p_run_at, p_delays_ms)
-           with ordinality u(k, q, a, p, m, t, g, r, d, o)),
+                  p_run_at, p_delays_ms, p_limit_keys)
+           with ordinality u(k, q, a, p, m, t, g, r, d, lk, o)),
   stored as (
-    insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, run_at)
-    select id, q, k, a, p, coalesce(m, 20), t, g::text[], due from given),
+    insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, run_at,
+                            limit_key)
+    select id, q, k, a, p, coalesce(m, 20), t, g::text[], due, lk from given),
   made as (
     insert into troupe.ready (lane, job_id) select lane, id from given where due is null),
   waits as (
@@ -820,6 +724,60 @@ begin
   end if;
 end $$;
 
+CREATE FUNCTION troupe.fold_keys(p_queue text, p_all boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'on'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  freed text[];
+  fewer_of text[];
+begin
+  with over as materialized (
+    select e.node, e.lease from troupe.key_end e where e.queue = p_queue and e.jobs is null),
+  gone as (
+    delete from troupe.key_run k using over o
+     where k.node = o.node and k.lease = o.lease and k.queue = p_queue
+    returning k.limit_key),
+  used as (
+    delete from troupe.key_end e using over o where e.queue = p_queue and e.lease = o.lease)
+  select array_agg(distinct g.limit_key) into freed from gone g;
+  if p_all then
+    with given as materialized (
+      select e.id, e.node, e.lease, e.jobs from troupe.key_end e
+       where e.queue = p_queue and e.jobs is not null),
+    ended as materialized (
+      select distinct g.lease, j from given g cross join unnest(g.jobs) j),
+    fewer as materialized (
+      select k.limit_key, k.lease, array_agg(r.id) filter (where e.j is null) as jobs
+        from (select distinct node, lease from given) l
+        join troupe.key_run k on k.node = l.node and k.lease = l.lease and k.queue = p_queue
+        cross join unnest(k.jobs) r(id)
+        left join ended e on e.lease = k.lease and e.j = r.id
+       group by k.limit_key, k.lease
+      having count(e.j) > 0),
+    changed as (
+      update troupe.key_run k set jobs = f.jobs from fewer f
+       where f.jobs is not null
+         and k.queue = p_queue and k.limit_key = f.limit_key and k.lease = f.lease),
+    gone as (
+      delete from troupe.key_run k using fewer f
+       where f.jobs is null and k.queue = p_queue and k.limit_key = f.limit_key and k.lease = f.lease),
+    used as (
+      delete from troupe.key_end e using given g
+       where e.queue = p_queue and e.lease = g.lease and e.id = g.id)
+    select array_agg(distinct f.limit_key) into fewer_of from fewer f;
+    freed := freed || fewer_of;
+  end if;
+  if freed <> '{}' and exists (select from troupe.parked p where p.queue = p_queue) then
+    perform troupe.note_keys(p_queue, freed);
+  end if;
+end $$;
+
 CREATE FUNCTION troupe.forget_keys(p_limit integer DEFAULT 20000, OUT keys_dropped bigint, OUT requests_dropped bigint) RETURNS record
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
@@ -862,6 +820,39 @@ begin
   get diagnostics requests_dropped = row_count;
 end $$;
 
+CREATE FUNCTION troupe.free_keys(p_node bigint, p_done bigint[], p_leases bigint[], p_jobs bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  insert into troupe.key_end (queue, node, lease, jobs)
+  select k.queue, p_node, x.l, x.jobs
+    from (select d.l, null::bigint[] as jobs from unnest(p_done) d(l)
+          union all
+          select u.l, array_agg(u.i) from unnest(p_leases, p_jobs) u(l, i)
+           where u.l <> all (p_done) group by u.l) x
+    cross join lateral (select r.queue from troupe.key_run r where r.node = p_node and r.lease = x.l
+                         limit 1) k;
+end $$;
+
+CREATE FUNCTION troupe.free_keys_of_node() RETURNS trigger
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  insert into troupe.key_end (queue, node, lease)
+  select distinct k.queue, k.node, k.lease from troupe.key_run k where k.node = new.id;
+  return null;
+end $$;
+
 CREATE FUNCTION troupe.get_job(p_job bigint) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt integer, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone, taken_at timestamp with time zone, node text)
     LANGUAGE plpgsql STABLE ROWS 1
     SET plan_cache_mode TO 'force_generic_plan'
@@ -897,6 +888,14 @@ begin
        limit 1) r on true
    where j.id = p_job;
 end $$;
+
+CREATE FUNCTION troupe.has_key_limits(p_queue text) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+  select exists (select from troupe.queue q
+                  where q.name = p_queue
+                    and (q.key_concurrency is not null or q.key_rate is not null));
+$$;
 
 CREATE FUNCTION troupe.heartbeat(node bigint, OUT alive boolean, OUT cancelled bigint[]) RETURNS record
     LANGUAGE plpgsql
@@ -1007,6 +1006,85 @@ begin
     left join troupe.permit p on p.queue = u.queue and p.node = p_node;
 end $$;
 
+CREATE FUNCTION troupe.key_rooms(p_queue text, p_keys text[], p_new boolean) RETURNS integer[]
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  q troupe.queue;
+  each numeric; -- milliseconds
+begin
+  select * into q from troupe.queue x where x.name = p_queue;
+  each := q.key_rate_period_ms::numeric / q.key_rate;
+  return (
+    select array_agg(
+             case when p_new and exists (select from troupe.parked p
+                                          where p.queue = p_queue and p.limit_key = u.k) then -1
+                  else greatest(0, least(
+                    q.key_concurrency - (select coalesce(sum(cardinality(r.jobs)), 0) from troupe.key_run r
+                                          where r.queue = p_queue and r.limit_key = u.k),
+                    case when q.key_rate is not null then
+                      floor((q.key_rate_burst * each + 0.001 - 1000 * greatest(0, coalesce((
+                               select extract(epoch from x.rate_at - clock_timestamp())
+                                 from troupe.key_pace x
+                                where x.queue = p_queue and x.limit_key = u.k), 0))) / each) end))::int end
+             order by u.o)
+      from unnest(p_keys) with ordinality u(k, o));
+end $$;
+
+CREATE FUNCTION troupe.keys_changed(p_queue text, p_before boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  now_limited boolean;
+begin
+  select x.key_concurrency is not null or x.key_rate is not null into now_limited
+    from troupe.queue x where x.name = p_queue;
+  delete from troupe.key_turn where queue = p_queue;
+  if p_before and not coalesce(now_limited, false) then
+    insert into troupe.ready (lane, job_id, attempt)
+    select troupe.lane_for(p_queue, p.priority, p.job_id), p.job_id, p.attempt
+      from troupe.parked p
+     where p.queue = p_queue and troupe.still_waits(p.job_id, p.attempt)
+     order by p.priority, p.job_id;
+    delete from troupe.parked where queue = p_queue;
+    delete from troupe.key_pace where queue = p_queue;
+    delete from troupe.key_run where queue = p_queue;
+    delete from troupe.key_end where queue = p_queue;
+  elsif now_limited and not coalesce(p_before, false) then
+    -- What runs already counts from now on. Who ends runs holds their leases, and looks into key_run
+    -- afterwards.
+    begin
+      perform from troupe.lease l
+        where exists (select from unnest(l.jobs) u(i) join troupe.job j on j.id = u.i
+                       where j.queue = p_queue and j.limit_key is not null)
+        order by l.id for update;
+    exception when lock_not_available then
+      raise exception 'a long transaction is ending jobs of queue "%"; try again later', p_queue
+        using errcode = 'TR409';
+    end;
+    insert into troupe.key_run (lease, node, queue, limit_key, jobs)
+    select l.id, l.node, p_queue, j.limit_key, array_agg(j.id)
+      from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a) join troupe.job j on j.id = u.i
+     where j.queue = p_queue and j.limit_key is not null
+       and not exists (select from troupe.attempt t where t.job_id = u.i and t.attempt = u.a)
+     group by l.id, l.node, j.limit_key;
+  elsif now_limited then
+    perform troupe.note_keys(p_queue, array(select distinct p.limit_key from troupe.parked p
+                                             where p.queue = p_queue order by p.limit_key));
+  end if;
+end $$;
+
 CREATE FUNCTION troupe.lane_for(p_queue text, p_priority smallint, p_n bigint) RETURNS integer
     LANGUAGE sql STABLE
     AS $$
@@ -1023,6 +1101,41 @@ CREATE FUNCTION troupe.leave_node(node bigint) RETURNS void
          heartbeat_at = '-infinity'
    where n.id = $1 and n.ended_at is null;
 $_$;
+
+CREATE FUNCTION troupe.limit_key_of(p_job bigint) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  return (select j.limit_key from troupe.job j where j.id = p_job);
+end $$;
+
+CREATE FUNCTION troupe.limit_keys(p_queue text, p_concurrency integer) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  before boolean;
+begin
+  perform troupe.stop_claims(p_queue);
+  select x.key_concurrency is not null or x.key_rate is not null into before
+    from troupe.queue x where x.name = p_queue;
+  insert into troupe.queue (name, key_concurrency) values (p_queue, p_concurrency)
+  on conflict (name) do update
+     set key_concurrency = p_concurrency, changed_at = now(), version = queue.version + 1
+   where queue.key_concurrency is distinct from p_concurrency;
+  if found then
+    perform troupe.keys_changed(p_queue, before);
+  end if;
+end $$;
 
 CREATE FUNCTION troupe.limit_queue(p_queue text, p_concurrency integer) RETURNS void
     LANGUAGE sql
@@ -1141,7 +1254,7 @@ begin
   return query select * from troupe.jobs_of(ids);
 end $$;
 
-CREATE FUNCTION troupe.list_queues(p_only text, p_after text, p_limit integer, p_most integer) RETURNS TABLE(name text, paused_at timestamp with time zone, concurrency integer, version bigint, changed_at timestamp with time zone, waiting bigint, running bigint, rate integer, rate_period_ms integer, rate_burst integer)
+CREATE FUNCTION troupe.list_queues(p_only text, p_after text, p_limit integer, p_most integer) RETURNS TABLE(name text, paused_at timestamp with time zone, concurrency integer, version bigint, changed_at timestamp with time zone, waiting bigint, running bigint, rate integer, rate_period_ms integer, rate_burst integer, key_concurrency integer, key_rate integer, key_rate_period_ms integer, key_rate_burst integer)
     LANGUAGE plpgsql STABLE
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
@@ -1165,7 +1278,8 @@ begin
   select k.name, q.paused_at, q.concurrency, coalesce(q.version, 0), q.changed_at,
          troupe.waiting(k.name, p_most),
          coalesce((select b.runs from busy b where b.queue = k.name), 0),
-         q.rate, q.rate_period_ms, q.rate_burst
+         q.rate, q.rate_period_ms, q.rate_burst,
+         q.key_concurrency, q.key_rate, q.key_rate_period_ms, q.key_rate_burst
     from known k left join troupe.queue q on q.name = k.name
    order by k.name;
 end $$;
@@ -1242,6 +1356,37 @@ begin
     from troupe.note_permits(p_node, p_queue, p_slots, p_held, p_got, p_most, p_have) n;
 end $$;
 
+CREATE FUNCTION troupe.note_keys(p_queue text, p_keys text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  q troupe.queue;
+begin
+  select * into q from troupe.queue x where x.name = p_queue;
+  insert into troupe.key_turn (queue, limit_key, due_at)
+  select p_queue, w.k, case when w.due > clock_timestamp() then w.due else '-infinity' end
+    from (select u.k, u.o,
+                 (select x.rate_at - make_interval(secs => (q.key_rate_burst - 1)
+                                                           * (q.key_rate_period_ms / 1000.0 / q.key_rate))
+                    from troupe.key_pace x where x.queue = p_queue and x.limit_key = u.k) as due
+            from (select k, min(o) as o from unnest(p_keys) with ordinality g(k, o) group by k) u
+           where exists (select from troupe.parked p where p.queue = p_queue and p.limit_key = u.k)
+             and (q.key_concurrency is null
+                  or q.key_concurrency > (select coalesce(sum(cardinality(r.jobs)), 0)
+                                            from troupe.key_run r
+                                           where r.queue = p_queue and r.limit_key = u.k))) w
+   where w.due is null or w.due <= clock_timestamp()
+      or not exists (select from troupe.key_turn t
+                      where t.queue = p_queue and t.limit_key = w.k and t.due_at > '-infinity')
+   order by w.o;
+end $$;
+
 CREATE FUNCTION troupe.note_permits(p_node bigint, p_queue text, p_slots integer, p_held integer, p_got integer, p_most integer, p_have integer, OUT permits integer, OUT changed bigint) RETURNS record
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -1262,6 +1407,71 @@ begin
    where p.permits <> excluded.permits;
   select p.permits, p.changed into permits, changed
     from troupe.permit p where p.queue = p_queue and p.node = p_node;
+end $$;
+
+CREATE FUNCTION troupe.offer_parked(p_queue text, p_limit integer, OUT best smallint, OUT jobs bigint[], OUT attempts smallint[], OUT keys text[], OUT many boolean, OUT dues timestamp with time zone[], OUT turns bigint[], OUT names text[]) RETURNS record
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  window_size constant int := 200 + p_limit;
+  noted text[];    -- without those that are there twice
+  rooms int[];
+  offering text[];
+  fruitless text[];
+begin
+  select array_agg(w.due_at), array_agg(w.turn), array_agg(w.limit_key), count(*) >= window_size
+    into dues, turns, names, many
+    from ((select * from troupe.key_turn t where t.queue = p_queue and t.due_at = '-infinity'
+            order by t.turn limit window_size)
+          union all
+          (select * from troupe.key_turn t
+            where t.queue = p_queue and t.due_at > '-infinity' and t.due_at <= clock_timestamp()
+            order by t.due_at limit window_size)) w;
+  if names is null then
+    return;
+  end if;
+  if not exists (select from troupe.parked p where p.queue = p_queue) then
+    delete from troupe.key_turn t using unnest(dues, turns) w(due_at, turn)
+     where t.queue = p_queue and t.due_at = w.due_at and t.turn = w.turn;
+    return;
+  end if;
+  noted := array(select n from unnest(names, turns) u(n, t) group by n order by min(t));
+  rooms := troupe.key_rooms(p_queue, noted, false);
+  with heads as materialized (
+    select n.o, n.k, n.room, p.job_id, p.attempt, p.priority,
+           troupe.still_waits(p.job_id, p.attempt) as alive
+      from unnest(noted, rooms) with ordinality n(k, room, o)
+      cross join lateral (
+        select * from troupe.parked x where x.queue = p_queue and x.limit_key = n.k
+         order by x.priority, x.job_id limit least(n.room, p_limit) + 50) p
+     where n.room > 0),
+  dropped as (
+    delete from troupe.parked p using heads h
+     where not h.alive and p.queue = p_queue and p.limit_key = h.k and p.priority = h.priority
+       and p.job_id = h.job_id and p.attempt = h.attempt),
+  ranked as materialized (
+    select h.*, row_number() over (partition by h.k order by h.priority, h.job_id) as nth
+      from heads h where h.alive),
+  chosen as materialized (
+    select r.* from ranked r
+     where r.nth <= r.room and r.priority = (select min(x.priority) from ranked x)
+     order by r.nth, r.o limit p_limit)
+  select min(c.priority), array_agg(c.job_id order by c.nth, c.o), array_agg(c.attempt order by c.nth, c.o),
+         array_agg(c.k order by c.nth, c.o), array(select distinct r.k from ranked r)
+    into best, jobs, attempts, keys, offering
+    from chosen c;
+  fruitless := array(select n from unnest(noted) n where n <> all (offering));
+  if fruitless <> '{}' then
+    delete from troupe.key_turn t using unnest(dues, turns, names) w(due_at, turn, name)
+     where t.queue = p_queue and t.due_at = w.due_at and t.turn = w.turn and w.name = any (fruitless);
+    perform troupe.note_keys(p_queue, fruitless);
+  end if;
 end $$;
 
 CREATE FUNCTION troupe.open_crawl(p_crawl bigint, p_url text, p_depth integer, p_pages integer, p_selectors text[]) RETURNS void
@@ -1458,6 +1668,49 @@ begin
   return made;
 end $$;
 
+CREATE FUNCTION troupe.queues_in_turn() RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  return array(
+    select q.name from troupe.queue q
+     where (q.key_concurrency is not null or q.key_rate is not null) and q.paused_at is null
+       and (exists (select from troupe.key_turn t
+                     where t.queue = q.name and t.due_at <= clock_timestamp())
+            or exists (select from troupe.key_end e where e.queue = q.name)
+               and exists (select from troupe.parked p where p.queue = q.name)));
+end $$;
+
+CREATE FUNCTION troupe.rate_keys(p_queue text, p_rate integer, p_period_ms integer, p_burst integer) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  before boolean;
+begin
+  perform troupe.stop_claims(p_queue);
+  select x.key_concurrency is not null or x.key_rate is not null into before
+    from troupe.queue x where x.name = p_queue;
+  insert into troupe.queue (name, key_rate, key_rate_period_ms, key_rate_burst)
+  values (p_queue, p_rate, p_period_ms, p_burst)
+  on conflict (name) do update
+     set key_rate = p_rate, key_rate_period_ms = p_period_ms, key_rate_burst = p_burst,
+         changed_at = now(), version = queue.version + 1
+   where (queue.key_rate, queue.key_rate_period_ms, queue.key_rate_burst)
+         is distinct from (p_rate, p_period_ms, p_burst);
+  if found then
+    delete from troupe.key_pace where queue = p_queue;
+    perform troupe.keys_changed(p_queue, before);
+  end if;
+end $$;
+
 CREATE FUNCTION troupe.rate_queue(p_queue text, p_rate integer, p_period_ms integer, p_burst integer) RETURNS void
     LANGUAGE sql
     AS $$
@@ -1481,6 +1734,93 @@ CREATE FUNCTION troupe.rate_wait_ms(p_queue text) RETURNS bigint
                           - (q.rate_burst - 1) * q.rate_period_ms::numeric / q.rate)::bigint)
     from troupe.queue q where q.name = p_queue and q.rate is not null;
 $$;
+
+CREATE FUNCTION troupe.read_lane(p_queue text, p_lane integer, p_limit integer, p_looks integer, OUT jobs bigint[], OUT attempts smallint[], OUT keys text[], OUT fresh text[], OUT looked integer) RETURNS record
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  l troupe.lane;
+  snap pg_snapshot;
+  own xid8;
+  ended xid8[];
+  ids bigint[];
+  ats smallint[];
+  xs xid8[];
+  ss bigint[];
+  wanted int;
+  got int;
+  late boolean;
+  part record;
+begin
+  jobs := '{}'; attempts := '{}'; keys := '{}'; fresh := '{}'; looked := 0;
+  select * into l from troupe.lane x where x.id = p_lane for update skip locked;
+  if not found then
+    return;
+  end if;
+  if l.draining = '{}' and l.open <> '{}' then
+    snap := pg_current_snapshot();
+    own := pg_current_xact_id();
+    ended := array(select o from unnest(l.open) o where o <> own and pg_visible_in_snapshot(o, snap));
+    if ended <> '{}' then
+      l.draining := ended; l.late_xact := '0'; l.late_seq := 0;
+      l.open := array(select o from unnest(l.open) o where o <> all (ended));
+    end if;
+  end if;
+  loop
+    wanted := least(greatest(p_limit - cardinality(jobs), 250), p_looks - looked);
+    exit when cardinality(jobs) >= p_limit or wanted <= 0;
+    late := l.draining <> '{}';
+    if late then
+      select array_agg(r.job_id), array_agg(r.attempt), array_agg(r.xact), array_agg(r.seq), count(*)
+        into ids, ats, xs, ss, got
+        from (select * from troupe.ready r
+               where r.lane = l.id and r.xact = any (l.draining)
+                 and (r.xact, r.seq) > (l.late_xact, l.late_seq)
+               order by r.xact, r.seq limit wanted) r;
+    else
+      select array_agg(r.job_id), array_agg(r.attempt), array_agg(r.xact), array_agg(r.seq), count(*),
+             pg_current_snapshot()
+        into ids, ats, xs, ss, got, snap
+        from (select * from troupe.ready r
+               where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)
+               order by r.xact, r.seq limit wanted) r;
+    end if;
+    exit when got = 0 and not late;
+    if got > 0 then
+      select * into part from troupe.sort_entries(p_queue, l.priority, ids, ats, p_limit - cardinality(jobs));
+      jobs := jobs || part.jobs; attempts := attempts || part.attempts;
+      keys := keys || part.keys; fresh := fresh || part.fresh;
+      looked := looked + part.cut;
+    end if;
+    if late and got < wanted and (got = 0 or part.cut = got) then
+      l.draining := '{}';
+      continue;
+    elsif late then
+      l.late_xact := xs[part.cut]; l.late_seq := ss[part.cut];
+      continue;
+    end if;
+    own := pg_current_xact_id();
+    if pg_snapshot_xmin(snap) < xs[part.cut] or own < xs[part.cut] then
+      l.open := l.open || array(select x from pg_snapshot_xip(snap) x
+                                 where x > l.xact and x < xs[part.cut] and x <> own);
+      if own < xs[part.cut] and own <> all (l.open) then
+        l.open := l.open || own;
+      end if;
+    end if;
+    l.xact := xs[part.cut]; l.seq := ss[part.cut];
+    exit when got < wanted and part.cut = got;
+  end loop;
+  update troupe.lane x
+     set xact = l.xact, seq = l.seq, open = l.open, draining = l.draining, late_xact = l.late_xact,
+         late_seq = l.late_seq, taken = taken + looked, served_at = clock_timestamp()
+   where x.id = l.id and (looked > 0 or x.draining <> l.draining or x.open <> l.open);
+end $$;
 
 CREATE FUNCTION troupe.rebase_lanes() RETURNS boolean
     LANGUAGE plpgsql
@@ -1511,6 +1851,7 @@ begin
      and (e.nth > 1 -- a snoozed run has several
           or not exists (select from troupe.job j where j.id = e.job_id)
           or exists (select from troupe.attempt t where t.job_id = e.job_id and t.attempt = e.attempt)
+          or exists (select from troupe.parked p where p.job_id = e.job_id and p.attempt = e.attempt)
           or exists (select from troupe.deferred d where d.job_id = e.job_id and d.attempt = e.attempt)
           or (e.job_id, e.attempt) in (select u.i, u.a
                                          from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a)));
@@ -1583,7 +1924,7 @@ begin
   return queued;
 end $$;
 
-CREATE FUNCTION troupe.replace_job(p_job bigint, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_timeout_ms bigint, p_tags text[], p_due timestamp with time zone) RETURNS void
+CREATE FUNCTION troupe.replace_job(p_job bigint, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_timeout_ms bigint, p_tags text[], p_due timestamp with time zone, p_limit_key text) RETURNS void
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
@@ -1598,7 +1939,7 @@ begin
   select * into old from troupe.job where id = p_job;
   update troupe.job
      set args = p_args, priority = p_priority, max_attempts = coalesce(p_max_attempts, 20),
-         timeout_ms = p_timeout_ms, tags = p_tags, run_at = p_due
+         timeout_ms = p_timeout_ms, tags = p_tags, run_at = p_due, limit_key = p_limit_key
    where id = p_job;
   if p_priority <> old.priority then
     perform troupe.open_lanes(array[old.queue], array[p_priority]);
@@ -1614,7 +1955,7 @@ begin
     if found then
       insert into troupe.ready (lane, job_id, attempt) values (lane_id, p_job, current);
       return;
-    elsif p_priority = old.priority then
+    elsif p_priority = old.priority and p_limit_key is not distinct from old.limit_key then
       return; -- the entry is where it should be
     end if;
   end if;
@@ -1766,6 +2107,65 @@ begin
   room := least(room, allowed);
 end $$;
 
+CREATE FUNCTION troupe.sort_entries(p_queue text, p_priority smallint, p_jobs bigint[], p_attempts smallint[], p_room integer, OUT cut integer, OUT jobs bigint[], OUT attempts smallint[], OUT keys text[], OUT fresh text[]) RETURNS record
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'on'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  names text[];
+  counts bigint[];
+  rooms int[];
+begin
+  keys := array(select j.limit_key from unnest(p_jobs) with ordinality u(i, o)
+                  left join troupe.job j on j.id = u.i order by u.o);
+  fresh := '{}';
+  select array_agg(x.k), array_agg(x.n) into names, counts
+    from (select k, count(*) as n from unnest(keys) k where k is not null group by k) x;
+  rooms := troupe.key_rooms(p_queue, names, true);
+  if exists (select from unnest(counts, rooms) u(n, r) where u.n > u.r)
+     and exists (select from troupe.key_end e where e.queue = p_queue) then
+    perform troupe.fold_keys(p_queue, true);
+    rooms := troupe.key_rooms(p_queue, names, true);
+  end if;
+  if cardinality(p_jobs) <= p_room and not exists (select from troupe.revoked)
+     and not exists (select from unnest(counts, rooms) u(n, r) where u.n > u.r) then
+    cut := cardinality(p_jobs); jobs := p_jobs; attempts := p_attempts;
+    return;
+  end if;
+  with seen as materialized (
+    select u.o, u.i, u.a, u.k, exists (select from troupe.revoked v
+                                        where v.job_id = u.i and v.attempt = u.a) as gone
+      from unnest(p_jobs, p_attempts, keys) with ordinality u(i, a, k, o)),
+  rooms_of as materialized (select * from unnest(names, rooms) r(k, room)),
+  ranked as (
+    select s.*, row_number() over (partition by s.k, s.gone order by s.o) as nth from seen s),
+  fitting as (
+    select r.*, x.room, not r.gone and (r.k is null or r.nth <= x.room) as fits
+      from ranked r left join rooms_of x on x.k = r.k),
+  counted as (
+    select f.*, count(*) filter (where f.fits) over (order by f.o) as upto from fitting f),
+  passed as materialized (
+    select * from counted c where c.upto - c.fits::int < p_room),
+  kept as (
+    insert into troupe.parked (queue, limit_key, priority, job_id, attempt)
+    select p_queue, p.k, p_priority, p.i, p.a from passed p where not p.fits and not p.gone
+    on conflict do nothing),
+  forgotten as (
+    delete from troupe.revoked v using passed p
+     where p.gone and v.job_id = p.i and v.attempt = p.a)
+  select max(p.o), coalesce(array_agg(p.i order by p.o) filter (where p.fits), '{}'),
+         coalesce(array_agg(p.a order by p.o) filter (where p.fits), '{}'),
+         coalesce(array_agg(p.k order by p.o) filter (where p.fits), '{}'),
+         coalesce(array_agg(distinct p.k) filter (where not p.fits and not p.gone and p.room >= 0), '{}')
+    into cut, jobs, attempts, keys, fresh
+    from passed p;
+end $$;
+
 CREATE FUNCTION troupe.start_run(p_node bigint, p_lease bigint, p_job bigint) RETURNS boolean
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -1790,88 +2190,30 @@ begin
             left join troupe.jobs_of(p_jobs) s on s.id = u.id);
 end $$;
 
-CREATE FUNCTION troupe.unique_digest(p_kind text, p_queue text, p_args jsonb, p_unique jsonb, p_at timestamp with time zone) RETURNS bytea
-    LANGUAGE sql STABLE
-    AS $$
-  select sha256(convert_to(jsonb_build_array(
-    p_kind,
-    case when p_unique -> 'queue' = 'true' then p_queue end,
-    case when p_unique -> 'args' = 'true' then jsonb_build_array(p_args)
-         when jsonb_typeof(p_unique -> 'args') = 'array'
-           then troupe.unique_fields(p_args, p_unique -> 'args') end,
-    (p_unique ->> 'period_ms')::numeric::bigint,
-    floor(extract(epoch from p_at) * 1000 / (p_unique ->> 'period_ms')::numeric::bigint))::text, 'UTF8'))
-$$;
-
-CREATE FUNCTION troupe.unique_end(p_unique jsonb, p_at timestamp with time zone) RETURNS timestamp with time zone
-    LANGUAGE sql STABLE
-    AS $$
-  select to_timestamp((floor(extract(epoch from p_at) * 1000 / (p_unique ->> 'period_ms')::numeric::bigint)
-                       + 1) * (p_unique ->> 'period_ms')::numeric::bigint / 1000)
-$$;
-
-CREATE FUNCTION troupe.unique_fields(p_args jsonb, p_fields jsonb) RETURNS jsonb
-    LANGUAGE sql STABLE
-    AS $$
-  select jsonb_build_array(jsonb_agg(distinct f),
-                           jsonb_object_agg(f, p_args -> f) filter (where p_args ? f))
-    from jsonb_array_elements_text(p_fields) f
-$$;
-
-CREATE FUNCTION troupe.upkeep(OUT partitions_made integer, OUT revocations_dropped bigint) RETURNS record
-    LANGUAGE plpgsql
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
-    SET enable_seqscan TO 'off'
-    SET jit TO 'off'
-    AS $$
-begin
-  begin
-    partitions_made := troupe.make_partitions();
-  exception when lock_not_available then
-    partitions_made := 0; -- there is time: they are made two ahead, and the next round tries again
-  end;
-  delete from troupe.revoked v
-   where not exists (
-     select from troupe.lane l
-      where l.queue = v.queue and l.priority = v.priority
-        and (l.open <> '{}' or l.draining <> '{}'
-             or exists (select from troupe.ready r
-                         where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)
-                           and r.xact <= v.xact)))
-     -- A cancel that is told to a runner by its heartbeat needs its row until the lease is gone.
-     and not exists (select from troupe.lease e where e.jobs @> array[v.job_id]);
-  get diagnostics revocations_dropped = row_count;
-end $$;
-
-CREATE FUNCTION troupe.waiting(p_queue text, p_most integer) RETURNS bigint
+CREATE FUNCTION troupe.still_waits(p_job bigint, p_attempt smallint) RETURNS boolean
     LANGUAGE plpgsql STABLE
-    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'
-    SET enable_bitmapscan TO 'off'
     SET jit TO 'off'
     AS $$
 begin
-  return (
-    select count(*) from (
-      select from troupe.lane l cross join lateral (
-          select r.job_id, r.attempt from troupe.ready r
-           where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)
-          union all
-          select r.job_id, r.attempt from troupe.ready r where r.lane = l.id and r.xact = any (l.open)
-          union all
-          select r.job_id, r.attempt from troupe.ready r
-           where r.lane = l.id and r.xact = any (l.draining)
-             and (r.xact, r.seq) > (l.late_xact, l.late_seq)) e
-       where l.queue = p_queue
-         and not exists (select from troupe.revoked v
-                          where v.job_id = e.job_id and v.attempt = e.attempt offset 0)
-       limit p_most) some_of_them);
+  return exists (select from troupe.job j where j.id = p_job)
+     and not exists (select from troupe.attempt t where t.job_id = p_job and t.attempt = p_attempt);
 end $$;
 
-CREATE FUNCTION troupe.write_outcomes(p_node bigint, p_done bigint[], p_held bigint[], p_plain boolean, p_leases bigint[], p_jobs bigint[], p_attempts smallint[], p_outcomes smallint[], p_started_ago_ms bigint[], p_finished_ago_ms bigint[], p_results jsonb[], p_errors text[], p_retry_ms bigint[], OUT fenced bigint[], OUT deferred bigint) RETURNS record
+CREATE FUNCTION troupe.stop_claims(p_queue text) RETURNS void
+    LANGUAGE plpgsql
+    SET lock_timeout TO '2s'
+    AS $$
+begin
+  perform pg_advisory_xact_lock(troupe.queue_lock(p_queue));
+exception when lock_not_available then
+  raise exception 'a long transaction is claiming from queue "%"; try again later', p_queue
+    using errcode = 'TR409';
+end $$;
+
+CREATE FUNCTION troupe.store_outcomes(p_node bigint, p_done bigint[], p_held bigint[], p_plain boolean, p_leases bigint[], p_jobs bigint[], p_attempts smallint[], p_outcomes smallint[], p_started_ago_ms bigint[], p_finished_ago_ms bigint[], p_results jsonb[], p_errors text[], p_retry_ms bigint[], OUT fenced bigint[], OUT deferred bigint) RETURNS record
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -1968,6 +2310,385 @@ begin
                         and t.error is not distinct from u.e)
      and not exists (select from troupe.deferred d
                       where u.o = 6 and d.job_id = u.i and d.attempt = u.a);
+end $$;
+
+CREATE FUNCTION troupe.take(p_node bigint, p_queue text, p_limit integer, p_slots integer DEFAULT NULL::integer, p_held integer DEFAULT 0) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  candidate int;
+  said boolean;
+  keyed boolean;
+  most int;
+  have int;
+  l troupe.lane;
+  snap pg_snapshot;
+  own xid8;
+  ended xid8[];
+  ids bigint[];
+  ats smallint[];
+  more_ids bigint[];
+  more_ats smallint[];
+  xs xid8[];
+  ss bigint[];
+  got int;
+  more int;
+  moved boolean;
+  skipped boolean;
+  lease_id bigint;
+begin
+  perform from troupe.node n where n.id = p_node and n.ended_at is null for key share;
+  if not found then
+    raise exception 'node % is not alive', p_node using errcode = 'TR410';
+  end if;
+  perform pg_advisory_xact_lock_shared(troupe.queue_lock(p_queue));
+  select true, x.key_concurrency is not null or x.key_rate is not null into said, keyed
+    from troupe.queue x where x.name = p_queue;
+  if said then
+    if keyed then -- so that what one claim counts no other changes
+      perform from troupe.queue x where x.name = p_queue for update;
+    end if;
+    select r.room, r.most, r.have into p_limit, most, have
+      from troupe.room_for(p_node, p_queue, p_limit, p_slots, p_held) r;
+    if keyed then
+      return query select * from troupe.take_keyed(p_node, p_queue, p_limit, p_slots, p_held, most, have);
+      return;
+    elsif p_limit <= 0 then
+      return;
+    end if;
+  end if;
+  loop
+    skipped := false;
+    for candidate in
+      select x.id from troupe.lane x where x.queue = p_queue order by x.priority, x.served_at, x.id
+    loop
+      -- One row at a time: a FOR loop over the locking query would prefetch, and lock, all of them.
+      select * into l from troupe.lane x where x.id = candidate for update skip locked;
+      continue when not found;
+      ids := '{}'; ats := '{}'; got := 0;
+      if l.draining = '{}' and l.open <> '{}' then
+        -- An older snapshot than the one that reads below, so all entries of these are visible there.
+        -- A snapshot takes its own transaction for ended, but it may still enqueue.
+        snap := pg_current_snapshot();
+        own := pg_current_xact_id();
+        ended := array(select o from unnest(l.open) o
+                        where o <> own and pg_visible_in_snapshot(o, snap));
+        if ended <> '{}' then
+          l.draining := ended; l.late_xact := '0'; l.late_seq := 0;
+          l.open := array(select o from unnest(l.open) o where o <> all (ended));
+        end if;
+      end if;
+      moved := l.draining <> '{}';
+      if moved then
+        select array_agg(r.job_id), array_agg(r.attempt), array_agg(r.xact), array_agg(r.seq), count(*)
+          into ids, ats, xs, ss, got
+          from (select * from troupe.ready r
+                 where r.lane = l.id and r.xact = any (l.draining)
+                   and (r.xact, r.seq) > (l.late_xact, l.late_seq)
+                 order by r.xact, r.seq limit p_limit) r;
+        if got < p_limit then
+          l.draining := '{}';
+        else
+          l.late_xact := xs[got]; l.late_seq := ss[got];
+        end if;
+      end if;
+      if got < p_limit then
+        -- One statement: what is read and what counts as still open come from one snapshot.
+        select array_agg(r.job_id), array_agg(r.attempt), array_agg(r.xact), array_agg(r.seq),
+               count(*), pg_current_snapshot()
+          into more_ids, more_ats, xs, ss, more, snap
+          from (select * from troupe.ready r
+                 where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)
+                 order by r.xact, r.seq limit p_limit - got) r;
+        if more > 0 then
+          -- Writers that the cursor passes while they are open. The claim's own transaction is one of
+          -- them when its caller goes on to enqueue; a snapshot never lists its own.
+          own := pg_current_xact_id();
+          if pg_snapshot_xmin(snap) < xs[more] or own < xs[more] then
+            l.open := l.open || array(select x from pg_snapshot_xip(snap) x
+                                       where x > l.xact and x < xs[more] and x <> own);
+            if own < xs[more] and own <> all (l.open) then
+              l.open := l.open || own;
+            end if;
+          end if;
+          l.xact := xs[more]; l.seq := ss[more];
+          ids := coalesce(ids, '{}') || more_ids; ats := coalesce(ats, '{}') || more_ats;
+          got := got + more;
+        end if;
+      end if;
+      continue when got = 0 and not moved;
+      update troupe.lane x
+         set xact = l.xact, seq = l.seq, open = l.open, draining = l.draining,
+             late_xact = l.late_xact, late_seq = l.late_seq, taken = taken + got,
+             served_at = clock_timestamp()
+       where x.id = l.id;
+      continue when got = 0;
+      if exists (select from troupe.revoked) then
+        with gone as (
+          delete from troupe.revoked v using unnest(ids, ats) u(i, a)
+           where v.job_id = u.i and v.attempt = u.a
+          returning v.job_id, v.attempt)
+        select array_agg(u.i order by u.o), array_agg(u.a order by u.o) into ids, ats
+          from unnest(ids, ats) with ordinality u(i, a, o)
+         where not exists (select from gone g where g.job_id = u.i and g.attempt = u.a);
+        if ids is null then -- nothing but revoked entries: look again, best lane first
+          skipped := true;
+          exit;
+        end if;
+      end if;
+      insert into troupe.lease (node, jobs, attempts) values (p_node, ids, ats)
+        returning id into lease_id;
+      if said then
+        select n.permits, n.changed into permits, permits_changed
+          from troupe.note_claimed(p_node, p_queue, p_slots, p_held, cardinality(ids), most, have) n;
+      end if;
+      return query
+        select lease_id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args,
+               take.permits, take.permits_changed, null::boolean
+          from unnest(ids, ats) u(i, a) join troupe.job j on j.id = u.i;
+      return;
+    end loop;
+    exit when not skipped;
+  end loop;
+end $$;
+
+CREATE FUNCTION troupe.take_keyed(p_node bigint, p_queue text, p_limit integer, p_slots integer, p_held integer, p_most integer, p_have integer) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  q troupe.queue;
+  offered record;
+  part record;
+  candidate record;
+  looks int;
+  ids bigint[] := '{}';
+  ats smallint[];
+  names text[];
+  touched text[] := '{}';
+  served boolean := false;
+  many boolean := false; -- keys were noted beyond those that were looked at
+  lease_id bigint;
+begin
+  select * into q from troupe.queue x where x.name = p_queue;
+  if q.key_rate is not null then -- what a rate allows is to start at once
+    p_limit := least(p_limit, coalesce(p_slots - p_held, p_limit));
+  end if;
+  looks := greatest(5000, p_limit);
+  if p_limit > 0 then
+    perform troupe.fold_keys(p_queue, exists (select from troupe.parked x where x.queue = p_queue)
+                                      or (select count(*) from (select from troupe.key_end e
+                                                                 where e.queue = p_queue
+                                                                 limit 200) x) = 200);
+    select * into offered from troupe.offer_parked(p_queue, p_limit);
+    many := coalesce(offered.many, false);
+    for candidate in
+      select x.id, x.priority, x.served_at from troupe.lane x where x.queue = p_queue
+      union all
+      select 0, offered.best, q.parked_served_at where offered.best is not null
+      order by 2, 3, 1
+    loop
+      if candidate.id = 0 then
+        touched := touched || offered.keys;
+        select u.jobs, u.attempts, u.keys into ids, ats, names
+          from troupe.unpark(p_queue, offered.best, offered.dues, offered.turns, offered.names,
+                             offered.jobs, offered.attempts, offered.keys) u;
+        served := true;
+      else
+        select * into part from troupe.read_lane(p_queue, candidate.id, p_limit, looks);
+        looks := looks - part.looked;
+        ids := part.jobs; ats := part.attempts; names := part.keys;
+        touched := touched || part.fresh;
+      end if;
+      exit when ids <> '{}' or looks <= 0;
+    end loop;
+    -- Written in any case: a snapshot from before must notice.
+    update troupe.queue x
+       set parked_served_at = case when served then clock_timestamp() else x.parked_served_at end
+     where x.name = p_queue and (ids <> '{}' or touched <> '{}');
+  end if;
+  if ids <> '{}' then
+    insert into troupe.lease (node, jobs, attempts) values (p_node, ids, ats) returning id into lease_id;
+    insert into troupe.key_run (lease, node, queue, limit_key, jobs)
+    select lease_id, p_node, p_queue, u.k, array_agg(u.i)
+      from unnest(ids, names) u(i, k) where u.k is not null group by u.k;
+    if q.key_rate is not null then
+      insert into troupe.key_pace as p (queue, limit_key, rate_at)
+      select p_queue, u.k, clock_timestamp() + make_interval(
+               secs => count(*)::int * (q.key_rate_period_ms / 1000.0 / q.key_rate))
+        from unnest(names) u(k) where u.k is not null group by u.k
+      on conflict (queue, limit_key) do update
+         set rate_at = excluded.rate_at + greatest(interval '0', p.rate_at - clock_timestamp());
+    end if;
+    select n.permits, n.changed into permits, permits_changed
+      from troupe.note_claimed(p_node, p_queue, p_slots, p_held, cardinality(ids), p_most, p_have) n;
+  end if;
+  if touched <> '{}' then
+    perform troupe.note_keys(p_queue, touched);
+  end if;
+  if ids = '{}' then
+    again := many or looks <= 0;
+    return next;
+    return;
+  end if;
+  return query
+    select lease_id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args,
+           take_keyed.permits, take_keyed.permits_changed, true
+      from unnest(ids, ats) u(i, a) join troupe.job j on j.id = u.i;
+end $$;
+
+CREATE FUNCTION troupe.tidy_keys() RETURNS void
+    LANGUAGE sql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    AS $$
+  delete from troupe.key_pace p
+   where (p.queue, p.limit_key) in (select x.queue, x.limit_key from troupe.key_pace x
+                                     where x.rate_at < now() - interval '1 minute'
+                                     limit 20000 for update skip locked);
+  delete from troupe.key_end e where not troupe.has_key_limits(e.queue);
+$$;
+
+CREATE FUNCTION troupe.unique_digest(p_kind text, p_queue text, p_args jsonb, p_unique jsonb, p_at timestamp with time zone) RETURNS bytea
+    LANGUAGE sql STABLE
+    AS $$
+  select sha256(convert_to(jsonb_build_array(
+    p_kind,
+    case when p_unique -> 'queue' = 'true' then p_queue end,
+    case when p_unique -> 'args' = 'true' then jsonb_build_array(p_args)
+         when jsonb_typeof(p_unique -> 'args') = 'array'
+           then troupe.unique_fields(p_args, p_unique -> 'args') end,
+    (p_unique ->> 'period_ms')::numeric::bigint,
+    floor(extract(epoch from p_at) * 1000 / (p_unique ->> 'period_ms')::numeric::bigint))::text, 'UTF8'))
+$$;
+
+CREATE FUNCTION troupe.unique_end(p_unique jsonb, p_at timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
+    AS $$
+  select to_timestamp((floor(extract(epoch from p_at) * 1000 / (p_unique ->> 'period_ms')::numeric::bigint)
+                       + 1) * (p_unique ->> 'period_ms')::numeric::bigint / 1000)
+$$;
+
+CREATE FUNCTION troupe.unique_fields(p_args jsonb, p_fields jsonb) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+  select jsonb_build_array(jsonb_agg(distinct f),
+                           jsonb_object_agg(f, p_args -> f) filter (where p_args ? f))
+    from jsonb_array_elements_text(p_fields) f
+$$;
+
+CREATE FUNCTION troupe.unpark(p_queue text, p_priority smallint, p_dues timestamp with time zone[], p_turns bigint[], p_names text[], INOUT jobs bigint[], INOUT attempts smallint[], INOUT keys text[]) RETURNS record
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  held bigint[];
+begin
+  delete from troupe.key_turn t using unnest(p_dues, p_turns, p_names) w(due_at, turn, name)
+   where t.queue = p_queue and t.due_at = w.due_at and t.turn = w.turn and w.name = any (unpark.keys);
+  held := array(select j.id from troupe.job j where j.id = any (unpark.jobs) order by j.id
+                  for key share skip locked);
+  -- A statement of its own, to see what was done before they were held.
+  with gone as (
+    delete from troupe.parked p using unnest(unpark.jobs, unpark.attempts, unpark.keys)
+                                        with ordinality u(i, a, k, o)
+     where u.i = any (held) and troupe.still_waits(u.i, u.a)
+       and p.queue = p_queue and p.limit_key = u.k and p.priority = p_priority and p.job_id = u.i
+       and p.attempt = u.a
+    returning u.i, u.a, u.k, u.o)
+  select coalesce(array_agg(g.i order by g.o), '{}'), coalesce(array_agg(g.a order by g.o), '{}'),
+         coalesce(array_agg(g.k order by g.o), '{}')
+    into jobs, attempts, keys
+    from gone g;
+end $$;
+
+CREATE FUNCTION troupe.upkeep(OUT partitions_made integer, OUT revocations_dropped bigint) RETURNS record
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  begin
+    partitions_made := troupe.make_partitions();
+  exception when lock_not_available then
+    partitions_made := 0; -- there is time: they are made two ahead, and the next round tries again
+  end;
+  delete from troupe.revoked v
+   where not exists (
+     select from troupe.lane l
+      where l.queue = v.queue and l.priority = v.priority
+        and (l.open <> '{}' or l.draining <> '{}'
+             or exists (select from troupe.ready r
+                         where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)
+                           and r.xact <= v.xact)))
+     -- A cancel that is told to a runner by its heartbeat needs its row until the lease is gone.
+     and not exists (select from troupe.lease e where e.jobs @> array[v.job_id]);
+  get diagnostics revocations_dropped = row_count;
+end $$;
+
+CREATE FUNCTION troupe.waiting(p_queue text, p_most integer) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  return (
+    select count(*) from (
+      select from troupe.lane l cross join lateral (
+          select r.job_id, r.attempt from troupe.ready r
+           where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)
+          union all
+          select r.job_id, r.attempt from troupe.ready r where r.lane = l.id and r.xact = any (l.open)
+          union all
+          select r.job_id, r.attempt from troupe.ready r
+           where r.lane = l.id and r.xact = any (l.draining)
+             and (r.xact, r.seq) > (l.late_xact, l.late_seq)) e
+       where l.queue = p_queue
+         and not exists (select from troupe.revoked v
+                          where v.job_id = e.job_id and v.attempt = e.attempt offset 0)
+      union all
+      select from troupe.parked p
+       where p.queue = p_queue and troupe.still_waits(p.job_id, p.attempt)
+       limit p_most) some_of_them);
+end $$;
+
+CREATE FUNCTION troupe.write_outcomes(p_node bigint, p_done bigint[], p_held bigint[], p_plain boolean, p_leases bigint[], p_jobs bigint[], p_attempts smallint[], p_outcomes smallint[], p_started_ago_ms bigint[], p_finished_ago_ms bigint[], p_results jsonb[], p_errors text[], p_retry_ms bigint[], OUT fenced bigint[], OUT deferred bigint) RETURNS record
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  select w.fenced, w.deferred into fenced, deferred
+    from troupe.store_outcomes(p_node, p_done, p_held, p_plain, p_leases, p_jobs, p_attempts, p_outcomes,
+                               p_started_ago_ms, p_finished_ago_ms, p_results, p_errors, p_retry_ms) w;
+  if exists (select from troupe.key_run k where k.node = p_node) then
+    perform troupe.free_keys(p_node, p_done, p_leases, p_jobs);
+  end if;
 end $$;
 
 CREATE TABLE troupe.attempt (
@@ -2083,6 +2804,7 @@ CREATE TABLE troupe.job (
     args jsonb DEFAULT '{}'::jsonb NOT NULL,
     tags text[],
     meta jsonb,
+    limit_key text COLLATE pg_catalog."C",
     CONSTRAINT job_args_check CHECK ((pg_column_size(args) <= 2097152)),
     CONSTRAINT job_kind_check CHECK (((octet_length(kind) >= 1) AND (octet_length(kind) <= 128))),
     CONSTRAINT job_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
@@ -2105,6 +2827,7 @@ CREATE TABLE troupe.job_1 (
     args jsonb DEFAULT '{}'::jsonb NOT NULL,
     tags text[],
     meta jsonb,
+    limit_key text COLLATE pg_catalog."C",
     CONSTRAINT job_args_check CHECK ((pg_column_size(args) <= 2097152)),
     CONSTRAINT job_kind_check CHECK (((octet_length(kind) >= 1) AND (octet_length(kind) <= 128))),
     CONSTRAINT job_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
@@ -2126,6 +2849,7 @@ CREATE TABLE troupe.job_5000001 (
     args jsonb DEFAULT '{}'::jsonb NOT NULL,
     tags text[],
     meta jsonb,
+    limit_key text COLLATE pg_catalog."C",
     CONSTRAINT job_args_check CHECK ((pg_column_size(args) <= 2097152)),
     CONSTRAINT job_kind_check CHECK (((octet_length(kind) >= 1) AND (octet_length(kind) <= 128))),
     CONSTRAINT job_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
@@ -2156,6 +2880,7 @@ CREATE TABLE troupe.job_rest (
     args jsonb DEFAULT '{}'::jsonb NOT NULL,
     tags text[],
     meta jsonb,
+    limit_key text COLLATE pg_catalog."C",
     CONSTRAINT job_args_check CHECK ((pg_column_size(args) <= 2097152)),
     CONSTRAINT job_kind_check CHECK (((octet_length(kind) >= 1) AND (octet_length(kind) <= 128))),
     CONSTRAINT job_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
@@ -2202,7 +2927,8 @@ CREATE VIEW troupe.jobs AS
     j.parent,
     a.finished_at,
     a.result,
-    a.error
+    a.error,
+    j.limit_key
    FROM ((troupe.job j
      LEFT JOIN troupe.deferred d ON ((d.job_id = j.id)))
      LEFT JOIN LATERAL ( SELECT t.job_id,
@@ -2218,6 +2944,55 @@ CREATE VIEW troupe.jobs AS
           WHERE (t.job_id = j.id)
           ORDER BY t.attempt DESC
          LIMIT 1) a ON (true));
+
+CREATE TABLE troupe.key_end (
+    id bigint NOT NULL,
+    node bigint NOT NULL,
+    lease bigint NOT NULL,
+    queue text NOT NULL,
+    jobs bigint[]
+);
+
+ALTER TABLE troupe.key_end ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME troupe.key_end_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE troupe.key_pace (
+    rate_at timestamp with time zone NOT NULL,
+    queue text NOT NULL,
+    limit_key text NOT NULL COLLATE pg_catalog."C"
+)
+WITH (fillfactor='70');
+
+CREATE TABLE troupe.key_run (
+    lease bigint NOT NULL,
+    node bigint NOT NULL,
+    queue text NOT NULL,
+    limit_key text NOT NULL COLLATE pg_catalog."C",
+    jobs bigint[] NOT NULL
+)
+WITH (fillfactor='70');
+
+CREATE TABLE troupe.key_turn (
+    due_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    turn bigint NOT NULL,
+    queue text NOT NULL,
+    limit_key text NOT NULL COLLATE pg_catalog."C"
+);
+
+ALTER TABLE troupe.key_turn ALTER COLUMN turn ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME troupe.key_turn_turn_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE troupe.lane (
     xact xid8 DEFAULT '0'::xid8 NOT NULL,
@@ -2281,6 +3056,14 @@ CREATE TABLE troupe.page (
     CONSTRAINT page_url_check CHECK ((octet_length(url) <= 2048))
 );
 
+CREATE TABLE troupe.parked (
+    job_id bigint NOT NULL,
+    attempt smallint NOT NULL,
+    priority smallint NOT NULL,
+    queue text NOT NULL,
+    limit_key text NOT NULL COLLATE pg_catalog."C"
+);
+
 CREATE TABLE troupe.partition (
     what text NOT NULL,
     low bigint NOT NULL,
@@ -2316,9 +3099,20 @@ CREATE TABLE troupe.queue (
     rate_period_ms integer,
     rate_burst integer,
     name text NOT NULL,
+    parked_served_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    key_concurrency integer,
+    key_rate integer,
+    key_rate_period_ms integer,
+    key_rate_burst integer,
     CONSTRAINT queue_check CHECK ((rate <= ((1000)::bigint * rate_period_ms))),
     CONSTRAINT queue_check1 CHECK ((((rate IS NULL) = (rate_period_ms IS NULL)) AND ((rate IS NULL) = (rate_burst IS NULL)))),
+    CONSTRAINT queue_check2 CHECK ((key_rate <= ((1000)::bigint * key_rate_period_ms))),
+    CONSTRAINT queue_check3 CHECK ((((key_rate IS NULL) = (key_rate_period_ms IS NULL)) AND ((key_rate IS NULL) = (key_rate_burst IS NULL)))),
     CONSTRAINT queue_concurrency_check CHECK (((concurrency >= 1) AND (concurrency <= 1000000))),
+    CONSTRAINT queue_key_concurrency_check CHECK (((key_concurrency >= 1) AND (key_concurrency <= 1000000))),
+    CONSTRAINT queue_key_rate_burst_check CHECK (((key_rate_burst >= 1) AND (key_rate_burst <= 1000000))),
+    CONSTRAINT queue_key_rate_check CHECK (((key_rate >= 1) AND (key_rate <= 1000000))),
+    CONSTRAINT queue_key_rate_period_ms_check CHECK (((key_rate_period_ms >= 1) AND (key_rate_period_ms <= 86400000))),
     CONSTRAINT queue_name_check CHECK ((name ~ '^[A-Za-z0-9._:-]{1,128}$'::text)),
     CONSTRAINT queue_rate_burst_check CHECK (((rate_burst >= 1) AND (rate_burst <= 1000000))),
     CONSTRAINT queue_rate_check CHECK (((rate >= 1) AND (rate <= 1000000))),
@@ -2446,8 +3240,23 @@ ALTER TABLE ONLY troupe.job_1
 ALTER TABLE ONLY troupe.job_5000001
     ADD CONSTRAINT job_5000001_pkey PRIMARY KEY (id);
 
+ALTER TABLE troupe.job
+    ADD CONSTRAINT job_limit_key_check CHECK (((octet_length(limit_key) >= 1) AND (octet_length(limit_key) <= 128))) NOT VALID;
+
 ALTER TABLE ONLY troupe.job_rest
     ADD CONSTRAINT job_rest_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY troupe.key_end
+    ADD CONSTRAINT key_end_pkey PRIMARY KEY (queue, lease, id);
+
+ALTER TABLE ONLY troupe.key_pace
+    ADD CONSTRAINT key_pace_pkey PRIMARY KEY (queue, limit_key);
+
+ALTER TABLE ONLY troupe.key_run
+    ADD CONSTRAINT key_run_pkey PRIMARY KEY (queue, limit_key, lease);
+
+ALTER TABLE ONLY troupe.key_turn
+    ADD CONSTRAINT key_turn_pkey PRIMARY KEY (queue, due_at, turn);
 
 ALTER TABLE ONLY troupe.lane
     ADD CONSTRAINT lane_pkey PRIMARY KEY (id);
@@ -2463,6 +3272,9 @@ ALTER TABLE ONLY troupe.node
 
 ALTER TABLE ONLY troupe.page
     ADD CONSTRAINT page_pkey PRIMARY KEY (crawl, url);
+
+ALTER TABLE ONLY troupe.parked
+    ADD CONSTRAINT parked_pkey PRIMARY KEY (queue, limit_key, priority, job_id, attempt);
 
 ALTER TABLE ONLY troupe.partition
     ADD CONSTRAINT partition_pkey PRIMARY KEY (what, low);
@@ -2509,7 +3321,13 @@ CREATE INDEX deferred_due ON troupe.deferred USING btree (due_at);
 
 CREATE INDEX idempotency_age ON troupe.idempotency USING btree (created_at);
 
+CREATE INDEX key_run_lease ON troupe.key_run USING btree (node, lease);
+
+CREATE INDEX key_turn_due ON troupe.key_turn USING btree (queue, limit_key) WHERE (due_at > '-infinity'::timestamp with time zone);
+
 CREATE INDEX node_alive ON troupe.node USING btree (id) WHERE (ended_at IS NULL);
+
+CREATE INDEX parked_job ON troupe.parked USING btree (job_id);
 
 CREATE INDEX permit_node ON troupe.permit USING btree (node);
 
@@ -2538,6 +3356,8 @@ ALTER INDEX troupe.ready_pkey ATTACH PARTITION troupe.ready_5000001_pkey;
 ALTER INDEX troupe.ready_pkey ATTACH PARTITION troupe.ready_rest_pkey;
 
 CREATE TRIGGER drop_permits AFTER UPDATE OF ended_at ON troupe.node FOR EACH ROW WHEN (((old.ended_at IS NULL) AND (new.ended_at IS NOT NULL))) EXECUTE FUNCTION troupe.drop_permits();
+
+CREATE TRIGGER free_keys AFTER UPDATE OF ended_at ON troupe.node FOR EACH ROW WHEN (((old.ended_at IS NULL) AND (new.ended_at IS NOT NULL))) EXECUTE FUNCTION troupe.free_keys_of_node();
 
 ALTER TABLE ONLY troupe.lease
     ADD CONSTRAINT lease_node_fkey FOREIGN KEY (node) REFERENCES troupe.node(id);

@@ -40,6 +40,7 @@ private:
   void read_kind(json_value& value, job_spec& spec);
   void read_queue(json_value& value, job_spec& spec);
   void read_tags(json_value& value, job_spec& spec);
+  void read_limit_key(json_value& value, job_spec& spec);
   void read_run_at(const json_value& value, job_spec& spec);
   std::optional<std::int64_t> integer(std::string_view field, const json_value& value,
                                       std::int64_t least, std::int64_t most);
@@ -105,6 +106,17 @@ void job_reader::read_tags(json_value& value, job_spec& spec) {
   }
 }
 
+void job_reader::read_limit_key(json_value& value, job_spec& spec) {
+  if (value.type == kind::null) // as answers show "none"
+    return;
+  if (value.type != kind::string || value.text.empty()
+      || value.text.size() > limits::limit_key_length)
+    fail("limit_key",
+         "must be a string of 1 to " + std::to_string(limits::limit_key_length) + " bytes");
+  else
+    spec.limit_key = std::move(value.text);
+}
+
 void job_reader::read_run_at(const json_value& value, job_spec& spec) {
   const auto time = value.type == kind::string ? parse_time(value.text) : std::nullopt;
   if (!time)
@@ -140,6 +152,8 @@ void job_reader::read_field(json_member& member, job_spec& spec) {
     constexpr std::chrono::milliseconds most = limits::max_delay;
     if (const auto ms = integer(key, value, 0, most.count()))
       spec.delay = std::chrono::milliseconds{*ms};
+  } else if (key == "limit_key") {
+    read_limit_key(value, spec);
   } else if (key == "unique") {
     spec.unique = read_unique(value, [this](std::string below, std::string detail) {
       if (errors_.size() < reported_errors)
@@ -147,7 +161,7 @@ void job_reader::read_field(json_member& member, job_spec& spec) {
     });
   } else {
     fail(key, "no such field; a job has kind, queue, args, priority, max_attempts, timeout_ms, "
-              "tags, run_at, delay_ms, unique");
+              "tags, run_at, delay_ms, limit_key, unique");
   }
 }
 

@@ -27,20 +27,29 @@ void append_time_or_null(std::string& out, const std::optional<timestamp>& time)
   out += '"';
 }
 
+void append_limits(std::string& out, std::string_view of, const std::optional<int>& runs,
+                   const std::optional<job_rate>& rate) {
+  out += ",\"";
+  out += of;
+  out += "concurrency\":" + (runs ? std::to_string(*runs) : "null") + ",\"";
+  out += of;
+  out += "rate\":";
+  if (rate)
+    out += "{\"jobs\":" + std::to_string(rate->jobs)
+           + ",\"period_ms\":" + std::to_string(rate->period.count())
+           + ",\"burst\":" + std::to_string(rate->burst) + '}';
+  else
+    out += "null";
+}
+
 void append_queue(std::string& out, const queue_record& queue) {
   out += "{\"name\":";
   append_json_string(out, queue.name);
   out += queue.paused_at ? ",\"paused\":true" : ",\"paused\":false";
   out += ",\"paused_at\":";
   append_time_or_null(out, queue.paused_at);
-  out += ",\"concurrency\":" + (queue.concurrency ? std::to_string(*queue.concurrency) : "null");
-  out += ",\"rate\":";
-  if (queue.rate)
-    out += "{\"jobs\":" + std::to_string(queue.rate->jobs)
-           + ",\"period_ms\":" + std::to_string(queue.rate->period.count())
-           + ",\"burst\":" + std::to_string(queue.rate->burst) + '}';
-  else
-    out += "null";
+  append_limits(out, "", queue.concurrency, queue.rate);
+  append_limits(out, "key_", queue.key_concurrency, queue.key_rate);
   out += ",\"waiting\":" + std::to_string(queue.waiting);
   out += queue.more_waiting ? ",\"more_waiting\":true" : ",\"more_waiting\":false";
   out += ",\"running\":" + std::to_string(queue.running);
@@ -177,7 +186,7 @@ std::variant<limit_queue, problem> read_limits(std::string_view body) {
     return invalid_fields({{std::move(error->pointer), std::move(error->detail)}});
   const auto& root = std::get<json_value>(document);
   if (root.type != kind::object || root.members.empty())
-    return invalid_fields({{"", "must be an object with concurrency, rate or both"}});
+    return invalid_fields({{"", "must be an object with at least one limit"}});
   limit_queue ask;
   limits_reader read;
   for (const auto& [key, value] : root.members) {
@@ -187,8 +196,13 @@ std::variant<limit_queue, problem> read_limits(std::string_view body) {
       ask.concurrency.emplace(read.concurrency(value, pointer));
     else if (key == "rate")
       ask.rate.emplace(read.rate(value, pointer));
+    else if (key == "key_concurrency")
+      ask.key_concurrency.emplace(read.concurrency(value, pointer));
+    else if (key == "key_rate")
+      ask.key_rate.emplace(read.rate(value, pointer));
     else
-      read.fail(pointer, "no such field; the limits of a queue are concurrency and rate");
+      read.fail(pointer, "no such field; the limits of a queue are concurrency, rate, "
+                         "key_concurrency and key_rate");
   }
   if (!read.errors.empty())
     return invalid_fields(std::move(read.errors));

@@ -83,6 +83,13 @@ public:
   queue_record limit_rate(const std::string& queue, std::optional<job_rate> rate) {
     return limit({queue, {}, std::optional{rate}});
   }
+  /// Of the jobs of each limit_key of the queue.
+  queue_record limit_keys(const std::string& queue, std::optional<int> concurrency) {
+    return limit({queue, {}, {}, std::optional{concurrency}});
+  }
+  queue_record limit_key_rate(const std::string& queue, std::optional<job_rate> rate) {
+    return limit({queue, {}, {}, {}, std::optional{rate}});
+  }
 
   /// A unit of work of one's own; see launcher/session.hpp. It should be gone before stop().
   session open_session(const session_options& options = {});

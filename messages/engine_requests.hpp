@@ -74,6 +74,8 @@ struct claimed_jobs {
   std::optional<run_permits> permits = {};    ///< what this node holds now; none: nothing limits it
   /// Until the queue's rate allows the next job. None: it has no rate.
   std::optional<std::chrono::milliseconds> wait = {};
+  /// None: the queue's keys are not limited. Without jobs: whether to ask again at once.
+  std::optional<bool> again = {};
 };
 /// One claimed job on its way to a RUNNER.
 struct assignment {

@@ -106,6 +106,8 @@ std::optional<std::string> find_fault(const job_spec& job) {
   for (const auto& tag : job.tags)
     if (tag.empty() || tag.size() > limits::tag_length)
       return "tags must have 1 to " + std::to_string(limits::tag_length) + " bytes each";
+  if (job.limit_key.size() > limits::limit_key_length)
+    return "limit_key must be at most " + std::to_string(limits::limit_key_length) + " bytes";
   if (job.delay && job.run_at)
     return std::string{"delay and run_at exclude each other"};
   if (job.delay && (job.delay->count() < 0 || *job.delay > limits::max_delay))

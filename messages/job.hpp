@@ -72,6 +72,7 @@ constexpr int max_priority = 9; ///< 0 runs first
 constexpr int max_attempts = 1000;
 constexpr std::size_t tags = 32;
 constexpr std::size_t tag_length = 255;
+constexpr std::size_t limit_key_length = 128;
 constexpr std::chrono::milliseconds max_timeout{std::chrono::hours{24 * 7}};
 constexpr std::chrono::hours max_delay{24 * 3650}; ///< run_at at most ten years away
 constexpr std::size_t result_bytes = 1024 * 1024;
@@ -126,6 +127,8 @@ struct job_spec {
   std::optional<timestamp> run_at = {};                ///< not before
   std::optional<std::chrono::milliseconds> delay = {}; ///< from the database's now; excludes run_at
   std::optional<unique_rule> unique = {};
+  /// What a queue's limits per key count it under, see docs/queues.md; empty: nothing.
+  std::string limit_key = {};
 };
 
 /// What is wrong with the spec, as a sentence that begins with the field's name; nothing when it
@@ -155,6 +158,7 @@ struct job_record {
   int max_attempts = 20;
   std::optional<std::chrono::milliseconds> timeout;
   std::vector<std::string> tags;
+  std::string limit_key; ///< empty: none
   timestamp run_at;
   timestamp created_at;
   std::vector<attempt_record> attempts; ///< only in answers about one job

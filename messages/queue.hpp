@@ -29,8 +29,10 @@ struct job_rate {
 struct queue_record {
   std::string name;
   std::optional<timestamp> paused_at;
-  std::optional<int> concurrency;      ///< runs at once, on all nodes together; none: unlimited
-  std::optional<job_rate> rate;        ///< none: unlimited
+  std::optional<int> concurrency;     ///< runs at once, on all nodes together; none: unlimited
+  std::optional<job_rate> rate;       ///< none: unlimited
+  std::optional<int> key_concurrency; ///< the same of the jobs of each limit_key
+  std::optional<job_rate> key_rate;
   std::optional<timestamp> changed_at; ///< none: nobody has said anything of it yet
   std::int64_t version = 0;            ///< counts the changes
   std::int64_t waiting = 0;            ///< may run and are not handed out

@@ -126,6 +126,9 @@ struct limit_queue {
   std::string name;
   std::optional<std::optional<int>> concurrency = {};
   std::optional<std::optional<job_rate>> rate = {};
+  /// Of the jobs of each limit_key.
+  std::optional<std::optional<int>> key_concurrency = {};
+  std::optional<std::optional<job_rate>> key_rate = {};
 };
 
 /// Everything GATE takes. One SESSION serves one of them.

@@ -1,2 +1,4 @@
 -- Heartbeat, and what happened meanwhile.
-select alive, dead, cancelled, leases, next_due_ms, queues, paused, capped, caps from troupe.beat($1, $2)
+select alive, dead, cancelled, leases, next_due_ms, queues || troupe.queues_in_turn() as queues, paused,
+       capped, caps
+  from troupe.beat($1, $2)

@@ -220,6 +220,51 @@ BOOST_AUTO_TEST_CASE(of_a_rated_queue_it_claims_what_can_start_at_once) {
   BOOST_TEST(in->claims.front().limit == 1);
 }
 
+BOOST_AUTO_TEST_CASE(an_earlier_time_replaces_the_timer_of_a_later_one) {
+  join();
+  claimed_jobs none;
+  for (const auto wait : {5000ms, 700ms, 900ms}) {
+    none.wait = wait;
+    wake("q");
+    answer(in->claims, none);
+  }
+  advance(690ms);
+  BOOST_TEST(in->claims.empty());
+  advance(20ms);
+  BOOST_REQUIRE(in->claims.size() == 1U);
+  answer(in->claims, claimed_jobs{});
+  advance(10s); // the other timers say nothing
+  BOOST_TEST(in->claims.empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_claim_that_looked_at_enough_and_found_nothing_is_asked_again_at_once) {
+  join();
+  wake("q");
+  claimed_jobs none;
+  none.again = true;
+  answer(in->claims, none);
+  BOOST_REQUIRE(in->claims.size() == 1U);
+  none.again = false;
+  answer(in->claims, none);
+  BOOST_TEST(in->claims.empty());
+}
+
+BOOST_AUTO_TEST_CASE(where_keys_are_limited_each_written_end_is_followed_by_a_claim) {
+  join();
+  wake("q");
+  auto given = batch(lease_id{1}, 1);
+  given.again = true;
+  answer(in->claims, given);
+  claimed_jobs none;
+  none.again = false;
+  answer(in->claims, none);
+  BOOST_TEST(in->claims.empty());
+  finish(0);
+  BOOST_TEST(in->claims.empty());
+  answer_writes();
+  BOOST_TEST(in->claims.size() == 1U);
+}
+
 BOOST_AUTO_TEST_CASE(however_often_it_is_woken_one_timer_waits_for_a_rate) {
   join();
   claimed_jobs none;

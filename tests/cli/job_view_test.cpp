@@ -12,7 +12,7 @@ namespace {
 const std::string job =
     R"({"id":"17","queue":"default","kind":"echo","priority":0,"state":"completed",)"
     R"("args":{"n":12345678901234567890123},"attempt":2,"max_attempts":20,"timeout_ms":null,)"
-    R"("tags":["a","b"],"run_at":"2026-11-23T08:55:05.000001Z",)"
+    R"("tags":["a","b"],"limit_key":"acme","run_at":"2026-11-23T08:55:05.000001Z",)"
     R"("created_at":"2026-11-23T08:55:05.000001Z","attempts":[)"
     R"({"attempt":1,"outcome":"failed","node":"n1","started_at":"2026-11-23T08:55:05.1Z",)"
     R"("finished_at":"2026-11-23T08:55:06.1Z","result":null,"error":"\u001b[31mno"},)"
@@ -35,6 +35,7 @@ BOOST_AUTO_TEST_CASE(details_keep_numbers_exact_and_escapes_harmless) {
   BOOST_TEST(text.find("\\x1b[31mno") != std::string::npos);
   BOOST_TEST(text.find('\x1b') == std::string::npos);
   BOOST_TEST(text.find("a, b") != std::string::npos);
+  BOOST_TEST(text.find("limit_key   acme") != std::string::npos, text);
   BOOST_TEST(text.find("running") != std::string::npos);
 }
 

@@ -315,6 +315,16 @@ BOOST_AUTO_TEST_CASE(the_limits_of_a_queue_become_what_the_server_takes) {
   BOOST_TEST(limits({"--rate", "10/s"}) == R"({"rate":{"jobs":10,"period_ms":1000,"burst":1}})");
   BOOST_TEST(limits({"--rate", "100/5min", "--burst", "20"})
              == R"({"rate":{"jobs":100,"period_ms":300000,"burst":20}})");
+  BOOST_TEST(limits({"--key-concurrency", "2", "--key-rate", "5/s", "--key-burst", "3"})
+             == R"({"key_concurrency":2,"key_rate":{"jobs":5,"period_ms":1000,"burst":3}})");
+  BOOST_TEST(limits({"--rate", "1/s", "--key-rate", "none", "--key-concurrency", "none"})
+             == R"({"rate":{"jobs":1,"period_ms":1000,"burst":1},"key_concurrency":null,)"
+                R"("key_rate":null})");
+  BOOST_TEST(bad({"queues", "limit", "mail", "--key-concurrency", "0"}).find("--key-concurrency")
+             != std::string::npos);
+  BOOST_TEST(bad({"queues", "limit", "mail", "--key-rate", "5"}).find("--key-rate")
+             != std::string::npos);
+  BOOST_TEST(!bad({"queues", "limit", "mail", "--rate", "5/s", "--key-burst", "2"}).empty());
   for (const auto* wrong :
        {"10", "0/s", "x/s", "10/", "/s", "10/fortnight", "1/25h", "1/0s", "-1/s"})
     BOOST_TEST(bad({"queues", "limit", "mail", "--rate", wrong}).find("--rate")

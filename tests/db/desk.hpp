@@ -68,6 +68,11 @@ public:
   }
   job_id enqueue(job_spec job) { return enqueue(std::vector{std::move(job)}).front(); }
   job_id enqueue() { return enqueue(job_spec{.kind = "noop"}); }
+  std::vector<job_id> enqueue_keyed(int count, const std::string& key, int priority = 0) {
+    return enqueue(
+        std::vector<job_spec>(static_cast<std::size_t>(count),
+                              job_spec{.kind = "noop", .priority = priority, .limit_key = key}));
+  }
   std::vector<job_id> enqueue_many(int count, const std::string& queue = "default") {
     return enqueue(std::vector<job_spec>(static_cast<std::size_t>(count),
                                          job_spec{.kind = "noop", .queue = queue}));
@@ -98,6 +103,12 @@ public:
   }
   void limit_rate(std::optional<job_rate> rate, const std::string& queue = "default") {
     ask(db::limit_query({queue, {}, std::optional{rate}}));
+  }
+  void limit_keys(std::optional<int> concurrency, const std::string& queue = "default") {
+    ask(db::limit_query({queue, {}, {}, std::optional{concurrency}}));
+  }
+  void limit_key_rate(std::optional<job_rate> rate, const std::string& queue = "default") {
+    ask(db::limit_query({queue, {}, {}, {}, std::optional{rate}}));
   }
   std::optional<queue_record> queue(const std::string& name = "default") {
     return db::decode_queue(ask(db::queue_query(name)));

@@ -11,10 +11,11 @@ namespace {
 /// Tables that were read whole since the transaction began.
 std::string read_whole(desk& at) {
   return at
-      .ask(
-          make_query("select coalesce(string_agg(relname, ' ' order by relname), '') "
-                     "from pg_stat_xact_user_tables where schemaname = 'troupe' and seq_scan > 0 "
-                     "and relname ~ '^(attempt|deferred|idempotency|item|job|page|ready|unique_)'"))
+      .ask(make_query(
+          "select coalesce(string_agg(relname, ' ' order by relname), '') "
+          "from pg_stat_xact_user_tables where schemaname = 'troupe' and seq_scan > 0 "
+          "and relname ~ '^(attempt|deferred|idempotency|item|job|key_|page|parked|permit|"
+          "ready|unique_)'"))
       .one()
       .get<std::string>(0);
 }
@@ -78,6 +79,43 @@ BOOST_AUTO_TEST_CASE(no_statement_of_the_engine_reads_a_table_whole_that_was_sma
   // The same question as a statement of a user's own: the server knows that the table is small.
   at.ask(make_query("select * from troupe.deferred where job_id = $1", waits));
   BOOST_TEST(read_whole(at) == "deferred");
+  at.rollback();
+}
+
+BOOST_AUTO_TEST_CASE(no_statement_about_limits_reads_a_table_whole_that_was_small) {
+  at.join();
+  at.limit(50);
+  at.limit_rate(job_rate{1000, std::chrono::milliseconds{1}, 1000});
+  at.limit_keys(2);
+  at.limit_key_rate(job_rate{1000, std::chrono::milliseconds{1}, 1000});
+  database.exec("vacuum analyze");
+  at.begin();
+  for (int round = 0; round < 8; ++round) {
+    const auto jobs = at.enqueue_keyed(6, "a");
+    at.enqueue_keyed(1, "key " + std::to_string(round));
+    at.enqueue_many(3);
+    const auto first = at.claim_for(4, 50, 0);
+    const auto second = at.claim_for(4, 50, 4);
+    finish_runs some{at.node, {}, {}, {}};
+    if (!first.jobs.empty())
+      some.runs.push_back(ended(first, *first.jobs[0], completed()));
+    at.finish(some);
+    at.finish(second);
+    at.claim_for(4, 50, 0);
+    at.cancel(jobs.back());
+    at.beat();
+    at.queue();
+    at.queues();
+    at.finish(finish_runs{at.node, {}, {}, {{"default", {1, 1}}}});
+    at.limit(50 + round);
+    at.limit_keys(3 + round);
+    if (round == 4) { // all that runs is looked at, and all that waits given back
+      at.limit_keys(std::nullopt);
+      at.limit_key_rate(std::nullopt);
+      at.limit_keys(2);
+    }
+  }
+  BOOST_TEST(read_whole(at) == "");
   at.rollback();
 }
 

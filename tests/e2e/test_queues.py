@@ -53,7 +53,7 @@ def test_a_limit_is_set_kept_and_removed(node):
 
 def test_what_is_no_queue_and_no_limit_is_refused(node):
     assert node.ask("GET", "/api/v1/queues/never-heard-of").status == 404
-    for body in ({"concurrency": 0}, {"concurrency": "many"}, {"colour": 1}, {}, []):
+    for body in ({"concurrency": 0}, {"key_concurrency": 0}, {"concurrency": "many"}, {"colour": 1}, {}, []):
         assert node.ask("PATCH", "/api/v1/queues/limited", body).status == 400, body
     assert ask(node, "queues", "show", "never-heard-of").returncode == 3
     for wrong in (("queues", "limit", "mail"), ("queues", "limit", "mail", "--concurrency", "0"),
@@ -112,5 +112,5 @@ def test_the_commands_of_the_page_run_in_their_order(node):
     assert done.returncode == 0, done.stderr
     shown = queue(node, "mail")
     assert shown["paused"] and shown["concurrency"] is None and shown["rate"] is None
-    assert shown["version"] == 7
+    assert shown["key_rate"] is None and shown["version"] == 11
     assert steer(node, "mail", "resume")["waiting"] == 0

@@ -90,6 +90,9 @@ const std::vector<bad_job> bad_jobs = {
     {"/tags/1", with(R"("tags":["a",1])")},
     {"/tags/0", with(R"("tags":[["a"]])")},
     {"/tags/0", with(R"("tags":[")" + std::string(256, 'a') + "\"]")},
+    {"/limit_key", with(R"("limit_key":"")")},
+    {"/limit_key", with(R"("limit_key":7)")},
+    {"/limit_key", with(R"("limit_key":")" + std::string(129, 'a') + "\"")},
     {"/id", with(R"("id":"17")")},
     {"/state", with(R"("state":"completed")")},
     {"/a~1b", with(R"("a/b":1)")},
@@ -136,6 +139,8 @@ BOOST_AUTO_TEST_CASE(every_field_is_read) {
   BOOST_TEST(format_time(*spec.run_at) == "2026-11-24T00:00:00Z");
   BOOST_TEST(accepted(R"({"kind":"noop","delay_ms":0})").delay->count() == 0);
   BOOST_TEST(!accepted(R"({"kind":"noop","timeout_ms":null})").timeout);
+  BOOST_TEST(accepted(R"({"kind":"noop","limit_key":"acme"})").limit_key == "acme");
+  BOOST_TEST(accepted(R"({"kind":"noop","limit_key":null})").limit_key.empty());
 }
 
 BOOST_AUTO_TEST_CASE(an_unknown_kind_is_answered_with_the_known_ones) {
@@ -219,7 +224,7 @@ BOOST_AUTO_TEST_CASE(a_job_is_written_as_documented) {
   BOOST_TEST(out
              == R"({"id":"17","queue":"default","kind":"echo","priority":0,"state":"completed",)"
                 R"("args":{"n": 18446744073709551616},"attempt":1,"max_attempts":20,)"
-                R"("timeout_ms":null,"tags":[],"run_at":"2026-11-23T09:00:00Z",)"
+                R"("timeout_ms":null,"tags":[],"limit_key":null,"run_at":"2026-11-23T09:00:00Z",)"
                 R"("created_at":"2026-11-23T09:00:00Z","attempts":[{"attempt":1,)"
                 R"("outcome":"completed","node":"n1","started_at":"2026-11-23T09:00:00Z",)"
                 R"("finished_at":"2026-11-23T09:00:00.005Z","result":{"a":1.10},"error":null}]})");
@@ -229,6 +234,7 @@ BOOST_AUTO_TEST_CASE(a_running_attempt_and_hostile_texts_are_written_as_json) {
   job_record job;
   job.id = {1};
   job.tags = {"</script>\"", "\xff"};
+  job.limit_key = "a\"b";
   attempt_record running;
   attempt_record lost;
   lost.ended = outcome::lost;
@@ -238,6 +244,7 @@ BOOST_AUTO_TEST_CASE(a_running_attempt_and_hostile_texts_are_written_as_json) {
   append_job(out, job, true);
   const auto read_back = nlohmann::json::parse(out);
   BOOST_TEST(read_back["tags"][0] == "</script>\"");
+  BOOST_TEST(read_back["limit_key"] == "a\"b");
   BOOST_TEST(read_back["attempts"][0]["error"] == "line\nbreak");
   BOOST_TEST(read_back["attempts"][0]["outcome"] == "lost");
   BOOST_TEST(read_back["attempts"][1]["outcome"].is_null());

@@ -74,7 +74,8 @@ BOOST_AUTO_TEST_CASE(a_queue_is_shown_with_all_it_has) {
   queue.paused_at = timestamp{std::chrono::seconds{1'700'000'000}};
   const auto shown = json::parse(call(method::get, "/api/v1/queues/mail").body);
   BOOST_TEST(shown == json::parse(R"({"name":"mail","paused":true,
-    "paused_at":"2023-11-14T22:13:20Z","concurrency":3,"rate":null,"waiting":10000,"more_waiting":true,
+    "paused_at":"2023-11-14T22:13:20Z","concurrency":3,"rate":null,"key_concurrency":null,
+    "key_rate":null,"waiting":10000,"more_waiting":true,
     "running":2,"version":4,"changed_at":null})"));
   BOOST_TEST(asked<get_queue>().name == "mail");
 }
@@ -108,6 +109,27 @@ BOOST_AUTO_TEST_CASE(a_limit_is_set_and_removed) {
   BOOST_TEST(call(method::patch, "/api/v1/queues/mail", R"({"concurrency":null})").status == 200);
   BOOST_REQUIRE(asked<limit_queue>().concurrency.has_value());
   BOOST_TEST(!asked<limit_queue>().concurrency->has_value());
+}
+
+BOOST_AUTO_TEST_CASE(limits_per_key_are_set_shown_and_removed) {
+  const auto* body = R"({"key_concurrency":2,"key_rate":{"jobs":10,"period_ms":60000,"burst":5}})";
+  BOOST_TEST(call(method::patch, "/api/v1/queues/mail", body).status == 200);
+  const auto ask = asked<limit_queue>();
+  BOOST_TEST(!ask.concurrency.has_value());
+  BOOST_TEST(!ask.rate.has_value());
+  BOOST_TEST(**ask.key_concurrency == 2);
+  BOOST_TEST((**ask.key_rate).burst == 5);
+  queue.key_concurrency = *ask.key_concurrency;
+  queue.key_rate = *ask.key_rate;
+  const auto shown = json::parse(call(method::get, "/api/v1/queues/mail").body);
+  BOOST_TEST(shown["key_concurrency"] == 2);
+  BOOST_TEST(shown["key_rate"] == json::parse(R"({"jobs":10,"period_ms":60000,"burst":5})"));
+  BOOST_TEST(shown["rate"].is_null());
+  call(method::patch, "/api/v1/queues/mail", R"({"key_concurrency":null,"key_rate":null})");
+  BOOST_TEST(!asked<limit_queue>().key_concurrency->has_value());
+  BOOST_TEST(!asked<limit_queue>().key_rate->has_value());
+  BOOST_TEST(pointer_of(R"({"key_concurrency":0})") == "/key_concurrency");
+  BOOST_TEST(pointer_of(R"({"key_rate":{"jobs":0}})") == "/key_rate/jobs");
 }
 
 BOOST_AUTO_TEST_CASE(a_rate_is_set_shown_and_removed) {

@@ -7,6 +7,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
@@ -70,6 +71,15 @@ struct two_engines {
         running.leave();
         return completed();
       });
+      node->handle("counted", [this](const job_run& run) {
+        auto& mine = of_key.at(static_cast<std::size_t>(std::stoi(run.args)));
+        mine.enter();
+        std::atomic<int> nothing{0}; // takes a moment
+        while (++nothing < 20'000)
+          ;
+        mine.leave();
+        return completed();
+      });
       node->handle("held", [this](const job_run&) {
         running.enter();
         way_out.pass();
@@ -101,6 +111,7 @@ struct two_engines {
   test_database database;
   temp_dir folder;
   turnstile running;
+  std::array<turnstile, 3> of_key;
   gate way_out;
   engine one{options("one")};
   engine two{options("two")};
@@ -177,6 +188,59 @@ BOOST_AUTO_TEST_CASE(on_two_nodes_no_more_start_in_a_time_than_the_rate) {
   for (int count = 20; count <= 200; count += 20) {
     BOOST_REQUIRE(passed(count));
     // As many as had passed when we looked had been allowed by then.
+    const int ended = running.passed();
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
+    BOOST_TEST(ended <= 10 + 100 * took.count());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(on_two_nodes_no_more_of_a_key_run_at_once_than_its_limit_and_others_go_on) {
+  one.limit_keys("q", 2);
+  const auto put = [&](int key, int count) {
+    one.enqueue_all(std::vector<job_spec>(static_cast<std::size_t>(count),
+                                          job_spec{.kind = "counted",
+                                                   .queue = "q",
+                                                   .args = std::to_string(key),
+                                                   .limit_key = std::to_string(key)}));
+  };
+  put(0, 600);
+  put(1, 200);
+  put(2, 200);
+  const auto passed_all = [&] {
+    return of_key[0].passed() == 600 && of_key[1].passed() == 200 && of_key[2].passed() == 200;
+  };
+  BOOST_REQUIRE(await_until(passed_all, 60s));
+  for (const auto& key : of_key) {
+    BOOST_TEST(key.most() <= 2);
+    BOOST_TEST(key.most() >= 1);
+  }
+  BOOST_TEST(await_until([&] { return one.queue("q").running == 0; }));
+  BOOST_TEST(
+      await_until([&] { return database.value("select count(*) from troupe.key_run") == "0"; }));
+}
+
+BOOST_AUTO_TEST_CASE(a_key_with_twenty_thousand_jobs_does_not_hold_up_another) {
+  one.limit_keys("q", 1);
+  const auto held = one.enqueue({.kind = "held", .queue = "q", .limit_key = "big"});
+  BOOST_REQUIRE(await_until([&] { return running.inside() == 1; }));
+  for (int i = 0; i < 2; ++i)
+    one.enqueue_all(
+        std::vector<job_spec>(10'000, job_spec{.kind = "brief", .queue = "q", .limit_key = "big"}));
+  const auto other = one.enqueue({.kind = "brief", .queue = "q", .limit_key = "other"});
+  BOOST_TEST((one.wait(other, 60s).state == job_state::completed));
+  BOOST_TEST(running.passed() == 1);
+  BOOST_TEST(running.inside() == 1);
+  BOOST_TEST((one.get(held).state == job_state::running));
+  one.pause("q");
+}
+
+BOOST_AUTO_TEST_CASE(on_two_nodes_no_more_of_a_key_start_in_a_time_than_its_rate) {
+  one.limit_key_rate("q", job_rate{100, 1s, 10});
+  const auto begun = std::chrono::steady_clock::now();
+  one.enqueue_all(
+      std::vector<job_spec>(100, job_spec{.kind = "brief", .queue = "q", .limit_key = "customer"}));
+  for (int count = 20; count <= 100; count += 20) {
+    BOOST_REQUIRE(passed(count));
     const int ended = running.passed();
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
     BOOST_TEST(ended <= 10 + 100 * took.count());
