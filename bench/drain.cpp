@@ -1,7 +1,8 @@
 // Drain: how fast nodes run a backlog with history kept, of no-ops unless --ms says how long each
 // job sleeps. Prints one JSON object. --limit: the queue's concurrency, on all nodes together.
+// --keys: the jobs have one of so many limit keys each; --key-limit: how many of each run at once.
 // Usage: troupe_bench_drain --url URL [--jobs N] [--slots N] [--connections N] [--nodes N]
-//                           [--limit N] [--ms N]
+//                           [--limit N] [--ms N] [--keys N] [--key-limit N]
 // The clock runs from start() on a migrated database to the last outcome's commit.
 #include "launcher/engine.hpp"
 #include "launcher/log.hpp"
@@ -41,6 +42,18 @@ troupe::engine_options options_of(const std::map<std::string, std::string>& flag
   return options;
 }
 
+troupe::job_spec job_of(const std::map<std::string, std::string>& flags, int number) {
+  troupe::job_spec job{.kind = "noop", .queue = queue};
+  job.args = R"({"n":)" + std::to_string(number) + R"(,"to":"user@example.com"})";
+  if (const auto ms = flags.find("--ms"); ms != flags.end()) {
+    job.kind = "sleep";
+    job.args = R"({"ms":)" + ms->second + "}";
+  }
+  if (const auto keys = flags.find("--keys"); keys != flags.end())
+    job.limit_key = "customer " + std::to_string(number % std::atoi(keys->second.c_str()));
+  return job;
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -50,7 +63,7 @@ int main(int argc, char** argv) {
     flags[argv[i]] = argv[i + 1];
   if (flags.count("--url") == 0) {
     std::cerr << "usage: troupe_bench_drain --url URL [--jobs N] [--slots N] [--connections N] "
-                 "[--nodes N] [--limit N] [--ms N]\n";
+                 "[--nodes N] [--limit N] [--ms N] [--keys N] [--key-limit N]\n";
     return 2;
   }
   const int jobs = std::atoi(flags["--jobs"].c_str());
@@ -64,16 +77,14 @@ int main(int argc, char** argv) {
       for (int done = 0; done < jobs; done += chunk) {
         std::vector<troupe::job_spec> batch;
         for (int i = 0; i < std::min(chunk, jobs - done); ++i)
-          batch.push_back({.kind = flags.count("--ms") ? "sleep" : "noop",
-                           .queue = queue,
-                           .args = flags.count("--ms") ? R"({"ms":)" + flags["--ms"] + "}"
-                                                       : R"({"n":)" + std::to_string(done + i)
-                                                             + R"(,"to":"user@example.com"})"});
+          batch.push_back(job_of(flags, done + i));
         producer.enqueue_all(std::move(batch));
       }
       enqueue_seconds = seconds_since(begun);
       if (flags.count("--limit"))
         producer.limit(queue, std::atoi(flags["--limit"].c_str()));
+      if (flags.count("--key-limit"))
+        producer.limit_keys(queue, std::atoi(flags["--key-limit"].c_str()));
       producer.stop();
     }
     std::vector<std::unique_ptr<troupe::engine>> workers;
