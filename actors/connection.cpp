@@ -60,6 +60,7 @@ void answer_all(self_ptr self, const caf::error& reason) {
       auto open = state.open.find(lost.token);
       if (open == state.open.end())
         continue;
+      --state.config.metrics->in_flight;
       if (const auto* failure = std::get_if<db::db_failure>(&lost.outcome)) {
         state.config.metrics->failed(failure->sqlstate);
         answer(open->second,
@@ -67,7 +68,6 @@ void answer_all(self_ptr self, const caf::error& reason) {
       } else {
         answer(open->second, std::get<db::result>(lost.outcome));
       }
-      --state.config.metrics->in_flight;
       state.open.erase(open);
     }
   }
@@ -159,6 +159,9 @@ void hand_out(self_ptr self, db::finished& finished) {
     state.open.erase(finished.token);
     return;
   }
+  // Before the answer, so that who has his answer finds nothing of it on its way.
+  --state.config.load->in_flight;
+  --metrics.in_flight;
   auto& measured = *open->second.measured;
   ++counters.statements;
   state.config.own->statements.fetch_add(1, std::memory_order_relaxed);
@@ -177,8 +180,6 @@ void hand_out(self_ptr self, db::finished& finished) {
     answer(open->second, std::move(std::get<db::result>(finished.outcome)));
   }
   state.open.erase(open);
-  --state.config.load->in_flight;
-  --metrics.in_flight;
 }
 
 } // namespace
