@@ -661,7 +661,8 @@ begin
     select l.id, l.node, p_queue, j.limit_key, array_agg(j.id)
       from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a) join troupe.job j on j.id = u.i
      where j.queue = p_queue and j.limit_key is not null
-       and not exists (select from troupe.attempt t where t.job_id = u.i and t.attempt = u.a)
+       and not exists (select from troupe.attempt t -- a cancelled one may run on: its node has yet to end it
+                        where t.job_id = u.i and t.attempt = u.a and t.outcome <> 2)
      group by l.id, l.node, j.limit_key;
   elsif now_limited then
     perform troupe.note_keys(p_queue, array(select distinct p.limit_key from troupe.parked p
@@ -885,6 +886,7 @@ declare
   got int;
   late boolean;
   part record;
+  cut int := 0; -- not read off part: that is an error while nothing is assigned to it
 begin
   jobs := '{}'; attempts := '{}'; keys := '{}'; fresh := '{}'; looked := 0;
   select * into l from troupe.lane x where x.id = p_lane for update skip locked;
@@ -924,25 +926,26 @@ begin
       select * into part from troupe.sort_entries(p_queue, l.priority, ids, ats, p_limit - cardinality(jobs));
       jobs := jobs || part.jobs; attempts := attempts || part.attempts;
       keys := keys || part.keys; fresh := fresh || part.fresh;
-      looked := looked + part.cut;
+      cut := part.cut;
+      looked := looked + cut;
     end if;
-    if late and got < wanted and (got = 0 or part.cut = got) then
+    if late and got < wanted and (got = 0 or cut = got) then
       l.draining := '{}';
       continue;
     elsif late then
-      l.late_xact := xs[part.cut]; l.late_seq := ss[part.cut];
+      l.late_xact := xs[cut]; l.late_seq := ss[cut];
       continue;
     end if;
     own := pg_current_xact_id();
-    if pg_snapshot_xmin(snap) < xs[part.cut] or own < xs[part.cut] then
+    if pg_snapshot_xmin(snap) < xs[cut] or own < xs[cut] then
       l.open := l.open || array(select x from pg_snapshot_xip(snap) x
-                                 where x > l.xact and x < xs[part.cut] and x <> own);
-      if own < xs[part.cut] and own <> all (l.open) then
+                                 where x > l.xact and x < xs[cut] and x <> own);
+      if own < xs[cut] and own <> all (l.open) then
         l.open := l.open || own;
       end if;
     end if;
-    l.xact := xs[part.cut]; l.seq := ss[part.cut];
-    exit when got < wanted and part.cut = got;
+    l.xact := xs[cut]; l.seq := ss[cut];
+    exit when got < wanted and cut = got;
   end loop;
   update troupe.lane x
      set xact = l.xact, seq = l.seq, open = l.open, draining = l.draining, late_xact = l.late_xact,

@@ -144,6 +144,8 @@ struct key_play : jobs_database {
     node.at.join();
   }
   void cancel() {
+    if (jobs.empty())
+      return;
     const auto id = some_job();
     if (jobs[id].is == known_job::over)
       return;
@@ -151,6 +153,8 @@ struct key_play : jobs_database {
     jobs[id].is = known_job::over; // its run, if there is one, keeps its key
   }
   void retry() {
+    if (jobs.empty())
+      return;
     const auto id = some_job();
     const bool runs = std::any_of(nodes.begin(), nodes.end(), [&](const auto& node) {
       return std::any_of(node->batches.begin(), node->batches.end(), [&](const auto& batch) {
@@ -164,6 +168,8 @@ struct key_play : jobs_database {
     jobs[id].is = known_job::waits;
   }
   void remove() {
+    if (jobs.empty())
+      return;
     const auto id = some_job();
     if (jobs[id].is != known_job::waits)
       return;
@@ -264,6 +270,18 @@ BOOST_AUTO_TEST_CASE(whatever_happens_no_key_has_more_runs_than_its_limit_and_no
       ended_runs += one.ended_runs;
     }
   BOOST_TEST(ended_runs > 1000);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_cancelled_run_still_counts_when_the_limit_is_set_anew, jobs_database) {
+  at.limit_keys(1);
+  at.enqueue(std::vector<job_spec>(2, job_spec{.kind = "noop", .limit_key = "a"}));
+  const auto first = at.claim_one();
+  at.cancel(first.jobs.at(0)->id);
+  at.limit_keys(std::nullopt);
+  at.limit_keys(1);
+  BOOST_TEST(at.claim().jobs.empty());
+  at.finish(first);
+  BOOST_TEST(at.claim().jobs.size() == 1U);
 }
 
 BOOST_AUTO_TEST_CASE(threads_never_have_more_runs_of_a_key_than_its_limit_and_lose_none) {
