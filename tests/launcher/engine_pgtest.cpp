@@ -91,9 +91,11 @@ BOOST_AUTO_TEST_CASE(a_handler_that_does_not_stop_holds_neither_its_slot_nor_its
   wanted.worker_threads = 1;
   wanted.stuck_after = 100ms;
   std::promise<void> gate;
+  std::atomic<bool> begun{false};
   troupe::engine engine{wanted};
   engine.handle("deaf",
                 [&](const troupe::job_run&) {
+                  begun = true;
                   gate.get_future().wait();
                   return troupe::completed();
                 },
@@ -101,6 +103,7 @@ BOOST_AUTO_TEST_CASE(a_handler_that_does_not_stop_holds_neither_its_slot_nor_its
   engine.handle("next", [](const troupe::job_run&) { return troupe::completed(); });
   engine.start();
   const auto deaf = engine.enqueue({.kind = "deaf"});
+  AWAIT("its start", [&] { return begun.load(); }); // of two jobs that wait either may be the first
   const auto job = engine.wait(engine.enqueue({.kind = "next"}), 60s);
   BOOST_TEST((job.state == troupe::job_state::completed));
   const auto given_up = engine.get(deaf);
