@@ -29,6 +29,88 @@ create index idempotency_age on troupe.idempotency (created_at);
 
 -- -- keys ------------------------------------------------------------------------------------------
 
+-- Of jobs that are limited together (000008_keys.sql); part of what a request is compared by.
+alter table troupe.job add column limit_key text collate "C";
+alter table troupe.job add constraint job_limit_key_check
+  check (octet_length(limit_key) between 1 and 128) not valid; -- of rows that are there none has one
+
+-- Stores jobs in the caller's transaction; ids in the order given. Arrays run in parallel.
+-- p_tags holds array literals; p_run_at and p_delay_ms exclude each other; nulls take the defaults.
+drop function troupe.enqueue_many(text[], text[], jsonb[], smallint[], smallint[], bigint[], text[],
+                                  timestamptz[], bigint[]);
+create function troupe.enqueue_many(
+  p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[],
+  p_max_attempts smallint[] default null, p_timeouts_ms bigint[] default null,
+  p_tags text[] default null, p_run_at timestamptz[] default null, p_delays_ms bigint[] default null,
+  p_limit_keys text[] default null)
+returns bigint[] language plpgsql
+set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off set jit = off as $$
+declare
+  ids bigint[];
+  shards int[]; -- the lanes of the one pair that all jobs have, or
+  lanes int[];  -- the lane of each job
+  base int := floor(random() * 4);
+begin
+  if cardinality(p_kinds) is distinct from cardinality(p_queues)
+     or cardinality(p_kinds) is distinct from cardinality(p_args)
+     or cardinality(p_kinds) is distinct from cardinality(p_priorities) then
+    raise exception 'the arrays must have the same length' using errcode = 'TR400';
+  end if;
+  if p_queues[1] = all (p_queues) and p_priorities[1] = all (p_priorities) then
+    shards := array(select l.id from troupe.lane l
+                     where l.queue = p_queues[1] and l.priority = p_priorities[1] and l.shard < 4
+                     order by l.shard);
+  end if;
+  if cardinality(shards) is distinct from 4 then
+    if exists (select from unnest(p_queues, p_priorities) g(q, p)
+                where not exists (select from troupe.lane l
+                                   where l.queue = q and l.priority = p and l.shard = 3)) then
+      perform troupe.open_lanes(p_queues, p_priorities);
+    end if;
+    lanes := array(
+      select coalesce((select l.id from troupe.lane l
+                        where l.queue = q and l.priority = p and l.shard = (base + o / 256) % 4),
+                      troupe.lane_for(q, p, 0))
+        from unnest(p_queues, p_priorities) with ordinality u(q, p, o) order by o);
+  end if;
+  -- Chunks of 256 alternate between shards, so that nodes can claim a large batch side by side.
+  if p_run_at is null and p_delays_ms is null then
+    with given as materialized (
+      select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g, lk
+        from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
+                    p_limit_keys)
+             with ordinality u(k, q, a, p, m, t, g, lk, o)),
+    stored as (
+      insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, limit_key)
+      select id, q, k, a, p, coalesce(m, 20), t, g::text[], lk from given),
+    made as (
+      insert into troupe.ready (lane, job_id)
+      select coalesce(lanes[o], shards[1 + (base + o / 256) % 4]), id from given)
+    select coalesce(array_agg(id order by o), '{}') into ids from given;
+    return ids;
+  end if;
+  with given as materialized (
+    select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g, lk,
+           coalesce(lanes[o], shards[1 + (base + o / 256) % 4]) as lane,
+           case when d is not null then now() + d * interval '1 millisecond'
+                when r > now() then r end as due
+      from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
+                  p_run_at, p_delays_ms, p_limit_keys)
+           with ordinality u(k, q, a, p, m, t, g, r, d, lk, o)),
+  stored as (
+    insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, run_at,
+                            limit_key)
+    select id, q, k, a, p, coalesce(m, 20), t, g::text[], due, lk from given),
+  made as (
+    insert into troupe.ready (lane, job_id) select lane, id from given where due is null),
+  waits as (
+    insert into troupe.deferred (job_id, due_at, lane, attempt, reason)
+    select id, due, lane, 1, 1 from given where due is not null)
+  select coalesce(array_agg(id order by o), '{}') into ids from given;
+  return ids;
+end $$;
+
 -- Raises TR400 for what is no rule.
 create function troupe.check_unique(p_unique jsonb) returns void language plpgsql immutable as $$
 declare
@@ -124,10 +206,10 @@ begin
 end $$;
 
 -- Gives a held, waiting job what another one would have been; it keeps its id, kind and queue. Where
--- its entry has to go elsewhere, the attempt that waits is revoked and another one made, as a cancel
--- and a retry would do.
+-- its entry has to go elsewhere, or its key is another, the attempt that waits is revoked and another one
+-- made, as a cancel and a retry would do.
 create function troupe.replace_job(p_job bigint, p_args jsonb, p_priority smallint, p_max_attempts smallint,
-                                   p_timeout_ms bigint, p_tags text[], p_due timestamptz)
+                                   p_timeout_ms bigint, p_tags text[], p_due timestamptz, p_limit_key text)
 returns void language plpgsql
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set jit = off as $$
 declare
@@ -138,7 +220,7 @@ begin
   select * into old from troupe.job where id = p_job;
   update troupe.job
      set args = p_args, priority = p_priority, max_attempts = coalesce(p_max_attempts, 20),
-         timeout_ms = p_timeout_ms, tags = p_tags, run_at = p_due
+         timeout_ms = p_timeout_ms, tags = p_tags, run_at = p_due, limit_key = p_limit_key
    where id = p_job;
   if p_priority <> old.priority then
     perform troupe.open_lanes(array[old.queue], array[p_priority]);
@@ -154,7 +236,7 @@ begin
     if found then
       insert into troupe.ready (lane, job_id, attempt) values (lane_id, p_job, current);
       return;
-    elsif p_priority = old.priority then
+    elsif p_priority = old.priority and p_limit_key is not distinct from old.limit_key then
       return; -- the entry is where it should be
     end if;
   end if;
@@ -205,7 +287,7 @@ end $$;
 create function troupe.enqueue_keyed(
   p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[],
   p_timeouts_ms bigint[], p_tags text[], p_run_at timestamptz[], p_delays_ms bigint[], p_uniques jsonb[],
-  p_parts int[] default null, p_keys text[] default null,
+  p_parts int[] default null, p_keys text[] default null, p_limit_keys text[] default null,
   out ids bigint[], out fates smallint[], out uses smallint[], out stored_at timestamptz[])
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_mergejoin = off set enable_seqscan = off
@@ -247,10 +329,11 @@ begin
     select array_agg(x.f order by x.part) into prints from (
       select s.part, sha256(convert_to(jsonb_agg(
                jsonb_build_array(k, q, a, p, coalesce(m, 20), t, to_jsonb(g::text[]), g2, d, z)
+                 || case when lk is null then '[]' else jsonb_build_array(lk) end
                order by u.o)::text, 'UTF8')) as f
         from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                    p_run_at, p_delays_ms, p_uniques)
-             with ordinality u(k, q, a, p, m, t, g, g2, d, z, o)
+                    p_run_at, p_delays_ms, p_uniques, p_limit_keys)
+             with ordinality u(k, q, a, p, m, t, g, g2, d, z, lk, o)
         join (select c.part, row_number() over (order by c.part, s) as o
                 from unnest(parts) with ordinality c(jobs, part), generate_series(1, c.jobs) s) s
           on s.o = u.o
@@ -360,6 +443,7 @@ begin
       if p_tags is not null then p_tags[i] := p_tags[k]; end if;
       if p_run_at is not null then p_run_at[i] := p_run_at[k]; end if;
       if p_delays_ms is not null then p_delays_ms[i] := p_delays_ms[k]; end if;
+      if p_limit_keys is not null then p_limit_keys[i] := p_limit_keys[k]; end if;
     end loop;
   end if;
 
@@ -372,11 +456,12 @@ begin
              case when p_timeouts_ms is not null then array_agg(t order by o) end,
              case when p_tags is not null then array_agg(g order by o) end,
              case when p_run_at is not null then array_agg(w order by o) end,
-             case when p_delays_ms is not null then array_agg(d order by o) end)
+             case when p_delays_ms is not null then array_agg(d order by o) end,
+             case when p_limit_keys is not null then array_agg(lk order by o) end)
       into made
       from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                  p_run_at, p_delays_ms, acts)
-           with ordinality u(k, q, a, p, m, t, g, w, d, x, o)
+                  p_run_at, p_delays_ms, p_limit_keys, acts)
+           with ordinality u(k, q, a, p, m, t, g, w, d, lk, x, o)
      where x = 0;
     for k in 1..cardinality(fresh) loop
       ids[fresh[k]] := made[k];
@@ -390,7 +475,8 @@ begin
       perform troupe.replace_job(
         targets[k], p_args[k], p_priorities[k], p_max_attempts[k], p_timeouts_ms[k], p_tags[k]::text[],
         case when p_delays_ms[k] is not null then now() + p_delays_ms[k] * interval '1 millisecond'
-             when p_run_at[k] > now() then p_run_at[k] end);
+             when p_run_at[k] > now() then p_run_at[k] end,
+        p_limit_keys[k]);
     end if;
   end loop;
   if digests is not null then

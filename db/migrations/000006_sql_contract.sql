@@ -6,7 +6,8 @@
 create function troupe.enqueue(
   kind text, args jsonb default '{}', queue text default 'default', priority int default 0,
   max_attempts int default 20, timeout_ms bigint default null, tags text[] default null,
-  run_at timestamptz default null, delay_ms bigint default null, unique_by jsonb default null)
+  run_at timestamptz default null, delay_ms bigint default null, unique_by jsonb default null,
+  limit_key text default null)
 returns bigint language plpgsql as $$
 declare
   name constant text := '^[A-Za-z0-9._:-]{1,128}$';
@@ -24,6 +25,7 @@ declare
     when delay_ms not between 0 and 315360000000 then 'delay_ms must be 0 to 315360000000'
     when run_at not between now() - interval '3650 days' and now() + interval '3650 days'
       then 'run_at must lie within ten years'
+    when octet_length(limit_key) not between 1 and 128 then 'limit_key must have 1 to 128 bytes'
   end;
   kinds constant text[] := array[kind];
   queues constant text[] := array[queue];
@@ -34,17 +36,18 @@ declare
   tag_lists constant text[] := case when tags is not null then array[tags::text] end;
   times constant timestamptz[] := case when run_at is not null then array[run_at] end;
   delays constant bigint[] := case when delay_ms is not null then array[delay_ms] end;
+  limit_keys constant text[] := case when limit_key is not null then array[limit_key] end;
 begin
   if fault is not null then
     raise exception '%', fault using errcode = 'TR400';
   end if;
   if unique_by is null then
     return (troupe.enqueue_many(kinds, queues, all_args, priorities, attempts, timeouts, tag_lists,
-                                times, delays))[1];
+                                times, delays, limit_keys))[1];
   end if;
   return (select e.ids[1]
             from troupe.enqueue_keyed(kinds, queues, all_args, priorities, attempts, timeouts, tag_lists,
-                                      times, delays, array[unique_by]) e);
+                                      times, delays, array[unique_by], p_limit_keys => limit_keys) e);
 end $$;
 
 -- -- workers ---------------------------------------------------------------------------------------
