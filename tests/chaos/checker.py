@@ -199,19 +199,25 @@ class Checker:
                     yield f"{running} jobs of {queue} at once, at most {limit}, with job {job}"
 
     def run_of(self, attempt):
-        """Its begin and its end. A run that was lost ends for others with its rescue."""
+        """Its begin and its end: for others that is the end of the life which it began in, whatever the
+        run's outcome, as a frozen node's run may have been cancelled."""
         lines = self.lines.get((attempt.job, attempt.number), {})
         for begin in lines.get("begin", ())[:1]:
             ends = [line.at for what in ("end", "stopped") for line in lines.get(what, ())]
             process = self.process_of(begin)
             if process:
-                ends.append(process.end)
-            if attempt.outcome == LOST or is_quarantine(attempt):
-                ends.append(attempt.at)
+                ends += [process.end, *self.ends_of_life(process.node, begin.at)]
             end = min(ends, default=float("inf"))
             if end > begin.at:
                 return [(begin.at, 1, attempt.job), (end, -1, attempt.job)]
         return []
+
+    def ends_of_life(self, node, at):
+        """When the node's life of that moment was ended, if it was. It may have been before: a frozen
+        node does not know."""
+        lives = [life for life in self.e.lives.values() if life.node == node and life.began <= at]
+        latest = max(lives, key=lambda life: life.began, default=None)
+        return [] if latest is None or latest.ended is None else [latest.ended]
 
     def committed_effects_happen_once(self):
         """What a SQL worker wrote with the outcome is there once, and only with the outcome."""

@@ -18,7 +18,8 @@ from proxy import Proxy, Trap
 def sound():
     """Two nodes; a is killed at 10 while it runs job 2, which b runs again; job 3 fails once because it
     is stopped; job 4 is cancelled; 5 and 6 share a key; 7 and 8 a queue with a limit of 1; 9 is a SQL
-    worker's; 10 is quarantined; 11 is trouble."""
+    worker's; 10 is quarantined; 11 is trouble; c is frozen and declared dead while it runs 12, which is
+    cancelled then, and goes on with it."""
     e = Evidence(limits={"narrow": 1}, leftovers={"lease": 0})
 
     def job(number, attempts, kind="effect", queue="default", **more):
@@ -34,8 +35,10 @@ def sound():
         if end:
             e.effects.append(Effect(what, number, attempt, pid, end))
 
-    e.processes = [Process(100, "a", 0, 10), Process(200, "b", 0, 99), Process(101, "a", 11, 99)]
-    e.lives = {1: Life(1, "a", 14, 9.3), 2: Life(2, "b", 98), 3: Life(3, "a", 98)}
+    e.processes = [Process(100, "a", 0, 10), Process(200, "b", 0, 99), Process(101, "a", 11, 99),
+                   Process(300, "c", 0, 99)]
+    e.lives = {1: Life(1, "a", 1, 14, 9.3), 2: Life(2, "b", 1, 98), 3: Life(3, "a", 11, 98),
+               4: Life(4, "c", 1, 26), 5: Life(5, "c", 30.3, 98)}
     e.faults = [Fault("kill", 10, 11, ("a",), 1)]
     job(1, [(COMPLETED, 1, 3)])
     ran(1, 1, 100, 2, 2.5)
@@ -60,6 +63,9 @@ def sound():
     job(9, [(COMPLETED, 2, 33)], kind="ledgered", queue="sql")
     e.committed[9] = 1
     job(10, [(LOST, 1, 14), (LOST, 1, 14), (DISCARDED, 1, 14, "quarantined: three times")], kind="fail")
+    job(12, [(CANCELLED, None, 24)], queue="narrow")
+    ran(12, 1, 300, 20, 30.2)
+    e.cancelled[12] = 24.1
     job(11, [(DISCARDED, 2, 40)], kind="trouble", how="throw")
     return e
 
@@ -108,8 +114,8 @@ class Planted(unittest.TestCase):
 
     def test_a_request_that_was_stored_twice(self):
         self.plant("nothing_is_made_up", lambda e: (
-            e.jobs.append(replace(e.jobs[-1], id=12)),
-            e.attempts.append(Attempt(12, 1, DISCARDED, 2, 41))))
+            e.jobs.append(replace(e.jobs[-1], id=99)),
+            e.attempts.append(Attempt(99, 1, DISCARDED, 2, 41))))
 
     def test_attempts_with_a_gap_or_beyond_the_end(self):
         self.plant("attempts_are_in_order", lambda e: edit(e.attempts, {"job": 11}, number=2))
@@ -176,6 +182,7 @@ class Planted(unittest.TestCase):
     def test_more_runs_than_the_limit(self):
         self.plant("limits_are_kept", lambda e: edit(e.effects, {"job": 8, "what": "begin"}, at=30.4))
         self.plant("limits_are_kept", lambda e: edit(e.effects, {"job": 7, "what": "end"}, at=30.8))
+        self.plant("limits_are_kept", lambda e: e.lives.update({4: Life(4, "c", 1, 98), 5: Life(5, "c", 98, 98)}))
 
     def test_a_committed_effect_that_is_missing_or_twice(self):
         self.plant("committed_effects_happen_once", lambda e: e.committed.clear())

@@ -70,9 +70,11 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Life:
-    """ended is the commit that ended it, or None; beat its last sign of life, if it did not leave."""
+    """began is when it joined; ended the commit that ended it, or None; beat its last sign of life, if it
+    did not leave."""
     id: int
     node: str
+    began: float
     ended: float = None
     beat: float = None
 

@@ -32,7 +32,7 @@ OUTCOMES = """
     select job_id, attempt, outcome, node, extract(epoch from pg_xact_commit_timestamp(xmin)), error
       from troupe.attempt"""
 LIVES = """
-    select id, name, case when ended_at is not null
+    select id, name, extract(epoch from started_at), case when ended_at is not null
                           then extract(epoch from pg_xact_commit_timestamp(xmin)) end,
            case when isfinite(heartbeat_at) then extract(epoch from heartbeat_at) end
       from troupe.node"""
@@ -190,7 +190,7 @@ class Run:
             e.processes += node.processes
         e.jobs = [Job(*row[:5], moment(row[5]), *row[6:]) for row in self.server.ask(REQUESTS)]
         e.attempts = [Attempt(*row[:4], moment(row[4]), row[5]) for row in self.server.ask(OUTCOMES)]
-        e.lives = {row[0]: Life(row[0], row[1], moment(row[2]), moment(row[3]))
+        e.lives = {row[0]: Life(row[0], row[1], *map(moment, row[2:]))
                    for row in self.server.ask(LIVES)}
         e.committed = dict(self.server.ask("select job, count(*) from public.effect group by job"))
         return e
