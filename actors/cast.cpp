@@ -2,6 +2,7 @@
 
 #include "actors/crawl_store.hpp"
 #include "actors/janitor.hpp"
+#include "actors/logbook.hpp"
 #include "actors/scheduler.hpp"
 #include "actors/store.hpp"
 #include "actors/work_desk.hpp"
@@ -22,6 +23,7 @@ root_actor::behavior_type root(root_actor::pointer self, const cast& all, const 
   self->link_to(all.intake);
   self->link_to(all.gate);
   self->link_to(all.work->desk);
+  self->link_to(all.work->logbook);
   self->link_to(monitor);
   return {[self](const pulse_actor& pulse) { self->link_to(pulse); }};
 }
@@ -42,8 +44,13 @@ cast spawn_cast(caf::actor_system& system, const cast_options& options, io_loop&
   all.recorder = system.spawn(recorder, all.crawls, all.executor);
   all.scheduler = system.spawn(scheduler, all.store, all.executor, &counters);
   caf::anon_send(all.executor, all.scheduler);
-  *work = {connections, all.executor,        all.scheduler, system.spawn(work_desk),
-           &counters,   options.pool.metrics};
+  *work = {connections,
+           all.executor,
+           all.scheduler,
+           system.spawn(work_desk),
+           system.spawn(logbook, all.store, &counters),
+           &counters,
+           options.pool.metrics};
   all.janitor = system.spawn(janitor, all.store, all.executor, &counters);
   all.intake = system.spawn(intake, options.intake,
                             intake_peers{all.store, all.executor, all.scheduler, &counters});

@@ -1,6 +1,7 @@
 #include "actors/executor_writing.hpp"
 
 #include "actors/guard.hpp"
+#include "messages/utf8.hpp"
 
 namespace troupe {
 
@@ -104,16 +105,6 @@ void replace_result(ended_run& one, const failure& why) {
   if (kind == job_result::verdict::failed)
     result.kind = kind;
   one.replaced = true;
-}
-
-/// At most limits::error_bytes, and no half character at the end: the database would refuse it.
-void cut_error(std::string& text) {
-  if (text.size() <= limits::error_bytes)
-    return;
-  auto end = limits::error_bytes;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U)
-    --end;
-  text.resize(end);
 }
 
 void refused(self_ptr self, const batch_ptr& batch, const failure& why) {
@@ -253,7 +244,7 @@ void note_ended(executor_state& state, job_report& told, executor_state::queue_s
   out.run.id = told.run.run->id;
   out.run.attempt = told.run.run->attempt;
   out.run.result = std::move(*told.result);
-  cut_error(out.run.result.error);
+  out.run.result.error.resize(cut_utf8(out.run.result.error, limits::error_bytes).size());
   if (out.run.result.result.size() > limits::result_bytes)
     out.run.result =
         discarded("its result is larger than " + std::to_string(limits::result_bytes) + " bytes");

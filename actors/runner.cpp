@@ -57,7 +57,17 @@ void close_work(runner_state& state) {
   state.work = nullptr;
 }
 
-void answered(self_ptr self, job_result result) {
+/// Behind what the run has said: once its outcome is there, nothing of it is taken any more.
+template<class Then>
+void after_its_words(self_ptr self, Then then) {
+  auto& state = self->state;
+  if (!state.reporter || !state.reporter->spoke())
+    return then();
+  self->request(state.peers->logbook, caf::infinite, drain_atom_v)
+      .then([then](bool) { then(); }, [then](const caf::error&) { then(); });
+}
+
+void conclude(self_ptr self, job_result result) {
   auto& state = self->state;
   if (state.work && state.work->opened() && !state.reported
       && result.kind == job_result::verdict::completed
@@ -69,6 +79,15 @@ void answered(self_ptr self, job_result result) {
     outcome = std::move(result);
   self->send(state.executor, report_of(self, std::move(outcome)));
   state.current = {};
+}
+
+void answered(self_ptr self, job_result result) {
+  self->state.ending = true;
+  auto kept = std::make_shared<job_result>(std::move(result));
+  after_its_words(self, [self, kept] {
+    self->state.ending = false;
+    conclude(self, std::move(*kept));
+  });
 }
 
 /// There will be a tick at this time or before.
@@ -89,8 +108,9 @@ void end_without_it(self_ptr self, const std::string& why, bool stuck) {
   auto told = report_of(self, std::move(outcome));
   told.idle = false;
   told.stuck = stuck;
-  self->send(state.executor, std::move(told));
   close_work(state);
+  auto kept = std::make_shared<job_report>(std::move(told));
+  after_its_words(self, [self, kept] { self->send(self->state.executor, std::move(*kept)); });
 }
 
 void ask_to_stop(self_ptr self) {
@@ -106,7 +126,7 @@ void ask_to_stop(self_ptr self) {
 void look_at_time(self_ptr self) {
   auto& state = self->state;
   const auto& run = state.current.run;
-  if (!run || state.committing || state.given_up.stop_requested())
+  if (!run || state.ending || state.committing || state.given_up.stop_requested())
     return;
   const auto now = self->clock().now();
   const auto text = [](std::chrono::milliseconds time) {
@@ -178,6 +198,14 @@ runner_impl::behavior_type runner(runner_impl::stateful_pointer<runner_state> se
         state.started = self->clock().now();
         state.reported = false;
         state.committing.reset();
+        state.ending = false;
+        state.reporter = nullptr;
+        if (state.peers && state.peers->logbook) {
+          auto& run = *state.current.run;
+          state.reporter = std::make_shared<run_reporter>(
+              run_key{state.current.lease, run.id, run.attempt}, state.peers->logbook);
+          run.listener = state.reporter;
+        }
         if (state.peers) {
           state.work = std::make_shared<run_work>(self->home_system(), state.peers);
           state.current.run->work = state.work;

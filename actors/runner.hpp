@@ -48,6 +48,8 @@ struct runner_state {
   std::chrono::steady_clock::time_point started;
   std::shared_ptr<const work_peers> peers; ///< null: runs have no transactions
   std::shared_ptr<run_work> work;
+  run_reporter_ptr reporter;
+  bool ending = false;                  ///< it has answered; what it said is on its way
   std::optional<job_result> committing; ///< on its way with the run's transaction
   bool reported = false;                ///< its outcome was sent at the deadline
   /// When timers fire. A run's deadline uses one that fires before it, if there is any: CAF keeps a

@@ -48,6 +48,9 @@ struct serving {
   void operator()(const delete_job& question) const {
     ask<deleted_job>(question, [](const deleted_job&) {});
   }
+  void operator()(const get_log& question) const {
+    ask<log_page>(question, [](const log_page&) {});
+  }
   void operator()(const get_queue& question) const {
     ask<queue_record>(question, [](const queue_record&) {});
   }

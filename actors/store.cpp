@@ -4,6 +4,7 @@
 #include "db/job_statements.hpp"
 #include "db/node_statements.hpp"
 #include "db/queue_statements.hpp"
+#include "db/report_statements.hpp"
 
 namespace troupe {
 
@@ -76,6 +77,16 @@ auto asking(self_ptr self, const pool_actor& pool, db::query (*statement)(const 
   });
 }
 
+/// The same, where the answer says how much was asked for.
+template<class Ask, class Reply>
+auto asking(self_ptr self, const pool_actor& pool, db::query (*statement)(const Ask&),
+            Reply (*decode)(const db::result&, const Ask&)) {
+  return guarded([=](const Ask& ask) -> caf::result<Reply> {
+    return answer<Reply>(self, pool, statement(ask),
+                         [=](const db::result& rows) { return decode(rows, ask); });
+  });
+}
+
 } // namespace
 
 store_actor::behavior_type store(store_actor::pointer self, const pool_actor& pool) {
@@ -90,11 +101,7 @@ store_actor::behavior_type store(store_actor::pointer self, const pool_actor& po
         deliver_job(self, pool, ask.id, promise);
         return promise.result();
       }),
-      guarded([=](const list_jobs& ask) -> caf::result<job_page> {
-        return answer<job_page>(self, pool, db::list_query(ask), [ask](const db::result& rows) {
-          return db::decode_list(rows, ask);
-        });
-      }),
+      asking(self, pool, db::list_query, db::decode_list),
       guarded([=](const cancel_job& ask) -> caf::result<job_record> {
         return change(self, pool, db::cancel_query(ask.id), ask.id);
       }),
@@ -105,16 +112,13 @@ store_actor::behavior_type store(store_actor::pointer self, const pool_actor& po
         return answer<deleted_job>(self, pool, db::delete_query(ask.id),
                                    [id = ask.id](const db::result&) { return deleted_job{id}; });
       }),
+      asking(self, pool, db::log_query, db::decode_log),
       guarded([=](const get_queue& ask) -> caf::result<queue_record> {
         const kept_promise<queue_record> promise(self);
         deliver_queue(self, pool, ask.name, promise);
         return promise.result();
       }),
-      guarded([=](const list_queues& ask) -> caf::result<queue_page> {
-        return answer<queue_page>(self, pool, db::queues_query(ask), [ask](const db::result& rows) {
-          return db::decode_queues(rows, ask);
-        });
-      }),
+      asking(self, pool, db::queues_query, db::decode_queues),
       changing_queue(self, pool, db::pause_query),
       changing_queue(self, pool, db::limit_query),
       asking(self, pool, db::join_query, db::decode_join),
@@ -138,6 +142,7 @@ store_actor::behavior_type store(store_actor::pointer self, const pool_actor& po
       }),
       asking(self, pool, db::start_query, db::decode_started),
       asking(self, pool, db::finish_query, db::decode_finished),
+      asking(self, pool, db::report_query, db::decode_reported),
       asking(self, pool, db::promote_query, db::decode_promoted),
       asking(self, pool, db::rescue_query, db::decode_rescued),
       guarded([=](const upkeep&) -> caf::result<upkept> {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "actors/pg_protocol.hpp"
+#include "actors/run_reporter.hpp"
 #include "db/work_request.hpp"
 #include "messages/counters.hpp"
 #include "messages/database_metrics.hpp"
@@ -98,6 +99,7 @@ struct work_peers {
   executor_actor executor;
   scheduler_actor scheduler;
   work_desk_actor desk;
+  logbook_actor logbook; ///< null: what runs say is not stored
   engine_counters* counters = nullptr;
   database_metrics* metrics = nullptr;
 };

@@ -180,7 +180,7 @@ int main(int argc, char** argv) {
     auto pool =
         system.spawn(troupe::pool, options, static_cast<troupe::io_loop*>(&loop), &counters);
     auto desk = system.spawn(troupe::work_desk);
-    const troupe::work_peers peers{pool, {}, {}, desk, &counters, &metrics};
+    const troupe::work_peers peers{pool, {}, {}, desk, {}, &counters, &metrics};
     const auto go = [&](int times) {
       return single ? drive(system, pool, times, window)
                     : drive_transactions(system, peers, times, connections);

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <limits>
 #include <stdexcept>
 
 namespace troupe::cli {
@@ -47,8 +48,13 @@ void command_line::add_jobs() {
     if (!several)
       ids->expected(1);
     add_client(app);
+    return app;
   };
-  about(command::jobs_get, "get", "One job with its attempts", false);
+  about(command::jobs_get, "get", "One job with its attempts, and how far it is", false);
+  auto* logs = about(command::jobs_logs, "logs", "What the runs of a job said", false);
+  logs->add_option("--after", out_.log.after, "Only lines above this number")
+      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()));
+  logs->add_flag("--follow", out_.log.follow, "Go on until the job ends");
   about(command::jobs_cancel, "cancel", "Cancel jobs, waiting or running", true);
   about(command::jobs_retry, "retry", "Make jobs run again, or at once", true);
   about(command::jobs_delete, "delete", "Delete jobs that do not run", true);

@@ -216,6 +216,37 @@ exit_code run_jobs_list(const invocation& wanted) {
   return exit_code::ok;
 }
 
+exit_code run_jobs_logs(const invocation& wanted) {
+  exit_on_interrupt();
+  http_client server(wanted.client.url, wanted.client.timeout);
+  const auto job = "/api/v1/jobs/" + wanted.ids.front();
+  auto after = std::to_string(wanted.log.after);
+  auto pause = std::chrono::milliseconds{first_pause};
+  for (bool over = !wanted.log.follow;;) {
+    // Looked at before its lines are: what it said before its end is all there then.
+    const bool ended = over
+                       || is_final(parse_job_state(head_of(server.request("GET", job).body).state)
+                                       .value_or(job_state::available));
+    const auto answer = server.request(
+        "GET", job + "/logs?limit=" + std::to_string(limits::log_page) + "&after=" + after);
+    if (const auto last = last_line(answer.body); !last.empty()) {
+      if (wanted.json)
+        for (const auto& line : raw_elements(raw_member(answer.body, "lines")))
+          print(printable_json(line) + "\n");
+      else
+        print(log_lines(answer.body));
+      after = last;
+      pause = first_pause;
+    }
+    if (!next_cursor(answer.body).empty())
+      continue;
+    if (ended)
+      return exit_code::ok;
+    std::this_thread::sleep_for(pause);
+    pause = std::min<std::chrono::milliseconds>(pause * 2, longest_pause);
+  }
+}
+
 exit_code run_jobs_by_id(const invocation& wanted) {
   exit_on_interrupt();
   http_client server(wanted.client.url, wanted.client.timeout);

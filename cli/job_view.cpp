@@ -56,6 +56,13 @@ std::string job_details(std::string_view text) {
   fields.add({"run_at", short_time(field(job, "run_at"))});
   fields.add({"created_at", short_time(field(job, "created_at"))});
   fields.add({"args", std::string{raw_member(text, "args")}});
+  if (const auto raw = raw_member(text, "progress"); raw.starts_with('{')) {
+    const auto progress = read_object(raw);
+    const auto percent = field(progress, "percent");
+    const auto message = field(progress, "message");
+    fields.add({"progress", percent + (percent.empty() ? "" : "%")
+                                + (percent.empty() || message.empty() ? "" : ", ") + message});
+  }
   auto out = fields.take();
   const auto attempts = raw_elements(raw_member(text, "attempts"));
   if (attempts.empty())
@@ -72,6 +79,23 @@ std::string job_details(std::string_view text) {
                result == "null" ? std::string{} : std::string{result}, field(attempt, "error")});
   }
   return out + "\n" + tried.take();
+}
+
+std::string log_lines(std::string_view answer) {
+  std::string out;
+  for (const auto& raw : raw_elements(raw_member(answer, "lines"))) {
+    const auto line = read_object(raw);
+    auto level = field(line, "level");
+    level.resize(std::max<std::size_t>(level.size(), 5), ' ');
+    out +=
+        short_time(field(line, "at")) + "  " + level + "  " + printable(field(line, "text")) + "\n";
+  }
+  return out;
+}
+
+std::string last_line(std::string_view answer) {
+  const auto lines = raw_elements(raw_member(answer, "lines"));
+  return lines.empty() ? std::string{} : field(read_object(lines.back()), "number");
 }
 
 job_head head_of(std::string_view text) {

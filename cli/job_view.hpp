@@ -17,6 +17,11 @@ int add_jobs(table& to, std::string_view answer);
 /// All of one job: its fields, then its attempts.
 std::string job_details(std::string_view job);
 
+/// The lines of a log's answer, each on a line of its own.
+std::string log_lines(std::string_view answer);
+/// The number of its last line; empty when it has none.
+std::string last_line(std::string_view answer);
+
 /// The job's id and state.
 struct job_head {
   std::string id;

@@ -35,6 +35,8 @@ exit_code run(const invocation& wanted) {
     return run_enqueue(wanted);
   case command::jobs_list:
     return run_jobs_list(wanted);
+  case command::jobs_logs:
+    return run_jobs_logs(wanted);
   case command::jobs_get:
   case command::jobs_cancel:
   case command::jobs_retry:

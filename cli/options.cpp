@@ -351,6 +351,7 @@ void command_line::finish() {
     out_.engine.node = "scrape";
     return finish_engine();
   case command::jobs_get:
+  case command::jobs_logs:
   case command::jobs_cancel:
   case command::jobs_retry:
   case command::jobs_delete:

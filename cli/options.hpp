@@ -24,6 +24,7 @@ enum class command : std::uint8_t {
   enqueue,
   jobs_list,
   jobs_get,
+  jobs_logs,
   jobs_cancel,
   jobs_retry,
   jobs_delete,
@@ -72,6 +73,11 @@ struct list_settings {
   bool all = false;
 };
 
+struct log_settings {
+  std::int64_t after = 0; ///< the number of the last line that is known
+  bool follow = false;    ///< until the job ends
+};
+
 struct scrape_settings {
   std::string url;
   std::string out; ///< empty: no file
@@ -89,6 +95,7 @@ struct invocation {
   client_settings client;
   enqueue_settings enqueue;
   list_settings list;
+  log_settings log;
   std::vector<std::string> ids;     ///< of jobs, or the one queue's name
   std::string new_limits;           ///< queues limit: the request's body
   std::optional<double> wait_limit; ///< queues drain: seconds; none: for ever

@@ -182,6 +182,9 @@ std::optional<job_record> decode_job(const result& rows) {
     running.started_at = taken_at;
     job.attempts.push_back(std::move(running));
   }
+  if (const auto updated_at = only.get<std::optional<timestamp>>(18))
+    job.progress = {only.get<std::optional<double>>(15), only.get<std::string>(16),
+                    only.get<std::int16_t>(17), *updated_at};
   return job;
 }
 

@@ -212,6 +212,10 @@ query& query::bind(const std::vector<std::optional<std::int32_t>>& values) {
   return array(oid::int4_array, oid::int4, values);
 }
 
+query& query::bind(const std::vector<std::optional<double>>& values) {
+  return array(oid::float8_array, oid::float8, values);
+}
+
 query& query::bind(const std::vector<std::optional<timestamp>>& values) {
   return array(oid::timestamptz_array, oid::timestamptz, values);
 }

@@ -109,6 +109,7 @@ public:
   }
   query& bind(const std::vector<std::optional<std::int64_t>>& values);
   query& bind(const std::vector<std::optional<std::int32_t>>& values);
+  query& bind(const std::vector<std::optional<double>>& values);
   query& bind(const std::vector<std::optional<timestamp>>& values);
   query& bind(const std::vector<std::optional<std::string>>& texts);
   /// text[] in which "" stands for a NULL element.

@@ -321,6 +321,20 @@ begin
   return null;
 end $$;
 
+CREATE FUNCTION troupe.drop_reports() RETURNS trigger
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  perform from troupe.lease l where l.jobs @> array[old.id] order by l.id for update;
+  delete from troupe.progress where job_id = old.id;
+  delete from troupe.job_log where job_id = old.id;
+  return null;
+end $$;
+
 CREATE FUNCTION troupe.enqueue(kind text, args jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'default'::text, priority integer DEFAULT 0, max_attempts integer DEFAULT 20, timeout_ms bigint DEFAULT NULL::bigint, tags text[] DEFAULT NULL::text[], run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay_ms bigint DEFAULT NULL::bigint, unique_by jsonb DEFAULT NULL::jsonb, limit_key text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql
     AS $_$
@@ -1255,6 +1269,24 @@ begin
   return query select * from troupe.jobs_of(ids);
 end $$;
 
+CREATE FUNCTION troupe.list_log(p_job bigint, p_after bigint, p_limit bigint) RETURNS TABLE(seq bigint, at timestamp with time zone, attempt smallint, level smallint, line text)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  if not exists (select from troupe.job j where j.id = p_job) then
+    raise exception 'there is no job %', p_job using errcode = 'TR404';
+  end if;
+  return query
+  select l.seq, l.at, l.attempt, l.level, l.line from troupe.job_log l
+   where l.job_id = p_job and l.seq > p_after order by l.seq limit p_limit;
+end $$;
+
 CREATE FUNCTION troupe.list_queues(p_only text, p_after text, p_limit integer, p_most integer) RETURNS TABLE(name text, paused_at timestamp with time zone, concurrency integer, version bigint, changed_at timestamp with time zone, waiting bigint, running bigint, rate integer, rate_period_ms integer, rate_burst integer, key_concurrency integer, key_rate integer, key_rate_period_ms integer, key_rate_burst integer)
     LANGUAGE plpgsql STABLE
     SET enable_hashjoin TO 'off'
@@ -1284,6 +1316,34 @@ begin
     from known k left join troupe.queue q on q.name = k.name
    order by k.name;
 end $$;
+
+CREATE FUNCTION troupe.live_runs(p_leases bigint[], p_jobs bigint[], p_attempts smallint[]) RETURNS boolean[]
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  perform from troupe.lease l where l.id = any (p_leases) order by l.id for key share;
+  return (
+    select array_agg(coalesce(l.attempts[array_position(l.jobs, u.job)] = u.attempt, false)
+                     and exists (select from troupe.job j where j.id = u.job)
+                     and not exists (select from troupe.attempt a
+                                      where a.job_id = u.job and a.attempt = u.attempt)
+                     order by u.nth)
+      from unnest(p_leases, p_jobs, p_attempts) with ordinality u(lease, job, attempt, nth)
+      left join troupe.lease l on l.id = u.lease);
+end $$;
+
+CREATE FUNCTION troupe.log(lease bigint, job bigint, attempt integer, line text, level integer DEFAULT 2) RETURNS boolean
+    LANGUAGE sql
+    AS $_$
+  select troupe.record_reports('{}', '{}', '{}', '{}', '{}', array[$1], array[$2], array[$3::smallint],
+                               array[$5::smallint], array[0::bigint], array[$4]) = '{}';
+$_$;
 
 CREATE FUNCTION troupe.losses(p_job bigint, p_attempt smallint) RETURNS smallint
     LANGUAGE plpgsql
@@ -1326,7 +1386,8 @@ begin
     end if;
     while (select count(*) from troupe.partition p
             where p.what = kind and p.high > newest) < p_ahead loop
-      foreach name in array case when kind = 'jobs' then array['job', 'attempt'] else array['ready'] end
+      foreach name in array case when kind = 'jobs' then array['job', 'attempt', 'progress', 'job_log']
+                                 else array['ready'] end
       loop
         execute format('create table troupe.%I (like troupe.%I including defaults including constraints)',
                        name || '_' || top, name);
@@ -1595,6 +1656,18 @@ begin
                -- Claimed ahead is in proportion to what can run.
                else least(p_limit, (p_limit + p_held)::bigint * most / greatest(p_slots, 1) - p_held)
           end;
+end $$;
+
+CREATE FUNCTION troupe.progress_of(p_job bigint) RETURNS TABLE(percent double precision, message text, attempt smallint, updated_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE ROWS 1
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_bitmapscan TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  return query
+  select p.percent, p.message, p.attempt, p.updated_at from troupe.progress p where p.job_id = p_job;
 end $$;
 
 CREATE FUNCTION troupe.promote(p_limit integer, OUT moved bigint, OUT queues text[], OUT next_due_ms bigint) RETURNS record
@@ -1927,6 +2000,44 @@ begin
   return queued;
 end $$;
 
+CREATE FUNCTION troupe.record_reports(p_leases bigint[], p_jobs bigint[], p_attempts smallint[], p_percents double precision[], p_messages text[], l_leases bigint[], l_jobs bigint[], l_attempts smallint[], l_levels smallint[], l_agos_ms bigint[], l_lines text[]) RETURNS bigint[]
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  p_live boolean[];
+  l_live boolean[];
+begin
+  if cardinality(p_jobs) > 0 then
+    p_live := troupe.live_runs(p_leases, p_jobs, p_attempts);
+    insert into troupe.progress (job_id, attempt, percent, message)
+    select distinct on (u.job) u.job, u.attempt, u.percent, coalesce(u.message, '')
+      from unnest(p_jobs, p_attempts, p_percents, p_messages, p_live) with ordinality
+             u(job, attempt, percent, message, live, nth)
+     where u.live
+     order by u.job, u.nth desc
+    on conflict (job_id) do update
+       set updated_at = excluded.updated_at, percent = excluded.percent, attempt = excluded.attempt,
+           message = excluded.message;
+  end if;
+  if cardinality(l_jobs) > 0 then
+    l_live := troupe.live_runs(l_leases, l_jobs, l_attempts);
+    insert into troupe.job_log (job_id, at, attempt, level, line)
+    select u.job, clock_timestamp() - u.ago_ms * interval '1 ms', u.attempt, u.level, u.line
+      from unnest(l_jobs, l_attempts, l_levels, l_agos_ms, l_lines, l_live) with ordinality
+             u(job, attempt, level, ago_ms, line, live, nth)
+     where u.live
+     order by u.nth;
+  end if;
+  return (select coalesce(array_agg(distinct u.job), '{}')
+            from unnest(p_jobs || l_jobs, p_live || l_live) u(job, live) where not u.live);
+end $$;
+
 CREATE FUNCTION troupe.replace_job(p_job bigint, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_timeout_ms bigint, p_tags text[], p_due timestamp with time zone, p_limit_key text) RETURNS void
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -1974,6 +2085,13 @@ begin
     values (p_job, p_due, lane_id, current + 1, 1);
   end if;
 end $$;
+
+CREATE FUNCTION troupe.report_progress(lease bigint, job bigint, attempt integer, percent double precision DEFAULT NULL::double precision, message text DEFAULT ''::text) RETURNS boolean
+    LANGUAGE sql
+    AS $_$
+  select troupe.record_reports(array[$1], array[$2], array[$3::smallint], array[$4], array[$5],
+                               '{}', '{}', '{}', '{}', '{}', '{}') = '{}';
+$_$;
 
 CREATE FUNCTION troupe.rescue(p_node bigint, p_limit interval, OUT lost bigint, OUT quarantined bigint, OUT queues text[]) RETURNS record
     LANGUAGE plpgsql
@@ -2870,6 +2988,60 @@ ALTER TABLE troupe.job ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE troupe.job_log (
+    job_id bigint NOT NULL,
+    seq bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    attempt smallint NOT NULL,
+    level smallint NOT NULL,
+    line text NOT NULL,
+    CONSTRAINT job_log_level_check CHECK (((level >= 1) AND (level <= 4))),
+    CONSTRAINT job_log_line_check CHECK ((octet_length(line) <= 8192))
+)
+PARTITION BY RANGE (job_id);
+
+CREATE TABLE troupe.job_log_1 (
+    job_id bigint NOT NULL,
+    seq bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    attempt smallint NOT NULL,
+    level smallint NOT NULL,
+    line text NOT NULL,
+    CONSTRAINT job_log_level_check CHECK (((level >= 1) AND (level <= 4))),
+    CONSTRAINT job_log_line_check CHECK ((octet_length(line) <= 8192))
+);
+
+CREATE TABLE troupe.job_log_5000001 (
+    job_id bigint NOT NULL,
+    seq bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    attempt smallint NOT NULL,
+    level smallint NOT NULL,
+    line text NOT NULL,
+    CONSTRAINT job_log_level_check CHECK (((level >= 1) AND (level <= 4))),
+    CONSTRAINT job_log_line_check CHECK ((octet_length(line) <= 8192))
+);
+
+CREATE TABLE troupe.job_log_rest (
+    job_id bigint NOT NULL,
+    seq bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    attempt smallint NOT NULL,
+    level smallint NOT NULL,
+    line text NOT NULL,
+    CONSTRAINT job_log_level_check CHECK (((level >= 1) AND (level <= 4))),
+    CONSTRAINT job_log_line_check CHECK ((octet_length(line) <= 8192))
+);
+
+ALTER TABLE troupe.job_log ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME troupe.job_log_seq_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE troupe.job_rest (
     id bigint NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -3092,6 +3264,47 @@ CREATE TABLE troupe.permit (
 )
 WITH (fillfactor='50');
 
+CREATE TABLE troupe.progress (
+    job_id bigint NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    percent double precision,
+    attempt smallint NOT NULL,
+    message text DEFAULT ''::text NOT NULL,
+    CONSTRAINT progress_message_check CHECK ((octet_length(message) <= 1000)),
+    CONSTRAINT progress_percent_check CHECK (((percent >= (0)::double precision) AND (percent <= (100)::double precision)))
+)
+PARTITION BY RANGE (job_id);
+
+CREATE TABLE troupe.progress_1 (
+    job_id bigint NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    percent double precision,
+    attempt smallint NOT NULL,
+    message text DEFAULT ''::text NOT NULL,
+    CONSTRAINT progress_message_check CHECK ((octet_length(message) <= 1000)),
+    CONSTRAINT progress_percent_check CHECK (((percent >= (0)::double precision) AND (percent <= (100)::double precision)))
+);
+
+CREATE TABLE troupe.progress_5000001 (
+    job_id bigint NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    percent double precision,
+    attempt smallint NOT NULL,
+    message text DEFAULT ''::text NOT NULL,
+    CONSTRAINT progress_message_check CHECK ((octet_length(message) <= 1000)),
+    CONSTRAINT progress_percent_check CHECK (((percent >= (0)::double precision) AND (percent <= (100)::double precision)))
+);
+
+CREATE TABLE troupe.progress_rest (
+    job_id bigint NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    percent double precision,
+    attempt smallint NOT NULL,
+    message text DEFAULT ''::text NOT NULL,
+    CONSTRAINT progress_message_check CHECK ((octet_length(message) <= 1000)),
+    CONSTRAINT progress_percent_check CHECK (((percent >= (0)::double precision) AND (percent <= (100)::double precision)))
+);
+
 CREATE TABLE troupe.queue (
     paused_at timestamp with time zone,
     changed_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -3202,7 +3415,19 @@ ALTER TABLE ONLY troupe.job ATTACH PARTITION troupe.job_1 FOR VALUES FROM ('1') 
 
 ALTER TABLE ONLY troupe.job ATTACH PARTITION troupe.job_5000001 FOR VALUES FROM ('5000001') TO ('10000001');
 
+ALTER TABLE ONLY troupe.job_log ATTACH PARTITION troupe.job_log_1 FOR VALUES FROM ('1') TO ('5000001');
+
+ALTER TABLE ONLY troupe.job_log ATTACH PARTITION troupe.job_log_5000001 FOR VALUES FROM ('5000001') TO ('10000001');
+
+ALTER TABLE ONLY troupe.job_log ATTACH PARTITION troupe.job_log_rest DEFAULT;
+
 ALTER TABLE ONLY troupe.job ATTACH PARTITION troupe.job_rest DEFAULT;
+
+ALTER TABLE ONLY troupe.progress ATTACH PARTITION troupe.progress_1 FOR VALUES FROM ('1') TO ('5000001');
+
+ALTER TABLE ONLY troupe.progress ATTACH PARTITION troupe.progress_5000001 FOR VALUES FROM ('5000001') TO ('10000001');
+
+ALTER TABLE ONLY troupe.progress ATTACH PARTITION troupe.progress_rest DEFAULT;
 
 ALTER TABLE ONLY troupe.ready ATTACH PARTITION troupe.ready_1 FOR VALUES FROM ('1') TO ('5000001');
 
@@ -3246,6 +3471,18 @@ ALTER TABLE ONLY troupe.job_5000001
 ALTER TABLE troupe.job
     ADD CONSTRAINT job_limit_key_check CHECK (((octet_length(limit_key) >= 1) AND (octet_length(limit_key) <= 128))) NOT VALID;
 
+ALTER TABLE ONLY troupe.job_log
+    ADD CONSTRAINT job_log_pkey PRIMARY KEY (job_id, seq);
+
+ALTER TABLE ONLY troupe.job_log_1
+    ADD CONSTRAINT job_log_1_pkey PRIMARY KEY (job_id, seq);
+
+ALTER TABLE ONLY troupe.job_log_5000001
+    ADD CONSTRAINT job_log_5000001_pkey PRIMARY KEY (job_id, seq);
+
+ALTER TABLE ONLY troupe.job_log_rest
+    ADD CONSTRAINT job_log_rest_pkey PRIMARY KEY (job_id, seq);
+
 ALTER TABLE ONLY troupe.job_rest
     ADD CONSTRAINT job_rest_pkey PRIMARY KEY (id);
 
@@ -3284,6 +3521,18 @@ ALTER TABLE ONLY troupe.partition
 
 ALTER TABLE ONLY troupe.permit
     ADD CONSTRAINT permit_pkey PRIMARY KEY (queue, node);
+
+ALTER TABLE ONLY troupe.progress
+    ADD CONSTRAINT progress_pkey PRIMARY KEY (job_id);
+
+ALTER TABLE ONLY troupe.progress_1
+    ADD CONSTRAINT progress_1_pkey PRIMARY KEY (job_id);
+
+ALTER TABLE ONLY troupe.progress_5000001
+    ADD CONSTRAINT progress_5000001_pkey PRIMARY KEY (job_id);
+
+ALTER TABLE ONLY troupe.progress_rest
+    ADD CONSTRAINT progress_rest_pkey PRIMARY KEY (job_id);
 
 ALTER TABLE ONLY troupe.queue
     ADD CONSTRAINT queue_pkey PRIMARY KEY (name);
@@ -3350,7 +3599,19 @@ ALTER INDEX troupe.job_pkey ATTACH PARTITION troupe.job_1_pkey;
 
 ALTER INDEX troupe.job_pkey ATTACH PARTITION troupe.job_5000001_pkey;
 
+ALTER INDEX troupe.job_log_pkey ATTACH PARTITION troupe.job_log_1_pkey;
+
+ALTER INDEX troupe.job_log_pkey ATTACH PARTITION troupe.job_log_5000001_pkey;
+
+ALTER INDEX troupe.job_log_pkey ATTACH PARTITION troupe.job_log_rest_pkey;
+
 ALTER INDEX troupe.job_pkey ATTACH PARTITION troupe.job_rest_pkey;
+
+ALTER INDEX troupe.progress_pkey ATTACH PARTITION troupe.progress_1_pkey;
+
+ALTER INDEX troupe.progress_pkey ATTACH PARTITION troupe.progress_5000001_pkey;
+
+ALTER INDEX troupe.progress_pkey ATTACH PARTITION troupe.progress_rest_pkey;
 
 ALTER INDEX troupe.ready_pkey ATTACH PARTITION troupe.ready_1_pkey;
 
@@ -3359,6 +3620,8 @@ ALTER INDEX troupe.ready_pkey ATTACH PARTITION troupe.ready_5000001_pkey;
 ALTER INDEX troupe.ready_pkey ATTACH PARTITION troupe.ready_rest_pkey;
 
 CREATE TRIGGER drop_permits AFTER UPDATE OF ended_at ON troupe.node FOR EACH ROW WHEN (((old.ended_at IS NULL) AND (new.ended_at IS NOT NULL))) EXECUTE FUNCTION troupe.drop_permits();
+
+CREATE TRIGGER drop_reports AFTER DELETE ON troupe.job FOR EACH ROW EXECUTE FUNCTION troupe.drop_reports();
 
 CREATE TRIGGER free_keys AFTER UPDATE OF ended_at ON troupe.node FOR EACH ROW WHEN (((old.ended_at IS NULL) AND (new.ended_at IS NOT NULL))) EXECUTE FUNCTION troupe.free_keys_of_node();
 

@@ -20,6 +20,14 @@ std::string summary(const crawl_progress& p, std::chrono::steady_clock::duration
   return text.data();
 }
 
+std::string how_far(const crawl_progress& p) {
+  auto text = std::to_string(p.fetched + p.failed) + " of " + std::to_string(p.pages)
+              + " pages known by now";
+  if (p.failed > 0)
+    text += ", " + std::to_string(p.failed) + " failed";
+  return text;
+}
+
 /// One run of `scrape`: opens the crawl and waits for its end. Everything happens on the loop's
 /// thread; something of it is always armed or on its way, and holds it, until end().
 class crawl_wait : public std::enable_shared_from_this<crawl_wait> {
@@ -86,7 +94,13 @@ private:
   }
 
   void heard(const crawl_progress& progress) {
-    if (!ended_ && progress.finished())
+    if (ended_)
+      return;
+    if (progress.pages > 0)
+      run_->progress(100.0 * static_cast<double>(progress.fetched + progress.failed)
+                         / static_cast<double>(progress.pages),
+                     how_far(progress));
+    if (progress.finished())
       end(completed(summary(progress, std::chrono::steady_clock::now() - began_)));
   }
 

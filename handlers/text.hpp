@@ -1,19 +1,12 @@
 // Bytes to clean UTF-8, and the small text chores of pages and results. Pure functions, any thread.
 #pragma once
 
+#include "messages/utf8.hpp"
+
 #include <string>
 #include <string_view>
 
 namespace troupe {
-
-/// True when the text is UTF-8 throughout (no surrogates, nothing overlong) and holds no NUL.
-bool is_clean_utf8(std::string_view text);
-
-/// The text with every invalid sequence and NUL replaced by U+FFFD.
-std::string clean_utf8(std::string_view text);
-
-/// The longest prefix of at most `limit` bytes that does not cut a character in two.
-std::string_view cut_utf8(std::string_view text, std::size_t limit);
 
 /// A page's bytes as clean UTF-8, by what HTML asks: byte order mark, then the charset parameter of
 /// `content_type`, then the page's own <meta> or <?xml?>; unlabelled or wrongly labelled pages are

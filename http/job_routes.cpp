@@ -131,6 +131,41 @@ route_handler about_job(const services& context) {
   };
 }
 
+std::variant<get_log, response> read_log_query(job_id id, std::string_view query) {
+  auto parameters = parse_query(query);
+  if (!parameters)
+    return wrong_parameter("logs", "the query is malformed or names a parameter twice");
+  get_log ask{id};
+  for (auto& [name, value] : *parameters) {
+    if (name == "limit") {
+      if (auto fault = read_page_size(value, limits::log_page, ask.limit))
+        return std::move(*fault);
+    } else if (name == "after") {
+      const auto after = value == "0" ? job_id{} : parse_id(value); // 0: from the first
+      if (!after)
+        return wrong_parameter("after", "must be the number of a line");
+      ask.after = after->value;
+    } else {
+      return wrong_parameter(name.substr(0, 64),
+                             "there is none of this name; a log takes limit and after");
+    }
+  }
+  return ask;
+}
+
+void logs(const services& context, const request_view& request, responder respond) {
+  const auto id = parse_id(request.param);
+  if (!id)
+    return respond(not_a_job(request.param));
+  auto read = read_log_query(*id, request.query);
+  if (auto* refused = std::get_if<response>(&read))
+    return respond(std::move(*refused));
+  context.ask->ask(std::get<get_log>(read), [respond = std::move(respond)](const api_reply& reply) {
+    const auto* page = std::get_if<log_page>(&reply);
+    respond(page != nullptr ? json_response(200, log_json(*page)) : unexpected(reply));
+  });
+}
+
 void remove(const services& context, const request_view& request, responder respond) {
   const auto id = parse_id(request.param);
   if (!id)
@@ -155,6 +190,7 @@ void add_job_routes(router& table, const services& context, const server_limits&
   table.add({method::get, "/api/v1/jobs", "viewer", 0, false, list(context, limits.page_bytes)});
   add_enqueue_routes(table, context, limits);
   table.add({method::get, "/api/v1/jobs/{id}", "viewer", 0, false, about_job<get_job>(context)});
+  table.add({method::get, "/api/v1/jobs/{id}/logs", "viewer", 0, false, bound(logs)});
   table.add({method::del, "/api/v1/jobs/{id}", "operator", 0, false, bound(remove)});
   table.add({method::post, "/api/v1/jobs/{id}/cancel", "operator", limits.empty_body_bytes, false,
              about_job<cancel_job>(context)});

@@ -4,6 +4,7 @@
 
 #include "http/problem.hpp"
 #include "messages/job.hpp"
+#include "messages/job_log.hpp"
 
 #include <set>
 #include <string>
@@ -26,9 +27,10 @@ std::variant<std::vector<job_spec>, problem> read_jobs(std::string_view body,
 /// Nothing, white space or `{}`, as cancel and retry take.
 bool is_empty_document(std::string_view body);
 
-/// `attempts` only when asked for: lists do not read them.
+/// `attempts` and `progress` only when asked for: lists do not read them.
 void append_job(std::string& out, const job_record& job, bool with_attempts);
 void append_attempt(std::string& out, const attempt_record& attempt);
+std::string log_json(const log_page& page);
 std::string ids_json(const std::vector<job_id>& ids);
 /// The job as it is right after its creation.
 job_record new_job(const job_spec& spec, job_id id, timestamp created_at);

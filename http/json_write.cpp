@@ -40,6 +40,26 @@ void append_string_or_null(std::string& out, std::string_view key, std::string_v
     append_json_string(out, text);
 }
 
+void append_progress(std::string& out, const std::optional<job_progress>& progress) {
+  if (!progress) {
+    out += ",\"progress\":null";
+    return;
+  }
+  out += ",\"progress\":{\"percent\":";
+  if (progress->percent) {
+    std::array<char, 32> digits;
+    out.append(digits.data(),
+               std::to_chars(digits.data(), digits.data() + digits.size(), *progress->percent).ptr);
+  } else {
+    out += "null";
+  }
+  append_string_or_null(out, ",\"message\":", progress->message);
+  out += ",\"attempt\":";
+  append_integer(out, progress->attempt);
+  append_time_field(out, ",\"updated_at\":", progress->updated_at);
+  out += '}';
+}
+
 void append_tags(std::string& out, const std::vector<std::string>& tags) {
   out += ",\"tags\":[";
   for (std::size_t i = 0; i < tags.size(); ++i) {
@@ -96,6 +116,7 @@ void append_job(std::string& out, const job_record& job, bool with_attempts) {
   append_time_field(out, ",\"run_at\":", job.run_at);
   append_time_field(out, ",\"created_at\":", job.created_at);
   if (with_attempts) {
+    append_progress(out, job.progress);
     out += ",\"attempts\":[";
     for (std::size_t i = 0; i < job.attempts.size(); ++i) {
       if (i > 0)
@@ -105,6 +126,31 @@ void append_job(std::string& out, const job_record& job, bool with_attempts) {
     out += ']';
   }
   out += '}';
+}
+
+std::string log_json(const log_page& page) {
+  std::string out = "{\"lines\":[";
+  for (const auto& line : page.lines) {
+    out += out.back() == '[' ? "{\"number\":\"" : ",{\"number\":\"";
+    append_integer(out, line.number);
+    append_time_field(out, "\",\"at\":", line.at);
+    out += ",\"attempt\":";
+    append_integer(out, line.attempt);
+    out += ",\"level\":\"";
+    out += to_string(line.level);
+    out += "\",\"text\":";
+    append_json_string(out, line.text);
+    out += '}';
+  }
+  out += "],\"next\":";
+  if (page.next) {
+    out += '"';
+    append_integer(out, *page.next);
+    out += '"';
+  } else {
+    out += "null";
+  }
+  return out + '}';
 }
 
 std::string ids_json(const std::vector<job_id>& ids) {

@@ -30,7 +30,7 @@ struct exported {
 };
 
 using c = engine_counters;
-constexpr std::array<exported, 15> totals = {{
+constexpr std::array<exported, 18> totals = {{
     {"troupe_jobs_enqueued_total", "Jobs stored through this node.", &c::jobs_enqueued},
     {"troupe_jobs_claimed_total", "Jobs handed to this node.", &c::jobs_claimed},
     {"troupe_attempts_completed_total", "Attempts that completed.", &c::attempts_completed},
@@ -39,6 +39,10 @@ constexpr std::array<exported, 15> totals = {{
     {"troupe_attempts_cancelled_total", "Attempts stopped by a cancel.", &c::attempts_cancelled},
     {"troupe_attempts_snoozed_total", "Attempts that asked for later.", &c::attempts_snoozed},
     {"troupe_attempts_fenced_total", "Outcomes that came too late.", &c::attempts_fenced},
+    {"troupe_job_log_lines_total", "Lines of runs that were stored.", &c::log_lines},
+    {"troupe_job_log_lines_dropped_total", "Lines left out for want of room.",
+     &c::log_lines_dropped},
+    {"troupe_reports_fenced_total", "Progress and lines that came too late.", &c::reports_fenced},
     {"troupe_jobs_rescued_total", "Jobs taken back from dead nodes.", &c::jobs_rescued},
     {"troupe_jobs_promoted_total", "Deferred jobs made available.", &c::jobs_promoted},
     {"troupe_db_statements_total", "Statements sent to PostgreSQL.", &c::statements},

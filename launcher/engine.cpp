@@ -12,6 +12,7 @@
 #include "http/bridge.hpp"
 #include "http/server.hpp"
 #include "launcher/asio_loop.hpp"
+#include "launcher/cast_options.hpp"
 #include "launcher/database_options.hpp"
 #include "launcher/disk_space.hpp"
 #include "launcher/private_postgres.hpp"
@@ -68,30 +69,6 @@ struct system_config : caf::actor_system_config {
                        });
   }
 };
-
-cast_options cast_options_of(const engine_options& options, const std::string& url,
-                             database_metrics& metrics) {
-  cast_options out;
-  const auto& database = options.database;
-  out.pool.connection = connect_options_of(url, database, "troupe " + options.node);
-  out.pool.max_size = static_cast<std::size_t>(database.max_connections);
-  out.pool.min_size = database.min_connections > 0
-                          ? static_cast<std::size_t>(database.min_connections)
-                          : (out.pool.max_size + 1) / 2;
-  out.pool.acquire_timeout = database.acquire_timeout;
-  out.pool.idle_limit = database.idle_limit;
-  out.pool.max_lifetime = database.max_lifetime;
-  out.pool.max_waiting = static_cast<std::size_t>(database.max_waiting);
-  out.pool.metrics = &metrics;
-  metrics.limit = out.pool.max_size;
-  out.executor.queues = options.queues;
-  out.executor.queues.try_emplace(page_queue, options.fetches);
-  out.executor.default_slots = options.slots;
-  out.executor.stuck_after = options.stuck_after;
-  out.pulse.node_name = options.node;
-  out.health.limits.schema_version = db::migrations().back().number;
-  return out;
-}
 
 } // namespace
 
@@ -401,6 +378,10 @@ std::vector<job_id> engine::enqueue_all(std::vector<job_spec> jobs,
 
 job_record engine::get(job_id id) {
   return parts_->ask_for<job_record>(get_job{id});
+}
+
+log_page engine::log(job_id id, std::int64_t after, int limit) {
+  return parts_->ask_for<log_page>(get_log{id, after, limit});
 }
 
 job_page engine::list(const job_filter& filter, job_id before, int limit) {

@@ -63,8 +63,10 @@ public:
   /// errc::conflict; see messages/job.hpp.
   job_id enqueue(job_spec job, const enqueue_options& options = {});
   std::vector<job_id> enqueue_all(std::vector<job_spec> jobs, const enqueue_options& options = {});
-  /// With its attempts.
+  /// With its attempts, and how far it is.
   job_record get(job_id id);
+  /// What its runs said by job_run::log, from behind line `after`.
+  log_page log(job_id id, std::int64_t after = 0, int limit = 100);
   job_page list(const job_filter& filter, job_id before = {}, int limit = 50);
   job_record cancel(job_id id);
   job_record retry(job_id id);

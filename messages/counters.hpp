@@ -16,13 +16,16 @@ struct engine_counters {
   counter attempts_discarded{0};
   counter attempts_cancelled{0}; ///< told to stop while running here
   counter attempts_snoozed{0};
-  counter attempts_fenced{0}; ///< outcomes that came too late to be written
-  counter jobs_rescued{0};    ///< taken back from dead nodes, by this node
-  counter jobs_promoted{0};   ///< scheduled or retryable jobs made available, by this node
-  counter running{0};         ///< gauge: slots taken here now
-  counter stuck{0};           ///< gauge: handlers that go on though their slot is free again
-  counter backlog{0};         ///< gauge: claimed here and not started yet
-  counter heartbeats{0};      ///< answered ones of this node
+  counter attempts_fenced{0};   ///< outcomes that came too late to be written
+  counter log_lines{0};         ///< of runs, stored
+  counter log_lines_dropped{0}; ///< for want of room, here or in the database
+  counter reports_fenced{0};    ///< progress and lines that came too late
+  counter jobs_rescued{0};      ///< taken back from dead nodes, by this node
+  counter jobs_promoted{0};     ///< scheduled or retryable jobs made available, by this node
+  counter running{0};           ///< gauge: slots taken here now
+  counter stuck{0};             ///< gauge: handlers that go on though their slot is free again
+  counter backlog{0};           ///< gauge: claimed here and not started yet
+  counter heartbeats{0};        ///< answered ones of this node
   counter statements{0};
   counter statement_errors{0};
   counter connections_open{0}; ///< gauge

@@ -23,6 +23,16 @@ job_result snoozed(std::chrono::milliseconds delay) {
   return {job_result::verdict::snoozed, {}, {}, delay};
 }
 
+void job_run::progress(std::optional<double> percent, std::string_view message) const {
+  if (listener)
+    listener->progress(percent, message);
+}
+
+void job_run::log(std::string_view line, line_level level) const {
+  if (listener)
+    listener->log(level, line);
+}
+
 struct completion::once {
   explicit once(std::function<void(job_result)> f) : deliver(std::move(f)) {}
   once(const once&) = delete;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "messages/job.hpp"
+#include "messages/job_log.hpp"
 #include "messages/retry_policy.hpp"
 
 #include <concepts>
@@ -43,7 +44,16 @@ struct job_run {
   /// Stop is requested a second time, here, when the run has not ended long after it was asked to:
   /// its slot goes to another one, and what it answers counts no more.
   std::stop_token given_up;
-  std::shared_ptr<run_port> work{}; ///< null in tests of a handler alone
+  std::shared_ptr<run_port> work{};         ///< null in tests of a handler alone
+  std::shared_ptr<run_listener> listener{}; ///< the same: nobody listens
+
+  // From any thread; they never wait and never fail. What is said after the lease is gone, or after
+  // the outcome is written, is dropped.
+  /// How far it is, 0 to 100 percent or nobody knows. The last word counts, so say it as often as
+  /// you like. The message is cut to limits::message_bytes.
+  void progress(std::optional<double> percent, std::string_view message = {}) const;
+  /// One line of the job's log, within limits::log_lines and log_bytes for one attempt.
+  void log(std::string_view line, line_level level = line_level::info) const;
 };
 using job_run_ptr = std::shared_ptr<const job_run>;
 

@@ -43,6 +43,8 @@ using store_actor = caf::typed_actor<
     caf::replies_to<retry_job>::with<job_record>,
     // Remove a job that does not run.
     caf::replies_to<delete_job>::with<deleted_job>,
+    // One page of a job's log.
+    caf::replies_to<get_log>::with<log_page>,
     // One queue.
     caf::replies_to<get_queue>::with<queue_record>,
     // One page of queues.
@@ -65,6 +67,8 @@ using store_actor = caf::typed_actor<
     caf::replies_to<start_run>::with<bool>,
     // Write outcomes, fenced by their leases.
     caf::replies_to<finish_runs>::with<finished_runs>,
+    // What runs said, fenced by their leases.
+    caf::replies_to<record_reports>::with<recorded_reports>,
     // Move due jobs into their lanes.
     caf::replies_to<promote_due>::with<promoted_jobs>,
     // Take a dead node's jobs back.

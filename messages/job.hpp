@@ -2,6 +2,8 @@
 // Plain structs without behaviour; JSON is http's, rows are db's, actors carry them by value.
 #pragma once
 
+#include "messages/job_limits.hpp"
+
 #include <chrono>
 #include <compare>
 #include <cstdint>
@@ -61,29 +63,6 @@ enum class outcome : std::uint8_t {
 };
 
 std::string_view to_string(outcome value);
-
-/// The lengths and ranges a job must keep. http checks them with a pointer to the field; the
-/// database checks them again, for callers that come by SQL.
-namespace limits {
-constexpr std::size_t name_length = 128; ///< queue and kind: [A-Za-z0-9._:-]{1,128}
-constexpr std::size_t args_bytes = 1024 * 1024;
-constexpr int args_depth = 64;
-constexpr int max_priority = 9; ///< 0 runs first
-constexpr int max_attempts = 1000;
-constexpr std::size_t tags = 32;
-constexpr std::size_t tag_length = 255;
-constexpr std::size_t limit_key_length = 128;
-constexpr std::chrono::milliseconds max_timeout{std::chrono::hours{24 * 7}};
-constexpr std::chrono::hours max_delay{24 * 3650}; ///< run_at at most ten years away
-constexpr std::size_t result_bytes = 1024 * 1024;
-constexpr std::size_t error_bytes = 16 * 1024; ///< longer texts are cut
-constexpr std::size_t bulk_jobs = 10'000;      ///< jobs in one enqueue request
-constexpr std::size_t page_size = 500;         ///< jobs in one page
-constexpr std::size_t unique_fields = 32;      ///< of args that a unique key is made from
-constexpr std::size_t field_length = 255;
-constexpr std::chrono::milliseconds max_period = max_delay;
-constexpr std::size_t key_length = 255; ///< of an idempotency key
-} // namespace limits
 
 /// True for a queue or kind name that fits [A-Za-z0-9._:-]{1,128}.
 bool is_valid_name(std::string_view name);
@@ -146,6 +125,14 @@ struct attempt_record {
   std::string error;  ///< text for a person, or empty
 };
 
+/// How far a run is, as its handler said last. Outlives the run.
+struct job_progress {
+  std::optional<double> percent; ///< 0 to 100
+  std::string message;
+  int attempt = 1;
+  timestamp updated_at;
+};
+
 /// A job with its derived state.
 struct job_record {
   job_id id;
@@ -161,7 +148,8 @@ struct job_record {
   std::string limit_key; ///< empty: none
   timestamp run_at;
   timestamp created_at;
-  std::vector<attempt_record> attempts; ///< only in answers about one job
+  std::vector<attempt_record> attempts;      ///< only in answers about one job
+  std::optional<job_progress> progress = {}; ///< the same
 };
 
 /// Which jobs a list shows; empty fields do not filter.

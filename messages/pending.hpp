@@ -30,7 +30,7 @@ public:
   using outcome = std::variant<T, failure>;
 
   /// Once; later ones are ignored.
-  void deliver(outcome what) {
+  void deliver(outcome&& what) {
     std::function<void(outcome)> callback;
     {
       const std::lock_guard lock(guard_);

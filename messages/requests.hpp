@@ -4,6 +4,7 @@
 
 #include "messages/errc.hpp"
 #include "messages/job.hpp"
+#include "messages/job_log.hpp"
 #include "messages/queue.hpp"
 
 #include <algorithm>
@@ -91,6 +92,13 @@ inline std::string conflict_text(job_id other) {
          + " has the same unique key";
 }
 
+/// One page of a job's log; errc::not_found.
+struct get_log {
+  job_id id;
+  std::int64_t after = 0; ///< the number of the last line that is known; 0: from the first
+  int limit = 100;
+};
+
 /// Cancels a job that is not final; errc::conflict when it is. The answer is the job afterwards.
 struct cancel_job {
   job_id id;
@@ -132,12 +140,13 @@ struct limit_queue {
 };
 
 /// Everything GATE takes. One SESSION serves one of them.
-using api_request = std::variant<enqueue_jobs, get_job, list_jobs, cancel_job, retry_job,
-                                 delete_job, get_queue, list_queues, pause_queue, limit_queue>;
+using api_request =
+    std::variant<enqueue_jobs, get_job, list_jobs, cancel_job, retry_job, delete_job, get_log,
+                 get_queue, list_queues, pause_queue, limit_queue>;
 /// One SESSION's answer: enqueue -> enqueued_jobs; get, cancel, retry -> job_record;
-/// list -> job_page; delete -> deleted_job; about queues -> queue_record, list_queues ->
-/// queue_page; anything -> failure.
-using api_reply = std::variant<failure, enqueued_jobs, job_record, job_page, deleted_job,
+/// list -> job_page; delete -> deleted_job; get_log -> log_page; about queues -> queue_record,
+/// list_queues -> queue_page; anything -> failure.
+using api_reply = std::variant<failure, enqueued_jobs, job_record, job_page, deleted_job, log_page,
                                queue_record, queue_page>;
 
 /// A request with its answer's way back. The reply function is called exactly once, on whatever

@@ -6,6 +6,7 @@
 
 #include "messages/engine_requests.hpp"
 #include "messages/requests.hpp"
+#include "messages/run_reports.hpp"
 
 #include <caf/allowed_unsafe_message_type.hpp>
 #include <caf/atom.hpp>
@@ -35,6 +36,10 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::cancel_job)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::retry_job)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::delete_job)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::deleted_job)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::get_log)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::log_page)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::record_reports)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::recorded_reports)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::get_queue)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::list_queues)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::pause_queue)

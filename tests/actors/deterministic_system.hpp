@@ -123,6 +123,7 @@ struct store_inboxes {
   inbox<cancel_job, job_record> cancels;
   inbox<retry_job, job_record> retries;
   inbox<delete_job, deleted_job> deletes;
+  inbox<get_log, log_page> logs;
   inbox<get_queue, queue_record> queue_gets;
   inbox<list_queues, queue_page> queue_lists;
   inbox<pause_queue, queue_record> pauses;
@@ -134,6 +135,7 @@ struct store_inboxes {
   inbox<adopt_lease, claimed_jobs> adoptions;
   inbox<start_run, bool> starts;
   inbox<finish_runs, finished_runs> finishes;
+  inbox<record_reports, recorded_reports> reports;
   inbox<promote_due, promoted_jobs> promotions;
   inbox<rescue_node, rescued_jobs> rescues;
   inbox<upkeep, upkept> upkeeps;
@@ -158,6 +160,7 @@ inline store_double_impl::behavior_type store_double(store_double_impl::pointer 
       [=](const cancel_job& ask) { return keep(in->cancels, ask); },
       [=](const retry_job& ask) { return keep(in->retries, ask); },
       [=](const delete_job& ask) { return keep(in->deletes, ask); },
+      [=](const get_log& ask) { return keep(in->logs, ask); },
       [=](const get_queue& ask) { return keep(in->queue_gets, ask); },
       [=](const list_queues& ask) { return keep(in->queue_lists, ask); },
       [=](const pause_queue& ask) { return keep(in->pauses, ask); },
@@ -169,6 +172,7 @@ inline store_double_impl::behavior_type store_double(store_double_impl::pointer 
       [=](const adopt_lease& ask) { return keep(in->adoptions, ask); },
       [=](const start_run& ask) { return keep(in->starts, ask); },
       [=](const finish_runs& ask) { return keep(in->finishes, ask); },
+      [=](const record_reports& ask) { return keep(in->reports, ask); },
       [=](const promote_due& ask) { return keep(in->promotions, ask); },
       [=](const rescue_node& ask) { return keep(in->rescues, ask); },
       [=](const upkeep& ask) { return keep(in->upkeeps, ask); },

@@ -14,6 +14,8 @@ struct running : deterministic_system {
   std::shared_ptr<std::vector<job_report>> reports = std::make_shared<std::vector<job_report>>();
   job_run_ptr held_run;
   completion held;
+  handler_table_ptr table;
+  job_reports_actor executor;
   runner_impl one;
 
   running() {
@@ -37,13 +39,15 @@ struct running : deterministic_system {
       done(completed("1"));
       done(failed("2"));
     };
-    const job_reports_actor executor =
+    table = std::make_shared<const handler_table>(std::move(handlers));
+    executor =
         spawn([kept = reports](job_reports_actor::pointer) -> job_reports_actor::behavior_type {
           return {[kept](const job_report& told) { kept->push_back(told); }};
         });
-    one = spawn(runner, std::size_t{3}, executor,
-                std::make_shared<const handler_table>(std::move(handlers)),
-                std::shared_ptr<const work_peers>{}, std::chrono::milliseconds{60s});
+    use(nullptr);
+  }
+  void use(const std::shared_ptr<const work_peers>& peers) {
+    one = spawn(runner, std::size_t{3}, executor, table, peers, std::chrono::milliseconds{60s});
   }
   ~running() { held = {}; }
 
@@ -69,6 +73,38 @@ struct running : deterministic_system {
 };
 
 } // namespace
+
+/// A run whose words LOGBOOK has and cannot store yet: the test answers for it.
+struct speaking : running {
+  using logbook_double = logbook_actor::extend<caf::reacts_to<act>>;
+  using promises = std::deque<caf::typed_response_promise<bool>>;
+  std::shared_ptr<promises> drains = std::make_shared<promises>();
+  logbook_double logbook;
+
+  speaking() {
+    logbook = spawn([kept = drains](logbook_double::pointer self) -> logbook_double::behavior_type {
+      return {[](const told_line&) {}, [](const run_reporter_ptr&) {},
+              [=](drain_atom) -> caf::result<bool> {
+                auto promise = self->make_response_promise<bool>();
+                kept->push_back(promise);
+                return promise;
+              },
+              [](const act& what) { (*what)(); }};
+    });
+    const auto peers = std::make_shared<work_peers>();
+    peers->logbook = logbook;
+    use(peers);
+  }
+  ~speaking() { drains->clear(); }
+  void stored() {
+    BOOST_REQUIRE(!drains->empty());
+    caf::anon_send(logbook, std::make_shared<std::function<void()>>([kept = drains] {
+                     kept->front().deliver(true);
+                     kept->pop_front();
+                   }));
+    run();
+  }
+};
 
 BOOST_FIXTURE_TEST_SUITE(runs, running)
 
@@ -249,6 +285,36 @@ BOOST_AUTO_TEST_CASE(an_answer_after_the_runners_end_goes_nowhere) {
   BOOST_TEST(ended(one));
   finish(completed());
   BOOST_TEST(reports->empty());
+}
+
+BOOST_FIXTURE_TEST_CASE(an_outcome_is_reported_behind_what_the_run_said, speaking) {
+  start("hold", 100ms);
+  held_run->log("a");
+  finish(completed("1"));
+  BOOST_TEST(reports->empty());
+  advance(10s); // its time is over meanwhile, but it has answered in time
+  BOOST_TEST(reports->empty());
+  stored();
+  BOOST_TEST(only().result->result == "1");
+  BOOST_TEST(only().idle);
+  start("sync"); // which says nothing waits for nothing
+  BOOST_TEST(reports->size() == 2U);
+  BOOST_TEST(drains->empty());
+}
+
+BOOST_FIXTURE_TEST_CASE(a_late_answer_does_not_pass_the_timeout_it_missed, speaking) {
+  start("hold", 100ms);
+  held_run->progress(50);
+  advance(200ms);
+  finish(completed("late"));
+  BOOST_TEST(reports->empty());
+  stored();
+  BOOST_TEST(only().result->error == "timed out after 100 ms");
+  BOOST_TEST(!only().idle);
+  stored();
+  BOOST_REQUIRE(reports->size() == 2U);
+  BOOST_TEST(!reports->back().result);
+  BOOST_TEST(reports->back().idle);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

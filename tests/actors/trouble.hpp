@@ -117,7 +117,7 @@ struct trouble {
     std::make_shared<transaction_writer>(unit, into.book, ending, &insert, waits)->run();
   }
   unit_of_work_actor open() {
-    return sys.spawn(unit_of_work, work_peers{one, {}, {}, desk, &counters, &metrics},
+    return sys.spawn(unit_of_work, work_peers{one, {}, {}, desk, {}, &counters, &metrics},
                      work_options{});
   }
   std::array<crowd*, 3> crowds() { return {&singles, &stepwise, &at_once}; }

@@ -142,7 +142,7 @@ struct working : deterministic_system {
   }
   void start(work_options options = {}) {
     work_peers peers{
-        pool,    spawn(executor_double, woken), spawn(scheduler_double, dues), desk, &counters,
+        pool,    spawn(executor_double, woken), spawn(scheduler_double, dues), desk, {}, &counters,
         &metrics};
     unit = spawn(unit_of_work, peers, options);
     run();

@@ -39,6 +39,25 @@ BOOST_AUTO_TEST_CASE(details_keep_numbers_exact_and_escapes_harmless) {
   BOOST_TEST(text.find("running") != std::string::npos);
 }
 
+BOOST_AUTO_TEST_CASE(progress_is_a_field_when_there_is_one) {
+  BOOST_TEST(job_details(job).find("progress") == std::string::npos);
+  auto going = job;
+  going.insert(going.find("\"attempts\""),
+               R"("progress":{"percent":12.5,"message":"3 of 24","attempt":2,"updated_at":"x"},)");
+  BOOST_TEST(job_details(going).find("12.5%, 3 of 24") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_log_has_a_line_for_each_of_its_lines) {
+  const std::string log =
+      R"({"lines":[{"number":"7","at":"2026-11-23T09:00:00Z","attempt":1,"level":"info",)"
+      R"("text":"a\nb"},{"number":"9","at":"2026-11-23T09:00:01Z","attempt":1,"level":"error",)"
+      R"("text":"\u001b[31mc"}],"next":null})";
+  BOOST_TEST(log_lines(log)
+             == "2026-11-23 09:00:00Z  info   a\\nb\n2026-11-23 09:00:01Z  error  \\x1b[31mc\n");
+  BOOST_TEST(last_line(log) == "9");
+  BOOST_TEST(last_line(R"({"lines":[],"next":null})") == "");
+}
+
 BOOST_AUTO_TEST_CASE(the_cursor_is_read_and_null_means_the_end) {
   BOOST_TEST(next_cursor(R"({"jobs":[],"next":"abc"})") == "abc");
   BOOST_TEST(next_cursor(R"({"jobs":[],"next":null})") == "");

@@ -1,5 +1,6 @@
 // The engine's statements go by index whatever the statistics say, and however the connection
 // plans: tables that were small when the server looked at them last are never read from end to end.
+#include "db/report_statements.hpp"
 #include "tests/db/keyed_desk.hpp"
 
 using namespace troupe;
@@ -14,7 +15,7 @@ std::string read_whole(desk& at) {
       .ask(make_query(
           "select coalesce(string_agg(relname, ' ' order by relname), '') "
           "from pg_stat_xact_user_tables where schemaname = 'troupe' and seq_scan > 0 "
-          "and relname ~ '^(attempt|deferred|idempotency|item|job|key_|page|parked|permit|"
+          "and relname ~ '^(attempt|deferred|idempotency|item|job|key_|page|parked|permit|progress|"
           "ready|unique_)'"))
       .one()
       .get<std::string>(0);
@@ -45,6 +46,8 @@ BOOST_AUTO_TEST_CASE(no_statement_of_the_engine_reads_a_table_whole_that_was_sma
   at.ask(open_crawl_query({crawl, spec}));
   database.exec("vacuum analyze");
   const auto ready = at.enqueue();
+  const auto runs = at.claim_one();
+  const run_key run{runs.lease, runs.jobs.at(0)->id, 1};
   for (const auto how : {on_conflict::reject, on_conflict::replace})
     put(at, unique_job(how));
   put(at, enqueue_jobs{{{.kind = "noop"}}, "key"});
@@ -61,6 +64,8 @@ BOOST_AUTO_TEST_CASE(no_statement_of_the_engine_reads_a_table_whole_that_was_sma
       at.list(one);
     }
     at.list({});
+    at.ask(report_query({{{run, 5.0 * round, "said"}}, {{run, line_level::info, "said"}}}));
+    at.ask(log_query({run.job, 0, 2}));
     at.ask(items_query({crawl, {}, 10}));
     at.beat();
     at.promote();

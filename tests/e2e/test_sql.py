@@ -1,4 +1,5 @@
 """docs/sql.md: its examples run as they are there, in psql and in psycopg2."""
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -6,7 +7,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from node import Node
+from node import PROGRAM, Node, clean_environment, run
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/sql.md").read_text()
 
@@ -47,6 +48,38 @@ def test_the_examples_run_in_psql(database):
         ("ship", "completed", {"shipped": True})]
     assert query(database, "select state, count(*)::int from troupe.jobs group by 1 order by 1") == [
         ("available", 3), ("cancelled", 1), ("completed", 1)]
+
+
+def test_what_a_worker_in_sql_reports_is_shown_by_the_command_line(workspace):
+    node = Node(workspace, "--queue", "by-hand:0").start()
+    job = node.create("noop", queue="by-hand")["id"]
+    url = f"postgresql://postgres@/troupe?host={workspace.data}/pg"
+    worker = query(url, "select troupe.join_node('hand')")[0][0]
+    ((lease, attempt),) = query(url, "select lease, attempt from troupe.claim(%s, 'by-hand', 1)", worker)
+
+    def report(function, *values):
+        assert query(url, "select alive from troupe.heartbeat(%s)", worker) == [(True,)]
+        places = ", ".join(["%s"] * (3 + len(values)))
+        return query(url, f"select troupe.{function}({places})", lease, job, attempt, *values)[0][0]
+
+    assert report("report_progress", 12.5, "an eighth")
+    assert report("log", "first") and report("log", "second")
+    assert "12.5%, an eighth" in run("jobs", "get", job, TROUPE_URL=node.url).stdout
+    with subprocess.Popen([PROGRAM, "jobs", "logs", job, "--follow"], stdout=subprocess.PIPE, text=True,
+                          env=clean_environment(TROUPE_URL=node.url)) as follows:
+        assert follows.stdout.readline().endswith("info   first\n")
+        assert follows.stdout.readline().endswith("info   second\n")
+        assert report("log", "third", 4)
+        assert query(url, "select troupe.finish(%s, %s, %s, %s)", worker, lease, job, attempt) == [(True,)]
+        assert not report("log", "late")
+        assert follows.stdout.read().endswith("error  third\n")
+        assert follows.wait(30) == 0
+    lines = [json.loads(line) for line in run("jobs", "logs", job, "--json", TROUPE_URL=node.url).stdout.splitlines()]
+    assert [line["text"] for line in lines] == ["first", "second", "third"]
+    behind = run("jobs", "logs", job, "--after", lines[1]["number"], TROUPE_URL=node.url)
+    assert "third" in behind.stdout and "second" not in behind.stdout
+    assert run("jobs", "logs", "4711", TROUPE_URL=node.url).returncode == 3
+    assert node.stop() == 0
 
 
 def test_the_worker_in_python_runs_each_job_and_its_effects_once(database):

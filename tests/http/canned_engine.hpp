@@ -60,6 +60,8 @@ public:
     }
     if (std::holds_alternative<list_jobs>(request))
       return job_page{{job({17}), job({16})}, job_id{16}};
+    if (const auto* lines = std::get_if<get_log>(&request))
+      return log_page{{{lines->after + 1, timestamp{}, 1, line_level::info, "a"}}, {}};
     if (const auto* removed = std::get_if<delete_job>(&request))
       return deleted_job{removed->id};
     return job({17});

@@ -225,7 +225,7 @@ BOOST_AUTO_TEST_CASE(a_job_is_written_as_documented) {
              == R"({"id":"17","queue":"default","kind":"echo","priority":0,"state":"completed",)"
                 R"("args":{"n": 18446744073709551616},"attempt":1,"max_attempts":20,)"
                 R"("timeout_ms":null,"tags":[],"limit_key":null,"run_at":"2026-11-23T09:00:00Z",)"
-                R"("created_at":"2026-11-23T09:00:00Z","attempts":[{"attempt":1,)"
+                R"("created_at":"2026-11-23T09:00:00Z","progress":null,"attempts":[{"attempt":1,)"
                 R"("outcome":"completed","node":"n1","started_at":"2026-11-23T09:00:00Z",)"
                 R"("finished_at":"2026-11-23T09:00:00.005Z","result":{"a":1.10},"error":null}]})");
 }
@@ -250,6 +250,34 @@ BOOST_AUTO_TEST_CASE(a_running_attempt_and_hostile_texts_are_written_as_json) {
   BOOST_TEST(read_back["attempts"][1]["outcome"].is_null());
   BOOST_TEST(read_back["attempts"][1]["node"].is_null());
   BOOST_TEST(read_back["attempts"][1]["result"].is_null());
+}
+
+BOOST_AUTO_TEST_CASE(progress_is_written_with_what_is_known_of_it) {
+  job_record job;
+  const auto written = [&](std::optional<double> percent, const char* message) {
+    job.progress = {percent, message, 2, now};
+    std::string out;
+    append_job(out, job, true);
+    return nlohmann::json::parse(out)["progress"].dump();
+  };
+  BOOST_TEST(written(12.5, "a \"b\"")
+             == R"({"attempt":2,"message":"a \"b\"","percent":12.5,)"
+                R"("updated_at":"2026-11-23T09:00:00Z"})");
+  BOOST_TEST(written(std::nullopt, "")
+             == R"({"attempt":2,"message":null,"percent":null,)"
+                R"("updated_at":"2026-11-23T09:00:00Z"})");
+  BOOST_TEST(written(100.0 / 3, "").find("33.3333") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_log_is_written_line_by_line) {
+  log_page page;
+  BOOST_TEST(log_json(page) == R"({"lines":[],"next":null})");
+  page.lines = {{7, now, 1, line_level::info, "a"}, {9, now, 2, line_level::error, "b\n"}};
+  page.next = 9;
+  BOOST_TEST(log_json(page)
+             == R"({"lines":[{"number":"7","at":"2026-11-23T09:00:00Z","attempt":1,"level":"info",)"
+                R"("text":"a"},{"number":"9","at":"2026-11-23T09:00:00Z","attempt":2,)"
+                R"("level":"error","text":"b\n"}],"next":"9"})");
 }
 
 BOOST_AUTO_TEST_CASE(a_new_job_is_scheduled_when_its_time_is_yet_to_come) {

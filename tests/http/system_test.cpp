@@ -182,6 +182,22 @@ BOOST_AUTO_TEST_CASE(one_job_is_got_cancelled_retried_and_deleted) {
   BOOST_TEST(call(method::post, "/api/v1/jobs/17/cancel", R"({"x":1})").status == 400);
 }
 
+BOOST_AUTO_TEST_CASE(a_log_is_asked_for_behind_the_line_that_is_known) {
+  BOOST_TEST(json::parse(call(method::get, "/api/v1/jobs/17/logs").body)["lines"][0]["number"]
+             == "1");
+  BOOST_TEST(call(method::get, "/api/v1/jobs/17/logs?after=41&limit=1000").status == 200);
+  const auto asked = std::get<get_log>(engine->asked().at(1));
+  BOOST_TEST(asked.after == 41);
+  BOOST_TEST(asked.limit == 1000);
+  BOOST_TEST(call(method::get, "/api/v1/jobs/17/logs?after=0").status == 200);
+  BOOST_TEST(std::get<get_log>(engine->asked().at(2)).after == 0);
+  for (const char* wrong :
+       {"?limit=1001", "?limit=0", "?after=x", "?after=-1", "?level=info", "?a=1&a=1"})
+    BOOST_TEST(call(method::get, "/api/v1/jobs/17/logs" + std::string{wrong}).status == 400, wrong);
+  BOOST_TEST(call(method::get, "/api/v1/jobs/x/logs").status == 404);
+  BOOST_TEST(engine->asked().size() == 3U);
+}
+
 BOOST_AUTO_TEST_CASE(what_is_no_id_is_404_without_asking) {
   for (const auto* id : {"0", "-1", "abc", "9223372036854775808", "1%20"})
     BOOST_TEST(call(method::get, std::string{"/api/v1/jobs/"} + id).status == 404, id);

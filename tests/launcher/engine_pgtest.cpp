@@ -53,6 +53,39 @@ BOOST_AUTO_TEST_CASE(a_job_runs_and_its_result_and_attempt_are_kept) {
   BOOST_TEST(engine.stop());
 }
 
+BOOST_AUTO_TEST_CASE(what_a_run_says_is_there_when_its_outcome_is) {
+  troupe::engine engine{options()};
+  engine.handle("talk",
+                [](const troupe::job_run& run) {
+                  run.log("begins");
+                  run.progress(50, "half way");
+                  for (int i = 0; i < 3000; ++i)
+                    run.log("line " + std::to_string(i), troupe::line_level::debug);
+                  run.progress(100);
+                  return run.attempt == 1 ? troupe::failed("once more") : troupe::completed();
+                },
+                {.retry = troupe::retry_policy::fixed(1ms)});
+  engine.start();
+  const auto id = engine.enqueue({.kind = "talk"});
+  const auto job = engine.wait(id, 20s);
+  BOOST_REQUIRE(job.progress);
+  BOOST_TEST(job.progress->percent.value() == 100);
+  BOOST_TEST(job.progress->attempt == 2);
+  std::size_t lines = 0;
+  for (std::optional<std::int64_t> after = 0; after;) {
+    const auto page = engine.log(id, *after, 1000);
+    for (const auto& line : page.lines) {
+      const auto nth = lines++ % 3001;
+      BOOST_REQUIRE(line.text == (nth == 0 ? "begins" : "line " + std::to_string(nth - 1)));
+    }
+    after = page.next;
+  }
+  BOOST_TEST(lines == 2 * 3001U);
+  BOOST_CHECK_EXCEPTION(engine.log(troupe::job_id{4711}), troupe::engine_error,
+                        [](const auto& e) { return e.code() == troupe::errc::not_found; });
+  BOOST_TEST(engine.stop());
+}
+
 BOOST_AUTO_TEST_CASE(a_failing_job_is_retried_until_it_completes) {
   troupe::engine engine{options()};
   std::atomic<int> runs{0};

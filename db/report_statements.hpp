@@ -1,0 +1,18 @@
+// The named statements about what runs say, as functions. STORE is their only user.
+#pragma once
+
+#include "db/query.hpp"
+#include "db/result.hpp"
+#include "messages/requests.hpp"
+#include "messages/run_reports.hpp"
+
+namespace troupe::db {
+
+query report_query(const record_reports& ask);
+recorded_reports decode_reported(const result& rows);
+
+query log_query(const get_log& ask);
+/// Has a `next` when the page is full.
+log_page decode_log(const result& rows, const get_log& asked);
+
+} // namespace troupe::db

@@ -1,0 +1,16 @@
+// What the engine's options say to the actors. Asked by the engine at each start. A pure function
+// but for the metrics, in which it notes how many connections there may be.
+#pragma once
+
+#include "actors/cast.hpp"
+#include "launcher/engine_options.hpp"
+#include "messages/database_metrics.hpp"
+
+#include <string>
+
+namespace troupe {
+
+cast_options cast_options_of(const engine_options& options, const std::string& url,
+                             database_metrics& metrics);
+
+} // namespace troupe
