@@ -65,8 +65,11 @@ cast spawn_cast(caf::actor_system& system, const cast_options& options, io_loop&
 void begin(caf::actor_system& system, cast& all, const cast_options& options,
            handler_table_ptr handlers, engine_counters& counters) {
   caf::anon_send(all.executor, std::move(handlers));
-  all.pulse = system.spawn(pulse_of_node, options.pulse, all.store, all.executor, all.scheduler,
-                           all.janitor, &counters);
+  auto node = options.pulse;
+  node.queues = options.executor.queues;
+  node.default_slots = options.executor.default_slots;
+  all.pulse = system.spawn(pulse_of_node, node, all.store, all.executor, all.scheduler, all.janitor,
+                           &counters);
   caf::anon_send(all.root, all.pulse);
 }
 

@@ -13,8 +13,20 @@ void again(self_ptr self) {
     self->delayed_send(self, self->state.options.interval, tick_atom_v);
 }
 
+join_node joining(const pulse_options& options) {
+  join_node ask{options.node_name};
+  if (options.default_slots <= 0)
+    ask.serves.emplace();
+  for (const auto& [queue, slots] : options.queues)
+    if (slots <= 0)
+      ask.skips.push_back(queue);
+    else if (ask.serves)
+      ask.serves->push_back(queue);
+  return ask;
+}
+
 void join(self_ptr self) {
-  self->request(self->state.store, caf::infinite, join_node{self->state.options.node_name})
+  self->request(self->state.store, caf::infinite, joining(self->state.options))
       .then(
           [self](node_id node) {
             if (self->state.ending) { // nobody will beat for it

@@ -10,12 +10,15 @@
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
+#include <map>
 #include <string>
 
 namespace troupe {
 
 struct pulse_options {
   std::string node_name = "node";
+  std::map<std::string, int> queues = {}; ///< slots; 0 leaves it to other nodes
+  int default_slots = 1;                  ///< of all others
   /// The heartbeat limit (db/node_statements.hpp) is four of these.
   std::chrono::milliseconds interval{1000};
 };

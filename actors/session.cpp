@@ -51,6 +51,9 @@ struct serving {
   void operator()(const get_log& question) const {
     ask<log_page>(question, [](const log_page&) {});
   }
+  void operator()(const explain_job& question) const {
+    ask<job_hold>(question, [](const job_hold&) {});
+  }
   void operator()(const get_queue& question) const {
     ask<queue_record>(question, [](const queue_record&) {});
   }

@@ -5,6 +5,7 @@
 #include "db/node_statements.hpp"
 #include "db/queue_statements.hpp"
 #include "db/report_statements.hpp"
+#include "db/why.hpp"
 
 namespace troupe {
 
@@ -113,6 +114,7 @@ store_actor::behavior_type store(store_actor::pointer self, const pool_actor& po
                                    [id = ask.id](const db::result&) { return deleted_job{id}; });
       }),
       asking(self, pool, db::log_query, db::decode_log),
+      asking(self, pool, db::why_query, db::decode_why),
       guarded([=](const get_queue& ask) -> caf::result<queue_record> {
         const kept_promise<queue_record> promise(self);
         deliver_queue(self, pool, ask.name, promise);

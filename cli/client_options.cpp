@@ -55,6 +55,7 @@ void command_line::add_jobs() {
   logs->add_option("--after", out_.log.after, "Only lines above this number")
       ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()));
   logs->add_flag("--follow", out_.log.follow, "Go on until the job ends");
+  about(command::jobs_why, "why", "What holds a job that does not run", false);
   about(command::jobs_cancel, "cancel", "Cancel jobs, waiting or running", true);
   about(command::jobs_retry, "retry", "Make jobs run again, or at once", true);
   about(command::jobs_delete, "delete", "Delete jobs that do not run", true);

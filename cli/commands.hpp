@@ -15,8 +15,8 @@ exit_code run_version(const invocation& wanted);
 /// enqueue and jobs, by HTTP.
 exit_code run_enqueue(const invocation& wanted);
 exit_code run_jobs_list(const invocation& wanted);
-/// get, cancel, retry and delete.
 exit_code run_jobs_logs(const invocation& wanted);
+/// get, why, cancel, retry and delete.
 exit_code run_jobs_by_id(const invocation& wanted);
 /// queues: list, and the commands about one queue.
 exit_code run_queues_list(const invocation& wanted);

@@ -5,6 +5,7 @@
 #include "cli/job_view.hpp"
 #include "cli/signals.hpp"
 #include "cli/text.hpp"
+#include "cli/why_view.hpp"
 #include "messages/job.hpp"
 
 #include <nlohmann/json.hpp>
@@ -257,6 +258,11 @@ exit_code run_jobs_by_id(const invocation& wanted) {
       if (wanted.what == command::jobs_delete) {
         server.request("DELETE", path);
         print(wanted.json ? "{\"id\":\"" + id + "\",\"deleted\":true}\n" : "deleted " + id + "\n");
+        continue;
+      }
+      if (wanted.what == command::jobs_why) {
+        const auto answer = server.request("GET", path + "/why");
+        print((wanted.json ? printable_json(answer.body) : why_sentence(answer.body)) + "\n");
         continue;
       }
       const auto answer = wanted.what == command::jobs_get ? server.request("GET", path)

@@ -38,6 +38,7 @@ exit_code run(const invocation& wanted) {
   case command::jobs_logs:
     return run_jobs_logs(wanted);
   case command::jobs_get:
+  case command::jobs_why:
   case command::jobs_cancel:
   case command::jobs_retry:
   case command::jobs_delete:

@@ -352,6 +352,7 @@ void command_line::finish() {
     return finish_engine();
   case command::jobs_get:
   case command::jobs_logs:
+  case command::jobs_why:
   case command::jobs_cancel:
   case command::jobs_retry:
   case command::jobs_delete:

@@ -25,6 +25,7 @@ enum class command : std::uint8_t {
   jobs_list,
   jobs_get,
   jobs_logs,
+  jobs_why,
   jobs_cancel,
   jobs_retry,
   jobs_delete,

@@ -18,6 +18,11 @@ response unexpected(const api_reply& reply) {
       to_problem({errc::internal, "the engine gave an answer of another kind"}));
 }
 
+response not_a_job(std::string_view id) {
+  return problem_response(to_problem(
+      {errc::not_found, "there is no job with the id " + std::string{id.substr(0, 32)}}));
+}
+
 response render_job(int status, const job_record& job) {
   std::string body;
   body.reserve(512 + job.args.size());
@@ -29,11 +34,6 @@ response render_job(int status, const job_record& job) {
 }
 
 namespace {
-
-response not_a_job(std::string_view id) {
-  return problem_response(to_problem(
-      {errc::not_found, "there is no job with the id " + std::string{id.substr(0, 32)}}));
-}
 
 void answer_with_job(int status, const api_reply& reply, const responder& respond) {
   const auto* job = std::get_if<job_record>(&reply);
@@ -191,6 +191,7 @@ void add_job_routes(router& table, const services& context, const server_limits&
   add_enqueue_routes(table, context, limits);
   table.add({method::get, "/api/v1/jobs/{id}", "viewer", 0, false, about_job<get_job>(context)});
   table.add({method::get, "/api/v1/jobs/{id}/logs", "viewer", 0, false, bound(logs)});
+  add_why_route(table, context);
   table.add({method::del, "/api/v1/jobs/{id}", "operator", 0, false, bound(remove)});
   table.add({method::post, "/api/v1/jobs/{id}/cancel", "operator", limits.empty_body_bytes, false,
              about_job<cancel_job>(context)});

@@ -17,16 +17,6 @@ response not_a_queue(std::string_view name) {
       {errc::not_found, "there is no queue of the name " + std::string{name.substr(0, 128)}}));
 }
 
-void append_time_or_null(std::string& out, const std::optional<timestamp>& time) {
-  if (!time) {
-    out += "null";
-    return;
-  }
-  out += '"';
-  append_time(out, *time);
-  out += '"';
-}
-
 void append_limits(std::string& out, std::string_view of, const std::optional<int>& runs,
                    const std::optional<job_rate>& rate) {
   out += ",\"";

@@ -114,6 +114,16 @@ void append_time(std::string& out, timestamp time) {
   out += 'Z';
 }
 
+void append_time_or_null(std::string& out, const std::optional<timestamp>& time) {
+  if (!time) {
+    out += "null";
+    return;
+  }
+  out += '"';
+  append_time(out, *time);
+  out += '"';
+}
+
 std::string format_time(timestamp time) {
   std::string out;
   append_time(out, time);

@@ -14,6 +14,8 @@ namespace troupe::http {
 /// zeros. Years outside 0000..9999 are clamped to the range's end.
 void append_time(std::string& out, timestamp time);
 std::string format_time(timestamp time);
+/// As a JSON value.
+void append_time_or_null(std::string& out, const std::optional<timestamp>& time);
 /// RFC 3339 with any offset, at most nanoseconds (cut to microseconds); leap seconds count as the
 /// second after. Nothing when it is malformed or no date of the calendar.
 std::optional<timestamp> parse_time(std::string_view text);

@@ -384,6 +384,10 @@ log_page engine::log(job_id id, std::int64_t after, int limit) {
   return parts_->ask_for<log_page>(get_log{id, after, limit});
 }
 
+job_hold engine::why(job_id id) {
+  return parts_->ask_for<job_hold>(explain_job{id});
+}
+
 job_page engine::list(const job_filter& filter, job_id before, int limit) {
   return parts_->ask_for<job_page>(list_jobs{filter, before, limit});
 }

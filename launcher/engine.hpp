@@ -67,6 +67,8 @@ public:
   job_record get(job_id id);
   /// What its runs said by job_run::log, from behind line `after`.
   log_page log(job_id id, std::int64_t after = 0, int limit = 100);
+  /// Why it does not run: the one thing that holds it.
+  job_hold why(job_id id);
   job_page list(const job_filter& filter, job_id before = {}, int limit = 50);
   job_record cancel(job_id id);
   job_record retry(job_id id);

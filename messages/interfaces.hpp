@@ -45,6 +45,8 @@ using store_actor = caf::typed_actor<
     caf::replies_to<delete_job>::with<deleted_job>,
     // One page of a job's log.
     caf::replies_to<get_log>::with<log_page>,
+    // What holds a job.
+    caf::replies_to<explain_job>::with<job_hold>,
     // One queue.
     caf::replies_to<get_queue>::with<queue_record>,
     // One page of queues.

@@ -6,6 +6,7 @@
 #include "messages/job.hpp"
 #include "messages/job_log.hpp"
 #include "messages/queue.hpp"
+#include "messages/why.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -141,13 +142,13 @@ struct limit_queue {
 
 /// Everything GATE takes. One SESSION serves one of them.
 using api_request =
-    std::variant<enqueue_jobs, get_job, list_jobs, cancel_job, retry_job, delete_job, get_log,
-                 get_queue, list_queues, pause_queue, limit_queue>;
+    std::variant<enqueue_jobs, get_job, list_jobs, cancel_job, retry_job, delete_job, explain_job,
+                 get_log, get_queue, list_queues, pause_queue, limit_queue>;
 /// One SESSION's answer: enqueue -> enqueued_jobs; get, cancel, retry -> job_record;
-/// list -> job_page; delete -> deleted_job; get_log -> log_page; about queues -> queue_record,
-/// list_queues -> queue_page; anything -> failure.
-using api_reply = std::variant<failure, enqueued_jobs, job_record, job_page, deleted_job, log_page,
-                               queue_record, queue_page>;
+/// list -> job_page; delete -> deleted_job; explain -> job_hold; get_log -> log_page; about queues
+/// -> queue_record, list_queues -> queue_page; anything -> failure.
+using api_reply = std::variant<failure, enqueued_jobs, job_record, job_page, deleted_job, job_hold,
+                               log_page, queue_record, queue_page>;
 
 /// A request with its answer's way back. The reply function is called exactly once, on whatever
 /// thread answers; when the call dies unanswered (its actor ended) it gets errc::stopping.

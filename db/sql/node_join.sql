@@ -1,3 +1,4 @@
 -- A new life of a node. Lanes are rebased first in case this database was restored from a dump.
 with rebased as materialized (select troupe.rebase_lanes() as done)
-insert into troupe.node (name, tells_starts) select $1, true from rebased returning id
+insert into troupe.node (name, tells_starts, skips, serves)
+select $1, true, $2, $3 from rebased returning id

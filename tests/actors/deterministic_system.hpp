@@ -124,6 +124,7 @@ struct store_inboxes {
   inbox<retry_job, job_record> retries;
   inbox<delete_job, deleted_job> deletes;
   inbox<get_log, log_page> logs;
+  inbox<explain_job, job_hold> explanations;
   inbox<get_queue, queue_record> queue_gets;
   inbox<list_queues, queue_page> queue_lists;
   inbox<pause_queue, queue_record> pauses;
@@ -161,6 +162,7 @@ inline store_double_impl::behavior_type store_double(store_double_impl::pointer 
       [=](const retry_job& ask) { return keep(in->retries, ask); },
       [=](const delete_job& ask) { return keep(in->deletes, ask); },
       [=](const get_log& ask) { return keep(in->logs, ask); },
+      [=](const explain_job& ask) { return keep(in->explanations, ask); },
       [=](const get_queue& ask) { return keep(in->queue_gets, ask); },
       [=](const list_queues& ask) { return keep(in->queue_lists, ask); },
       [=](const pause_queue& ask) { return keep(in->pauses, ask); },

@@ -67,7 +67,8 @@ BOOST_FIXTURE_TEST_CASE(requests_that_a_store_had_in_hand_when_it_ended_are_answ
   way_in = real_way_in;
   const std::vector<api_request> all{
       enqueue_jobs{{{.kind = "a"}}}, get_job{job_id{1}},   list_jobs{},
-      cancel_job{job_id{1}},         retry_job{job_id{1}}, delete_job{job_id{1}}};
+      cancel_job{job_id{1}},         retry_job{job_id{1}}, delete_job{job_id{1}},
+      explain_job{job_id{1}}};
   for (const auto& one : all)
     ask(one);
   BOOST_TEST(replies->empty());

@@ -149,6 +149,8 @@ BOOST_AUTO_TEST_CASE(wrong_values_are_refused_with_the_way_to_the_help) {
            {"enqueue", "echo", "--timeout", "3"},
            {"jobs"},
            {"jobs", "get"},
+           {"jobs", "why"},
+           {"jobs", "why", "1", "2"},
            {"jobs", "get", "../../admin"},
            {"jobs", "get", "1", "2"},
            {"jobs", "logs"},

@@ -6,6 +6,7 @@
 #include "db/job_statements.hpp"
 #include "db/node_statements.hpp"
 #include "db/queue_statements.hpp"
+#include "db/why.hpp"
 #include "tests/support/await.hpp"
 #include "tests/support/database.hpp"
 #include "tests/support/drive.hpp"
@@ -177,6 +178,7 @@ public:
     BOOST_REQUIRE(job.has_value());
     return *job;
   }
+  job_hold why(job_id id) { return db::decode_why(ask(db::why_query({id}))); }
   std::string state(job_id id) { return std::string{to_string(get(id).state)}; }
   job_page list(const list_jobs& what) { return db::decode_list(ask(db::list_query(what)), what); }
 

@@ -68,6 +68,9 @@ BOOST_AUTO_TEST_CASE(no_statement_of_the_engine_reads_a_table_whole_that_was_sma
     at.ask(log_query({run.job, 0, 2}));
     at.ask(items_query({crawl, {}, 10}));
     at.beat();
+    at.why(waits);
+    at.why(ready);
+    at.why(crawl);
     at.promote();
     put(at, unique_job(on_conflict::replace, "[" + std::to_string(round) + "]"));
     put(at, unique_job(on_conflict::existing));
@@ -111,6 +114,8 @@ BOOST_AUTO_TEST_CASE(no_statement_about_limits_reads_a_table_whole_that_was_smal
     at.beat();
     at.queue();
     at.queues();
+    at.why(jobs.front());
+    at.why(jobs.back());
     at.finish(finish_runs{at.node, {}, {}, {{"default", {1, 1}}}});
     at.limit(50 + round);
     at.limit_keys(3 + round);
@@ -148,6 +153,27 @@ BOOST_AUTO_TEST_CASE(a_page_of_jobs_touches_few_rows_however_many_there_are) {
       BOOST_TEST(fetched(at) - before <= 200, (state ? to_string(*state) : "any")
                                                   << ": " << fetched(at) - before);
   }
+  at.rollback();
+}
+
+BOOST_AUTO_TEST_CASE(what_holds_a_job_is_told_from_few_rows_however_many_there_are) {
+  at.limit(5000);
+  at.limit_keys(5000);
+  database.exec("vacuum analyze"); // of empty tables
+  at.join();
+  const auto done = at.enqueue_keyed(2000, "a").front();
+  for (const auto& batch : at.drain(500))
+    at.finish(batch);
+  const auto aside = at.enqueue_keyed(20, "a");
+  const auto later = at.enqueue(job_spec{.kind = "noop", .delay = std::chrono::hours{1}});
+  at.beat();
+  at.begin();
+  for (const auto id : {done, later, aside.front(), aside.back()}) {
+    const auto before = fetched(at);
+    at.why(id);
+    BOOST_TEST(fetched(at) - before <= 100, id.value << ": " << fetched(at) - before);
+  }
+  BOOST_TEST(read_whole(at) == "");
   at.rollback();
 }
 

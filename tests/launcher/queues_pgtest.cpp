@@ -171,6 +171,9 @@ BOOST_AUTO_TEST_CASE(a_paused_queue_starts_nothing_and_goes_on_when_it_is_resume
   const auto paused = two.pause("q");
   BOOST_TEST(paused.paused_at.has_value());
   enqueue(30, "brief");
+  const auto held = two.enqueue({.kind = "brief", .queue = "q"});
+  BOOST_TEST((two.why(held).reason == hold_reason::paused));
+  two.cancel(held);
   way_out.open();
   // Drained: what ran has ended, and what was claimed ahead has been given back.
   BOOST_REQUIRE(await_until([&] { return one.queue("q").running == 0; }));

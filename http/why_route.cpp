@@ -1,0 +1,66 @@
+// /api/v1/jobs/{id}/why: the one thing that holds a job, with the figures that belong to it.
+#include "http/job_answers.hpp"
+#include "http/problem.hpp"
+#include "http/routes.hpp"
+#include "http/time_format.hpp"
+
+#include <utility>
+
+namespace troupe::http {
+
+namespace {
+
+void append_text(std::string& out, std::string_view name, std::string_view text) {
+  out.append(",\"").append(name).append("\":");
+  if (text.empty())
+    out += "null";
+  else
+    append_json_string(out, text);
+}
+
+void append_number(std::string& out, std::string_view name,
+                   const std::optional<std::int64_t>& number) {
+  out.append(",\"").append(name).append("\":").append(number ? std::to_string(*number) : "null");
+}
+
+void append_time_of(std::string& out, std::string_view name, const std::optional<timestamp>& time) {
+  out.append(",\"").append(name).append("\":");
+  append_time_or_null(out, time);
+}
+
+std::string render(const job_hold& hold) {
+  std::string out = "{\"id\":\"" + std::to_string(hold.id.value) + '"';
+  append_text(out, "state", to_string(hold.state));
+  append_text(out, "reason", to_string(hold.reason));
+  append_text(out, "queue", hold.queue);
+  append_text(out, "kind", hold.kind);
+  append_text(out, "limit_key", hold.limit_key);
+  append_text(out, "node", hold.node);
+  append_time_of(out, "since", hold.since);
+  append_time_of(out, "due_at", hold.due_at);
+  append_number(out, "allowed", hold.allowed);
+  append_number(out, "in_use", hold.in_use);
+  append_number(out, "ahead", hold.ahead);
+  out += hold.more_ahead ? ",\"more_ahead\":true" : ",\"more_ahead\":false";
+  append_number(out, "nodes", hold.nodes);
+  append_text(out, "error", hold.error);
+  return out + '}';
+}
+
+} // namespace
+
+void add_why_route(router& table, const services& context) {
+  table.add(
+      {method::get, "/api/v1/jobs/{id}/why", "viewer", 0, false,
+       [&context](const request_view& request, responder respond) {
+         const auto id = parse_id(request.param);
+         if (!id)
+           return respond(not_a_job(request.param));
+         context.ask->ask(explain_job{*id}, [respond = std::move(respond)](const api_reply& reply) {
+           const auto* hold = std::get_if<job_hold>(&reply);
+           respond(hold != nullptr ? json_response(200, render(*hold)) : unexpected(reply));
+         });
+       }});
+}
+
+} // namespace troupe::http
