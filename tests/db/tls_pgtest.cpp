@@ -1,5 +1,6 @@
 // TLS with a real server and certificates made for the purpose: each sslmode gives what libpq's
-// documentation says, refusals say what is wrong, and much data goes both ways at once.
+// documentation says, refusals say what is wrong, and much data goes both ways at once, by COPY
+// too.
 #include "db/connecting.hpp"
 #include "tests/support/certificates.hpp"
 #include "tests/support/drive.hpp"
@@ -15,6 +16,10 @@ namespace {
 
 const statement encrypted{"encrypted", "select ssl from pg_stat_ssl where pid = pg_backend_pid()"};
 const statement there_and_back{"there_and_back", "select $1::text"};
+const statement made_table{"made",
+                           "create temp table t (n int generated always as identity, a text)"};
+const statement filled{"filled", "copy t (a) from stdin"};
+const statement emptied{"emptied", "copy (select a from t order by n) to stdout"};
 
 /// One server for all cases, at an address that certificates name db.test.
 struct served {
@@ -177,6 +182,32 @@ BOOST_AUTO_TEST_CASE(fifty_megabytes_go_each_way_at_once) {
     const auto text = std::get<result>(all[i].outcome).one().get<std::string>(0);
     BOOST_TEST((text == std::string(each + i, static_cast<char>('a' + i))));
   }
+}
+
+BOOST_AUTO_TEST_CASE(rows_of_all_lengths_go_in_and_come_out_by_copy) {
+  std::string sent;
+  for (std::size_t length = 1; sent.size() < 20'000'000; length = length * 5 / 4 % 100'000 + 1)
+    sent += std::string(length, static_cast<char>('a' + length % 26)) + '\n';
+  auto on_it = connect(on().trusting("verify-full"));
+  rows(on_it, query{made_table});
+  on_it.copy(query{filled});
+  while (on_it.copying() == connection::copy_state::starting)
+    step(on_it);
+  for (std::size_t at = 0; at < sent.size(); at += connection::max_copy_put)
+    while (!on_it.copy_put(std::string_view{sent}.substr(at, connection::max_copy_put)))
+      step(on_it);
+  on_it.copy_end();
+  BOOST_REQUIRE(std::holds_alternative<result>(answers(on_it, 1).front().outcome));
+  on_it.copy(query{emptied});
+  std::string came;
+  for (;;) {
+    while (auto chunk = on_it.copy_chunk())
+      came += *chunk;
+    if (on_it.next())
+      break;
+    step(on_it);
+  }
+  BOOST_TEST((came == sent));
 }
 
 BOOST_AUTO_TEST_SUITE_END()
