@@ -1,9 +1,10 @@
 // Drain: how fast nodes run a backlog with history kept, of no-ops unless --ms says how long each
 // job sleeps. Prints one JSON object. --limit: the queue's concurrency, on all nodes together.
 // --keys: the jobs have one of so many limit keys each; --key-limit: how many of each run at once.
+// --backlog: so many more wait behind them.
 // Usage: troupe_bench_drain --url URL [--jobs N] [--slots N] [--connections N] [--nodes N]
-//                           [--limit N] [--ms N] [--keys N] [--key-limit N]
-// The clock runs from start() on a migrated database to the last outcome's commit.
+//                           [--limit N] [--ms N] [--keys N] [--key-limit N] [--backlog N]
+// The clock runs from start() on a migrated database to the commit of --jobs outcomes.
 #include "launcher/engine.hpp"
 #include "launcher/log.hpp"
 
@@ -57,16 +58,21 @@ troupe::job_spec job_of(const std::map<std::string, std::string>& flags, int num
 } // namespace
 
 int main(int argc, char** argv) {
-  std::map<std::string, std::string> flags = {
-      {"--jobs", "100000"}, {"--slots", "64"}, {"--connections", "2"}, {"--nodes", "1"}};
+  std::map<std::string, std::string> flags = {{"--jobs", "100000"},
+                                              {"--slots", "64"},
+                                              {"--connections", "2"},
+                                              {"--nodes", "1"},
+                                              {"--backlog", "0"}};
   for (int i = 1; i + 1 < argc; i += 2)
     flags[argv[i]] = argv[i + 1];
   if (flags.count("--url") == 0) {
     std::cerr << "usage: troupe_bench_drain --url URL [--jobs N] [--slots N] [--connections N] "
-                 "[--nodes N] [--limit N] [--ms N] [--keys N] [--key-limit N]\n";
+                 "[--nodes N] [--limit N] [--ms N] [--keys N] [--key-limit N] "
+                 "[--backlog N]\n";
     return 2;
   }
   const int jobs = std::atoi(flags["--jobs"].c_str());
+  const int stored = jobs + std::atoi(flags["--backlog"].c_str());
   try {
     troupe::log::install({});
     double enqueue_seconds = 0;
@@ -74,9 +80,9 @@ int main(int argc, char** argv) {
       troupe::engine producer{options_of(flags, 0)};
       producer.start();
       const auto begun = clock_type::now();
-      for (int done = 0; done < jobs; done += chunk) {
+      for (int done = 0; done < stored; done += chunk) {
         std::vector<troupe::job_spec> batch;
-        for (int i = 0; i < std::min(chunk, jobs - done); ++i)
+        for (int i = 0; i < std::min(chunk, stored - done); ++i)
           batch.push_back(job_of(flags, done + i));
         producer.enqueue_all(std::move(batch));
       }
@@ -111,7 +117,7 @@ int main(int argc, char** argv) {
     const double seconds = seconds_since(begun);
     std::printf("{\"jobs\":%d,\"seconds\":%.4f,\"jobs_per_second\":%.0f,"
                 "\"enqueue_per_second\":%.0f,\"fenced\":%llu}\n",
-                jobs, seconds, jobs / seconds, jobs / enqueue_seconds,
+                jobs, seconds, jobs / seconds, stored / enqueue_seconds,
                 static_cast<unsigned long long>(sum(&troupe::engine_counters::attempts_fenced)));
     for (const auto& worker : workers)
       worker->stop();

@@ -1,22 +1,12 @@
 """bench/run drain: 100,000 no-ops, Troupe with history kept against graphile-worker tuned."""
-import shutil
 import statistics
 import subprocess
 
-from measure import BUILD, ROOT, Database, last_json, spread, table, timed
-
-
-def graphile_worker():
-    """Installed from npm into the build tree; returns the script to run."""
-    folder = ROOT / "build/bench-peers/graphile-worker"
-    shutil.copytree(ROOT / "bench/peers/graphile-worker", folder, dirs_exist_ok=True)
-    if not (folder / "node_modules/graphile-worker").exists():
-        subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--silent"], cwd=folder, check=True)
-    return folder / "drain.mjs"
+from measure import BUILD, Database, last_json, peer, spread, table, timed
 
 
 def run(rounds, jobs):
-    script = graphile_worker()
+    script = peer("graphile-worker") / "drain.mjs"
     troupe, peer = [], []
     with Database() as db:
         for _ in range(rounds):

@@ -1,6 +1,7 @@
 """What the benchmarks share: a private PostgreSQL, CPU seconds of processes, medians and ranges."""
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import tempfile
@@ -63,6 +64,15 @@ def timed(args, **kwargs):
         after.children_system - before.children_system
     )
     return done.stdout, seconds, cpu
+
+
+def peer(name):
+    """The folder of a peer's programs in the build tree, with what they need from npm."""
+    folder = ROOT / "build/bench-peers" / name
+    shutil.copytree(ROOT / "bench/peers" / name, folder, dirs_exist_ok=True)
+    if not (folder / "node_modules" / name).exists():
+        subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--silent"], cwd=folder, check=True)
+    return folder
 
 
 def last_json(text):

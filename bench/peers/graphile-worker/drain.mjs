@@ -21,15 +21,18 @@ silent.logger = new Logger(() => () => {});
 
 await runMigrations({ connectionString: url, ...silent });
 const utils = await makeWorkerUtils({ connectionString: url, ...silent });
+let begun = process.hrtime.bigint();
+const since = () => Number(process.hrtime.bigint() - begun) / 1e9;
 for (let done = 0; done < jobs; done += 1000) {
   const batch = [];
   for (let i = done; i < Math.min(jobs, done + 1000); ++i)
     batch.push({ identifier: "noop", payload: { n: i, to: "user@example.com" } });
   await utils.addJobs(batch);
 }
+const enqueued = since();
 
 let ran = 0;
-const begun = process.hrtime.bigint();
+begun = process.hrtime.bigint();
 const runner = await run({
   preset: { worker },
   taskList: { noop: async () => { ++ran; } },
@@ -42,8 +45,9 @@ const left = async () =>
 while (ran < jobs) await new Promise((resolve) => setTimeout(resolve, 2));
 // What ran is deleted a moment later; the last deletion is the end.
 while ((await left()) > 0) await new Promise((resolve) => setTimeout(resolve, 2));
-const seconds = Number(process.hrtime.bigint() - begun) / 1e9;
-console.log(JSON.stringify({ jobs, seconds, jobs_per_second: Math.round(jobs / seconds) }));
+const seconds = since();
+console.log(JSON.stringify({ jobs, seconds, jobs_per_second: Math.round(jobs / seconds),
+  enqueue_per_second: Math.round(jobs / enqueued) }));
 await runner.stop();
 await utils.release();
 process.exit(0);

@@ -1,0 +1,309 @@
+"""bench/run targets: every figure that Troupe wants to reach, each beside its peer in the same run.
+
+Peers are at the best settings found for them; their defaults are shown, too, over fewer jobs. What is
+measured of a running node is measured of `troupe serve` and `troupe dev` as anyone starts them.
+"""
+import http.client
+import json
+import os
+import re
+import resource
+import signal
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import http_api
+from measure import BUILD, ROOT, TICKS, Database, last_json, peer, spread, table, timed
+
+ENV = {"TROUPE_LOG": "warn", "PATH": "/usr/bin:/bin"}
+BATCH = 1000  # of the PostgreSQL limit
+BACKLOG = 5_000_000
+CONNECTIONS = 10_000  # idle ones
+SECONDS_IDLE = 20
+BULK = 1000  # jobs of one request
+PROBES = 300
+
+
+@dataclass
+class Row:
+    """One target. better: a figure at or above `wanted` (">="), or at or below it ("<=")."""
+    what: str
+    better: str
+    wanted: float
+    figures: list = field(default_factory=list)  # that are compared with `wanted`
+    shown: dict = field(default_factory=dict)  # name: figures behind them
+    digits: int = 2
+
+    def add(self, figure, **shown):
+        self.figures.append(figure)
+        for name, value in shown.items():
+            self.shown.setdefault(name, []).append(value)
+
+    def met(self):
+        middle = statistics.median(self.figures)
+        return middle >= self.wanted if self.better == ">=" else middle <= self.wanted
+
+    def cells(self):
+        behind = "; ".join(f"{name.replace('_', ' ')} {spread(values, 0 if values[0] >= 100 else 2)}"
+                           for name, values in self.shown.items())
+        return [self.what, spread(self.figures, self.digits), f"{self.better} {self.wanted:g}",
+                "yes" if self.met() else "NO", behind]
+
+
+# -- drains ----------------------------------------------------------------------------------------
+
+
+def drain(db, jobs, *more, fresh=True):
+    """What the program printed, with its peak of memory in MB and the WAL bytes of a job."""
+    if fresh:
+        db.fresh()
+        subprocess.run([BUILD / "troupe", "migrate"], env={**ENV, "DATABASE_URL": db.url}, check=True,
+                       stdout=subprocess.DEVNULL)
+    before = db.psql("select pg_current_wal_insert_lsn()")
+    process = subprocess.Popen([BUILD / "bench/troupe_bench_drain", "--url", db.url, "--jobs", str(jobs),
+                                *map(str, more)], env=ENV, stdout=subprocess.PIPE, text=True)
+    out = process.stdout.read()
+    _, status, used = os.wait4(process.pid, 0)
+    if status != 0:
+        raise SystemExit(f"targets: the drain ended with {status}")
+    told = last_json(out)
+    told["wal"] = float(db.psql(f"select pg_current_wal_insert_lsn() - '{before}'")) / jobs
+    told["rss_mb"] = used.ru_maxrss / 1024
+    return told
+
+
+def node(name, script, db, jobs, *more):
+    db.fresh()
+    folder = peer(name)
+    own = folder / "node_modules/.bin/node"  # pg-boss wants a newer one than Debian's
+    out, _, _ = timed([own if own.exists() else "node", folder / script, db.url, str(jobs), *more])
+    return last_json(out)
+
+
+def limit_rate(db, jobs, connections=2):
+    """The lane prototype, claims and finishes by pgbench: what PostgreSQL does without an engine."""
+    db.fresh()
+    folder = ROOT / "bench/peers/lane"
+    subprocess.run(["psql", "-qX", "-f", folder / "lane.sql", db.url], check=True, capture_output=True)
+    db.psql("with j as (insert into t.job (kind, args) select 'noop', jsonb_build_object('n', g, 'to', "
+            f"'user@example.com') from generate_series(1, {jobs}) g returning id) "
+            "insert into t.ready (lane, job_id) select 1 + id % 2, id from j",
+            "vacuum analyze t.ready, t.job", "checkpoint")
+    claims = jobs // BATCH // connections
+    begun = time.monotonic()
+    subprocess.run(["pgbench", "-n", "-M", "prepared", "-c", str(connections), "-j", "1", "-t", str(claims),
+                    "-D", f"n={BATCH}", "-f", folder / "cycle.sql", db.url], check=True, capture_output=True)
+    seconds = time.monotonic() - begun
+    done = int(db.psql("select count(*) from t.attempt"))
+    if done != claims * connections * BATCH:
+        raise SystemExit(f"targets: the PostgreSQL limit ended {done} jobs")
+    return done / seconds
+
+
+class Drains:
+    def __init__(self):
+        self.graphile = Row("drain against graphile-worker, tuned", ">=", 3)
+        self.boss = Row("drain against pg-boss, tuned", ">=", 6)
+        self.defaults = Row("drain against graphile-worker's defaults", ">=", 3)
+        self.limit = Row("drain against the PostgreSQL limit", ">=", 0.6)
+        self.wal = Row("WAL of a job, enqueue to outcome: bytes", "<=", 500 + 60, digits=0)
+        self.memory = Row("memory of a draining engine: MB", "<=", 120, digits=0)
+        self.nodes = Row("two nodes against one, equal slots", ">=", 1.0)
+        self.rows = [self.graphile, self.boss, self.defaults, self.limit, self.wal, self.memory, self.nodes]
+
+    def round(self, db, jobs):
+        ours = drain(db, jobs)
+        rate = ours["jobs_per_second"]
+        self.wal.add(ours["wal"])
+        self.memory.add(ours["rss_mb"])
+        for row, name, some, *more in ((self.graphile, "graphile-worker", jobs),
+                                       (self.boss, "pg-boss", jobs),
+                                       (self.defaults, "graphile-worker", jobs // 20, "default")):
+            theirs = node(name, "drain.mjs", db, some, *more)["jobs_per_second"]
+            row.add(rate / theirs, troupe=rate, peer=theirs)
+        bound = limit_rate(db, jobs)
+        self.limit.add(rate / bound, limit=bound)
+        one = drain(db, jobs, "--nodes", 1, "--slots", 64)["jobs_per_second"]
+        two = drain(db, jobs, "--nodes", 2, "--slots", 32)["jobs_per_second"]
+        self.nodes.add(two / one, one=one, two=two)
+
+
+def history(db, jobs, backlog, rounds):
+    """With much that waits behind, and with much that has ended; both are made once."""
+    behind = Row(f"drain with {backlog:,} jobs behind, against none", ">=", 0.9)
+    after = Row(f"drain after {backlog:,} have ended, against none", ">=", 0.9)
+    bases = [drain(db, jobs)["jobs_per_second"] for _ in range(rounds)]
+    base = statistics.median(bases)
+    rate = drain(db, jobs, "--backlog", backlog)["jobs_per_second"]
+    behind.add(rate / base, empty=base, behind=rate)
+    drain(db, backlog - jobs, fresh=False)  # of those that are left
+    rates = [drain(db, jobs, fresh=False)["jobs_per_second"] for _ in range(rounds)]
+    for rate in rates:
+        after.add(rate / base, after=rate)
+    return [behind, after]
+
+
+def snapshot(db, jobs, rounds):
+    """One snapshot is held over all of the drains."""
+    row = Row("drain while a snapshot is held, against none", ">=", 0.95)
+    free = [drain(db, jobs, fresh=number == 0)["jobs_per_second"] for number in range(rounds)]
+    drain(db, jobs)
+    holder = subprocess.Popen(["psql", "-qAtX", db.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    holder.stdin.write("begin isolation level repeatable read;\nselect 1;\n")
+    holder.stdin.flush()
+    holder.stdout.readline()
+    held = [drain(db, jobs, fresh=False)["jobs_per_second"] for _ in range(rounds)]
+    holder.stdin.close()
+    holder.wait()
+    for one, other in zip(held, free):
+        row.add(one / other, free=other, held=one)
+    return [row]
+
+
+# -- enqueues and pickup -----------------------------------------------------------------------------
+
+
+def pickup(db, rounds):
+    half, tail = Row("pickup p50 against graphile-worker", "<=", 0.4), Row("pickup p99 against graphile-worker", "<=", 0.5)
+    for _ in range(rounds):
+        db.fresh()
+        out, _, _ = timed([BUILD / "bench/troupe_bench_pickup", "--url", db.url, "--jobs", str(PROBES)], env=ENV)
+        ours = last_json(out)
+        theirs = node("graphile-worker", "pickup.mjs", db, PROBES)
+        half.add(ours["p50_ms"] / theirs["p50_ms"], troupe_ms=ours["p50_ms"], peer_ms=theirs["p50_ms"])
+        tail.add(ours["p99_ms"] / theirs["p99_ms"], troupe_ms=ours["p99_ms"], peer_ms=theirs["p99_ms"])
+    return [half, tail]
+
+
+def bulk(db, jobs, rounds):
+    row = Row("bulk enqueue over HTTP against addJobs", ">=", 1.5)
+    one = {"kind": "noop", "queue": "bench", "args": {"n": 123456, "to": "user@example.com"}}
+    body = json.dumps({"jobs": [one] * BULK}).encode()
+    for _ in range(rounds):
+        with http_api.troupe(db) as running:
+            line = http.client.HTTPConnection("127.0.0.1", running.port)
+            begun = time.monotonic()
+            for _ in range(jobs // BULK):
+                line.request("POST", "/api/v1/jobs/bulk", body, {"Content-Type": "application/json"})
+                answer = line.getresponse()
+                if answer.status != 201:
+                    raise SystemExit(f"targets: a bulk was answered {answer.status} {answer.read()}")
+                answer.read()
+            rate = jobs / (time.monotonic() - begun)
+        theirs = node("graphile-worker", "drain.mjs", db, jobs)["enqueue_per_second"]
+        row.add(rate / theirs, troupe=rate, peer=theirs)
+    return [row]
+
+
+def http_rows(db, rounds):
+    rows = [Row(f"HTTP {name} against FastAPI", ">=", wanted, digits=1) for name, _, wanted in http_api.CASES]
+    tail = Row("HTTP enqueue one, p99 over FastAPI's p50", "<=", 1.0)
+    for _ in range(rounds):
+        ours, theirs = http_api.measure(http_api.troupe, db), http_api.measure(http_api.fastapi, db)
+        for row, a, b in zip(rows, ours, theirs):
+            row.add(a[0] / b[0], troupe=a[0], peer=b[0])
+        tail.add(ours[0][2] / theirs[0][1], troupe_ms=ours[0][2], peer_ms=theirs[0][1])
+    return rows + [tail]
+
+
+# -- a node by itself ----------------------------------------------------------------------------------
+
+
+def memory_mb(pid):
+    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text()).group(1)) / 1024
+
+
+def cpu_seconds(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def idle(db):
+    """Of a node that runs a queue in which nothing happens."""
+    cpu = Row("idle node: % of a processor", "<=", 0.5)
+    statements = Row("idle node: statements a second", "<=", 2.0)
+    small = Row("idle engine's memory: MB", "<=", 40, digits=0)
+    large = Row(f"memory with {CONNECTIONS:,} idle HTTP connections: MB", "<=", 250, digits=0)
+    db.fresh()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    port = http_api.free_port()
+    env = {**ENV, "DATABASE_URL": db.url}
+    subprocess.run([BUILD / "troupe", "migrate"], env=env, check=True, stdout=subprocess.DEVNULL)
+    with http_api.Server([BUILD / "troupe", "serve", "--listen", f"127.0.0.1:{port}"], env, port) as running:
+        pid = running.process.pid
+        time.sleep(3)
+        before, done = cpu_seconds(pid), metric(port, "troupe_db_statements_total")
+        time.sleep(SECONDS_IDLE)
+        cpu.add(100 * (cpu_seconds(pid) - before) / SECONDS_IDLE)
+        statements.add((metric(port, "troupe_db_statements_total") - done) / SECONDS_IDLE)
+        small.add(memory_mb(pid))
+        lines = [served(port, number) for number in range(min(CONNECTIONS, hard - 200))]
+        large.add(memory_mb(pid))
+        large.shown["connections"] = [len(lines)]
+        for line in lines:
+            line.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return [cpu, statements, small, large]
+
+
+def served(port, number):
+    """A connection that was answered once; from one of several addresses, as each may have 2,048."""
+    line = socket.create_connection(("127.0.0.1", port), 5, source_address=(f"127.0.0.{2 + number // 2000}", 0))
+    line.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    if not line.recv(4096).startswith(b"HTTP/1.1 200"):
+        raise SystemExit(f"targets: connection {number} was not served")
+    return line
+
+
+def metric(port, name):
+    line = http.client.HTTPConnection("127.0.0.1", port)
+    line.request("GET", "/metrics")
+    return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$",
+                                                    line.getresponse().read().decode(), re.M))
+
+
+def warm_start(rounds):
+    """`troupe dev` on a data directory that it knows, until a first job has been done."""
+    row = Row("warm start of the private PostgreSQL to the first job done: s", "<=", 1.0)
+    with tempfile.TemporaryDirectory(prefix="tb", dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        for number in range(rounds + 1):
+            begun = time.monotonic()
+            process = subprocess.Popen([BUILD / "troupe", "dev", "--listen", "127.0.0.1:0", "--test-kinds",
+                                        "--data-dir", f"{folder}/d"], env=ENV, stdout=subprocess.PIPE,
+                                       stderr=subprocess.DEVNULL, text=True)
+            try:
+                url = process.stdout.readline().split()[-1]
+                line = http.client.HTTPConnection(url.removeprefix("http://"))
+                line.request("POST", "/api/v1/jobs", b'{"kind":"noop"}', {"Content-Type": "application/json"})
+                job = json.loads(line.getresponse().read())["id"]
+                state = ""
+                while state != "completed":
+                    line.request("GET", f"/api/v1/jobs/{job}")
+                    state = json.loads(line.getresponse().read())["state"]
+                if number > 0:  # the first one made the cluster
+                    row.add(time.monotonic() - begun)
+            finally:
+                process.send_signal(signal.SIGTERM)
+                process.wait()
+    return [row]
+
+
+def run(rounds, jobs):
+    drains = Drains()
+    with Database() as db:
+        for _ in range(rounds):
+            drains.round(db, jobs)
+        rows = drains.rows + history(db, jobs, max(BACKLOG * jobs // 100_000, 2 * jobs), rounds)
+        rows += snapshot(db, jobs, rounds) + pickup(db, rounds) + bulk(db, jobs, rounds)
+        rows += http_rows(db, rounds) + idle(db)
+    rows += warm_start(rounds)
+    table(f"Targets, {jobs:,} jobs, {rounds} rounds: median (range)",
+          [["what", "figure", "wanted", "met", "behind it"], *(row.cells() for row in rows)])
+    return all(row.met() for row in rows)
