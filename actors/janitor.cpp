@@ -34,6 +34,9 @@ void keep_up(self_ptr self) {
           [self](const upkept& done) {
             if (done.partitions_made > 0)
               log::info("janitor", "made " + std::to_string(done.partitions_made) + " partitions");
+            if (done.partitions_dropped > 0)
+              log::info("janitor", "dropped " + std::to_string(done.partitions_dropped)
+                                       + " partitions of entries");
             self->delayed_send(self, janitor_state::upkeep_interval, tick_atom_v);
           },
           [self](caf::error& error) {

@@ -211,7 +211,7 @@ query upkeep_query() {
 upkept decode_upkept(const result& rows) {
   const auto from = rows.one();
   return {from.get<std::int32_t>(0), from.get<std::int64_t>(1), from.get<std::int64_t>(2),
-          from.get<std::int64_t>(3)};
+          from.get<std::int64_t>(3), from.get<std::int32_t>(4)};
 }
 
 query probe_query() {

@@ -321,6 +321,39 @@ begin
   end if;
 end $$;
 
+CREATE FUNCTION troupe.drop_entries() RETURNS integer
+    LANGUAGE plpgsql
+    SET lock_timeout TO '50ms'
+    AS $$
+declare
+  newest bigint := (select case when is_called then last_value else 0 end from troupe.ready_seq_seq);
+  part record;
+  dropped int := 0;
+begin
+  if not exists (select from troupe.partition p where p.what = 'entries' and p.high <= newest)
+     -- One snapshot for all statements would not show what was committed before the lock came.
+     or current_setting('transaction_isolation') <> 'read committed' then
+    return 0;
+  end if;
+  perform pg_advisory_xact_lock(72331733, 1); -- of those who make partitions
+  for part in
+    select p.low, 'ready_' || p.low as name from troupe.partition p
+     where p.what = 'entries' and p.high <= newest order by p.low
+  loop
+    continue when troupe.entries_wanted(part.name);
+    lock table only troupe.ready in access exclusive mode;
+    -- Whoever was entering something has ended by now; what it left is seen.
+    continue when troupe.entries_wanted(part.name);
+    execute format('alter table troupe.ready detach partition troupe.%I', part.name);
+    execute format('drop table troupe.%I', part.name);
+    delete from troupe.partition p where p.what = 'entries' and p.low = part.low;
+    dropped := dropped + 1;
+  end loop;
+  return dropped;
+exception when lock_not_available then
+  return 0;
+end $$;
+
 CREATE FUNCTION troupe.drop_permits() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -725,6 +758,26 @@ begin
   more := coalesce(ahead > p_most, false);
   ahead := least(ahead, p_most);
 end $$;
+
+CREATE FUNCTION troupe.entries_wanted(p_partition text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $_$
+declare
+  wanted boolean;
+begin
+  execute format(
+    'select exists (
+       select from troupe.lane l
+        where exists (select from troupe.%1$I r where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq))
+           or exists (select from troupe.%1$I r where r.lane = l.id and r.xact = any (l.open || l.draining)))',
+    p_partition) into wanted;
+  return wanted;
+end $_$;
 
 CREATE FUNCTION troupe.finish(node bigint, lease bigint, job bigint, attempt integer, outcome text DEFAULT 'completed'::text, result jsonb DEFAULT NULL::jsonb, error text DEFAULT NULL::text, retry_ms bigint DEFAULT NULL::bigint) RETURNS boolean
     LANGUAGE plpgsql

@@ -148,6 +148,7 @@ struct upkept {
   std::int64_t revocations_dropped = 0;
   std::int64_t keys_dropped = 0;
   std::int64_t requests_dropped = 0;
+  int partitions_dropped = 0; ///< of entries
 };
 
 /// One round trip, to know that the database answers and what it says of itself.
