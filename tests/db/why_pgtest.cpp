@@ -16,6 +16,7 @@ struct asking : two_nodes {
   /// What is put in at once is claimed in its order.
   std::vector<job_id> in_one_lane(const std::vector<std::string>& keys) {
     std::vector<job_spec> specs;
+    specs.reserve(keys.size());
     for (const auto& key : keys)
       specs.push_back({.kind = "noop", .limit_key = key});
     return at.enqueue(std::move(specs));
