@@ -1211,6 +1211,35 @@ CREATE FUNCTION troupe.lane_for(p_queue text, p_priority smallint, p_n bigint) R
    order by l.shard = p_n % 4 desc, l.shard limit 1;
 $$;
 
+CREATE TABLE troupe.ready (
+    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    seq bigint NOT NULL,
+    job_id bigint NOT NULL,
+    lane integer NOT NULL,
+    attempt smallint DEFAULT 1 NOT NULL
+)
+PARTITION BY RANGE (seq);
+
+CREATE FUNCTION troupe.late_entries(p_lane integer, p_writers xid8[], p_xact xid8, p_seq bigint, p_limit integer) RETURNS SETOF troupe.ready
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  return query
+  select r.*
+    from unnest(p_writers) o(writer)
+    cross join lateral (
+      select x.* from troupe.ready x
+       where x.lane = p_lane and x.xact = o.writer and (x.xact, x.seq) > (p_xact, p_seq)
+       order by x.xact, x.seq limit p_limit) r
+   order by r.xact, r.seq limit p_limit;
+end $$;
+
 CREATE FUNCTION troupe.leave_node(node bigint) RETURNS void
     LANGUAGE sql
     AS $_$
@@ -1958,10 +1987,7 @@ begin
     if late then
       select array_agg(r.job_id), array_agg(r.attempt), array_agg(r.xact), array_agg(r.seq), count(*)
         into ids, ats, xs, ss, got
-        from (select * from troupe.ready r
-               where r.lane = l.id and r.xact = any (l.draining)
-                 and (r.xact, r.seq) > (l.late_xact, l.late_seq)
-               order by r.xact, r.seq limit wanted) r;
+        from troupe.late_entries(l.id, l.draining, l.late_xact, l.late_seq, wanted) r;
     else
       select array_agg(r.job_id), array_agg(r.attempt), array_agg(r.xact), array_agg(r.seq), count(*),
              pg_current_snapshot()
@@ -2634,10 +2660,7 @@ begin
       if moved then
         select array_agg(r.job_id), array_agg(r.attempt), array_agg(r.xact), array_agg(r.seq), count(*)
           into ids, ats, xs, ss, got
-          from (select * from troupe.ready r
-                 where r.lane = l.id and r.xact = any (l.draining)
-                   and (r.xact, r.seq) > (l.late_xact, l.late_seq)
-                 order by r.xact, r.seq limit p_limit) r;
+          from troupe.late_entries(l.id, l.draining, l.late_xact, l.late_seq, p_limit) r;
         if got < p_limit then
           l.draining := '{}';
         else
@@ -2907,11 +2930,13 @@ begin
           select r.job_id, r.attempt from troupe.ready r
            where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)
           union all
-          select r.job_id, r.attempt from troupe.ready r where r.lane = l.id and r.xact = any (l.open)
+          select r.job_id, r.attempt from unnest(l.open) o(writer) cross join lateral (
+            select * from troupe.ready x where x.lane = l.id and x.xact = o.writer offset 0) r
           union all
-          select r.job_id, r.attempt from troupe.ready r
-           where r.lane = l.id and r.xact = any (l.draining)
-             and (r.xact, r.seq) > (l.late_xact, l.late_seq)) e
+          select r.job_id, r.attempt from unnest(l.draining) o(writer) cross join lateral (
+            select * from troupe.ready x
+             where x.lane = l.id and x.xact = o.writer
+               and (x.xact, x.seq) > (l.late_xact, l.late_seq) offset 0) r) e
        where l.queue = p_queue
          and not exists (select from troupe.revoked v
                           where v.job_id = e.job_id and v.attempt = e.attempt offset 0)
@@ -3643,15 +3668,6 @@ CREATE TABLE troupe.queue (
     CONSTRAINT queue_rate_period_ms_check CHECK (((rate_period_ms >= 1) AND (rate_period_ms <= 86400000)))
 )
 WITH (fillfactor='50');
-
-CREATE TABLE troupe.ready (
-    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
-    seq bigint NOT NULL,
-    job_id bigint NOT NULL,
-    lane integer NOT NULL,
-    attempt smallint DEFAULT 1 NOT NULL
-)
-PARTITION BY RANGE (seq);
 
 CREATE TABLE troupe.ready_1 (
     xact xid8 DEFAULT pg_current_xact_id() NOT NULL,

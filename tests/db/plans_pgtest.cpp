@@ -177,4 +177,33 @@ BOOST_AUTO_TEST_CASE(what_holds_a_job_is_told_from_few_rows_however_many_there_a
   at.rollback();
 }
 
+BOOST_AUTO_TEST_CASE(what_late_writers_put_in_is_handed_out_without_a_look_at_what_was_before) {
+  const auto run_all = [&] {
+    for (const auto& batch : at.drain(500))
+      at.finish(batch);
+  };
+  at.join();
+  at.enqueue_many(4096); // in all lanes
+  run_all();
+  for (const bool keyed : {false, true}) {
+    if (keyed)
+      at.limit_keys(5);
+    desk writer(database.url());
+    writer.begin();
+    writer.enqueue_many(1024);
+    at.enqueue_many(1024);
+    run_all();
+    writer.commit();
+    auto before = fetched(at);
+    at.begin();
+    BOOST_TEST(at.claim(20).jobs.size() == 20U);
+    BOOST_TEST(fetched(at) - before <= 600, "claim: " << fetched(at) - before);
+    before = fetched(at);
+    BOOST_TEST(at.queue()->waiting == 1004);
+    BOOST_TEST(fetched(at) - before <= 2500, "queue: " << fetched(at) - before);
+    at.commit();
+    run_all();
+  }
+}
+
 BOOST_AUTO_TEST_SUITE_END()
