@@ -54,6 +54,7 @@ cast spawn_cast(caf::actor_system& system, const cast_options& options, io_loop&
   all.janitor = system.spawn(janitor, all.store, all.executor, &counters);
   all.intake = system.spawn(intake, options.intake,
                             intake_peers{all.store, all.executor, all.scheduler, &counters});
+  caf::anon_send(all.executor, all.intake);
   all.gate = system.spawn(gate, options.gate,
                           session_peers{all.intake, all.store, all.executor, &counters});
   const health_monitor_actor monitor = system.spawn(

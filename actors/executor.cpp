@@ -1,5 +1,6 @@
 #include "actors/executor.hpp"
 
+#include "actors/executor_claiming.hpp"
 #include "actors/executor_writing.hpp"
 #include "actors/guard.hpp"
 #include "actors/runner.hpp"
@@ -10,20 +11,6 @@ namespace {
 
 using self_ptr = executor_impl::stateful_pointer<executor_state>;
 using queue_state = executor_state::queue_state;
-
-queue_state* queue_of(executor_state& state, const std::string& name) {
-  auto found = state.queues.find(name);
-  if (found != state.queues.end())
-    return &found->second;
-  if (state.queues.size() >= executor_state::max_queues) {
-    log::warn("executor", "too many queues; left to other nodes: " + name);
-    return nullptr;
-  }
-  const auto named = state.options.queues.find(name);
-  const int slots =
-      named != state.options.queues.end() ? named->second : state.options.default_slots;
-  return &state.queues.emplace(name, queue_state{slots}).first->second;
-}
 
 void assign(self_ptr self, assignment given) {
   auto& state = self->state;
@@ -45,7 +32,6 @@ void assign(self_ptr self, assignment given) {
 void put_back(self_ptr self, assignment given, queue_state& queue, bool cancelled);
 void return_backlog(self_ptr self);
 void return_backlog(self_ptr self, queue_state& queue);
-void start_backlog(self_ptr self, queue_state& queue);
 
 bool is_last_chance(const assignment& given) {
   return given.run->losses >= 2;
@@ -102,6 +88,8 @@ void announce(self_ptr self, assignment next, queue_state& queue) {
           });
 }
 
+} // namespace
+
 void start_backlog(self_ptr self, queue_state& queue) {
   auto& state = self->state;
   if (state.draining)
@@ -124,90 +112,7 @@ void start_backlog(self_ptr self, queue_state& queue) {
   }
 }
 
-void take_in(self_ptr self, claimed_jobs& claimed) {
-  auto& state = self->state;
-  state.leases.opened(claimed.lease, claimed.jobs.size());
-  state.counters->jobs_claimed += claimed.jobs.size();
-  state.counters->backlog += claimed.jobs.size();
-  for (auto& run : claimed.jobs) {
-    auto* queue = queue_of(state, run->queue);
-    if (queue == nullptr) { // adopted from a life with other queues: stays in its lease
-      state.leases.keep(claimed.lease);
-      --state.counters->backlog;
-      continue;
-    }
-    queue->backlog.push_back({std::move(run), claimed.lease});
-  }
-}
-
-/// As a claim says.
-void note_permits(executor_state& state, const std::string& name, queue_state& queue,
-                  const std::optional<run_permits>& now) {
-  queue.permits.told(now);
-  if (now)
-    state.limited.insert(name);
-  else
-    state.limited.erase(name);
-}
-
-/// Timers cannot be taken back: the earliest counts.
-void claim_later(self_ptr self, const std::string& name, queue_state& queue,
-                 std::chrono::milliseconds wait) {
-  const auto at = self->clock().now() + wait;
-  if (queue.due && *queue.due <= at)
-    return;
-  queue.due = at;
-  self->delayed_send(self, wait, due_atom_v, name);
-}
-
-void claim(self_ptr self, const std::string& name, queue_state& queue) {
-  auto& state = self->state;
-  if (state.node.value == 0 || state.draining || queue.claiming || !queue.hungry
-      || queue.permits.giving())
-    return;
-  const auto& permits = queue.permits;
-  const int limit = queue.rated
-                        ? queue.limits.claim_at_once(queue.held(), permits.allowed(), permits.cap())
-                        : queue.limits.claim_limit(queue.held(), permits.allowed(), permits.cap());
-  if (limit == 0)
-    return;
-  const int slots = std::min(queue.limits.slots(), permits.cap());
-  queue.claiming = true;
-  queue.hungry = false; // a wake that comes meanwhile sets it again
-  state.claims.insert(++state.last_claim);
-  self->request(state.store, caf::infinite,
-                claim_jobs{state.node, name, limit, slots, queue.held()})
-      .then(
-          [self, &queue, &name, node = state.node,
-           number = state.last_claim](claimed_jobs& claimed) {
-            auto& now = self->state;
-            queue.claiming = false;
-            now.claims.erase(number);
-            // Of an earlier life: its rescuer has the lease.
-            if (node == now.node && !claimed.jobs.empty()) {
-              queue.hungry = true; // one claim empties one lane at most
-              note_permits(now, name, queue, claimed.permits);
-              take_in(self, claimed);
-              start_backlog(self, queue);
-            }
-            queue.rated = claimed.wait.has_value();
-            queue.keyed = claimed.again.has_value();
-            queue.hungry = queue.hungry || claimed.again.value_or(false);
-            if (claimed.wait && claimed.wait->count() > 0)
-              claim_later(self, name, queue, *claimed.wait);
-            claim(self, name, queue);
-            if (!queue.claiming)
-              write_outcomes(self); // permits that we have no use for
-            check_drained(self);
-          },
-          [self, &queue, number = state.last_claim](caf::error& error) {
-            queue.claiming = false;
-            self->state.claims.erase(number);
-            // The next pulse names the queue again if it still has work.
-            log::debug("executor", "claim failed: " + to_failure(error).detail);
-            check_drained(self);
-          });
-}
+namespace {
 
 void report(self_ptr self, job_report& told) {
   auto& state = self->state;
@@ -236,6 +141,7 @@ void report(self_ptr self, job_report& told) {
     end_last_chance(self);
   start_backlog(self, queue);
   claim(self, state.queues.find(run.queue)->first, queue);
+  invite(self, state.queues.find(run.queue)->first, queue);
   if (queue.permits.limited())
     write_outcomes(self);
   check_drained(self);
@@ -294,55 +200,6 @@ void cancel(self_ptr self, job_id id) {
   }
 }
 
-void adopt(self_ptr self, lease_id lease) {
-  auto& state = self->state;
-  log::info("executor", "adopting lease " + std::to_string(lease.value));
-  state.leases.opened(lease, 0);
-  ++state.adoptions;
-  self->request(state.store, caf::infinite, adopt_lease{state.node, lease})
-      .then(
-          [self, lease, node = state.node](claimed_jobs& claimed) {
-            auto& now = self->state;
-            --now.adoptions;
-            if (node == now.node && claimed.jobs.empty()) {
-              now.leases.opened(lease, 1);
-              now.leases.ended(lease);
-              write_outcomes(self);
-            } else if (node == now.node) {
-              const auto name = claimed.jobs.front()->queue;
-              if (auto* queue = queue_of(now, name); queue != nullptr && claimed.permits)
-                note_permits(now, name, *queue, claimed.permits);
-              take_in(self, claimed);
-              for (auto& [each, queue] : now.queues)
-                start_backlog(self, queue);
-            }
-            check_drained(self);
-          },
-          [self, lease, node = state.node](caf::error&) { // the next pulses name it again
-            --self->state.adoptions;
-            if (node == self->state.node)
-              self->state.leases.closed({lease});
-            check_drained(self);
-          });
-}
-
-/// A claim whose answer was lost leaves a lease that nobody works on: one that a second pulse names
-/// when all claims that were on their way at the first have been answered.
-void adopt_lost(self_ptr self, const std::vector<lease_id>& stored) {
-  auto& state = self->state;
-  std::unordered_map<lease_id, std::uint64_t> suspects;
-  for (const auto lease : state.leases.unknown(stored)) {
-    const auto before = state.suspects.find(lease);
-    if (before == state.suspects.end())
-      suspects.emplace(lease, state.last_claim);
-    else if (!state.claims.empty() && *state.claims.begin() <= before->second)
-      suspects.insert(*before);
-    else
-      adopt(self, lease);
-  }
-  state.suspects = std::move(suspects);
-}
-
 void return_backlog(self_ptr self, queue_state& queue) {
   for (auto* some : {&queue.backlog, &queue.last_chances}) {
     for (auto& given : *some)
@@ -363,6 +220,7 @@ void pause(self_ptr self, const std::string& name) {
   if (found == self->state.queues.end())
     return;
   found->second.hungry = false; // whoever resumes it wakes us
+  found->second.emptied = false;
   return_backlog(self, found->second);
 }
 
@@ -382,11 +240,6 @@ void cap_permits(self_ptr self, const std::vector<permit_cap>& caps) {
 }
 
 } // namespace
-
-void claim_where_room(self_ptr self) {
-  for (auto& [name, queue] : self->state.queues)
-    claim(self, name, queue);
-}
 
 executor_impl::behavior_type executor(executor_impl::stateful_pointer<executor_state> self,
                                       executor_options options, store_actor store,
@@ -436,6 +289,8 @@ executor_impl::behavior_type executor(executor_impl::stateful_pointer<executor_s
           self->send(self->state.runners[entry.runner], cancel_atom_v);
       }),
       [self](const scheduler_actor& scheduler) { self->state.scheduler = scheduler; },
+      [self](const intake_actor& intake) { self->state.intake = intake; },
+      guarded([self](const enqueue_jobs_ptr& asked) { return store_and_start(self, asked); }),
       [self](const handler_table_ptr& handlers) { self->state.handlers = handlers; },
       guarded([self](job_report& told) { report(self, told); }),
       guarded([self](due_atom, const std::string& name) {

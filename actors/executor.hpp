@@ -59,6 +59,8 @@ struct executor_state {
     int unwritten = 0;     ///< ended, outcome not yet in the database
     bool claiming = false; ///< a claim is on its way
     bool hungry = false;   ///< there may be work that we have not claimed
+    bool emptied = false;  ///< the last claim found nothing, and nothing limits the queue
+    bool invited = false;  ///< INTAKE may bring jobs that start at once, or they are being stored
     bool rated = false;    ///< as the last claim said
     bool keyed = false;    ///< its keys are limited: what ends makes room for what was set aside
     /// When a rate allows the next job; a timer is set.
@@ -85,6 +87,7 @@ struct executor_state {
   executor_options options;
   store_actor store;
   scheduler_actor scheduler;
+  intake_actor intake;
   handler_table_ptr handlers;
   engine_counters* counters = nullptr;
 

@@ -137,23 +137,36 @@ std::shared_ptr<flight> gather(intake_state& state, line& from) {
   return next;
 }
 
+/// Takes the invitation up, if there is one for these jobs.
+bool may_start_at_once(intake_state& state, const line& from, const std::vector<job_spec>& jobs) {
+  if (&from != &state.plain || jobs.size() > intake_state::start_at_once)
+    return false;
+  const auto& queue = jobs.front().queue;
+  return std::all_of(
+             jobs.begin(), jobs.end(),
+             [&](const job_spec& job) { return job.queue == queue && !job.run_at && !job.delay; })
+         && state.invited.erase(queue) > 0;
+}
+
 void launch(self_ptr self, line& from) {
   auto& state = self->state;
   while (from.flights < state.options.max_flights && !from.waiting.empty()) {
     auto next = gather(state, from);
     ++from.flights;
-    self->request(state.peers.store, caf::infinite, next->all)
-        .then(
-            [self, next, &from](const enqueued_jobs& stored) {
-              --from.flights;
-              landed(self, *next, stored);
-              launch(self, from);
-            },
-            [self, next, &from](const caf::error& why) {
-              --from.flights;
-              failed(self, from, *next, why);
-              launch(self, from);
-            });
+    const auto arrived = [self, next, &from](const enqueued_jobs& stored) {
+      --from.flights;
+      landed(self, *next, stored);
+      launch(self, from);
+    };
+    const auto lost = [self, next, &from](const caf::error& why) {
+      --from.flights;
+      failed(self, from, *next, why);
+      launch(self, from);
+    };
+    if (may_start_at_once(state, from, next->all->jobs))
+      self->request(state.peers.executor, caf::infinite, next->all).then(arrived, lost);
+    else
+      self->request(state.peers.store, caf::infinite, next->all).then(arrived, lost);
   }
 }
 
@@ -185,7 +198,8 @@ intake_actor::behavior_type intake(intake_actor::stateful_pointer<intake_state> 
                                    intake_options options, intake_peers peers) {
   self->state.options = options;
   self->state.peers = std::move(peers);
-  return {guarded([self](const enqueue_jobs_ptr& asked) { return take(self, asked); })};
+  return {guarded([self](const enqueue_jobs_ptr& asked) { return take(self, asked); }),
+          [self](wake_atom, const std::string& queue) { self->state.invited.insert(queue); }};
 }
 
 } // namespace troupe

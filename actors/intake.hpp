@@ -4,7 +4,9 @@
 // the next. Everybody is answered after the commit of his own jobs, all or none of them. When the
 // database refuses a flight, its callers are tried one by one: nobody fails for another's sake.
 // Requests with unique jobs or a key of their own may wait for somebody's transaction, so they
-// stand in a line of their own and share no flight with the others. Bounds: flight_jobs and
+// stand in a line of their own and share no flight with the others. Where EXECUTOR has said that it
+// could start jobs at once, the next flight goes to it instead of STORE: one wait for the disk less
+// until its handlers start. Bounds: flight_jobs and
 // flight_bytes, max_waiting and waiting_bytes; beyond: errc::overloaded.
 #pragma once
 
@@ -16,6 +18,8 @@
 #include <caf/typed_event_based_actor.hpp>
 
 #include <deque>
+#include <set>
+#include <string>
 #include <vector>
 
 namespace troupe {
@@ -40,6 +44,8 @@ struct intake_peers {
 
 struct intake_state {
   static inline const char* name = "intake";
+  /// More jobs than this have no use for a start a millisecond earlier.
+  static constexpr std::size_t start_at_once = 16;
 
   struct caller {
     enqueue_jobs_ptr asked;
@@ -62,6 +68,8 @@ struct intake_state {
   line plain;
   line keyed; ///< with unique jobs or idempotency keys
   std::size_t waiting_bytes = 0;
+  /// Queues whose next flight goes to EXECUTOR. Bounded by executor_state::max_queues.
+  std::set<std::string> invited;
 };
 
 intake_actor::behavior_type intake(intake_actor::stateful_pointer<intake_state> self,

@@ -137,6 +137,7 @@ store_actor::behavior_type store(store_actor::pointer self, const pool_actor& po
                                       return db::decode_claimed(rows, queue);
                                     });
       }),
+      asking(self, pool, db::enqueue_here_query, db::decode_enqueued_here),
       guarded([=](const adopt_lease& ask) -> caf::result<claimed_jobs> {
         return answer<claimed_jobs>(self, pool, db::adopt_query(ask), [](const db::result& rows) {
           return db::decode_claimed(rows, {});

@@ -85,6 +85,38 @@ void decode_fates(const row& from, enqueued_jobs& into) {
   }
 }
 
+std::optional<std::int64_t> count(const std::optional<std::chrono::milliseconds>& time) {
+  return time ? std::optional<std::int64_t>{time->count()} : std::nullopt;
+}
+
+/// Kinds to tags: what all ways to store jobs begin with.
+void bind_jobs(query& q, const std::vector<job_spec>& jobs) {
+  q.bind(column(jobs, &job_spec::kind)).bind(column(jobs, &job_spec::queue));
+  q.bind_jsonb_array(column(jobs, &job_spec::args));
+  q.bind(column_of<std::int16_t>(jobs, &job_spec::priority));
+  if (any(jobs, [](const job_spec& j) { return j.max_attempts != job_spec{}.max_attempts; }))
+    q.bind(column_of<std::int16_t>(jobs, &job_spec::max_attempts));
+  else
+    q.bind_null<std::vector<std::int16_t>>();
+  if (any(jobs, [](const job_spec& j) { return j.timeout.has_value(); }))
+    q.bind(column(jobs, [](const job_spec& j) { return count(j.timeout); }));
+  else
+    q.bind_null<std::vector<std::int64_t>>();
+  if (any(jobs, [](const job_spec& j) { return !j.tags.empty(); }))
+    q.bind_text_array(column(jobs, [](const job_spec& j) {
+      return j.tags.empty() ? std::string{} : array_literal(j.tags);
+    }));
+  else
+    q.bind_null<std::vector<std::string>>();
+}
+
+void bind_limit_keys(query& q, const std::vector<job_spec>& jobs) {
+  if (any(jobs, [](const job_spec& j) { return !j.limit_key.empty(); }))
+    q.bind_text_array(column(jobs, &job_spec::limit_key));
+  else
+    q.bind_null<std::vector<std::string>>();
+}
+
 } // namespace
 
 std::string array_literal(const std::vector<std::string>& texts) {
@@ -107,41 +139,57 @@ std::string array_literal(const std::vector<std::string>& texts) {
 query enqueue_query(const enqueue_jobs& ask, rejections how) {
   const auto& jobs = ask.jobs;
   const bool keyed = is_keyed(ask);
-  const auto count = [](const std::optional<std::chrono::milliseconds>& time) {
-    return time ? std::optional<std::int64_t>{time->count()} : std::nullopt;
-  };
   query q{keyed ? sql::job_enqueue_keyed : sql::job_enqueue};
-  q.bind(column(jobs, &job_spec::kind)).bind(column(jobs, &job_spec::queue));
-  q.bind_jsonb_array(column(jobs, &job_spec::args));
-  q.bind(column_of<std::int16_t>(jobs, &job_spec::priority));
-  if (any(jobs, [](const job_spec& j) { return j.max_attempts != job_spec{}.max_attempts; }))
-    q.bind(column_of<std::int16_t>(jobs, &job_spec::max_attempts));
-  else
-    q.bind_null<std::vector<std::int16_t>>();
-  if (any(jobs, [](const job_spec& j) { return j.timeout.has_value(); }))
-    q.bind(column(jobs, [=](const job_spec& j) { return count(j.timeout); }));
-  else
-    q.bind_null<std::vector<std::int64_t>>();
-  if (any(jobs, [](const job_spec& j) { return !j.tags.empty(); }))
-    q.bind_text_array(column(jobs, [](const job_spec& j) {
-      return j.tags.empty() ? std::string{} : array_literal(j.tags);
-    }));
-  else
-    q.bind_null<std::vector<std::string>>();
+  bind_jobs(q, jobs);
   if (any(jobs, waits)) {
     q.bind(column(jobs, &job_spec::run_at));
-    q.bind(column(jobs, [=](const job_spec& j) { return count(j.delay); }));
+    q.bind(column(jobs, [](const job_spec& j) { return count(j.delay); }));
   } else {
     q.bind_null<std::vector<timestamp>>();
     q.bind_null<std::vector<std::int64_t>>();
   }
   if (keyed)
     bind_keys(q, ask, how);
-  if (any(jobs, [](const job_spec& j) { return !j.limit_key.empty(); }))
-    q.bind_text_array(column(jobs, &job_spec::limit_key));
-  else
-    q.bind_null<std::vector<std::string>>();
+  bind_limit_keys(q, jobs);
   return q;
+}
+
+query enqueue_here_query(const enqueue_here& ask) {
+  query q{sql::job_enqueue_here};
+  q.bind(ask.node.value);
+  bind_jobs(q, ask.asked->jobs);
+  bind_limit_keys(q, ask.asked->jobs);
+  return q;
+}
+
+enqueued_here decode_enqueued_here(const result& rows, const enqueue_here& ask) {
+  const auto& jobs = ask.asked->jobs;
+  if (static_cast<std::size_t>(rows.rows()) != jobs.size())
+    throw decode_error("job_enqueue_here: as many rows as jobs are expected");
+  enqueued_here answer;
+  answer.stored.created_at = rows[0].get<timestamp>(3);
+  const auto lease = rows[0].get<std::optional<std::int64_t>>(0);
+  if (lease)
+    answer.claimed.lease = lease_id{*lease};
+  else
+    answer.stored.ready_queues.push_back(jobs.front().queue);
+  for (int i = 0; i < rows.rows(); ++i) {
+    const auto from = rows[i];
+    const auto& spec = jobs[static_cast<std::size_t>(i)];
+    answer.stored.ids.push_back(job_id{from.get<std::int64_t>(1)});
+    if (!lease)
+      continue;
+    auto run = std::make_shared<job_run>();
+    run->id = answer.stored.ids.back();
+    run->attempt = 1;
+    run->max_attempts = spec.max_attempts;
+    run->timeout = spec.timeout;
+    run->kind = spec.kind;
+    run->queue = spec.queue;
+    run->args = from.get<std::string>(2);
+    answer.claimed.jobs.push_back(std::move(run));
+  }
+  return answer;
 }
 
 enqueued_jobs decode_enqueued(const result& rows, const enqueue_jobs& asked) {

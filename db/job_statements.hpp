@@ -4,7 +4,7 @@
 
 #include "db/query.hpp"
 #include "db/result.hpp"
-#include "messages/requests.hpp"
+#include "messages/claims.hpp"
 
 #include <cstdint>
 #include <string_view>
@@ -20,6 +20,9 @@ enum class rejections : std::uint8_t { raised, told };
 query enqueue_query(const enqueue_jobs& ask, rejections how = rejections::raised);
 /// `asked` gives what the rows do not repeat: which queues have work at once.
 enqueued_jobs decode_enqueued(const result& rows, const enqueue_jobs& asked);
+
+query enqueue_here_query(const enqueue_here& ask);
+enqueued_here decode_enqueued_here(const result& rows, const enqueue_here& ask);
 
 query job_query(job_id id);
 /// Empty when there is no such job. The attempt that runs now, if any, comes last.

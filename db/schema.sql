@@ -420,6 +420,56 @@ begin
                                       times, delays, array[unique_by], p_limit_keys => limit_keys) e);
 end $_$;
 
+CREATE FUNCTION troupe.enqueue_here(p_node bigint, p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_timeouts_ms bigint[], p_tags text[], p_limit_keys text[]) RETURNS TABLE(lease bigint, job_id bigint, args jsonb)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  lease_id bigint;
+  ids bigint[];
+  free boolean := false;
+begin
+  perform from troupe.node n where n.id = p_node and n.ended_at is null for key share skip locked;
+  -- The lock is the claim's; tried and not waited for: whoever stores jobs must not wait for a pause.
+  if found and pg_try_advisory_xact_lock_shared(troupe.queue_lock(p_queues[1])) then
+    -- After the lock, by a statement of its own: a pause or a limit is either seen or waits for us.
+    -- Lanes there are from a queue's first job on.
+    free := p_queues[1] = all (p_queues)
+      and not exists (select from troupe.queue q
+                       where q.name = p_queues[1]
+                         and (q.paused_at is not null or q.concurrency is not null or q.rate is not null
+                              or q.key_concurrency is not null or q.key_rate is not null))
+      and not exists (select from unnest(p_priorities) u(p)
+                       where not exists (select from troupe.lane l
+                                          where l.queue = p_queues[1] and l.priority = u.p and l.shard = 3));
+  end if;
+  if not free then
+    return query
+      select null::bigint, u.i, null::jsonb
+        from unnest(troupe.enqueue_many(p_kinds, p_queues, p_args, p_priorities, p_max_attempts,
+                                        p_timeouts_ms, p_tags, null, null, p_limit_keys)) u(i);
+    return;
+  end if;
+  ids := array(select nextval('troupe.job_id_seq') from generate_series(1, cardinality(p_kinds)));
+  insert into troupe.lease (node, jobs, attempts)
+  values (p_node, ids, array_fill(1::smallint, array[cardinality(ids)]))
+  returning id into lease_id;
+  return query
+    with stored as (
+      insert into troupe.job as j (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, limit_key)
+      select u.i, u.q, u.k, u.a, u.p, coalesce(u.m, 20), u.t, u.g::text[], u.lk
+        from unnest(ids, p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
+                    p_limit_keys)
+             u(i, k, q, a, p, m, t, g, lk)
+      returning j.id, j.args)
+    select lease_id, s.id, s.args from stored s order by s.id;
+end $$;
+
 CREATE FUNCTION troupe.enqueue_keyed(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_timeouts_ms bigint[], p_tags text[], p_run_at timestamp with time zone[], p_delays_ms bigint[], p_uniques jsonb[], p_parts integer[] DEFAULT NULL::integer[], p_keys text[] DEFAULT NULL::text[], p_limit_keys text[] DEFAULT NULL::text[], OUT ids bigint[], OUT fates smallint[], OUT uses smallint[], OUT stored_at timestamp with time zone[]) RETURNS record
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
@@ -971,7 +1021,7 @@ begin
   return null;
 end $$;
 
-CREATE FUNCTION troupe.get_job(p_job bigint) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt integer, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone, taken_at timestamp with time zone, node text)
+CREATE FUNCTION troupe.get_job(p_job bigint) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt integer, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone, taken_at timestamp with time zone, node text, limit_key text)
     LANGUAGE plpgsql STABLE ROWS 1
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_bitmapscan TO 'off'
@@ -993,7 +1043,7 @@ begin
          j.args, case when r.taken_at is not null then coalesce(a.attempt, 0) + 1
                       else coalesce(a.attempt, 0) end as attempt,
          j.max_attempts, j.timeout_ms, coalesce(j.tags, '{}') as tags,
-         coalesce(d.due_at, j.run_at, j.created_at) as run_at, j.created_at, r.taken_at, r.node
+         coalesce(d.due_at, j.run_at, j.created_at) as run_at, j.created_at, r.taken_at, r.node, j.limit_key
     from troupe.job j
     left join troupe.deferred d on d.job_id = p_job
     left join (
@@ -1060,7 +1110,7 @@ CREATE FUNCTION troupe.is_running(p_job bigint) RETURNS boolean
        and not exists (select from troupe.attempt t where t.job_id = u.i and t.attempt = u.a));
 $$;
 
-CREATE FUNCTION troupe.jobs_of(p_ids bigint[]) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt smallint, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone)
+CREATE FUNCTION troupe.jobs_of(p_ids bigint[]) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt smallint, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone, limit_key text)
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_bitmapscan TO 'off'
@@ -1079,7 +1129,7 @@ begin
               when r.i is not null then 'running'
               else 'available' end,
          j.args, coalesce(a.attempt, 0::smallint), j.max_attempts, j.timeout_ms,
-         coalesce(j.tags, '{}'), coalesce(d.due_at, j.run_at, j.created_at), j.created_at
+         coalesce(j.tags, '{}'), coalesce(d.due_at, j.run_at, j.created_at), j.created_at, j.limit_key
     from troupe.job j
     left join lateral (
       select x.job_id, x.reason, x.due_at from troupe.deferred x where x.job_id = j.id offset 0) d on true
@@ -1332,7 +1382,7 @@ begin
    limit p_limit;
 end $$;
 
-CREATE FUNCTION troupe.list_jobs(p_state text, p_before bigint, p_queue text, p_kind text, p_limit bigint) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt smallint, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone)
+CREATE FUNCTION troupe.list_jobs(p_state text, p_before bigint, p_queue text, p_kind text, p_limit bigint) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt smallint, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone, limit_key text)
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_bitmapscan TO 'off'

@@ -3,6 +3,7 @@
 // process.
 #pragma once
 
+#include "messages/claims.hpp"
 #include "messages/crawl.hpp"
 #include "messages/handler.hpp"
 #include "messages/job.hpp"
@@ -47,43 +48,6 @@ struct pulse {
   std::vector<permit_cap> caps;
   /// Until the next deferred job is due; none: nothing is deferred.
   std::optional<std::chrono::milliseconds> next_due;
-};
-
-struct claim_jobs {
-  node_id node;
-  std::string queue;
-  int limit = 1;
-  /// Of a limited queue: what this node would run at once, and what it has claimed and not
-  /// finished. None: it runs whatever it claims.
-  std::optional<int> slots = {};
-  int held = 0;
-};
-/// How many runs of a limited queue a node may have at once. Of two answers the one with the later
-/// change is true.
-struct run_permits {
-  int count = 0;
-  std::int64_t change = 0;
-};
-/// Takes over a lease of this node whose claim's answer was lost on the way.
-struct adopt_lease {
-  node_id node;
-  lease_id lease;
-};
-/// A lease with its jobs; lease 0 means there was nothing to claim.
-struct claimed_jobs {
-  lease_id lease;
-  std::vector<std::shared_ptr<job_run>> jobs; ///< RUNNER adds the stop token
-  std::optional<run_permits> permits = {};    ///< what this node holds now; none: nothing limits it
-  /// Until the queue's rate allows the next job. None: it has no rate.
-  std::optional<std::chrono::milliseconds> wait = {};
-  /// None: the queue's keys are not limited. Without jobs: whether to ask again at once.
-  std::optional<bool> again = {};
-};
-/// One claimed job on its way to a RUNNER.
-struct assignment {
-  std::shared_ptr<job_run> run;
-  lease_id lease;
-  node_id node{}; ///< whose the lease is
 };
 
 /// Says, before it starts, that a job runs which was lost before: only then another loss counts.

@@ -27,7 +27,9 @@ using gate_actor = caf::typed_actor<
 /// INTAKE: what is enqueued at the same time shares a transaction.
 using intake_actor = caf::typed_actor<
     // Store these jobs, all or none; answered after the commit.
-    caf::replies_to<enqueue_jobs_ptr>::with<enqueued_jobs>>;
+    caf::replies_to<enqueue_jobs_ptr>::with<enqueued_jobs>,
+    // EXECUTOR could start jobs of this queue at once: bring it the next ones, once.
+    caf::reacts_to<wake_atom, std::string>>;
 
 /// STORE: domain questions to named statements, and rows to values. The only user of them.
 using store_actor = caf::typed_actor<
@@ -63,6 +65,8 @@ using store_actor = caf::typed_actor<
     caf::replies_to<beat>::with<pulse>,
     // Hand out a batch.
     caf::replies_to<claim_jobs>::with<claimed_jobs>,
+    // Store these jobs and hand them out in one.
+    caf::replies_to<enqueue_here>::with<enqueued_here>,
     // Read a lease of this node again.
     caf::replies_to<adopt_lease>::with<claimed_jobs>,
     // Say that this job starts.
@@ -120,6 +124,10 @@ using executor_actor = caf::typed_actor<
     caf::reacts_to<halt_atom>,
     // Whom to tell about attempts that wait for their time.
     caf::reacts_to<scheduler_actor>,
+    // Who brings jobs that may start at once.
+    caf::reacts_to<intake_actor>,
+    // INTAKE: store these jobs of one queue, and run them here if they can start at once.
+    caf::replies_to<enqueue_jobs_ptr>::with<enqueued_jobs>,
     // The kinds this node can run; before any node_id.
     caf::reacts_to<handler_table_ptr>>;
 
@@ -138,6 +146,7 @@ using janitor_actor = caf::typed_actor<
 } // namespace troupe
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::scheduler_actor)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::intake_actor)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::handler_table_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<troupe::job_id>)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::lease_id)

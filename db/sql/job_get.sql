@@ -1,6 +1,6 @@
 -- One job with its state.
 -- reads
 select id, queue, kind, priority, state, args, g.attempt, max_attempts, timeout_ms, tags, run_at, created_at,
-       troupe.limit_key_of(id) as limit_key, taken_at, node, p.percent, p.message, p.attempt, p.updated_at
+       limit_key, taken_at, node, p.percent, p.message, p.attempt, p.updated_at
   from troupe.get_job($1) g
   left join troupe.progress_of($1) p on true

@@ -2,5 +2,5 @@
 -- reads
 -- by rows
 select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms, tags, run_at, created_at,
-       troupe.limit_key_of(id) as limit_key
+       limit_key
   from troupe.list_jobs($1, $2, $3, $4, $5)

@@ -115,6 +115,15 @@ struct inbox {
   }
 };
 
+/// Keeps the question until the test answers it.
+template<class Self, class Ask, class Reply>
+caf::result<Reply> kept(Self self, inbox<Ask, Reply>& into, const Ask& ask) {
+  auto given = self->template make_response_promise<typename inbox<Ask, Reply>::promise>();
+  into.waiting.push_back({ask, given});
+  ++into.seen;
+  return {given};
+}
+
 /// What STORE was asked and has not answered.
 struct store_inboxes {
   inbox<enqueue_jobs_ptr, enqueued_jobs> enqueues;
@@ -133,6 +142,7 @@ struct store_inboxes {
   inbox<leave_node, void> leaves;
   inbox<beat, pulse> beats;
   inbox<claim_jobs, claimed_jobs> claims;
+  inbox<enqueue_here, enqueued_here> here;
   inbox<adopt_lease, claimed_jobs> adoptions;
   inbox<start_run, bool> starts;
   inbox<finish_runs, finished_runs> finishes;
@@ -147,13 +157,7 @@ using store_double_impl = store_actor::extend<caf::reacts_to<act>>;
 
 inline store_double_impl::behavior_type store_double(store_double_impl::pointer self,
                                                      std::shared_ptr<store_inboxes> in) {
-  const auto keep = [self](auto& into, const auto& ask) {
-    using box = std::decay_t<decltype(into)>;
-    auto given = self->template make_response_promise<typename box::promise>();
-    into.waiting.push_back({ask, given});
-    ++into.seen;
-    return caf::result<typename box::reply>{given};
-  };
+  const auto keep = [self](auto& into, const auto& ask) { return kept(self, into, ask); };
   return {
       [=](const enqueue_jobs_ptr& ask) { return keep(in->enqueues, ask); },
       [=](const get_job& ask) { return keep(in->gets, ask); },
@@ -171,6 +175,7 @@ inline store_double_impl::behavior_type store_double(store_double_impl::pointer 
       [=](const leave_node& ask) { return keep(in->leaves, ask); },
       [=](const beat& ask) { return keep(in->beats, ask); },
       [=](const claim_jobs& ask) { return keep(in->claims, ask); },
+      [=](const enqueue_here& ask) { return keep(in->here, ask); },
       [=](const adopt_lease& ask) { return keep(in->adoptions, ask); },
       [=](const start_run& ask) { return keep(in->starts, ask); },
       [=](const finish_runs& ask) { return keep(in->finishes, ask); },
@@ -190,9 +195,12 @@ struct store_system : deterministic_system {
   store_actor store = store_itself;
   engine_counters counters;
 
-  void inside(std::function<void()> what) {
-    caf::anon_send(store_itself, std::make_shared<std::function<void()>>(std::move(what)));
+  /// By the actor that was asked: a promise is its own.
+  template<class Double>
+  static void inside(const Double& asked, std::function<void()> what) {
+    caf::anon_send(asked, std::make_shared<std::function<void()>>(std::move(what)));
   }
+  void inside(std::function<void()> what) { inside(store_itself, std::move(what)); }
   /// Takes the oldest question and answers it; without run().
   template<class Ask, class Reply, class Answer>
   void give(inbox<Ask, Reply>& from, Answer answer) {
@@ -220,10 +228,13 @@ struct executor_notes {
   std::vector<job_id> cancels;
   std::vector<node_id> nodes;
   std::vector<std::vector<lease_id>> leases;
+  inbox<enqueue_jobs_ptr, enqueued_jobs> brought; ///< to be started at once
 };
 
-inline executor_actor::behavior_type executor_double(executor_actor::pointer self,
-                                                     std::shared_ptr<executor_notes> notes) {
+using executor_double_impl = executor_actor::extend<caf::reacts_to<act>>;
+
+inline executor_double_impl::behavior_type executor_double(executor_double_impl::pointer self,
+                                                           std::shared_ptr<executor_notes> notes) {
   return {
       [=](wake_atom, const std::string& queue) { notes->wakes.push_back(queue); },
       [=](halt_atom, const std::string& queue) { notes->pauses.push_back(queue); },
@@ -236,7 +247,10 @@ inline executor_actor::behavior_type executor_double(executor_actor::pointer sel
       [self](drain_atom) { static_cast<void>(self); },
       [](halt_atom) {},
       [](const scheduler_actor&) {},
+      [](const intake_actor&) {},
+      [=](const enqueue_jobs_ptr& asked) { return kept(self, notes->brought, asked); },
       [](const handler_table_ptr&) {},
+      [](const act& what) { (*what)(); },
   };
 }
 
@@ -254,8 +268,19 @@ inline janitor_actor::behavior_type janitor_double(janitor_actor::pointer,
 struct listening_system : store_system {
   std::shared_ptr<executor_notes> notes = std::make_shared<executor_notes>();
   std::shared_ptr<std::vector<caf::timespan>> dues = std::make_shared<std::vector<caf::timespan>>();
-  executor_actor told_executor = spawn(executor_double, notes);
+  executor_double_impl executor_itself = spawn(executor_double, notes);
+  executor_actor told_executor = executor_itself;
   scheduler_actor told_scheduler = spawn(scheduler_double, dues);
+
+  /// As answer, to what INTAKE brought.
+  template<class Answer>
+  void answer_brought(Answer what) {
+    BOOST_REQUIRE(!notes->brought.empty());
+    auto promise = std::move(notes->brought.waiting.front().answer);
+    notes->brought.waiting.pop_front();
+    inside(executor_itself, [promise, what]() mutable { promise.deliver(what); });
+    run();
+  }
 };
 
 } // namespace troupe::tests

@@ -293,4 +293,51 @@ BOOST_AUTO_TEST_CASE(the_soonest_of_what_waits_is_told_to_the_scheduler) {
   BOOST_TEST((*dues == std::vector{caf::timespan{20s}}));
 }
 
+BOOST_AUTO_TEST_CASE(the_next_flight_for_a_queue_that_asks_goes_to_the_executor_and_only_that) {
+  caf::anon_send(one, wake_atom_v, std::string{"default"});
+  ask("a");
+  BOOST_TEST(in->enqueues.empty());
+  BOOST_REQUIRE(notes->brought.size() == 1U);
+  ask("b");
+  BOOST_TEST(in->enqueues.size() == 1U);
+  answer_brought(enqueued_jobs{.ids = {job_id{7}}, .ready_queues = {}});
+  BOOST_TEST(ids("a") == longs{7}, boost::test_tools::per_element());
+  BOOST_TEST(notes->wakes.empty()); // it runs already
+}
+
+BOOST_AUTO_TEST_CASE(jobs_with_a_key_or_for_later_are_not_brought) {
+  caf::anon_send(one, wake_atom_v, std::string{"default"});
+  ask("a", 1, 2, "key");
+  BOOST_TEST(notes->brought.empty());
+  BOOST_TEST(in->enqueues.size() == 1U);
+  const auto later = std::make_shared<enqueue_jobs>();
+  later->jobs = {job_spec{.kind = "b"}, job_spec{.kind = "c", .delay = 1s}};
+  caf::anon_send(one, enqueue_jobs_ptr{later});
+  run();
+  BOOST_TEST(notes->brought.empty());
+  const auto mixed = std::make_shared<enqueue_jobs>();
+  mixed->jobs = {job_spec{.kind = "b"}, job_spec{.kind = "c", .queue = "other"}};
+  caf::anon_send(one, enqueue_jobs_ptr{mixed});
+  run();
+  BOOST_TEST(notes->brought.empty());
+}
+
+BOOST_AUTO_TEST_CASE(callers_of_a_refused_start_are_tried_one_by_one) {
+  ask("x");
+  ask("y"); // both flights are out
+  ask("a");
+  ask("b");
+  caf::anon_send(one, wake_atom_v, std::string{"default"});
+  land(1);
+  BOOST_REQUIRE(notes->brought.size() == 1U);
+  answer_brought(make_error(errc::invalid_argument, "refused"));
+  BOOST_TEST(flying() == "y");
+  BOOST_TEST(in->enqueues.size() == 2U);
+  land(2);
+  land(3);
+  land(4);
+  BOOST_TEST(ids("a") == longs{3}, boost::test_tools::per_element());
+  BOOST_TEST(ids("b") == longs{4}, boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_SUITE_END()

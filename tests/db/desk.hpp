@@ -69,6 +69,13 @@ public:
   }
   job_id enqueue(job_spec job) { return enqueue(std::vector{std::move(job)}).front(); }
   job_id enqueue() { return enqueue(job_spec{.kind = "noop"}); }
+  enqueued_here enqueue_here(std::vector<job_spec> jobs) {
+    if (node.value == 0)
+      join();
+    const auto asked = std::make_shared<enqueue_jobs>(enqueue_jobs{std::move(jobs)});
+    const troupe::enqueue_here question{node, asked};
+    return db::decode_enqueued_here(ask(db::enqueue_here_query(question)), question);
+  }
   std::vector<job_id> enqueue_keyed(int count, const std::string& key, int priority = 0) {
     return enqueue(
         std::vector<job_spec>(static_cast<std::size_t>(count),

@@ -53,6 +53,31 @@ BOOST_AUTO_TEST_CASE(a_job_runs_and_its_result_and_attempt_are_kept) {
   BOOST_TEST(engine.stop());
 }
 
+BOOST_AUTO_TEST_CASE(jobs_for_a_queue_in_which_nothing_waits_start_without_a_claim) {
+  troupe::engine engine{options()};
+  std::atomic<int> runs{0};
+  engine.handle("count", [&](const troupe::job_run&) {
+    ++runs;
+    return troupe::completed("null");
+  });
+  engine.start();
+  int stored = 0;
+  // The first go through a lane: only a claim that finds nothing tells the node that nothing waits.
+  AWAIT("a job that is in no lane", [&] {
+    ++stored;
+    engine.wait(engine.enqueue({.kind = "count", .queue = "idle"}), 20s);
+    return std::stoi(database.value("select count(*) from troupe.ready")) < stored;
+  });
+  engine.pause("idle");
+  const auto held = engine.enqueue({.kind = "count", .queue = "idle"});
+  engine.resume("idle");
+  BOOST_TEST((engine.wait(held, 20s).state == troupe::job_state::completed));
+  BOOST_TEST(engine.stop());
+  BOOST_TEST(runs == stored + 1);
+  BOOST_TEST(database.value("select count(*) from troupe.attempt where outcome = 1")
+             == std::to_string(stored + 1));
+}
+
 BOOST_AUTO_TEST_CASE(what_a_run_says_is_there_when_its_outcome_is) {
   troupe::engine engine{options()};
   engine.handle("talk",
