@@ -10,6 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "release"
+# What a database server of this size would be given, and what the figures of the design were measured with.
+SETTINGS = ["--set", "shared_buffers=1GB", "--set", "max_wal_size=8GB"]
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -19,7 +21,7 @@ class Database:
     def __enter__(self):
         self.folder = tempfile.mktemp(prefix="troupe-bench-", dir="/tmp")
         done = subprocess.run(
-            [ROOT / "scripts/test-database", "start", self.folder],
+            [ROOT / "scripts/test-database", "start", *SETTINGS, self.folder],
             check=True, capture_output=True, text=True,
         )
         self.admin = done.stdout.split()[-1]

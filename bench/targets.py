@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import http_api
-from measure import BUILD, ROOT, TICKS, Database, last_json, peer, spread, table, timed
+from measure import BUILD, ROOT, SETTINGS, TICKS, Database, last_json, peer, spread, table, timed
 
 ENV = {"TROUPE_LOG": "warn", "PATH": "/usr/bin:/bin"}
 BATCH = 1000  # of the PostgreSQL limit
@@ -295,7 +295,25 @@ def warm_start(rounds):
     return [row]
 
 
-def run(rounds, jobs):
+def write_page(path, title, lines):
+    """Puts the table where the page's old one is: from its heading to its end, or to the next heading."""
+    def told(*command):
+        return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+    model = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+    memory = int(re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text()).group(1)) / 2**20
+    text = [f"## {title}", "", f"Commit {told('git', 'describe', '--always', '--dirty')}, {time.strftime('%Y-%m-%d')}; "
+            f"{os.cpu_count()} processors ({model.group(1) if model else os.uname().machine}), {memory:.0f} GiB; "
+            f"{told('psql', '--version').removeprefix('psql (PostgreSQL) ').split()[0]} is PostgreSQL's version, with "
+            + ", ".join(SETTINGS[1::2]) + ".", ""]
+    text += ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines]
+    text.insert(text.index("") + 4, "|---" * len(lines[0]) + "|")
+    page = Path(path)
+    before, _, after = page.read_text().partition("## Targets")
+    _, heading, rest = after.partition("\n## ")
+    page.write_text(before + "\n".join(text) + "\n" + heading + rest)
+
+
+def run(rounds, jobs, page=None):
     drains = Drains()
     with Database() as db:
         for _ in range(rounds):
@@ -304,6 +322,9 @@ def run(rounds, jobs):
         rows += snapshot(db, jobs, rounds) + pickup(db, rounds) + bulk(db, jobs, rounds)
         rows += http_rows(db, rounds) + idle(db)
     rows += warm_start(rounds)
-    table(f"Targets, {jobs:,} jobs, {rounds} rounds: median (range)",
-          [["what", "figure", "wanted", "met", "behind it"], *(row.cells() for row in rows)])
+    title = f"Targets, {jobs:,} jobs, {rounds} rounds: median (range)"
+    lines = [["what", "figure", "wanted", "met", "behind it"], *(row.cells() for row in rows)]
+    table(title, lines)
+    if page:
+        write_page(page, title, lines)
     return all(row.met() for row in rows)
