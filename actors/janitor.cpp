@@ -28,6 +28,29 @@ void rescue(self_ptr self, node_id dead) {
           });
 }
 
+void go_on(self_ptr self, std::chrono::milliseconds pause) {
+  self->delayed_send(self, pause, tick_atom_v);
+}
+
+/// A step at a time, so that a statement is short for those behind it on its connection.
+void expire(self_ptr self) {
+  self->request(self->state.store, caf::infinite, expire_jobs{})
+      .then(
+          [self](const expired_jobs& done) {
+            self->state.counters->jobs_expired += static_cast<std::uint64_t>(done.dropped);
+            if (done.step == "dropped" || done.step == "moved")
+              log::info("janitor", "dropped " + std::to_string(done.dropped)
+                                       + " jobs past their ages, from " + std::to_string(done.low)
+                                       + " on, and kept " + std::to_string(done.kept));
+            const bool rest = done.step.empty() || done.step == "waits" || done.step == "busy";
+            go_on(self, rest ? janitor_state::upkeep_interval : janitor_state::step_interval);
+          },
+          [self](caf::error& error) {
+            log::warn("janitor", "history was not dropped: " + to_failure(error).detail);
+            go_on(self, janitor_state::upkeep_interval);
+          });
+}
+
 void keep_up(self_ptr self) {
   self->request(self->state.store, caf::infinite, upkeep{})
       .then(
@@ -37,11 +60,11 @@ void keep_up(self_ptr self) {
             if (done.partitions_dropped > 0)
               log::info("janitor", "dropped " + std::to_string(done.partitions_dropped)
                                        + " partitions of entries");
-            self->delayed_send(self, janitor_state::upkeep_interval, tick_atom_v);
+            expire(self);
           },
           [self](caf::error& error) {
             log::warn("janitor", "no upkeep: " + to_failure(error).detail);
-            self->delayed_send(self, janitor_state::upkeep_interval, tick_atom_v);
+            go_on(self, janitor_state::upkeep_interval);
           });
 }
 

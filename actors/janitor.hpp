@@ -19,6 +19,8 @@ struct janitor_state {
 
   static inline const char* name = "janitor";
   static constexpr std::chrono::milliseconds upkeep_interval{10'000};
+  /// While there is history to be dropped.
+  static constexpr std::chrono::milliseconds step_interval{1'000};
 
   store_actor store;
   executor_actor executor;

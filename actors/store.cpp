@@ -151,6 +151,9 @@ store_actor::behavior_type store(store_actor::pointer self, const pool_actor& po
       guarded([=](const upkeep&) -> caf::result<upkept> {
         return answer<upkept>(self, pool, db::upkeep_query(), db::decode_upkept);
       }),
+      guarded([=](const expire_jobs&) -> caf::result<expired_jobs> {
+        return answer<expired_jobs>(self, pool, db::expire_query(), db::decode_expired);
+      }),
       guarded([=](const probe_database&) -> caf::result<database_probe> {
         return answer<database_probe>(self, pool, db::probe_query(), db::decode_probe);
       }),

@@ -214,6 +214,16 @@ upkept decode_upkept(const result& rows) {
           from.get<std::int64_t>(3), from.get<std::int32_t>(4)};
 }
 
+query expire_query() {
+  return query{sql::expire};
+}
+
+expired_jobs decode_expired(const result& rows) {
+  const auto from = rows.one();
+  return {from.get<std::string>(0), from.get<std::int64_t>(1), from.get<std::int64_t>(2),
+          from.get<std::int64_t>(3)};
+}
+
 query probe_query() {
   return query{sql::probe};
 }

@@ -34,6 +34,8 @@ query rescue_query(const rescue_node& ask);
 rescued_jobs decode_rescued(const result& rows);
 query upkeep_query();
 upkept decode_upkept(const result& rows);
+query expire_query();
+expired_jobs decode_expired(const result& rows);
 query probe_query();
 database_probe decode_probe(const result& rows);
 

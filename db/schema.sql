@@ -262,6 +262,29 @@ begin
   end loop;
 end $$;
 
+CREATE FUNCTION troupe.copy_jobs(p_low bigint, p_high bigint, p_jobs bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $_$
+declare
+  name text;
+begin
+  if p_jobs = '{}' then
+    return;
+  end if;
+  foreach name in array array['job', 'attempt', 'progress', 'job_log'] loop
+    execute format('insert into troupe.%1$I select * from troupe.%2$I x
+                     where x.%3$I >= %4$s and x.%3$I < %5$s and x.%3$I = any ($1)',
+                   name || '_' || p_low || '_next', name, case name when 'job' then 'id' else 'job_id' end,
+                   p_low, p_high) using p_jobs;
+  end loop;
+end $_$;
+
 CREATE FUNCTION troupe.current_attempt(p_job bigint) RETURNS smallint
     LANGUAGE plpgsql
     AS $$
@@ -278,6 +301,38 @@ begin
       (array['completed', 'cancelled', 'discarded'])[last.outcome] using errcode = 'TR409';
   end if;
   return coalesce(last.attempt, 0) + 1;
+end $$;
+
+CREATE FUNCTION troupe.cut_jobs(p_span interval) RETURNS boolean
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET lock_timeout TO '50ms'
+    AS $$
+declare
+  most constant int := 32;
+  newest bigint := (select case when is_called then last_value else 0 end from troupe.job_id_seq);
+  part troupe.partition;
+begin
+  select * into part from troupe.partition p where p.what = 'jobs' and p.low <= newest and p.high > newest;
+  if not found
+     or (select count(*) from troupe.partition p where p.what = 'jobs') >= most
+     or not exists (select from troupe.partition p where p.what = 'jobs' and p.low = part.high)
+     or coalesce((select j.created_at from troupe.job j where j.id >= part.low and j.id < part.high
+                   order by j.id limit 1), 'infinity') > clock_timestamp() - p_span then
+    return false;
+  end if;
+  alter sequence troupe.job_id_seq no cycle; -- nobody takes an id from here on, and who did has ended
+  if (select last_value from troupe.job_id_seq) >= part.high then
+    return false;
+  end if;
+  execute format('alter sequence troupe.job_id_seq restart with %s', part.high);
+  perform nextval('troupe.job_id_seq'); -- a sequence that was not called looks as if there were no jobs
+  return true;
+exception when lock_not_available then
+  return false;
 end $$;
 
 CREATE FUNCTION troupe.delete_job(p_job bigint) RETURNS void
@@ -828,6 +883,90 @@ begin
     p_partition) into wanted;
   return wanted;
 end $_$;
+
+CREATE FUNCTION troupe.expire_jobs(p_span interval DEFAULT '1 day'::interval, p_chunk integer DEFAULT 20000, OUT step text, OUT low bigint, OUT dropped bigint, OUT kept bigint) RETURNS record
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+declare
+  most_kept constant int := 20000;  -- and a tenth of the partition
+  most_alive constant int := 2000;  -- copied while everybody waits
+  newest constant bigint := (select case when is_called then last_value else 0 end from troupe.job_id_seq);
+  shortest constant interval := (select min(least(r.completed, r.cancelled, r.discarded))
+                                   from troupe.retention r);
+  part troupe.partition;
+  found_at bigint;
+  alive bigint;
+begin
+  dropped := 0; kept := 0;
+  if shortest is null
+     -- One snapshot for all statements would not show what was committed before the locks came.
+     or current_setting('transaction_isolation') <> 'read committed'
+     or not pg_try_advisory_xact_lock(72331733, 2) then
+    return;
+  end if;
+  if troupe.cut_jobs(p_span) then
+    step := 'cut';
+    return;
+  end if;
+  -- Locked: ages that are set meanwhile wait, and then have it looked through anew.
+  select * into part from troupe.partition p where p.what = 'jobs' and p.looked_to is not null for update;
+  if not found then
+    for part in
+      select * from troupe.partition p
+       where p.what = 'jobs' and p.high <= newest and p.look_at <= now() order by p.look_at, p.low
+    loop
+      continue when (select j.created_at from troupe.job j where j.id >= part.low and j.id < part.high
+                      order by j.id desc limit 1) > now() - shortest;
+      low := part.low;
+      exit;
+    end loop;
+    if low is null then
+      return;
+    end if;
+    select * into part from troupe.partition p where p.what = 'jobs' and p.low = part.low for update;
+    if not part.sealed then
+      step := case when troupe.seal_jobs(part.low) then 'sealed' else 'busy' end;
+      return;
+    end if;
+    delete from troupe.touched t where t.job_id >= part.low and t.job_id < part.high;
+    delete from troupe.straggler s;
+    part.looked_to := part.low; part.looked_jobs := 0;
+  end if;
+
+  low := part.low;
+  step := 'looked';
+  found_at := (select j.id from troupe.job j where j.id >= part.looked_to and j.id < part.high
+                order by j.id limit 1);
+  if found_at is not null then
+    part.looked_to := least(part.high, found_at + p_chunk);
+    part.looked_jobs := part.looked_jobs + troupe.look_through(found_at, part.looked_to);
+  else
+    part.looked_to := null;
+  end if;
+  select count(*), count(*) filter (where s.alive) into kept, alive from troupe.straggler s;
+  if kept > most_kept or alive > most_alive
+     or part.looked_to is null and kept > 0 and kept > part.looked_jobs / 10 then
+    step := 'waits';
+    part.looked_to := null;
+    part.look_at := now() + least(greatest(shortest / 20, interval '1 minute'), interval '1 hour');
+  elsif part.looked_to is null then
+    step := troupe.swap_jobs(part.low, part.high, kept > 0);
+    if step = 'moved' then -- only when all but a tenth of these have gone, too, it is worth it again
+      part.look_at := now() + interval '1 hour';
+    elsif step = 'busy' then
+      part.look_at := now() + interval '1 minute';
+    end if;
+    dropped := case when step in ('moved', 'dropped') then part.looked_jobs - kept else 0 end;
+  end if;
+  update troupe.partition p
+     set look_at = part.look_at, looked_to = part.looked_to, looked_jobs = part.looked_jobs
+   where p.what = 'jobs' and p.low = part.low;
+end $$;
 
 CREATE FUNCTION troupe.finish(node bigint, lease bigint, job bigint, attempt integer, outcome text DEFAULT 'completed'::text, result jsonb DEFAULT NULL::jsonb, error text DEFAULT NULL::text, retry_ms bigint DEFAULT NULL::bigint) RETURNS boolean
     LANGUAGE plpgsql
@@ -1528,6 +1667,63 @@ CREATE FUNCTION troupe.log(lease bigint, job bigint, attempt integer, line text,
                                array[$5::smallint], array[0::bigint], array[$4]) = '{}';
 $_$;
 
+CREATE FUNCTION troupe.look_again() RETURNS void
+    LANGUAGE sql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+  update troupe.partition set look_at = '-infinity', looked_to = null where what = 'jobs';
+$$;
+
+CREATE FUNCTION troupe.look_through(p_from bigint, p_to bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_hashjoin TO 'on'
+    SET enable_mergejoin TO 'on'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  held constant bigint[] := array(select distinct u.i from troupe.lease l, unnest(l.jobs) u(i)
+                                   where u.i >= p_from and u.i < p_to);
+  met bigint;
+begin
+  with age as materialized (select * from troupe.retention),
+  usual as materialized (select * from age where queue = ''),
+  last as materialized (
+    select j.id, j.parent, a.outcome,
+           a.finished_at + case when r.queue is not null
+             then case a.outcome when 1 then r.completed when 2 then r.cancelled else r.discarded end
+             else case a.outcome when 1 then s.completed when 2 then s.cancelled else s.discarded end end
+             as ends_at
+      from troupe.job j
+      left join troupe.attempt a
+             on a.job_id = j.id and a.outcome in (1, 2, 3) and not a.reopened
+                and a.job_id >= p_from and a.job_id < p_to
+      left join age r on r.queue = j.queue
+     cross join usual s
+     where j.id >= p_from and j.id < p_to),
+  kept as (
+    insert into troupe.straggler (job_id, alive)
+    select e.id, e.outcome is null or e.id = any (held) from last e
+     where e.outcome is null or e.id = any (held) or (e.ends_at > now()) is not false
+           -- Its key is still in the way of others.
+           or exists (select from troupe.unique_job u join troupe.unique_key k on k.digest = u.digest
+                       where u.job_id = e.id and k.job_id = e.id
+                         and (u.ends_at is null or u.ends_at > now() - interval '1 hour')
+                         and (array['completed', 'cancelled', 'discarded'])[e.outcome] = any (u.states)
+                      offset 0)
+           -- An open crawl would count a page without a job as failed.
+           or e.parent is not null
+              and exists (select from troupe.crawl c join troupe.job p on p.id = c.job_id
+                           where c.job_id = e.parent and not c.closed offset 0))
+  select count(*) into met from last;
+  return met;
+end $$;
+
 CREATE FUNCTION troupe.losses(p_job bigint, p_attempt smallint) RETURNS smallint
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -1652,6 +1848,19 @@ begin
    where p.permits <> excluded.permits;
   select p.permits, p.changed into permits, changed
     from troupe.permit p where p.queue = p_queue and p.node = p_node;
+end $$;
+
+CREATE FUNCTION troupe.note_touched() RETURNS trigger
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  insert into troupe.touched (job_id)
+  values ((case when tg_op = 'DELETE' then to_jsonb(old) else to_jsonb(new) end ->> tg_argv[0])::bigint);
+  return null;
 end $$;
 
 CREATE FUNCTION troupe.offer_parked(p_queue text, p_limit integer, OUT best smallint, OUT jobs bigint[], OUT attempts smallint[], OUT keys text[], OUT many boolean, OUT dues timestamp with time zone[], OUT turns bigint[], OUT names text[]) RETURNS record
@@ -2330,6 +2539,40 @@ CREATE FUNCTION troupe.resume_queue(p_queue text) RETURNS void
    where name = p_queue and paused_at is not null;
 $$;
 
+CREATE FUNCTION troupe.retain(completed interval, cancelled interval, discarded interval, queue text DEFAULT NULL::text) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $_$
+#variable_conflict use_variable
+begin
+  if queue is not null and queue !~ '^[A-Za-z0-9._:-]{1,128}$' then
+    raise exception 'queue must be 1 to 128 of A-Z a-z 0-9 . _ : -' using errcode = 'TR400';
+  elsif exists (select from unnest(array[completed, cancelled, discarded]) age
+                 where age not between '0' and '3650 days') then
+    raise exception 'ages must be 0 to 3650 days, or null for ever' using errcode = 'TR400';
+  end if;
+  insert into troupe.retention as r (completed, cancelled, discarded, queue)
+  values (completed, cancelled, discarded, coalesce(queue, ''))
+  on conflict on constraint retention_pkey do update
+     set completed = excluded.completed, cancelled = excluded.cancelled, discarded = excluded.discarded;
+  perform troupe.look_again();
+end $_$;
+
+CREATE FUNCTION troupe.retain_as_others(queue text) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  delete from troupe.retention r where r.queue = retain_as_others.queue and r.queue <> '';
+  perform troupe.look_again();
+end $$;
+
 CREATE FUNCTION troupe.retry(p_job bigint) RETURNS text
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -2427,6 +2670,19 @@ begin
             or l.id = p_lease and u.o < (select array_position(m.jobs, p_job) from troupe.lease m
                                           where m.id = p_lease))
        and not exists (select from troupe.attempt t where t.job_id = u.i and t.attempt = u.a offset 0));
+end $$;
+
+CREATE FUNCTION troupe.seal_jobs(p_low bigint) RETURNS boolean
+    LANGUAGE plpgsql
+    SET lock_timeout TO '50ms'
+    AS $$
+begin
+  execute format('create trigger note_late after insert or delete on troupe.%I
+                    for each row execute function troupe.note_touched(''id'')', 'job_' || p_low);
+  update troupe.partition set sealed = true where what = 'jobs' and low = p_low;
+  return true;
+exception when lock_not_available then
+  return false;
 end $$;
 
 CREATE FUNCTION troupe.sort_entries(p_queue text, p_priority smallint, p_jobs bigint[], p_attempts smallint[], p_room integer, OUT cut integer, OUT jobs bigint[], OUT attempts smallint[], OUT keys text[], OUT fresh text[]) RETURNS record
@@ -2633,6 +2889,52 @@ begin
      and not exists (select from troupe.deferred d
                       where u.o = 6 and d.job_id = u.i and d.attempt = u.a);
 end $$;
+
+CREATE FUNCTION troupe.swap_jobs(p_low bigint, p_high bigint, p_moved boolean) RETURNS text
+    LANGUAGE plpgsql
+    SET lock_timeout TO '50ms'
+    AS $_$
+declare
+  name text;
+  part text;
+begin
+  if p_moved then
+    foreach name in array array['job', 'attempt', 'progress', 'job_log'] loop
+      execute format('create table troupe.%1$I (like troupe.%2$I including defaults including constraints
+                        including indexes, constraint its_range check (%3$I >= %4$s and %3$I < %5$s))',
+                     name || '_' || p_low || '_next', name,
+                     case name when 'job' then 'id' else 'job_id' end, p_low, p_high);
+    end loop;
+    perform troupe.copy_jobs(p_low, p_high, array(select s.job_id from troupe.straggler s where not s.alive));
+    execute format('create trigger note_late after insert or delete on troupe.%I
+                      for each row execute function troupe.note_touched(''id'')', 'job_' || p_low || '_next');
+  end if;
+  perform pg_advisory_xact_lock(72331733, 1); -- of those who make partitions
+  lock table only troupe.job, only troupe.attempt, only troupe.progress, only troupe.job_log
+    in access exclusive mode;
+  -- Whoever was changing something has ended by now; what it left is seen.
+  if exists (select from troupe.touched t where t.job_id >= p_low and t.job_id < p_high) then
+    raise exception using errcode = 'TR409';
+  end if;
+  perform troupe.copy_jobs(p_low, p_high, array(select s.job_id from troupe.straggler s where s.alive));
+  foreach name in array array['job', 'attempt', 'progress', 'job_log'] loop
+    part := name || '_' || p_low;
+    execute format('drop table troupe.%I', part);
+    if p_moved then
+      execute format('alter table troupe.%I attach partition troupe.%I for values from (%s) to (%s)',
+                     name, part || '_next', p_low, p_high);
+      execute format('alter table troupe.%I drop constraint its_range', part || '_next');
+      execute format('alter table troupe.%I rename to %I', part || '_next', part);
+    end if;
+  end loop;
+  if not p_moved then
+    delete from troupe.partition p where p.what = 'jobs' and p.low = p_low;
+  end if;
+  return case when p_moved then 'moved' else 'dropped' end;
+exception
+  when lock_not_available then return 'busy';
+  when sqlstate 'TR409' then return 'again';
+end $_$;
 
 CREATE FUNCTION troupe.take(p_node bigint, p_queue text, p_limit integer, p_slots integer DEFAULT NULL::integer, p_held integer DEFAULT 0) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean)
     LANGUAGE plpgsql
@@ -3626,6 +3928,10 @@ CREATE TABLE troupe.partition (
     what text NOT NULL,
     low bigint NOT NULL,
     high bigint NOT NULL,
+    sealed boolean DEFAULT false NOT NULL,
+    look_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    looked_to bigint,
+    looked_jobs bigint DEFAULT 0 NOT NULL,
     CONSTRAINT partition_check CHECK ((high > low)),
     CONSTRAINT partition_what_check CHECK ((what = ANY (ARRAY['jobs'::text, 'entries'::text])))
 );
@@ -3752,6 +4058,17 @@ ALTER TABLE troupe.ready ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE troupe.retention (
+    completed interval,
+    cancelled interval,
+    discarded interval,
+    queue text NOT NULL,
+    CONSTRAINT retention_cancelled_check CHECK (((cancelled >= '00:00:00'::interval) AND (cancelled <= '3650 days'::interval))),
+    CONSTRAINT retention_completed_check CHECK (((completed >= '00:00:00'::interval) AND (completed <= '3650 days'::interval))),
+    CONSTRAINT retention_discarded_check CHECK (((discarded >= '00:00:00'::interval) AND (discarded <= '3650 days'::interval))),
+    CONSTRAINT retention_queue_check CHECK (((queue = ''::text) OR (queue ~ '^[A-Za-z0-9._:-]{1,128}$'::text)))
+);
+
 CREATE TABLE troupe.revoked (
     job_id bigint NOT NULL,
     xact xid8 DEFAULT GREATEST(pg_current_xact_id(), pg_snapshot_xmax(pg_current_snapshot())) NOT NULL,
@@ -3764,6 +4081,15 @@ CREATE TABLE troupe.schema_version (
     version integer NOT NULL,
     name text NOT NULL,
     applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE troupe.straggler (
+    job_id bigint NOT NULL,
+    alive boolean NOT NULL
+);
+
+CREATE TABLE troupe.touched (
+    job_id bigint NOT NULL
 );
 
 CREATE TABLE troupe.unique_job (
@@ -3923,11 +4249,17 @@ ALTER TABLE ONLY troupe.ready_5000001
 ALTER TABLE ONLY troupe.ready_rest
     ADD CONSTRAINT ready_rest_pkey PRIMARY KEY (lane, xact, seq);
 
+ALTER TABLE ONLY troupe.retention
+    ADD CONSTRAINT retention_pkey PRIMARY KEY (queue);
+
 ALTER TABLE ONLY troupe.revoked
     ADD CONSTRAINT revoked_pkey PRIMARY KEY (job_id, attempt);
 
 ALTER TABLE ONLY troupe.schema_version
     ADD CONSTRAINT schema_version_pkey PRIMARY KEY (version);
+
+ALTER TABLE ONLY troupe.straggler
+    ADD CONSTRAINT straggler_pkey PRIMARY KEY (job_id);
 
 ALTER TABLE ONLY troupe.unique_job
     ADD CONSTRAINT unique_job_pkey PRIMARY KEY (job_id);
@@ -3956,6 +4288,8 @@ CREATE INDEX node_alive ON troupe.node USING btree (id) WHERE (ended_at IS NULL)
 CREATE INDEX parked_job ON troupe.parked USING btree (job_id);
 
 CREATE INDEX permit_node ON troupe.permit USING btree (node);
+
+CREATE INDEX touched_job ON troupe.touched USING btree (job_id);
 
 ALTER INDEX troupe.attempt_unhappy ATTACH PARTITION troupe.attempt_1_outcome_job_id_idx;
 
@@ -3998,6 +4332,8 @@ CREATE TRIGGER drop_permits AFTER UPDATE OF ended_at ON troupe.node FOR EACH ROW
 CREATE TRIGGER drop_reports AFTER DELETE ON troupe.job FOR EACH ROW EXECUTE FUNCTION troupe.drop_reports();
 
 CREATE TRIGGER free_keys AFTER UPDATE OF ended_at ON troupe.node FOR EACH ROW WHEN (((old.ended_at IS NULL) AND (new.ended_at IS NOT NULL))) EXECUTE FUNCTION troupe.free_keys_of_node();
+
+CREATE TRIGGER note_reopened AFTER UPDATE OF reopened ON troupe.attempt FOR EACH ROW WHEN ((new.reopened AND (NOT old.reopened))) EXECUTE FUNCTION troupe.note_touched('job_id');
 
 ALTER TABLE ONLY troupe.lease
     ADD CONSTRAINT lease_node_fkey FOREIGN KEY (node) REFERENCES troupe.node(id);

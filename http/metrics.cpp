@@ -30,7 +30,7 @@ struct exported {
 };
 
 using c = engine_counters;
-constexpr std::array<exported, 18> totals = {{
+constexpr std::array<exported, 19> totals = {{
     {"troupe_jobs_enqueued_total", "Jobs stored through this node.", &c::jobs_enqueued},
     {"troupe_jobs_claimed_total", "Jobs handed to this node.", &c::jobs_claimed},
     {"troupe_attempts_completed_total", "Attempts that completed.", &c::attempts_completed},
@@ -44,6 +44,7 @@ constexpr std::array<exported, 18> totals = {{
      &c::log_lines_dropped},
     {"troupe_reports_fenced_total", "Progress and lines that came too late.", &c::reports_fenced},
     {"troupe_jobs_rescued_total", "Jobs taken back from dead nodes.", &c::jobs_rescued},
+    {"troupe_jobs_expired_total", "Jobs dropped past their ages.", &c::jobs_expired},
     {"troupe_jobs_promoted_total", "Deferred jobs made available.", &c::jobs_promoted},
     {"troupe_db_statements_total", "Statements sent to PostgreSQL.", &c::statements},
     {"troupe_db_connections_lost_total", "Connections that broke.", &c::connections_lost},

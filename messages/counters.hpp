@@ -21,6 +21,7 @@ struct engine_counters {
   counter log_lines_dropped{0}; ///< for want of room, here or in the database
   counter reports_fenced{0};    ///< progress and lines that came too late
   counter jobs_rescued{0};      ///< taken back from dead nodes, by this node
+  counter jobs_expired{0};      ///< dropped past their ages, by this node
   counter jobs_promoted{0};     ///< scheduled or retryable jobs made available, by this node
   counter running{0};           ///< gauge: slots taken here now
   counter stuck{0};             ///< gauge: handlers that go on though their slot is free again

@@ -6,6 +6,7 @@
 #include "messages/claims.hpp"
 #include "messages/crawl.hpp"
 #include "messages/handler.hpp"
+#include "messages/history.hpp"
 #include "messages/job.hpp"
 
 #include <chrono>

@@ -81,6 +81,8 @@ using store_actor = caf::typed_actor<
     caf::replies_to<rescue_node>::with<rescued_jobs>,
     // Partitions and revocations.
     caf::replies_to<upkeep>::with<upkept>,
+    /// Takes one step towards the end of history that is past its age.
+    caf::replies_to<expire_jobs>::with<expired_jobs>,
     // Does the database answer, and is it in order?
     caf::replies_to<probe_database>::with<database_probe>>;
 

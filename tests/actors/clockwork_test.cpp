@@ -299,8 +299,32 @@ BOOST_AUTO_TEST_CASE(upkeep_goes_on_after_success_and_failure) {
     else
       answer(in->upkeeps, upkept{1, 2});
     BOOST_TEST(in->upkeeps.empty());
+    if (i == 0)
+      answer(in->expiries, expired_jobs{});
+    else if (i == 2)
+      refuse(in->expiries, errc::retry);
     advance(10s, 100ms);
     BOOST_TEST(in->upkeeps.size() == 1U);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(history_that_can_go_goes_step_by_step_without_long_breaks) {
+  const janitor_impl one = spawn(janitor, store, told_executor, &counters);
+  run();
+  for (const auto* step : {"cut", "sealed", "looked", "dropped", "moved", "again"}) {
+    answer(in->upkeeps, upkept{});
+    answer(in->expiries, expired_jobs{step, 1, 20, 3});
+    advance(1s, 100ms);
+    BOOST_REQUIRE(in->upkeeps.size() == 1U);
+  }
+  BOOST_TEST(counters.jobs_expired == 120U);
+  for (const auto* step : {"waits", "busy", ""}) {
+    answer(in->upkeeps, upkept{});
+    answer(in->expiries, expired_jobs{step, 1, 0, 3});
+    advance(9s, 100ms);
+    BOOST_TEST(in->upkeeps.empty());
+    advance(1s, 100ms);
+    BOOST_REQUIRE(in->upkeeps.size() == 1U);
   }
 }
 

@@ -169,6 +169,7 @@ public:
     return db::decode_promoted(ask(db::promote_query({limit})));
   }
   rescued_jobs rescue(node_id dead) { return db::decode_rescued(ask(db::rescue_query({dead}))); }
+  expired_jobs expire() { return db::decode_expired(ask(db::expire_query())); }
   upkept keep_up() { return db::decode_upkept(ask(db::upkeep_query())); }
 
   void cancel(job_id id) { ask(db::cancel_query(id)); }
