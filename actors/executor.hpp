@@ -1,8 +1,8 @@
 // EXECUTOR: slots per queue on this node. Claims when slots free up, hands jobs to RUNNERs, gathers
 // outcomes while the last batch of them is being written. Told by SESSION, PULSE, SCHEDULER and
 // JANITOR where work is; asks STORE; spawns RUNNERs.
-// Bounds: slots and prefetch per queue; max_queues queues; outcomes not yet written count as held,
-// so a database that does not answer stops the claiming.
+// Bounds: slots and prefetch per queue, and as many outcomes that are not yet written; what is
+// beyond counts as held, so a database that does not answer stops the claiming. max_queues queues.
 #pragma once
 
 #include "actors/held_permits.hpp"

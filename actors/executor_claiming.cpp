@@ -52,6 +52,15 @@ bool may_start_at_once(const executor_state& state, const queue_state& queue, st
          && !queue.claiming && queue.held() + static_cast<int>(jobs) <= queue.limits.slots();
 }
 
+int claim_limit(const queue_state& queue) {
+  const auto& permits = queue.permits;
+  if (queue.rated)
+    return queue.limits.claim_at_once(queue.held(), permits.allowed(), permits.cap());
+  if (permits.limited() || queue.keyed)
+    return queue.limits.claim_limit(queue.held(), permits.allowed(), permits.cap());
+  return queue.limits.claim_limit_beside(queue.at_hand(), queue.unwritten);
+}
+
 void adopt(self_ptr self, lease_id lease) {
   auto& state = self->state;
   log::info("executor", "adopting lease " + std::to_string(lease.value));
@@ -149,13 +158,10 @@ void claim(self_ptr self, const std::string& name, queue_state& queue) {
   if (state.node.value == 0 || state.draining || queue.claiming || !queue.hungry
       || queue.permits.giving())
     return;
-  const auto& permits = queue.permits;
-  const int limit = queue.rated
-                        ? queue.limits.claim_at_once(queue.held(), permits.allowed(), permits.cap())
-                        : queue.limits.claim_limit(queue.held(), permits.allowed(), permits.cap());
+  const int limit = claim_limit(queue);
   if (limit == 0)
     return;
-  const int slots = std::min(queue.limits.slots(), permits.cap());
+  const int slots = std::min(queue.limits.slots(), queue.permits.cap());
   queue.claiming = true;
   queue.hungry = false; // a wake that comes meanwhile sets it again
   state.claims.insert(++state.last_claim);

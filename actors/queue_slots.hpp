@@ -32,6 +32,12 @@ public:
     return now - held >= std::max(1, now / 4) ? capacity(std::min(slots_, cap)) - held : 0;
   }
 
+  /// The same while `unwritten` outcomes are on their way to the database: as many as the capacity
+  /// hold up no claim, so that claims and outcomes are under way at the same time.
+  int claim_limit_beside(int at_hand, int unwritten) const {
+    return claim_limit(at_hand + std::max(0, unwritten - capacity(slots_)));
+  }
+
   /// What has a rate starts as it is claimed: nothing ahead of it.
   int claim_at_once(int held, int allowed, int cap) const {
     return std::max(0, std::min({slots_, cap, allowed > 0 ? allowed : slots_}) - held);

@@ -122,7 +122,7 @@ void command_line::add_pool(CLI::App* app) {
       "TROUPE_MAX_CONNECTIONS", "database.max_connections");
   env(app,
       app->add_option("--min-connections", database.min_connections,
-                      "Database connections kept when idle; 0: half of the most")
+                      "Database connections kept when idle; 0: half of the most, at least two")
           ->capture_default_str(),
       "TROUPE_MIN_CONNECTIONS", "database.min_connections");
   env(app,

@@ -3,6 +3,8 @@
 #include "db/migrate.hpp"
 #include "launcher/database_options.hpp"
 
+#include <algorithm>
+
 namespace troupe {
 
 cast_options cast_options_of(const engine_options& options, const std::string& url,
@@ -11,9 +13,11 @@ cast_options cast_options_of(const engine_options& options, const std::string& u
   const auto& database = options.database;
   out.pool.connection = connect_options_of(url, database, "troupe " + options.node);
   out.pool.max_size = static_cast<std::size_t>(database.max_connections);
-  out.pool.min_size = database.min_connections > 0
-                          ? static_cast<std::size_t>(database.min_connections)
-                          : (out.pool.max_size + 1) / 2;
+  out.pool.min_size =
+      database.min_connections > 0
+          ? static_cast<std::size_t>(database.min_connections)
+          // Claims and outcomes go side by side.
+          : std::min(out.pool.max_size, std::max<std::size_t>(2, (out.pool.max_size + 1) / 2));
   out.pool.acquire_timeout = database.acquire_timeout;
   out.pool.idle_limit = database.idle_limit;
   out.pool.max_lifetime = database.max_lifetime;

@@ -19,7 +19,7 @@ struct database_options {
 
   /// A file with nothing but the password, read for every connection: it may change at any time.
   std::string password_file;
-  /// Connections kept when nothing is to do. 0: half of the most
+  /// Connections kept when nothing is to do. 0: half of the most, at least two
   int min_connections = 0;
   /// Connections at most, at least two; each carries many statements. Default: 4
   int max_connections = 4;

@@ -33,6 +33,10 @@ BOOST_AUTO_TEST_CASE(claims_wait_for_a_quarter_of_the_capacity_and_never_exceed_
       BOOST_TEST(held + limit == capacity);
     BOOST_TEST((limit > 0) == (capacity - held >= std::max(1, capacity / 4)));
   }
+  for (int unwritten = 0; unwritten <= capacity; ++unwritten)
+    BOOST_TEST(slots.claim_limit_beside(0, unwritten) == capacity);
+  BOOST_TEST(slots.claim_limit_beside(0, 2 * capacity) == 0);
+  BOOST_TEST(slots.claim_limit_beside(capacity, 0) == 0);
   queue_slots one{1};
   for (int i = 0; i < 1000; ++i)
     one.ran(10s);

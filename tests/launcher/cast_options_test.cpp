@@ -28,6 +28,11 @@ BOOST_AUTO_TEST_CASE(half_of_the_connections_are_kept_unless_it_is_said) {
   options.database.min_connections = 1;
   BOOST_TEST(out().pool.min_size == 1U);
   BOOST_TEST((out().pool.metrics == &metrics));
+  options.database.min_connections = 0;
+  for (const int most : {1, 2, 3}) { // one for claims, one for outcomes
+    options.database.max_connections = most;
+    BOOST_TEST(out().pool.min_size == (most == 1 ? 1U : 2U));
+  }
 }
 
 BOOST_AUTO_TEST_CASE(pages_have_as_many_slots_as_there_are_fetches_unless_their_queue_is_named) {
