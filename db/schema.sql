@@ -335,6 +335,33 @@ exception when lock_not_available then
   return false;
 end $$;
 
+CREATE FUNCTION troupe.cut_runs(INOUT firsts bigint[], INOUT counts integer[], INOUT attempts smallint[], INOUT xacts xid8[], INOUT seqs bigint[], p_skip integer, p_most integer, OUT xact xid8, OUT seq bigint, OUT part smallint) RETURNS record
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+declare
+  total int := 0;
+  last int := cardinality(counts);
+begin
+  part := 0;
+  for k in 1 .. last loop
+    total := total + counts[k];
+    if total >= p_most then
+      last := k;
+      exit;
+    end if;
+  end loop;
+  if total > p_most then
+    counts[last] := counts[last] - (total - p_most);
+    part := counts[last] + case when last = 1 then p_skip else 0 end;
+  end if;
+  if last < cardinality(counts) then
+    firsts := firsts[:last]; counts := counts[:last]; attempts := attempts[:last];
+    xacts := xacts[:last]; seqs := seqs[:last];
+  end if;
+  xact := xacts[last];
+  seq := seqs[last] - (part > 0)::int;
+end $$;
+
 CREATE FUNCTION troupe.delete_job(p_job bigint) RETURNS void
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -785,7 +812,7 @@ begin
         from unnest(p_queues, p_priorities) with ordinality u(q, p, o) order by o);
   end if;
   -- Chunks of 256 alternate between shards, so that nodes can claim a large batch side by side.
-  if p_run_at is null and p_delays_ms is null then
+  if p_run_at is null and p_delays_ms is null and lanes is null then
     with given as materialized (
       select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g, lk
         from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
@@ -795,8 +822,10 @@ begin
       insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, limit_key)
       select id, q, k, a, p, coalesce(m, 20), t, g::text[], lk from given),
     made as (
-      insert into troupe.ready (lane, job_id)
-      select coalesce(lanes[o], shards[1 + (base + o / 256) % 4]), id from given)
+      insert into troupe.ready (lane, job_id, jobs)
+      select shards[1 + (base + g.chunk) % 4], min(g.id), count(*)
+        from (select o / 256 as chunk, id, id - o as gap from given) g
+       group by g.chunk, g.gap order by min(g.id))
     select coalesce(array_agg(id order by o), '{}') into ids from given;
     return ids;
   end if;
@@ -813,7 +842,11 @@ begin
                             limit_key)
     select id, q, k, a, p, coalesce(m, 20), t, g::text[], due, lk from given),
   made as (
-    insert into troupe.ready (lane, job_id) select lane, id from given where due is null),
+    insert into troupe.ready (lane, job_id, jobs)
+    select g.lane, min(g.id), count(*)
+      from (select lane, o / 256 as chunk, id, id - row_number() over (partition by lane order by o) as gap
+              from given where due is null) g
+     group by g.lane, g.chunk, g.gap order by min(g.id)),
   waits as (
     insert into troupe.deferred (job_id, due_at, lane, attempt, reason)
     select id, due, lane, 1, 1 from given where due is not null)
@@ -832,28 +865,31 @@ CREATE FUNCTION troupe.entries_ahead(p_job bigint, p_attempt smallint, p_queue t
     AS $$
 begin
   with entry as materialized (
-    select l.priority, e.xact, e.seq, e.job_id, e.attempt
+    select l.priority, e.xact, e.seq, g.job_id, e.attempt
       from troupe.lane l cross join lateral (
         -- One writer at a time: `= any` is not sure to go by index, and behind the cursor lies all history.
-        (select r.* from unnest(l.open) o(writer) cross join lateral (
+        (select r.*, 0 as skip from unnest(l.open) o(writer) cross join lateral (
            select x.* from troupe.ready x where x.lane = l.id and x.xact = o.writer limit p_most + 1) r
           limit p_most + 1)
         union all
-        (select r.* from unnest(l.draining) o(writer) cross join lateral (
-           select x.* from troupe.ready x
-            where x.lane = l.id and x.xact = o.writer and (x.xact, x.seq) > (l.late_xact, l.late_seq)
-            limit p_most + 1) r
+        (select r.*, case when r.xact = l.late_xact and r.seq = l.late_seq + 1 then l.late_part else 0 end
+           from unnest(l.draining) o(writer) cross join lateral (
+             select x.* from troupe.ready x
+              where x.lane = l.id and x.xact = o.writer and (x.xact, x.seq) > (l.late_xact, l.late_seq)
+              limit p_most + 1) r
           limit p_most + 1)
         union all
-        (select r.* from troupe.ready r where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)
+        (select r.*, case when r.xact = l.xact and r.seq = l.seq + 1 then l.part else 0 end
+           from troupe.ready r where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)
           order by r.xact, r.seq limit p_most + 1)) e
+      cross join generate_series(e.job_id + e.skip, e.job_id + e.jobs - 1) g(job_id)
      where l.queue = p_queue and l.priority <= p_priority),
   mine as (
     select e.* from entry e where e.job_id = p_job and e.attempt = p_attempt
      order by e.xact desc, e.seq desc limit 1),
   before as (
     select from entry e cross join mine m
-     where (e.priority, e.xact, e.seq) < (m.priority, m.xact, m.seq)
+     where (e.priority, e.xact, e.seq, e.job_id) < (m.priority, m.xact, m.seq, m.job_id)
        and not exists (select from troupe.revoked v
                         where v.job_id = e.job_id and v.attempt = e.attempt offset 0)
      limit p_most + 1)
@@ -1405,7 +1441,8 @@ CREATE TABLE troupe.ready (
     seq bigint NOT NULL,
     job_id bigint NOT NULL,
     lane integer NOT NULL,
-    attempt smallint DEFAULT 1 NOT NULL
+    attempt smallint DEFAULT 1 NOT NULL,
+    jobs smallint DEFAULT 1 NOT NULL
 )
 PARTITION BY RANGE (seq);
 
@@ -1779,6 +1816,43 @@ begin
     end loop;
   end loop;
   return made;
+end $$;
+
+CREATE FUNCTION troupe.next_runs(p_lane integer, p_writers xid8[], p_xact xid8, p_seq bigint, p_part smallint, p_limit integer, p_rows integer, OUT firsts bigint[], OUT counts integer[], OUT attempts smallint[], OUT xacts xid8[], OUT seqs bigint[], OUT got integer, OUT more boolean, OUT snap pg_snapshot, OUT skip integer, OUT xact xid8, OUT seq bigint, OUT part smallint) RETURNS record
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if p_writers is null then
+    select array_agg(r.job_id), array_agg(r.jobs::int), array_agg(r.attempt), array_agg(r.xact),
+           array_agg(r.seq), coalesce(sum(r.jobs), 0), count(*) = p_rows, pg_current_snapshot()
+      into firsts, counts, attempts, xacts, seqs, got, more, snap
+      from (select * from troupe.ready x
+             where x.lane = p_lane and (x.xact, x.seq) > (p_xact, p_seq)
+             order by x.xact, x.seq limit p_rows) r;
+  else
+    select array_agg(r.job_id), array_agg(r.jobs::int), array_agg(r.attempt), array_agg(r.xact),
+           array_agg(r.seq), coalesce(sum(r.jobs), 0), count(*) = p_rows, pg_current_snapshot()
+      into firsts, counts, attempts, xacts, seqs, got, more, snap
+      from (select e.*
+              from unnest(p_writers) o(writer)
+              cross join lateral (
+                select x.* from troupe.ready x
+                 where x.lane = p_lane and x.xact = o.writer and (x.xact, x.seq) > (p_xact, p_seq)
+                 order by x.xact, x.seq limit p_rows) e
+             order by e.xact, e.seq limit p_rows) r;
+  end if;
+  if got = 0 then
+    return;
+  end if;
+  skip := case when xacts[1] = p_xact and seqs[1] = p_seq + 1 then p_part else 0 end;
+  if skip > 0 then
+    firsts[1] := firsts[1] + skip; counts[1] := counts[1] - skip; got := got - skip;
+  end if;
+  if got > p_limit then
+    got := p_limit; more := true;
+  end if;
+  select * into firsts, counts, attempts, xacts, seqs, xact, seq, part
+    from troupe.cut_runs(firsts, counts, attempts, xacts, seqs, skip, got);
 end $$;
 
 CREATE FUNCTION troupe.note_claimed(p_node bigint, p_queue text, p_slots integer, p_held integer, p_got integer, p_most integer, p_have integer, OUT permits integer, OUT changed bigint) RETURNS record
@@ -2215,12 +2289,10 @@ declare
   snap pg_snapshot;
   own xid8;
   ended xid8[];
+  runs record;
   ids bigint[];
   ats smallint[];
-  xs xid8[];
-  ss bigint[];
   wanted int;
-  got int;
   late boolean;
   part record;
   cut int := 0; -- not read off part: that is an error while nothing is assigned to it
@@ -2235,7 +2307,7 @@ begin
     own := pg_current_xact_id();
     ended := array(select o from unnest(l.open) o where o <> own and pg_visible_in_snapshot(o, snap));
     if ended <> '{}' then
-      l.draining := ended; l.late_xact := '0'; l.late_seq := 0;
+      l.draining := ended; l.late_xact := '0'; l.late_seq := 0; l.late_part := 0;
       l.open := array(select o from unnest(l.open) o where o <> all (ended));
     end if;
   end if;
@@ -2244,46 +2316,49 @@ begin
     exit when cardinality(jobs) >= p_limit or wanted <= 0;
     late := l.draining <> '{}';
     if late then
-      select array_agg(r.job_id), array_agg(r.attempt), array_agg(r.xact), array_agg(r.seq), count(*)
-        into ids, ats, xs, ss, got
-        from troupe.late_entries(l.id, l.draining, l.late_xact, l.late_seq, wanted) r;
+      select * into runs
+        from troupe.next_runs(l.id, l.draining, l.late_xact, l.late_seq, l.late_part, wanted, wanted);
     else
-      select array_agg(r.job_id), array_agg(r.attempt), array_agg(r.xact), array_agg(r.seq), count(*),
-             pg_current_snapshot()
-        into ids, ats, xs, ss, got, snap
-        from (select * from troupe.ready r
-               where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)
-               order by r.xact, r.seq limit wanted) r;
+      select * into runs from troupe.next_runs(l.id, null, l.xact, l.seq, l.part, wanted, wanted);
     end if;
-    exit when got = 0 and not late;
-    if got > 0 then
+    exit when runs.got = 0 and not late;
+    if runs.got > 0 then
+      select array_agg(g.i), array_agg(u.a) into ids, ats
+        from unnest(runs.firsts, runs.counts, runs.attempts) u(f, c, a)
+             cross join generate_series(u.f, u.f + u.c - 1) g(i);
       select * into part from troupe.sort_entries(p_queue, l.priority, ids, ats, p_limit - cardinality(jobs));
       jobs := jobs || part.jobs; attempts := attempts || part.attempts;
       keys := keys || part.keys; fresh := fresh || part.fresh;
       cut := part.cut;
       looked := looked + cut;
     end if;
-    if late and got < wanted and (got = 0 or cut = got) then
+    if late and not runs.more and (runs.got = 0 or cut = runs.got) then
       l.draining := '{}';
       continue;
-    elsif late then
-      l.late_xact := xs[cut]; l.late_seq := ss[cut];
+    end if;
+    if cut < runs.got then
+      select c.xact, c.seq, c.part into runs.xact, runs.seq, runs.part
+        from troupe.cut_runs(runs.firsts, runs.counts, runs.attempts, runs.xacts, runs.seqs, runs.skip, cut) c;
+    end if;
+    if late then
+      l.late_xact := runs.xact; l.late_seq := runs.seq; l.late_part := runs.part;
       continue;
     end if;
     own := pg_current_xact_id();
-    if pg_snapshot_xmin(snap) < xs[cut] or own < xs[cut] then
-      l.open := l.open || array(select x from pg_snapshot_xip(snap) x
-                                 where x > l.xact and x < xs[cut] and x <> own);
-      if own < xs[cut] and own <> all (l.open) then
+    if pg_snapshot_xmin(runs.snap) < runs.xact or own < runs.xact then
+      l.open := l.open || array(select x from pg_snapshot_xip(runs.snap) x
+                                 where x > l.xact and x < runs.xact and x <> own);
+      if own < runs.xact and own <> all (l.open) then
         l.open := l.open || own;
       end if;
     end if;
-    l.xact := xs[cut]; l.seq := ss[cut];
-    exit when got < wanted and cut = got;
+    l.xact := runs.xact; l.seq := runs.seq; l.part := runs.part;
+    exit when not runs.more and cut = runs.got;
   end loop;
   update troupe.lane x
-     set xact = l.xact, seq = l.seq, open = l.open, draining = l.draining, late_xact = l.late_xact,
-         late_seq = l.late_seq, taken = taken + looked, served_at = clock_timestamp()
+     set xact = l.xact, seq = l.seq, part = l.part, open = l.open, draining = l.draining,
+         late_xact = l.late_xact, late_seq = l.late_seq, late_part = l.late_part,
+         taken = taken + looked, served_at = clock_timestamp()
    where x.id = l.id and (looked > 0 or x.draining <> l.draining or x.open <> l.open);
 end $$;
 
@@ -2309,20 +2384,23 @@ begin
   end if;
   lock table troupe.lane in access exclusive mode;
   lock table troupe.ready in access exclusive mode;
-  delete from troupe.ready r using (
-      select e.*, row_number() over (partition by e.job_id, e.attempt order by e.seq desc) as nth
-        from troupe.ready e) e
-   where (r.lane, r.xact, r.seq) = (e.lane, e.xact, e.seq)
-     and (e.nth > 1 -- a snoozed run has several
-          or not exists (select from troupe.job j where j.id = e.job_id)
-          or exists (select from troupe.attempt t where t.job_id = e.job_id and t.attempt = e.attempt)
-          or exists (select from troupe.parked p where p.job_id = e.job_id and p.attempt = e.attempt)
-          or exists (select from troupe.deferred d where d.job_id = e.job_id and d.attempt = e.attempt)
-          or (e.job_id, e.attempt) in (select u.i, u.a
-                                         from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a)));
-  update troupe.ready set xact = '1';
+  with old as (delete from troupe.ready returning *),
+  entry as (
+    select distinct on (g.job_id, o.attempt) o.lane, o.seq, g.job_id, o.attempt -- a snoozed run has several
+      from old o cross join generate_series(o.job_id, o.job_id + o.jobs - 1) g(job_id)
+     order by g.job_id, o.attempt, o.seq desc)
+  insert into troupe.ready (lane, job_id, attempt, xact)
+  select e.lane, e.job_id, e.attempt, '1'
+    from entry e
+   where exists (select from troupe.job j where j.id = e.job_id)
+     and not exists (select from troupe.attempt t where t.job_id = e.job_id and t.attempt = e.attempt)
+     and not exists (select from troupe.parked p where p.job_id = e.job_id and p.attempt = e.attempt)
+     and not exists (select from troupe.deferred d where d.job_id = e.job_id and d.attempt = e.attempt)
+     and (e.job_id, e.attempt) not in (select u.i, u.a from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a))
+   order by e.seq, e.job_id;
   update troupe.revoked set xact = '1';
-  update troupe.lane set xact = '0', seq = 0, open = '{}', draining = '{}', late_xact = '0', late_seq = 0;
+  update troupe.lane set xact = '0', seq = 0, part = 0, open = '{}', draining = '{}',
+                         late_xact = '0', late_seq = 0, late_part = 0;
   return true;
 end $$;
 
@@ -2955,16 +3033,17 @@ declare
   snap pg_snapshot;
   own xid8;
   ended xid8[];
+  runs record;
+  firsts bigint[];
+  counts int[];
+  attempts smallint[];
+  rows int;
+  got int;
   ids bigint[];
   ats smallint[];
-  more_ids bigint[];
-  more_ats smallint[];
-  xs xid8[];
-  ss bigint[];
-  got int;
-  more int;
   moved boolean;
   skipped boolean;
+  whole boolean;
   lease_id bigint;
 begin
   perform from troupe.node n where n.id = p_node and n.ended_at is null for key share;
@@ -2995,7 +3074,7 @@ begin
       -- One row at a time: a FOR loop over the locking query would prefetch, and lock, all of them.
       select * into l from troupe.lane x where x.id = candidate for update skip locked;
       continue when not found;
-      ids := '{}'; ats := '{}'; got := 0;
+      firsts := '{}'; counts := '{}'; attempts := '{}'; got := 0;
       if l.draining = '{}' and l.open <> '{}' then
         -- An older snapshot than the one that reads below, so all entries of these are visible there.
         -- A snapshot takes its own transaction for ended, but it may still enqueue.
@@ -3004,53 +3083,55 @@ begin
         ended := array(select o from unnest(l.open) o
                         where o <> own and pg_visible_in_snapshot(o, snap));
         if ended <> '{}' then
-          l.draining := ended; l.late_xact := '0'; l.late_seq := 0;
+          l.draining := ended; l.late_xact := '0'; l.late_seq := 0; l.late_part := 0;
           l.open := array(select o from unnest(l.open) o where o <> all (ended));
         end if;
       end if;
       moved := l.draining <> '{}';
       if moved then
-        select array_agg(r.job_id), array_agg(r.attempt), array_agg(r.xact), array_agg(r.seq), count(*)
-          into ids, ats, xs, ss, got
-          from troupe.late_entries(l.id, l.draining, l.late_xact, l.late_seq, p_limit) r;
+        select * into runs
+          from troupe.next_runs(l.id, l.draining, l.late_xact, l.late_seq, l.late_part, p_limit, p_limit);
+        if runs.got > 0 then
+          firsts := runs.firsts; counts := runs.counts; attempts := runs.attempts; got := runs.got;
+        end if;
         if got < p_limit then
           l.draining := '{}';
         else
-          l.late_xact := xs[got]; l.late_seq := ss[got];
+          l.late_xact := runs.xact; l.late_seq := runs.seq; l.late_part := runs.part;
         end if;
       end if;
-      if got < p_limit then
-        -- One statement: what is read and what counts as still open come from one snapshot.
-        select array_agg(r.job_id), array_agg(r.attempt), array_agg(r.xact), array_agg(r.seq),
-               count(*), pg_current_snapshot()
-          into more_ids, more_ats, xs, ss, more, snap
-          from (select * from troupe.ready r
-                 where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)
-                 order by r.xact, r.seq limit p_limit - got) r;
-        if more > 0 then
-          -- Writers that the cursor passes while they are open. The claim's own transaction is one of
-          -- them when its caller goes on to enqueue; a snapshot never lists its own.
-          own := pg_current_xact_id();
-          if pg_snapshot_xmin(snap) < xs[more] or own < xs[more] then
-            l.open := l.open || array(select x from pg_snapshot_xip(snap) x
-                                       where x > l.xact and x < xs[more] and x <> own);
-            if own < xs[more] and own <> all (l.open) then
-              l.open := l.open || own;
-            end if;
+      rows := 1 + p_limit / 64; -- enough for what is enqueued in batches
+      while got < p_limit loop
+        select * into runs
+          from troupe.next_runs(l.id, null, l.xact, l.seq, l.part, p_limit - got, least(rows, p_limit - got));
+        exit when runs.got = 0;
+        -- Writers that the cursor passes while they are open. The claim's own transaction is one of
+        -- them when its caller goes on to enqueue; a snapshot never lists its own.
+        own := pg_current_xact_id();
+        if pg_snapshot_xmin(runs.snap) < runs.xact or own < runs.xact then
+          l.open := l.open || array(select x from pg_snapshot_xip(runs.snap) x
+                                     where x > l.xact and x < runs.xact and x <> own);
+          if own < runs.xact and own <> all (l.open) then
+            l.open := l.open || own;
           end if;
-          l.xact := xs[more]; l.seq := ss[more];
-          ids := coalesce(ids, '{}') || more_ids; ats := coalesce(ats, '{}') || more_ats;
-          got := got + more;
         end if;
-      end if;
+        l.xact := runs.xact; l.seq := runs.seq; l.part := runs.part;
+        firsts := firsts || runs.firsts; counts := counts || runs.counts;
+        attempts := attempts || runs.attempts; got := got + runs.got;
+        exit when not runs.more;
+        rows := rows * 4;
+      end loop;
       continue when got = 0 and not moved;
       update troupe.lane x
-         set xact = l.xact, seq = l.seq, open = l.open, draining = l.draining,
-             late_xact = l.late_xact, late_seq = l.late_seq, taken = taken + got,
-             served_at = clock_timestamp()
+         set xact = l.xact, seq = l.seq, part = l.part, open = l.open, draining = l.draining,
+             late_xact = l.late_xact, late_seq = l.late_seq, late_part = l.late_part,
+             taken = taken + got, served_at = clock_timestamp()
        where x.id = l.id;
       continue when got = 0;
-      if exists (select from troupe.revoked) then
+      select array_agg(g.i), array_agg(u.a) into ids, ats
+        from unnest(firsts, counts, attempts) u(f, c, a) cross join generate_series(u.f, u.f + u.c - 1) g(i);
+      whole := not exists (select from troupe.revoked);
+      if not whole then
         with gone as (
           delete from troupe.revoked v using unnest(ids, ats) u(i, a)
            where v.job_id = u.i and v.attempt = u.a
@@ -3062,6 +3143,7 @@ begin
           skipped := true;
           exit;
         end if;
+        whole := cardinality(ids) = got;
       end if;
       insert into troupe.lease (node, jobs, attempts) values (p_node, ids, ats)
         returning id into lease_id;
@@ -3069,10 +3151,18 @@ begin
         select n.permits, n.changed into permits, permits_changed
           from troupe.note_claimed(p_node, p_queue, p_slots, p_held, cardinality(ids), most, have) n;
       end if;
-      return query
-        select lease_id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args,
-               take.permits, take.permits_changed, null::boolean
-          from unnest(ids, ats) u(i, a) join troupe.job j on j.id = u.i;
+      if whole then
+        return query
+          select lease_id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args,
+                 take.permits, take.permits_changed, null::boolean
+            from unnest(firsts, counts, attempts) u(f, c, a)
+            join troupe.job j on j.id between u.f and u.f + u.c - 1;
+      else
+        return query
+          select lease_id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args,
+                 take.permits, take.permits_changed, null::boolean
+            from unnest(ids, ats) u(i, a) join troupe.job j on j.id = u.i;
+      end if;
       return;
     end loop;
     exit when not skipped;
@@ -3279,19 +3369,24 @@ begin
   return (
     select count(*) from (
       select from troupe.lane l cross join lateral (
-          select r.job_id, r.attempt from troupe.ready r
+          select r.job_id + case when r.xact = l.xact and r.seq = l.seq + 1 then l.part else 0 end as first,
+                 r.job_id + r.jobs - 1 as last, r.attempt
+            from troupe.ready r
            where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)
           union all
-          select r.job_id, r.attempt from unnest(l.open) o(writer) cross join lateral (
+          select r.job_id, r.job_id + r.jobs - 1, r.attempt from unnest(l.open) o(writer) cross join lateral (
             select * from troupe.ready x where x.lane = l.id and x.xact = o.writer offset 0) r
           union all
-          select r.job_id, r.attempt from unnest(l.draining) o(writer) cross join lateral (
-            select * from troupe.ready x
-             where x.lane = l.id and x.xact = o.writer
-               and (x.xact, x.seq) > (l.late_xact, l.late_seq) offset 0) r) e
+          select r.job_id + case when r.xact = l.late_xact and r.seq = l.late_seq + 1 then l.late_part else 0 end,
+                 r.job_id + r.jobs - 1, r.attempt
+            from unnest(l.draining) o(writer) cross join lateral (
+              select * from troupe.ready x
+               where x.lane = l.id and x.xact = o.writer
+                 and (x.xact, x.seq) > (l.late_xact, l.late_seq) offset 0) r) e
+       cross join generate_series(e.first, e.last) g(job_id)
        where l.queue = p_queue
          and not exists (select from troupe.revoked v
-                          where v.job_id = e.job_id and v.attempt = e.attempt offset 0)
+                          where v.job_id = g.job_id and v.attempt = e.attempt offset 0)
       union all
       select from troupe.parked p
        where p.queue = p_queue and troupe.still_waits(p.job_id, p.attempt)
@@ -3864,7 +3959,9 @@ CREATE TABLE troupe.lane (
     shard smallint DEFAULT 0 NOT NULL,
     queue text NOT NULL,
     open xid8[] DEFAULT '{}'::xid8[] NOT NULL,
-    draining xid8[] DEFAULT '{}'::xid8[] NOT NULL
+    draining xid8[] DEFAULT '{}'::xid8[] NOT NULL,
+    part smallint DEFAULT 0 NOT NULL,
+    late_part smallint DEFAULT 0 NOT NULL
 )
 WITH (fillfactor='50');
 
@@ -4030,7 +4127,8 @@ CREATE TABLE troupe.ready_1 (
     seq bigint NOT NULL,
     job_id bigint NOT NULL,
     lane integer NOT NULL,
-    attempt smallint DEFAULT 1 NOT NULL
+    attempt smallint DEFAULT 1 NOT NULL,
+    jobs smallint DEFAULT 1 NOT NULL
 );
 
 CREATE TABLE troupe.ready_5000001 (
@@ -4038,7 +4136,8 @@ CREATE TABLE troupe.ready_5000001 (
     seq bigint NOT NULL,
     job_id bigint NOT NULL,
     lane integer NOT NULL,
-    attempt smallint DEFAULT 1 NOT NULL
+    attempt smallint DEFAULT 1 NOT NULL,
+    jobs smallint DEFAULT 1 NOT NULL
 );
 
 CREATE TABLE troupe.ready_rest (
@@ -4046,7 +4145,8 @@ CREATE TABLE troupe.ready_rest (
     seq bigint NOT NULL,
     job_id bigint NOT NULL,
     lane integer NOT NULL,
-    attempt smallint DEFAULT 1 NOT NULL
+    attempt smallint DEFAULT 1 NOT NULL,
+    jobs smallint DEFAULT 1 NOT NULL
 );
 
 ALTER TABLE troupe.ready ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTITY (
@@ -4245,6 +4345,9 @@ ALTER TABLE ONLY troupe.ready_1
 
 ALTER TABLE ONLY troupe.ready_5000001
     ADD CONSTRAINT ready_5000001_pkey PRIMARY KEY (lane, xact, seq);
+
+ALTER TABLE troupe.ready
+    ADD CONSTRAINT ready_jobs_check CHECK ((jobs > 0)) NOT VALID;
 
 ALTER TABLE ONLY troupe.ready_rest
     ADD CONSTRAINT ready_rest_pkey PRIMARY KEY (lane, xact, seq);

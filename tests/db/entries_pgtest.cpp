@@ -17,7 +17,9 @@ bool is_ready(const std::future<upkept>& what) {
 }
 
 struct partitioned : two_nodes {
-  /// The next entry is the last but `left` of the partitions that a new database has.
+  /// A batch is entered as five runs.
+  static constexpr int batch = 1024;
+  /// So many more entries go into the partitions that a new database has.
   void come_near_the_end(int left) {
     database.exec("select setval('troupe.ready_seq_seq', " + std::to_string(end - 1 - left) + ")");
   }
@@ -29,7 +31,7 @@ struct partitioned : two_nodes {
   /// Those of the queue, passed by every cursor: what a transaction finds it does not make for
   /// itself.
   void make_lanes() {
-    at.enqueue_many(1024);
+    at.enqueue_many(batch);
     everything(at);
   }
   bool waits_for_entries() {
@@ -50,9 +52,9 @@ struct partitioned : two_nodes {
 BOOST_FIXTURE_TEST_SUITE(entries, partitioned)
 
 BOOST_AUTO_TEST_CASE(a_partition_that_every_cursor_has_passed_is_dropped_and_no_other) {
-  come_near_the_end(100);
+  come_near_the_end(2);
   make_small(1000, 3);
-  const auto ids = at.enqueue_many(150);
+  const auto ids = at.enqueue_many(batch);
   BOOST_TEST(at.keep_up().partitions_dropped == 1); // the first, which was jumped over
   BOOST_TEST(!is_there(1));
   BOOST_TEST(at.keep_up().partitions_dropped == 0); // the second has jobs that wait
@@ -67,12 +69,12 @@ BOOST_AUTO_TEST_CASE(a_partition_that_every_cursor_has_passed_is_dropped_and_no_
 
 BOOST_AUTO_TEST_CASE(a_partition_with_entries_of_an_open_writer_stays_until_they_are_handed_out) {
   make_lanes();
-  come_near_the_end(1100);
+  come_near_the_end(6);
   make_small(10'000, 3);
   desk writer(database.url());
   writer.begin();
-  const auto late = writer.enqueue_many(1024);
-  const auto early = at.enqueue_many(1024);
+  const auto late = writer.enqueue_many(batch);
+  const auto early = at.enqueue_many(batch);
   BOOST_TEST(everything(at) == set_of(early), boost::test_tools::per_element());
   BOOST_TEST(at.keep_up().partitions_dropped == 0);
   writer.commit();
@@ -89,12 +91,12 @@ BOOST_AUTO_TEST_CASE(
   make_small(100'000, 3);
   int met = 0; // rounds in which the writer ended in time
   for (int round = 0; round < 30 && met < 3; ++round) {
-    come_near_the_end(1100);
+    come_near_the_end(6);
     desk writer(database.url());
     writer.begin();
-    const auto late = writer.enqueue_many(1024);
+    const auto late = writer.enqueue_many(batch);
     database.exec("select setval('troupe.ready_seq_seq', " + std::to_string(end + 1000) + ")");
-    at.enqueue_many(1024);
+    at.enqueue_many(batch);
     everything(at);
     auto dropping = std::async(std::launch::async, [&] { return other.keep_up(); });
     met += await_until([&] { return waits_for_entries() || is_ready(dropping); })
@@ -108,9 +110,9 @@ BOOST_AUTO_TEST_CASE(
 }
 
 BOOST_AUTO_TEST_CASE(a_claim_that_is_rolled_back_finds_its_entries_again) {
-  come_near_the_end(100);
+  come_near_the_end(2);
   make_small(1000, 3);
-  const auto ids = at.enqueue_many(200);
+  const auto ids = at.enqueue_many(batch);
   at.begin();
   for (bool more = true; more;)
     more = !at.claim(100).jobs.empty();
@@ -122,9 +124,9 @@ BOOST_AUTO_TEST_CASE(a_claim_that_is_rolled_back_finds_its_entries_again) {
 }
 
 BOOST_AUTO_TEST_CASE(one_snapshot_for_all_is_no_ground_to_drop_anything) {
-  come_near_the_end(100);
+  come_near_the_end(2);
   make_small(1000, 3);
-  at.enqueue_many(200);
+  at.enqueue_many(batch);
   everything(at);
   const db::statement begin{"begin_rr", "begin isolation level repeatable read"};
   at.ask(db::query{begin});
@@ -136,7 +138,7 @@ BOOST_AUTO_TEST_CASE(one_snapshot_for_all_is_no_ground_to_drop_anything) {
 BOOST_AUTO_TEST_CASE(beside_writers_and_claims_everything_is_handed_out_once) {
   constexpr int writers = 3, rounds = 60, each = 30;
   come_near_the_end(10);
-  make_small(200, 60);
+  make_small(4, 60);
   std::mutex guard;
   std::multiset<std::int64_t> wanted, given;
   std::atomic<int> writing{writers};
