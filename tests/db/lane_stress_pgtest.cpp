@@ -87,7 +87,8 @@ void claim(play& all, desk& mine, std::mt19937 random) {
   for (;;) {
     bool found = false;
     for (const auto& queue : queues) {
-      const auto batch = mine.claim(1 + static_cast<int>(random() % (random() % 5 ? 60 : 600)), queue);
+      const auto batch =
+          mine.claim(1 + static_cast<int>(random() % (random() % 5 ? 60 : 600)), queue);
       if (batch.jobs.empty())
         continue;
       found = true;

@@ -1,7 +1,7 @@
-// Runs of entries: what is enqueued together is a few rows, and a cursor may stand within one. Random
-// batches, late writers, cancels, deletes and claims of all sizes against a model, in queues with and
-// without limits per key: each job comes once, with its own args, in the order of its lane, and what
-// waits is counted. The seed is printed; TROUPE_SEED repeats its choices.
+// Runs of entries: what is enqueued together is a few rows, and a cursor may stand within one.
+// Random batches, late writers, cancels, deletes and claims of all sizes against a model, in queues
+// with and without limits per key: each job comes once, with its own args, in the order of its
+// lane, and what waits is counted. The seed is printed; TROUPE_SEED repeats its choices.
 #include "tests/db/two_nodes.hpp"
 
 #include <cstdlib>
@@ -20,9 +20,7 @@ std::string numbered(int n) {
 struct runs_play : two_nodes {
   explicit runs_play(unsigned seed) : random(seed) {}
 
-  int below(int bound) {
-    return static_cast<int>(random() % static_cast<unsigned>(bound));
-  }
+  int below(int bound) { return static_cast<int>(random() % static_cast<unsigned>(bound)); }
   bool one_in(int n) { return below(n) == 0; }
 
   std::vector<job_spec> some_jobs() {
