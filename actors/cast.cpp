@@ -25,7 +25,8 @@ root_actor::behavior_type root(root_actor::pointer self, const cast& all, const 
   self->link_to(all.work->desk);
   self->link_to(all.work->logbook);
   self->link_to(monitor);
-  return {[self](const pulse_actor& pulse) { self->link_to(pulse); }};
+  return {[self](const pulse_actor& pulse) { self->link_to(pulse); },
+          [self](const notifier_actor& notifier) { self->link_to(notifier); }};
 }
 
 } // namespace
@@ -63,7 +64,7 @@ cast spawn_cast(caf::actor_system& system, const cast_options& options, io_loop&
   return all;
 }
 
-void begin(caf::actor_system& system, cast& all, const cast_options& options,
+void begin(caf::actor_system& system, cast& all, const cast_options& options, io_loop& io,
            handler_table_ptr handlers, engine_counters& counters) {
   caf::anon_send(all.executor, std::move(handlers));
   auto node = options.pulse;
@@ -72,6 +73,12 @@ void begin(caf::actor_system& system, cast& all, const cast_options& options,
   all.pulse = system.spawn(pulse_of_node, node, all.store, all.executor, all.scheduler, all.janitor,
                            &counters);
   caf::anon_send(all.root, all.pulse);
+  if (!options.notifier)
+    return;
+  all.notifier =
+      system.spawn(notifier, *options.notifier,
+                   notifier_peers{all.executor, all.scheduler, all.pulse}, &io, &counters);
+  caf::anon_send(all.root, all.notifier);
 }
 
 } // namespace troupe

@@ -7,6 +7,7 @@
 #include "actors/gate.hpp"
 #include "actors/health_monitor.hpp"
 #include "actors/intake.hpp"
+#include "actors/notifier.hpp"
 #include "actors/pool.hpp"
 #include "actors/pulse.hpp"
 #include "actors/recorder.hpp"
@@ -24,10 +25,12 @@ struct cast_options {
   gate_options gate;
   intake_options intake;
   health_monitor_options health;
+  std::optional<notifier_options> notifier; ///< none: through a pooler one cannot listen
 };
 
 /// ROOT: ends with the others, and the others with it.
-using root_actor = caf::typed_actor<caf::reacts_to<pulse_actor>>; // link this late-comer, too
+using root_actor = caf::typed_actor<caf::reacts_to<pulse_actor>, // link this late-comer, too
+                                    caf::reacts_to<notifier_actor>>;
 
 struct cast {
   store_actor store;
@@ -38,19 +41,20 @@ struct cast {
   janitor_actor janitor;
   intake_actor intake;
   gate_actor gate;
-  pulse_actor pulse; ///< null until begin()
+  pulse_actor pulse;       ///< null until begin()
+  notifier_actor notifier; ///< the same
   std::shared_ptr<const work_peers> work;
   root_actor root;
 };
 
-/// Spawns everybody but PULSE: requests are served, no job is claimed. `io` and `counters` must
-/// outlive the actor system.
+/// Spawns everybody but PULSE and NOTIFIER: requests are served, no job is claimed. `io` and
+/// `counters` must outlive the actor system.
 cast spawn_cast(caf::actor_system& system, const cast_options& options, io_loop& io,
                 engine_counters& counters, std::shared_ptr<health_board> board);
 
-/// Gives EXECUTOR its handlers (some of which need the stores) and spawns PULSE: the node joins and
-/// claims.
-void begin(caf::actor_system& system, cast& all, const cast_options& options,
+/// Gives EXECUTOR its handlers (some of which need the stores) and spawns PULSE and NOTIFIER: the
+/// node joins, claims and listens.
+void begin(caf::actor_system& system, cast& all, const cast_options& options, io_loop& io,
            handler_table_ptr handlers, engine_counters& counters);
 
 } // namespace troupe

@@ -87,7 +87,7 @@ void end(self_ptr self, caf::error reason, ending how) {
   state.watch.reset();
   answer_all(self, reason);
   lose_copy(self, reason);
-  if (state.link && how == ending::lost)
+  if (state.counted && how == ending::lost)
     ++state.config.counters->connections_lost;
   state.counted.reset();
   state.link.reset();
@@ -164,11 +164,13 @@ void hand_out(self_ptr self, db::finished& finished) {
   --metrics.in_flight;
   auto& measured = *open->second.measured;
   ++counters.statements;
-  state.config.own->statements.fetch_add(1, std::memory_order_relaxed);
+  if (state.counted)
+    state.config.own->statements.fetch_add(1, std::memory_order_relaxed);
   measured.latency.record(state.heard_at - open->second.asked_at);
   if (failure != nullptr) {
     ++counters.statement_errors;
-    state.config.own->errors.fetch_add(1, std::memory_order_relaxed);
+    if (state.counted)
+      state.config.own->errors.fetch_add(1, std::memory_order_relaxed);
     ++measured.errors;
     metrics.failed(failure->sqlstate);
     if (failure->sqlstate.rfind("TR", 0) != 0)
@@ -201,6 +203,9 @@ void connection_parts::deliver(self_ptr self) {
       return end(self, make_error(errc::unavailable, "could not undo what a borrower left"));
     hand_out(self, *finished);
   }
+  while (auto note = state.link->next_notification())
+    if (state.config.listener)
+      self->send(state.config.listener, *std::move(note));
   if (state.config.load->wanted.load())
     self->send(state.config.pool, room_atom_v);
   if (state.link->broken())

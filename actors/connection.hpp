@@ -63,13 +63,16 @@ struct connection_config {
   database_metrics* metrics = nullptr;
   std::shared_ptr<connection_load> load;
   std::uint64_t id = 0;
-  pool_events_actor pool;
+  connection_owner_actor pool;
   /// A borrower that asks nothing for so long loses the connection. Inside a transaction the server
   /// is quicker: idle_in_transaction_timeout.
   std::chrono::milliseconds max_loan{60'000};
   /// For undoing what a borrower left, his statements in flight included.
   std::chrono::milliseconds clean_up_limit{2000};
+  /// Null: it is none of the pool's, and not counted among them.
   connection_metrics* own = nullptr;
+  /// Who is told of notifications. Null: nobody, they are dropped.
+  listener_actor listener = {};
 };
 
 struct connection_state {
@@ -115,7 +118,7 @@ struct connection_state {
     time_point moved_at = {};            ///< bytes went, or were asked for
   };
 
-  /// Counts this connection for as long as it is up, however it ends.
+  /// Counts this connection of a pool for as long as it is up, however it ends.
   class up_count {
   public:
     up_count(const connection_config& of, int backend_pid, time_point now) : of_(of) {

@@ -22,7 +22,8 @@ void become_ready(self_ptr self) {
   auto& state = self->state;
   state.link.emplace(std::move(*state.dialing).produce());
   state.dialing.reset();
-  state.counted.emplace(state.config, state.link->backend_pid(), self->clock().now());
+  if (state.config.own != nullptr)
+    state.counted.emplace(state.config, state.link->backend_pid(), self->clock().now());
   watch(self, state.link->socket());
   if (!state.watch)
     return end(self, db::lost_before_sending({}, "the socket cannot be watched"));

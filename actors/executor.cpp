@@ -290,6 +290,7 @@ executor_impl::behavior_type executor(executor_impl::stateful_pointer<executor_s
       }),
       [self](const scheduler_actor& scheduler) { self->state.scheduler = scheduler; },
       [self](const intake_actor& intake) { self->state.intake = intake; },
+      [self](const notifier_actor& notifier) { self->state.notifier = notifier; },
       guarded([self](const enqueue_jobs_ptr& asked) { return store_and_start(self, asked); }),
       [self](const handler_table_ptr& handlers) { self->state.handlers = handlers; },
       guarded([self](job_report& told) { report(self, told); }),

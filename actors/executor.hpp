@@ -59,6 +59,7 @@ struct executor_state {
     int unwritten = 0;     ///< ended, outcome not yet in the database
     bool claiming = false; ///< a claim is on its way
     bool hungry = false;   ///< there may be work that we have not claimed
+    bool fruitful = false; ///< a claim found jobs since NOTIFIER was told that there are none
     bool emptied = false;  ///< the last claim found nothing, and nothing limits the queue
     bool invited = false;  ///< INTAKE may bring jobs that start at once, or they are being stored
     bool rated = false;    ///< as the last claim said
@@ -88,6 +89,7 @@ struct executor_state {
   store_actor store;
   scheduler_actor scheduler;
   intake_actor intake;
+  notifier_actor notifier; ///< null: nobody listens
   handler_table_ptr handlers;
   engine_counters* counters = nullptr;
 

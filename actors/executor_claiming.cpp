@@ -61,6 +61,12 @@ int claim_limit(const queue_state& queue) {
   return queue.limits.claim_limit_beside(queue.at_hand(), queue.unwritten);
 }
 
+/// Nothing is left of this queue that we could take: to be woken costs less than to look.
+void rest(self_ptr self, const std::string& name, queue_state& queue) {
+  if (self->state.notifier && !queue.claiming && !queue.hungry && !queue.due)
+    self->send(self->state.notifier, idle_atom_v, name, std::exchange(queue.fruitful, false));
+}
+
 void adopt(self_ptr self, lease_id lease) {
   auto& state = self->state;
   log::info("executor", "adopting lease " + std::to_string(lease.value));
@@ -175,7 +181,7 @@ void claim(self_ptr self, const std::string& name, queue_state& queue) {
             now.claims.erase(number);
             // Of an earlier life: its rescuer has the lease.
             if (node == now.node && !claimed.jobs.empty()) {
-              queue.hungry = true; // one claim empties one lane at most
+              queue.hungry = queue.fruitful = true; // one claim empties one lane at most
               note_permits(now, name, queue, claimed.permits);
               take_in(self, claimed);
               start_backlog(self, queue);
@@ -191,6 +197,8 @@ void claim(self_ptr self, const std::string& name, queue_state& queue) {
             if (!queue.claiming)
               write_outcomes(self); // permits that we have no use for
             invite(self, name, queue);
+            if (claimed.jobs.empty())
+              rest(self, name, queue);
             check_drained(self);
           },
           [self, &queue, number = state.last_claim](caf::error& error) {

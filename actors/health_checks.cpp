@@ -91,6 +91,14 @@ health_check check_scheduler(const health_limits& limits, const database_probe& 
   return fine("scheduler", probe.overdue);
 }
 
+health_check check_notifier(const engine_counters& counters) {
+  if (counters.listening.load() == 0)
+    return verdict("notifier", health_status::degraded,
+                   "not listening: what SQL and other nodes change is noticed with the next "
+                   "heartbeat");
+  return fine("notifier");
+}
+
 health_check check_disk(const health_limits& limits, const std::optional<disk_space>& space) {
   if (!space || space->total == 0)
     return verdict("disk", health_status::degraded, "the free space cannot be read");

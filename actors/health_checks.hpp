@@ -30,6 +30,8 @@ struct health_limits {
   /// Below either the disk is degraded, and failing.
   double low_share = 0.10, least_share = 0.01;
   std::uint64_t low_bytes = std::uint64_t{1} << 30, least_bytes = std::uint64_t{100} << 20;
+  /// This node has a connection that listens.
+  bool listens = false;
   /// The schema this program speaks.
   int schema_version = 1;
 };
@@ -45,6 +47,8 @@ health_check check_clock(const health_limits& limits, const database_probe& prob
                          std::chrono::microseconds latency);
 /// Never failing: all nodes see the same, and taking them all out would not move a job.
 health_check check_scheduler(const health_limits& limits, const database_probe& probe);
+/// Never failing: what is not heard comes with the heartbeat.
+health_check check_notifier(const engine_counters& counters);
 health_check check_disk(const health_limits& limits, const std::optional<disk_space>& space);
 
 class pool_watch {

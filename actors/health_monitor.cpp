@@ -33,6 +33,8 @@ void publish(self_ptr self) {
   report.checks.insert(report.checks.end(), state.said.begin(), state.said.end());
   report.checks.push_back(state.heartbeat.check(limits, *state.counters, now));
   report.checks.push_back(state.executor.check(limits, *state.counters, now));
+  if (limits.listens)
+    report.checks.push_back(check_notifier(*state.counters));
   if (state.options.disk)
     report.checks.push_back(check_disk(limits, state.options.disk()));
   report.status = health_status::ok;

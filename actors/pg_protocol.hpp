@@ -2,6 +2,7 @@
 // room. What travels is local to the process.
 #pragma once
 
+#include "db/connection.hpp"
 #include "db/query.hpp"
 #include "db/result.hpp"
 #include "messages/interfaces.hpp"
@@ -44,6 +45,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::loan_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::burst_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::burst_answers)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::copy_start)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::db::notification)
 
 CAF_BEGIN_TYPE_ID_BLOCK(troupe_pg, caf::id_block::troupe::end)
   CAF_ADD_ATOM(troupe_pg, troupe, up_atom, "up")
@@ -142,15 +144,24 @@ using lending_pool_actor = pool_actor::extend<
     // Lend a connection; waits in the same order as queries, within the same limits.
     caf::replies_to<lend_atom>::with<loan_ptr>>;
 
-/// What CONNECTION and the loans tell POOL; the number is the one POOL spawned the connection with.
-using pool_events_actor = lending_pool_actor::extend<
+/// What CONNECTION tells who spawned it: POOL or NOTIFIER; the number is the one it was given. A
+/// query that a broken one was asked comes back here.
+using connection_owner_actor = pool_actor::extend<
     // This connection is ready.
     caf::reacts_to<up_atom, std::uint64_t>,
     // A wanted connection has room again.
     caf::reacts_to<room_atom>,
-    // This connection broke, and why. It ends when POOL says so, or with its loan.
-    caf::reacts_to<lost_atom, std::uint64_t, caf::error>,
-    // The loan of this connection has ended (true: tainted).
-    caf::reacts_to<return_atom, std::uint64_t, bool>>;
+    // This connection broke, and why. It ends when its owner says so, or with its loan.
+    caf::reacts_to<lost_atom, std::uint64_t, caf::error>>;
+
+/// POOL as its connections and loans know it.
+using pool_events_actor =
+    lending_pool_actor::extend<caf::reacts_to<up_atom, std::uint64_t>, caf::reacts_to<room_atom>,
+                               caf::reacts_to<lost_atom, std::uint64_t, caf::error>,
+                               // The loan of this connection has ended (true: tainted).
+                               caf::reacts_to<return_atom, std::uint64_t, bool>>;
+
+/// Who hears what a CONNECTION is notified of.
+using listener_actor = caf::typed_actor<caf::reacts_to<db::notification>>;
 
 } // namespace troupe

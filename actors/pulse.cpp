@@ -9,8 +9,11 @@ namespace {
 using self_ptr = pulse_actor::stateful_pointer<pulse_state>;
 
 void again(self_ptr self) {
-  if (!self->state.ending)
-    self->delayed_send(self, self->state.options.interval, tick_atom_v);
+  auto& state = self->state;
+  state.hurrying = std::exchange(state.news, false);
+  if (!state.ending)
+    self->delayed_send(self, state.hurrying ? state.options.least_pause : state.options.interval,
+                       tick_atom_v, ++state.timer);
 }
 
 join_node joining(const pulse_options& options) {
@@ -37,7 +40,7 @@ void join(self_ptr self) {
             log::info("pulse", "joined as node " + std::to_string(node.value) + " ("
                                    + self->state.options.node_name + ")");
             self->send(self->state.executor, node);
-            self->send(self, tick_atom_v);
+            self->send(self, tick_atom_v, ++self->state.timer);
           },
           [self](caf::error& error) {
             log::warn("pulse", "cannot join: " + to_failure(error).detail);
@@ -71,12 +74,20 @@ void heard(self_ptr self, pulse& answer) {
 }
 
 void beat_once(self_ptr self) {
+  self->state.beating = true;
+  self->state.hurrying = false;
   self->request(self->state.store, caf::infinite, beat{self->state.node})
-      .then([self](pulse& answer) { heard(self, answer); },
-            [self](caf::error& error) {
-              log::warn("pulse", "no heartbeat: " + to_failure(error).detail);
-              again(self);
-            });
+      .then(
+          [self](pulse& answer) {
+            self->state.beating = false;
+            heard(self, answer);
+          },
+          [self](caf::error& error) {
+            self->state.beating = false;
+            self->state.news = false; // a database that does not answer is not asked faster
+            log::warn("pulse", "no heartbeat: " + to_failure(error).detail);
+            again(self);
+          });
 }
 
 } // namespace
@@ -92,15 +103,25 @@ pulse_actor::behavior_type pulse_of_node(pulse_actor::stateful_pointer<pulse_sta
   state.scheduler = std::move(scheduler);
   state.janitor = std::move(janitor);
   state.counters = counters;
-  self->send(self, tick_atom_v);
+  self->send(self, tick_atom_v, state.timer);
   return {
-      [self](tick_atom) {
-        if (self->state.ending)
+      [self](tick_atom, std::uint64_t timer) {
+        if (self->state.ending || timer != self->state.timer)
           return;
         if (self->state.node.value == 0)
           join(self);
         else
           beat_once(self);
+      },
+      [self](beat_atom, node_id node) {
+        auto& now = self->state;
+        if (now.ending || now.node.value == 0 || (node.value != 0 && node != now.node))
+          return; // the first beat of a life is at its beginning
+        now.news = now.beating;
+        if (now.beating || now.hurrying)
+          return;
+        ++now.timer;
+        beat_once(self);
       },
       [self](drain_atom) -> caf::result<void> {
         auto& now = self->state;

@@ -1,7 +1,7 @@
 // PULSE: this node's life. Joins, beats once a second by the database's clock, and passes on what
 // the answer says: cancels and lost leases to EXECUTOR, dead nodes to JANITOR, due times to
-// SCHEDULER, queues with work or paused and shares of permits to EXECUTOR. Declared dead, it joins
-// anew. Asks STORE.
+// SCHEDULER, queues with work or paused and shares of permits to EXECUTOR. Told by NOTIFIER that
+// there is news, it beats at once. Declared dead, it joins anew. Asks STORE.
 #pragma once
 
 #include "messages/counters.hpp"
@@ -21,10 +21,15 @@ struct pulse_options {
   int default_slots = 1;                  ///< of all others
   /// The heartbeat limit (db/node_statements.hpp) is four of these.
   std::chrono::milliseconds interval{1000};
+  /// When news comes all the time, so long between an answer and the next beat.
+  std::chrono::milliseconds least_pause{20};
 };
 
 using pulse_actor =
-    caf::typed_actor<caf::reacts_to<tick_atom>,   // INTERNAL: beat, or join
+    caf::typed_actor<caf::reacts_to<tick_atom, std::uint64_t>, // INTERNAL: timer N: beat, or join
+                                                               // NOTIFIER: there is news for this
+                                                               // node (0: for all); beat now
+                     caf::reacts_to<beat_atom, node_id>,
                      caf::reacts_to<drain_atom>>; // this life ends: leave and beat no more;
                                                   // answered when it is written
 
@@ -36,7 +41,11 @@ struct pulse_state {
   scheduler_actor scheduler;
   janitor_actor janitor;
   engine_counters* counters = nullptr;
-  node_id node; ///< 0 while not joined
+  node_id node;            ///< 0 while not joined
+  std::uint64_t timer = 0; ///< the armed one; older ones are ignored when they fire
+  bool beating = false;    ///< a beat is on its way
+  bool news = false;       ///< came meanwhile
+  bool hurrying = false;   ///< the timer is armed for the least pause
   bool ending = false;
 };
 

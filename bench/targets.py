@@ -170,14 +170,18 @@ def snapshot(db, jobs, rounds):
 
 def pickup(db, rounds):
     half, tail = Row("pickup p50 against graphile-worker", "<=", 0.4), Row("pickup p99 against graphile-worker", "<=", 0.5)
+    by_sql = Row("pickup by SQL p50 against graphile-worker", "<=", 0.6)
     for _ in range(rounds):
         db.fresh()
         out, _, _ = timed([BUILD / "bench/troupe_bench_pickup", "--url", db.url, "--jobs", str(PROBES)], env=ENV)
         ours = last_json(out)
+        out, _, _ = timed([BUILD / "bench/troupe_bench_pickup", "--url", db.url, "--jobs", str(PROBES), "--by", "sql"], env=ENV)
+        sql = last_json(out)
         theirs = node("graphile-worker", "pickup.mjs", db, PROBES)
         half.add(ours["p50_ms"] / theirs["p50_ms"], troupe_ms=ours["p50_ms"], peer_ms=theirs["p50_ms"])
         tail.add(ours["p99_ms"] / theirs["p99_ms"], troupe_ms=ours["p99_ms"], peer_ms=theirs["p99_ms"])
-    return [half, tail]
+        by_sql.add(sql["p50_ms"] / theirs["p50_ms"], troupe_ms=sql["p50_ms"], peer_ms=theirs["p50_ms"])
+    return [half, tail, by_sql]
 
 
 def bulk(db, jobs, rounds):

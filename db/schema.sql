@@ -827,6 +827,9 @@ begin
         from (select o / 256 as chunk, id, id - o as gap from given) g
        group by g.chunk, g.gap order by min(g.id))
     select coalesce(array_agg(id order by o), '{}') into ids from given;
+    if lanes is not null or troupe.is_slept_on(p_queues[1]) then
+      perform troupe.wake(p_queues);
+    end if;
     return ids;
   end if;
   with given as materialized (
@@ -851,6 +854,7 @@ begin
     insert into troupe.deferred (job_id, due_at, lane, attempt, reason)
     select id, due, lane, 1, 1 from given where due is not null)
   select coalesce(array_agg(id order by o), '{}') into ids from given;
+  perform troupe.wake_for_deferred(p_queues, p_run_at, p_delays_ms);
   return ids;
 end $$;
 
@@ -1283,6 +1287,15 @@ CREATE FUNCTION troupe.is_running(p_job bigint) RETURNS boolean
     select from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a)
      where l.jobs @> array[p_job] and u.i = p_job
        and not exists (select from troupe.attempt t where t.job_id = u.i and t.attempt = u.a));
+$$;
+
+CREATE FUNCTION troupe.is_slept_on(p_queue text) RETURNS boolean
+    LANGUAGE sql
+    AS $$
+  select case when pg_try_advisory_xact_lock_shared(72331735, hashtext(p_queue) & 255)
+              then case when pg_try_advisory_lock(troupe.sleep_lock(p_queue))
+                        then not pg_advisory_unlock(troupe.sleep_lock(p_queue)) else true end
+              else true end;
 $$;
 
 CREATE FUNCTION troupe.jobs_of(p_ids bigint[]) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt smallint, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone, limit_key text)
@@ -2160,6 +2173,7 @@ begin
     returning lane)
   select count(*), coalesce(array_agg(distinct l.queue), '{}') into moved, queues
     from made join troupe.lane l on l.id = made.lane;
+  perform troupe.wake(queues);
   -- A statement of its own, to see what the one above has left.
   select ceil(extract(epoch from min(d.due_at) - clock_timestamp()) * 1000)::bigint into next_due_ms
     from troupe.deferred d;
@@ -2203,6 +2217,7 @@ begin
     select troupe.lane_for('scrape.pages', 0::smallint, id / 16), id from given)
   select count(*) into made from given;
   if made > 0 then
+    perform troupe.wake(array['scrape.pages']);
     update troupe.crawl set pages = pages + made where job_id = p_crawl;
   end if;
   return made;
@@ -2404,6 +2419,14 @@ begin
   return true;
 end $$;
 
+CREATE FUNCTION troupe.recent_queues(p_limit integer) RETURNS text[]
+    LANGUAGE sql STABLE
+    AS $$
+  select coalesce(array_agg(x.queue), '{}') from (
+    select l.queue from troupe.lane l group by l.queue order by max(l.served_at) desc, l.queue
+     limit p_limit) x;
+$$;
+
 CREATE FUNCTION troupe.reconcile_crawl(p_crawl bigint) RETURNS void
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -2535,6 +2558,7 @@ begin
     delete from troupe.deferred where job_id = p_job returning attempt into current;
     if found then
       insert into troupe.ready (lane, job_id, attempt) values (lane_id, p_job, current);
+      perform troupe.wake(array[old.queue]);
       return;
     elsif p_priority = old.priority and p_limit_key is not distinct from old.limit_key then
       return; -- the entry is where it should be
@@ -2547,6 +2571,7 @@ begin
   values (p_job, current, old.queue, old.priority) on conflict do nothing;
   if p_due is null then
     insert into troupe.ready (lane, job_id, attempt) values (lane_id, p_job, current + 1);
+    perform troupe.wake(array[old.queue]);
   else
     insert into troupe.deferred (job_id, due_at, lane, attempt, reason)
     values (p_job, p_due, lane_id, current + 1, 1);
@@ -2607,6 +2632,7 @@ begin
          (select coalesce(array_agg(distinct l.queue), '{}')
             from made join troupe.lane l on l.id = made.lane)
     into lost, quarantined, queues;
+  perform troupe.wake(queues);
   update troupe.node set ended_at = now() where id = p_node;
 end $$;
 
@@ -2695,6 +2721,7 @@ begin
   end if;
   insert into troupe.ready (lane, job_id, attempt)
   values (troupe.lane_for(j.queue, j.priority, p_job), p_job, next_attempt);
+  perform troupe.wake(array[j.queue]);
   return j.queue;
 end $$;
 
@@ -2761,6 +2788,56 @@ begin
   return true;
 exception when lock_not_available then
   return false;
+end $$;
+
+CREATE FUNCTION troupe.sleep_lock(p_queue text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    AS $$
+  select hashtextextended('sleepers of ' || p_queue, 5);
+$$;
+
+CREATE FUNCTION troupe.sleep_on(p_queues text[], p_again text[], p_awake text[]) RETURNS TABLE(queue text, state smallint)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_variable
+declare
+  class int;
+begin
+  perform pg_advisory_unlock_shared(troupe.sleep_lock(q)) from unnest(p_awake) q;
+  perform pg_advisory_lock_shared(troupe.sleep_lock(q)) from unnest(p_queues) q;
+  foreach queue in array p_queues || p_again loop
+    class := hashtext(queue) & 255;
+    -- Above "read committed" the look below would have a snapshot from before.
+    state := case
+      when current_setting('transaction_isolation') <> 'read committed' then 1
+      when pg_try_advisory_lock(72331735, class) then (not pg_advisory_unlock(72331735, class))::int
+      else 1 end;
+    -- As troupe.beat, but what a writer that is still open has written is no work yet, though a cursor
+    -- has passed it.
+    if exists (
+      select from troupe.lane l
+       where l.queue = sleep_on.queue
+         and (l.draining <> '{}'
+              or exists (select from unnest(l.open) o where pg_visible_in_snapshot(o, pg_current_snapshot()))
+              or exists (select from troupe.ready r
+                          where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)))) then
+      state := 2;
+      if exists (select from troupe.queue q
+                  where q.name = sleep_on.queue
+                    and (q.paused_at is not null
+                         or q.rate_at is not null and troupe.rate_wait_ms(q.name) > 0)) then
+        state := 3;
+      end if;
+      perform pg_advisory_unlock_shared(troupe.sleep_lock(queue));
+    end if;
+    return next;
+  end loop;
 end $$;
 
 CREATE FUNCTION troupe.sort_entries(p_queue text, p_priority smallint, p_jobs bigint[], p_attempts smallint[], p_room integer, OUT cut integer, OUT jobs bigint[], OUT attempts smallint[], OUT keys text[], OUT fresh text[]) RETURNS record
@@ -3259,6 +3336,62 @@ begin
       from unnest(ids, ats) u(i, a) join troupe.job j on j.id = u.i;
 end $$;
 
+CREATE FUNCTION troupe.tell(p_hint text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if current_setting('max_prepared_transactions') = '0' and pg_notification_queue_usage() < 0.5 then
+    perform pg_notify('troupe', p_hint);
+  end if;
+end $$;
+
+CREATE FUNCTION troupe.tell_of_cancels() RETURNS trigger
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  perform troupe.tell('beat ' || x.node)
+     from (select distinct a.node
+             from gone g join troupe.attempt a on a.job_id = g.job_id and a.attempt = g.attempt
+            where a.outcome = 2 and a.node is not null) x;
+  return null;
+end $$;
+
+CREATE FUNCTION troupe.tell_of_lanes() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform troupe.tell('wake ' || q.queue) from (select distinct m.queue from made m) q;
+  return null;
+end $$;
+
+CREATE FUNCTION troupe.tell_of_permits() RETURNS trigger
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  if exists (select from troupe.permit p
+              where p.queue = new.queue and p.node <> new.node
+                and p.wanted_at > clock_timestamp() - interval '2.5 s') then
+    perform troupe.tell('wake ' || new.queue);
+  end if;
+  return null;
+end $$;
+
+CREATE FUNCTION troupe.tell_of_queue() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform troupe.tell('beat');
+  return null;
+end $$;
+
 CREATE FUNCTION troupe.tidy_keys() RETURNS void
     LANGUAGE sql
     SET enable_hashjoin TO 'off'
@@ -3391,6 +3524,44 @@ begin
       select from troupe.parked p
        where p.queue = p_queue and troupe.still_waits(p.job_id, p.attempt)
        limit p_most) some_of_them);
+end $$;
+
+CREATE FUNCTION troupe.wake(p_queues text[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  one text;
+begin
+  foreach one in array array(select distinct q from unnest(p_queues) q) loop
+    -- Once more each: two writers may be in each other's way, and a needless notification is dear.
+    if troupe.is_slept_on(one) and troupe.is_slept_on(one) and troupe.is_slept_on(one) then
+      perform troupe.tell('wake ' || one);
+    end if;
+  end loop;
+end $$;
+
+CREATE FUNCTION troupe.wake_for_deferred(p_queues text[], p_run_at timestamp with time zone[], p_delays_ms bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  at_once text[];
+  soonest timestamptz;
+begin
+  select coalesce(array_agg(distinct q) filter (where due is null), '{}'), min(due) into at_once, soonest
+    from (select q, case when d is not null then now() + d * interval '1 millisecond'
+                         when r > now() then r end as due
+            from unnest(p_queues, p_run_at, p_delays_ms) u(q, r, d)) x;
+  perform troupe.wake(at_once);
+  if soonest < clock_timestamp() + interval '1 s'
+     and not exists (select from troupe.deferred d
+                      where d.due_at > clock_timestamp() - interval '1 s' and d.due_at < soonest) then
+    perform troupe.tell('due ' || greatest(
+      0, ceil(extract(epoch from soonest - clock_timestamp()) * 1000))::bigint);
+  end if;
 end $$;
 
 CREATE FUNCTION troupe.why(job bigint, OUT id bigint, OUT state text, OUT reason text, OUT queue text, OUT kind text, OUT limit_key text, OUT node text, OUT since timestamp with time zone, OUT due_at timestamp with time zone, OUT allowed bigint, OUT in_use bigint, OUT ahead bigint, OUT more_ahead boolean, OUT nodes integer, OUT error text) RETURNS record
@@ -4437,6 +4608,14 @@ CREATE TRIGGER drop_reports AFTER DELETE ON troupe.job FOR EACH ROW EXECUTE FUNC
 CREATE TRIGGER free_keys AFTER UPDATE OF ended_at ON troupe.node FOR EACH ROW WHEN (((old.ended_at IS NULL) AND (new.ended_at IS NOT NULL))) EXECUTE FUNCTION troupe.free_keys_of_node();
 
 CREATE TRIGGER note_reopened AFTER UPDATE OF reopened ON troupe.attempt FOR EACH ROW WHEN ((new.reopened AND (NOT old.reopened))) EXECUTE FUNCTION troupe.note_touched('job_id');
+
+CREATE TRIGGER tell_of_cancels AFTER INSERT ON troupe.revoked REFERENCING NEW TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION troupe.tell_of_cancels();
+
+CREATE TRIGGER tell_of_lanes AFTER INSERT ON troupe.lane REFERENCING NEW TABLE AS made FOR EACH STATEMENT EXECUTE FUNCTION troupe.tell_of_lanes();
+
+CREATE TRIGGER tell_of_permits AFTER UPDATE OF permits ON troupe.permit FOR EACH ROW WHEN ((new.permits < old.permits)) EXECUTE FUNCTION troupe.tell_of_permits();
+
+CREATE TRIGGER tell_of_queue AFTER INSERT OR UPDATE OF version ON troupe.queue FOR EACH ROW EXECUTE FUNCTION troupe.tell_of_queue();
 
 ALTER TABLE ONLY troupe.lease
     ADD CONSTRAINT lease_node_fkey FOREIGN KEY (node) REFERENCES troupe.node(id);

@@ -30,7 +30,7 @@ struct exported {
 };
 
 using c = engine_counters;
-constexpr std::array<exported, 19> totals = {{
+constexpr std::array<exported, 21> totals = {{
     {"troupe_jobs_enqueued_total", "Jobs stored through this node.", &c::jobs_enqueued},
     {"troupe_jobs_claimed_total", "Jobs handed to this node.", &c::jobs_claimed},
     {"troupe_attempts_completed_total", "Attempts that completed.", &c::attempts_completed},
@@ -46,6 +46,9 @@ constexpr std::array<exported, 19> totals = {{
     {"troupe_jobs_rescued_total", "Jobs taken back from dead nodes.", &c::jobs_rescued},
     {"troupe_jobs_expired_total", "Jobs dropped past their ages.", &c::jobs_expired},
     {"troupe_jobs_promoted_total", "Deferred jobs made available.", &c::jobs_promoted},
+    {"troupe_notifications_total", "Notifications heard of PostgreSQL.", &c::notifications},
+    {"troupe_notifier_reconnects_total", "Listening connections that were lost.",
+     &c::notifier_reconnects},
     {"troupe_db_statements_total", "Statements sent to PostgreSQL.", &c::statements},
     {"troupe_db_connections_lost_total", "Connections that broke.", &c::connections_lost},
     {"troupe_db_pool_refused_total", "Callers the pool turned away.", &c::pool_refused},
@@ -53,10 +56,11 @@ constexpr std::array<exported, 19> totals = {{
     {"troupe_http_rejected_total", "Requests refused before any route.", &c::http_rejected},
 }};
 
-constexpr std::array<exported, 6> gauges = {{
+constexpr std::array<exported, 7> gauges = {{
     {"troupe_jobs_running", "Slots taken on this node.", &c::running},
     {"troupe_jobs_stuck", "Handlers that go on though their slot is free again.", &c::stuck},
     {"troupe_jobs_backlog", "Jobs claimed here and not started.", &c::backlog},
+    {"troupe_notifier_listening", "1 while notifications are heard.", &c::listening},
     {"troupe_db_pool_waiting", "Callers waiting for a connection.", &c::pool_waiting},
     {"troupe_http_connections", "Open HTTP connections.", &c::http_connections},
     {"troupe_requests_in_flight", "Sessions alive.", &c::requests_in_flight},

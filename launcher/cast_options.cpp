@@ -24,6 +24,13 @@ cast_options cast_options_of(const engine_options& options, const std::string& u
   out.pool.max_waiting = static_cast<std::size_t>(database.max_waiting);
   out.pool.metrics = &metrics;
   metrics.limit = out.pool.max_size;
+  if (!database.pooler) {
+    auto& notifier = out.notifier.emplace();
+    notifier.connection = out.pool.connection;
+    notifier.connection.application_name += " listens";
+    notifier.metrics = &metrics;
+    out.health.limits.listens = true;
+  }
   out.executor.queues = options.queues;
   out.executor.queues.try_emplace(page_queue, options.fetches);
   out.executor.default_slots = options.slots;

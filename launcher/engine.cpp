@@ -142,6 +142,8 @@ void engine::parts::start_actors() {
   system.emplace(*config);
   auto wanted = cast_options_of(options, database_url, metrics);
   wanted.pool.sockets = &*sockets;
+  if (wanted.notifier)
+    wanted.notifier->sockets = &*sockets;
   if (postgres)
     wanted.health.disk = [where = postgres->data_dir() / "pgdata"] { return space_of(where); };
   actors = spawn_cast(*system, wanted, *loop, counters, board);
@@ -160,7 +162,7 @@ void engine::parts::start_actors() {
     add_test_kinds(table, {*loop, *workers, root / "effects"});
   for (const auto& [kind, how] : blocking)
     table[kind] = {on_worker(*workers, how.first), how.second};
-  begin(*system, *actors, wanted, std::make_shared<const handler_table>(table), counters);
+  begin(*system, *actors, wanted, *loop, std::make_shared<const handler_table>(table), counters);
 }
 
 void engine::parts::start_http() {

@@ -31,8 +31,11 @@ struct engine_counters {
   counter statement_errors{0};
   counter connections_open{0}; ///< gauge
   counter connections_lost{0};
-  counter pool_waiting{0}; ///< gauge: callers waiting for a connection
-  counter pool_refused{0}; ///< callers refused: too many waiting, or waited too long
+  counter notifications{0};       ///< heard of PostgreSQL, those of other programs not counted
+  counter notifier_reconnects{0}; ///< listening connections that were lost
+  counter listening{0};           ///< gauge: 1 while notifications are heard
+  counter pool_waiting{0};        ///< gauge: callers waiting for a connection
+  counter pool_refused{0};        ///< callers refused: too many waiting, or waited too long
   counter http_requests{0};
   counter http_rejected{0};      ///< refused before routing: framing, limits
   counter http_connections{0};   ///< gauge

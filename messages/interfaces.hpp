@@ -15,6 +15,8 @@ CAF_BEGIN_TYPE_ID_BLOCK(troupe, caf::first_custom_type_id)
   CAF_ADD_ATOM(troupe, troupe, halt_atom, "halt")
   CAF_ADD_ATOM(troupe, troupe, cancel_atom, "cancel")
   CAF_ADD_ATOM(troupe, troupe, due_atom, "due")
+  CAF_ADD_ATOM(troupe, troupe, idle_atom, "idle")
+  CAF_ADD_ATOM(troupe, troupe, beat_atom, "beat")
 CAF_END_TYPE_ID_BLOCK(troupe)
 
 namespace troupe {
@@ -106,6 +108,12 @@ using scheduler_actor = caf::typed_actor<
     // The next deferred job is due in this long.
     caf::reacts_to<due_atom, caf::timespan>>;
 
+/// NOTIFIER: is told by PostgreSQL what SQL and other nodes change, and tells those it concerns.
+using notifier_actor = caf::typed_actor<
+    // EXECUTOR: a claim found nothing in this queue; true: one has found jobs since the last time.
+    // Wake it when there is work.
+    caf::reacts_to<idle_atom, std::string, bool>>;
+
 /// EXECUTOR: slots per queue; claims when slots free up, hands to RUNNERs, gathers finishes.
 using executor_actor = caf::typed_actor<
     // There is work in this queue; claim if slots are free.
@@ -128,6 +136,8 @@ using executor_actor = caf::typed_actor<
     caf::reacts_to<scheduler_actor>,
     // Who brings jobs that may start at once.
     caf::reacts_to<intake_actor>,
+    // Who wakes it when work comes to a queue that has none.
+    caf::reacts_to<notifier_actor>,
     // INTAKE: store these jobs of one queue, and run them here if they can start at once.
     caf::replies_to<enqueue_jobs_ptr>::with<enqueued_jobs>,
     // The kinds this node can run; before any node_id.
@@ -149,6 +159,7 @@ using janitor_actor = caf::typed_actor<
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::scheduler_actor)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::intake_actor)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::notifier_actor)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::handler_table_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<troupe::job_id>)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::lease_id)

@@ -28,6 +28,10 @@ struct beating : clockwork {
 
   beating() { run(); }
   void join(std::int64_t id = 1) { answer(in->joins, node_id{id}); }
+  void news(node_id of = {}) {
+    caf::anon_send(one, beat_atom_v, of);
+    run();
+  }
   static pulse alive() {
     pulse said;
     said.alive = true;
@@ -178,6 +182,48 @@ BOOST_AUTO_TEST_CASE(without_a_database_it_keeps_trying) {
   BOOST_TEST(in->joins.seen == 6);
 }
 
+BOOST_AUTO_TEST_CASE(when_there_is_news_it_beats_at_once_and_goes_on_as_before) {
+  news(); // before it has joined: its first beat tells all
+  join(7);
+  answer(in->beats, alive());
+  advance(300ms);
+  news(node_id{8}); // of another node
+  BOOST_TEST(in->beats.empty());
+  news(node_id{7});
+  BOOST_TEST(in->beats.size() == 1U);
+  answer(in->beats, alive());
+  advance(990ms);
+  BOOST_TEST(in->beats.empty()); // the clock begins anew
+  advance(20ms);
+  BOOST_TEST(in->beats.size() == 1U);
+  BOOST_TEST(in->beats.seen == 3);
+}
+
+BOOST_AUTO_TEST_CASE(news_that_comes_all_the_time_costs_a_beat_in_twenty_milliseconds) {
+  join();
+  for (int i = 0; i < 1000; ++i) { // one second
+    news();
+    if (!in->beats.empty())
+      answer(in->beats, alive());
+    advance(1ms, 1ms);
+  }
+  BOOST_TEST(in->beats.seen > 40);
+  BOOST_TEST(in->beats.seen <= 52);
+}
+
+BOOST_AUTO_TEST_CASE(what_came_during_a_beat_is_asked_for_again) {
+  join();
+  news();
+  news();
+  answer(in->beats, alive());
+  BOOST_TEST(in->beats.empty());
+  advance(30ms);
+  BOOST_TEST(in->beats.size() == 1U);
+  answer(in->beats, alive());
+  advance(900ms);
+  BOOST_TEST(in->beats.empty());
+}
+
 BOOST_AUTO_TEST_CASE(at_the_drain_it_leaves_and_is_silent) {
   join();
   drain();
@@ -186,6 +232,7 @@ BOOST_AUTO_TEST_CASE(at_the_drain_it_leaves_and_is_silent) {
   answer(in->leaves, caf::unit);
   BOOST_TEST(left);
   answer(in->beats, pulse{}); // was on its way: "you are dead" does not make it join
+  news();
   advance(5s);
   BOOST_TEST(in->joins.empty());
   BOOST_TEST(in->beats.empty());

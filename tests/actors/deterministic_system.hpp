@@ -250,6 +250,7 @@ inline executor_double_impl::behavior_type executor_double(executor_double_impl:
       [](halt_atom) {},
       [](const scheduler_actor&) {},
       [](const intake_actor&) {},
+      [](const notifier_actor&) {},
       [=](const enqueue_jobs_ptr& asked) { return kept(self, notes->brought, asked); },
       [](const handler_table_ptr&) {},
       [](const act& what) { (*what)(); },

@@ -184,3 +184,70 @@ BOOST_AUTO_TEST_CASE(a_drain_waits_for_them_and_gives_them_back) {
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+namespace {
+
+using rests = std::vector<std::pair<std::string, bool>>;
+
+notifier_actor::behavior_type notifier_double(notifier_actor::pointer,
+                                              std::shared_ptr<rests> told) {
+  return {[=](idle_atom, const std::string& queue, bool fruitful) {
+    told->emplace_back(queue, fruitful);
+  }};
+}
+
+struct resting : executor_system {
+  std::shared_ptr<rests> told = std::make_shared<rests>();
+
+  resting() {
+    const notifier_actor notifier = spawn(notifier_double, told);
+    caf::anon_send(executor_itself, notifier);
+    join();
+  }
+};
+
+} // namespace
+
+BOOST_FIXTURE_TEST_SUITE(what_the_notifier_is_told, resting)
+
+BOOST_AUTO_TEST_CASE(a_queue_in_which_a_claim_finds_nothing_and_whether_one_has_found_something) {
+  wake("q");
+  answer(in->claims, claimed_jobs{});
+  BOOST_TEST((*told == rests{{"q", false}}));
+  wake("q");
+  answer(in->claims, batch(lease_id{5}, 1));
+  BOOST_TEST(told->size() == 1U);
+  answer(in->claims, claimed_jobs{}); // there are slots for more
+  BOOST_TEST((*told == rests{{"q", false}, {"q", true}}));
+  wake("q");
+  answer(in->claims, claimed_jobs{});
+  BOOST_TEST((told->back() == rests::value_type{"q", false}));
+}
+
+BOOST_AUTO_TEST_CASE(not_while_it_claims_again_or_knows_when_it_will) {
+  wake("q");
+  wake("q"); // while the claim is on its way
+  answer(in->claims, claimed_jobs{});
+  BOOST_TEST(told->empty());
+  claimed_jobs later;
+  later.wait = 3s;
+  answer(in->claims, later);
+  BOOST_TEST(told->empty());
+  advance(3s);
+  later.wait = 0ms;
+  answer(in->claims, later);
+  BOOST_TEST(told->size() == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(not_while_there_is_no_room_or_a_claim_failed) {
+  wake("q");
+  answer(in->claims, batch(lease_id{5}, 100));
+  BOOST_TEST(in->claims.empty());
+  wake("q");
+  BOOST_TEST(told->empty());
+  wake("other");
+  refuse(in->claims, errc::unavailable);
+  BOOST_TEST(told->empty());
+}
+
+BOOST_AUTO_TEST_SUITE_END()

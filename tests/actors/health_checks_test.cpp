@@ -103,6 +103,13 @@ BOOST_AUTO_TEST_CASE(the_disk_is_judged_by_share_and_by_size) {
              != std::string::npos);
 }
 
+BOOST_AUTO_TEST_CASE(a_node_that_does_not_listen_is_degraded) {
+  engine_counters counters;
+  BOOST_TEST(is(check_notifier(counters), status::degraded));
+  counters.listening = 1;
+  BOOST_TEST(is(check_notifier(counters), status::ok));
+}
+
 BOOST_FIXTURE_TEST_CASE(a_pool_without_connections_is_failing_and_one_with_a_queue_degraded,
                         pool_seen) {
   BOOST_TEST(is(check(), status::ok));

@@ -211,7 +211,7 @@ def test_probes_health_and_metrics_answer(node):
     health = node.ask("GET", "/api/v1/health").json
     assert health["status"] == "ok" and health["ready"] is True
     assert {"database", "pool", "replication", "migrations", "durability", "clock", "heartbeat",
-            "scheduler", "executor", "disk"} == {check["name"] for check in health["checks"]}
+            "scheduler", "executor", "notifier", "disk"} == {check["name"] for check in health["checks"]}
     for check in health["checks"]:
         assert check["latency_ms"] >= 0 and 0 <= check["age_ms"] < 15_000
         assert check["reason"] is None or check["status"] != "ok"

@@ -54,4 +54,13 @@ BOOST_AUTO_TEST_CASE(the_node_and_its_schema_are_those_of_this_program) {
   BOOST_TEST(out().health.limits.schema_version == db::migrations().back().number);
 }
 
+BOOST_AUTO_TEST_CASE(nobody_listens_through_a_pooler) {
+  BOOST_TEST(out().notifier.has_value());
+  BOOST_TEST(out().health.limits.listens);
+  BOOST_TEST((out().notifier->metrics == &metrics));
+  options.database.pooler = true;
+  BOOST_TEST(!out().notifier.has_value());
+  BOOST_TEST(!out().health.limits.listens);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
