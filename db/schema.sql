@@ -355,7 +355,7 @@ CREATE FUNCTION troupe.bulk_candidates(op troupe.bulk_operation, p_limit integer
     AS $$
 declare
   states constant text[] := troupe.bulk_states(op.action, op.filter ->> 'state');
-  part constant int := greatest(1, p_limit / 2);
+  part constant int := 500; -- rows at a time
   met bigint[];
   top bigint;
   got int;
@@ -367,8 +367,7 @@ begin
     reached := case when looked = p_limit then jobs[looked] else op.up_to end;
     return;
   end if;
-  -- Parts are halves, so that two never give more than is asked for.
-  while cardinality(jobs) <= p_limit - part and looked < p_looks and reached < op.up_to loop
+  while cardinality(jobs) < p_limit and looked < p_looks and reached < op.up_to loop
     met := null;
     if states <@ '{scheduled,retryable}' then
       met := array(select d.job_id from troupe.deferred d
@@ -402,6 +401,10 @@ begin
     end if;
     reached := top;
   end loop;
+  if cardinality(jobs) > p_limit then
+    jobs := jobs[:p_limit];
+    reached := jobs[p_limit];
+  end if;
 end $$;
 
 CREATE FUNCTION troupe.bulk_fits(p_filter jsonb, p_to_queue text, p_to_priority smallint, queue text, kind text, priority smallint, tags text[], limit_key text, created_at timestamp with time zone) RETURNS boolean

@@ -370,7 +370,7 @@ set plan_cache_mode = force_generic_plan set enable_hashjoin = on set enable_mer
 set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 declare
   states constant text[] := troupe.bulk_states(op.action, op.filter ->> 'state');
-  part constant int := greatest(1, p_limit / 2);
+  part constant int := 500; -- rows at a time
   met bigint[];
   top bigint;
   got int;
@@ -382,8 +382,7 @@ begin
     reached := case when looked = p_limit then jobs[looked] else op.up_to end;
     return;
   end if;
-  -- Parts are halves, so that two never give more than is asked for.
-  while cardinality(jobs) <= p_limit - part and looked < p_looks and reached < op.up_to loop
+  while cardinality(jobs) < p_limit and looked < p_looks and reached < op.up_to loop
     met := null;
     if states <@ '{scheduled,retryable}' then
       met := array(select d.job_id from troupe.deferred d
@@ -417,6 +416,10 @@ begin
     end if;
     reached := top;
   end loop;
+  if cardinality(jobs) > p_limit then
+    jobs := jobs[:p_limit];
+    reached := jobs[p_limit];
+  end if;
 end $$;
 
 -- -- the contract ----------------------------------------------------------------------------------
