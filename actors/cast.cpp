@@ -56,8 +56,9 @@ cast spawn_cast(caf::actor_system& system, const cast_options& options, io_loop&
   all.intake = system.spawn(intake, options.intake,
                             intake_peers{all.store, all.executor, all.scheduler, &counters});
   caf::anon_send(all.executor, all.intake);
-  all.gate = system.spawn(gate, options.gate,
-                          session_peers{all.intake, all.store, all.executor, &counters});
+  all.gate =
+      system.spawn(gate, options.gate,
+                   session_peers{all.intake, all.store, all.executor, all.janitor, &counters});
   const health_monitor_actor monitor = system.spawn(
       health_monitor, options.health, all.store, &counters, options.pool.metrics, std::move(board));
   all.root = system.spawn(root, all, connections, monitor);

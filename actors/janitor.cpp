@@ -2,6 +2,8 @@
 
 #include "actors/guard.hpp"
 
+#include <utility>
+
 namespace troupe {
 
 namespace {
@@ -51,6 +53,35 @@ void expire(self_ptr self) {
           });
 }
 
+/// Steps, one after the other, until there is nothing that can be done now. What is left then, a
+/// step that failed or an operation of a node that is gone, is found by the next tick.
+void step(self_ptr self) {
+  if (std::exchange(self->state.stepping, true))
+    return;
+  self->request(self->state.store, caf::infinite, step_bulk{})
+      .then(
+          [self](stepped_bulk& done) {
+            auto& state = self->state;
+            state.stepping = false;
+            if (done.id == 0)
+              return;
+            if (!done.error.empty())
+              log::warn("janitor", "a step of bulk operation " + std::to_string(done.id)
+                                       + " was undone: " + done.error);
+            else if (done.state == "done")
+              log::info("janitor", "bulk operation " + std::to_string(done.id) + " is done");
+            for (auto& queue : done.queues)
+              self->send(state.executor, wake_atom_v, std::move(queue));
+            if (!done.running.empty())
+              self->send(state.executor, cancel_atom_v, std::move(done.running));
+            self->send(self, wake_atom_v); // others are heard in between
+          },
+          [self](caf::error& error) {
+            self->state.stepping = false;
+            log::warn("janitor", "no step of a bulk operation: " + to_failure(error).detail);
+          });
+}
+
 void keep_up(self_ptr self) {
   self->request(self->state.store, caf::infinite, upkeep{})
       .then(
@@ -79,7 +110,11 @@ janitor_impl::behavior_type janitor(janitor_impl::stateful_pointer<janitor_state
   self->send(self, tick_atom_v);
   return {
       [self](node_id dead) { rescue(self, dead); },
-      [self](tick_atom) { keep_up(self); },
+      [self](wake_atom) { step(self); },
+      [self](tick_atom) {
+        step(self);
+        keep_up(self);
+      },
   };
 }
 

@@ -1,6 +1,7 @@
 // JANITOR: takes the jobs of dead nodes back, makes partitions ahead, drops revocations that no
-// cursor will meet any more. Told by PULSE of dead nodes; asks STORE; wakes EXECUTOR. Every node
-// has one: the statements let one of several win.
+// cursor will meet any more, takes the steps of operations on many jobs. Told by PULSE of dead
+// nodes, by SESSION of new operations; asks STORE; wakes EXECUTOR. Every node has one: the
+// statements let one of several win.
 #pragma once
 
 #include "messages/counters.hpp"
@@ -25,6 +26,7 @@ struct janitor_state {
   store_actor store;
   executor_actor executor;
   engine_counters* counters = nullptr;
+  bool stepping = false; ///< a step of an operation is on its way
 };
 
 janitor_impl::behavior_type janitor(janitor_impl::stateful_pointer<janitor_state> self,

@@ -48,6 +48,28 @@ struct serving {
   void operator()(const delete_job& question) const {
     ask<deleted_job>(question, [](const deleted_job&) {});
   }
+  void operator()(const edit_job& question) const {
+    ask<job_record>(question, [*this](const job_record& job) {
+      if (job.state == job_state::available) // what is due earlier now, the next pulse tells
+        wake(job.queue);
+    });
+  }
+  void operator()(const start_bulk& question) const {
+    ask<bulk_record>(question,
+                     [*this](const bulk_record&) { caf::anon_send(peers.janitor, wake_atom_v); });
+  }
+  void operator()(const preview_bulk& question) const {
+    ask<bulk_preview>(question, [](const bulk_preview&) {});
+  }
+  void operator()(const get_bulk& question) const {
+    ask<bulk_record>(question, [](const bulk_record&) {});
+  }
+  void operator()(const list_bulks& question) const {
+    ask<bulk_page>(question, [](const bulk_page&) {});
+  }
+  void operator()(const cancel_bulk& question) const {
+    ask<bulk_record>(question, [](const bulk_record&) {});
+  }
   void operator()(const get_log& question) const {
     ask<log_page>(question, [](const log_page&) {});
   }

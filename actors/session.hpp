@@ -1,6 +1,6 @@
 // SESSION: serves one request in domain terms, answers once, and ends. Spawned by GATE; knows
-// INTAKE and STORE, and tells EXECUTOR what the request means for it. It links to nobody and
-// nobody long-lived monitors it (0.17.6 would leak the entry).
+// INTAKE and STORE, and tells EXECUTOR and JANITOR what the request means for them. It links to
+// nobody and nobody long-lived monitors it (0.17.6 would leak the entry).
 #pragma once
 
 #include "messages/counters.hpp"
@@ -15,6 +15,7 @@ struct session_peers {
   intake_actor intake;
   store_actor store;
   executor_actor executor;
+  janitor_actor janitor;
   engine_counters* counters = nullptr;
 };
 

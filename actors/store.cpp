@@ -1,6 +1,7 @@
 #include "actors/store.hpp"
 
 #include "actors/statement.hpp"
+#include "db/bulk_statements.hpp"
 #include "db/job_statements.hpp"
 #include "db/node_statements.hpp"
 #include "db/queue_statements.hpp"
@@ -46,6 +47,13 @@ caf::result<job_record> change(self_ptr self, const pool_actor& pool, db::query 
   return promise.result();
 }
 
+template<class Ask>
+auto changing_job(self_ptr self, const pool_actor& pool, db::query (*statement)(job_id)) {
+  return guarded([=](const Ask& ask) -> caf::result<job_record> {
+    return change(self, pool, statement(ask.id), ask.id);
+  });
+}
+
 void deliver_queue(self_ptr self, const pool_actor& pool, const std::string& name,
                    const kept_promise<queue_record>& promise) {
   carry_out(self, pool, db::queue_query(name), promise, [=](const db::result& rows) {
@@ -54,6 +62,45 @@ void deliver_queue(self_ptr self, const pool_actor& pool, const std::string& nam
       promise.deliver(std::move(*queue));
     else
       promise.deliver(make_error(errc::not_found, "there is no queue " + name));
+  });
+}
+
+void deliver_bulk(self_ptr self, const pool_actor& pool, std::int64_t id,
+                  const kept_promise<bulk_record>& promise) {
+  carry_out(self, pool, db::bulk_query(id), promise, [=](const db::result& rows) {
+    auto found = db::decode_bulk(rows);
+    if (found)
+      promise.deliver(std::move(*found));
+    else
+      promise.deliver(
+          make_error(errc::not_found, "there is no bulk operation " + std::to_string(id)));
+  });
+}
+
+auto starting_bulk(self_ptr self, const pool_actor& pool) {
+  return guarded([=](const start_bulk& ask) -> caf::result<bulk_record> {
+    const kept_promise<bulk_record> promise(self);
+    carry_out(self, pool, db::start_bulk_query(ask), promise, [=](const db::result& rows) {
+      deliver_bulk(self, pool, db::decode_started_bulk(rows), promise);
+    });
+    return promise.result();
+  });
+}
+
+auto reading_bulk(self_ptr self, const pool_actor& pool) {
+  return guarded([=](const get_bulk& ask) -> caf::result<bulk_record> {
+    const kept_promise<bulk_record> promise(self);
+    deliver_bulk(self, pool, ask.id, promise);
+    return promise.result();
+  });
+}
+
+auto cancelling_bulk(self_ptr self, const pool_actor& pool) {
+  return guarded([=](const cancel_bulk& ask) -> caf::result<bulk_record> {
+    const kept_promise<bulk_record> promise(self);
+    carry_out(self, pool, db::cancel_bulk_query(ask.id), promise,
+              [=, id = ask.id](const db::result&) { deliver_bulk(self, pool, id, promise); });
+    return promise.result();
   });
 }
 
@@ -75,6 +122,15 @@ auto asking(self_ptr self, const pool_actor& pool, db::query (*statement)(const 
             Reply (*decode)(const db::result&)) {
   return guarded([=](const Ask& ask) -> caf::result<Reply> {
     return answer<Reply>(self, pool, statement(ask), decode);
+  });
+}
+
+/// The same, where nothing is said with the question.
+template<class Ask, class Reply>
+auto asking(self_ptr self, const pool_actor& pool, db::query (*statement)(),
+            Reply (*decode)(const db::result&)) {
+  return guarded([=](const Ask&) -> caf::result<Reply> {
+    return answer<Reply>(self, pool, statement(), decode);
   });
 }
 
@@ -103,16 +159,21 @@ store_actor::behavior_type store(store_actor::pointer self, const pool_actor& po
         return promise.result();
       }),
       asking(self, pool, db::list_query, db::decode_list),
-      guarded([=](const cancel_job& ask) -> caf::result<job_record> {
-        return change(self, pool, db::cancel_query(ask.id), ask.id);
-      }),
-      guarded([=](const retry_job& ask) -> caf::result<job_record> {
-        return change(self, pool, db::retry_query(ask.id), ask.id);
-      }),
+      changing_job<cancel_job>(self, pool, db::cancel_query),
+      changing_job<retry_job>(self, pool, db::retry_query),
       guarded([=](const delete_job& ask) -> caf::result<deleted_job> {
         return answer<deleted_job>(self, pool, db::delete_query(ask.id),
                                    [id = ask.id](const db::result&) { return deleted_job{id}; });
       }),
+      guarded([=](const edit_job& ask) -> caf::result<job_record> {
+        return change(self, pool, db::edit_query(ask), ask.id);
+      }),
+      starting_bulk(self, pool),
+      asking(self, pool, db::preview_bulk_query, db::decode_bulk_preview),
+      reading_bulk(self, pool),
+      asking(self, pool, db::bulks_query, db::decode_bulks),
+      cancelling_bulk(self, pool),
+      asking<step_bulk>(self, pool, db::step_bulk_query, db::decode_stepped),
       asking(self, pool, db::log_query, db::decode_log),
       asking(self, pool, db::why_query, db::decode_why),
       guarded([=](const get_queue& ask) -> caf::result<queue_record> {
@@ -148,15 +209,9 @@ store_actor::behavior_type store(store_actor::pointer self, const pool_actor& po
       asking(self, pool, db::report_query, db::decode_reported),
       asking(self, pool, db::promote_query, db::decode_promoted),
       asking(self, pool, db::rescue_query, db::decode_rescued),
-      guarded([=](const upkeep&) -> caf::result<upkept> {
-        return answer<upkept>(self, pool, db::upkeep_query(), db::decode_upkept);
-      }),
-      guarded([=](const expire_jobs&) -> caf::result<expired_jobs> {
-        return answer<expired_jobs>(self, pool, db::expire_query(), db::decode_expired);
-      }),
-      guarded([=](const probe_database&) -> caf::result<database_probe> {
-        return answer<database_probe>(self, pool, db::probe_query(), db::decode_probe);
-      }),
+      asking<upkeep>(self, pool, db::upkeep_query, db::decode_upkept),
+      asking<expire_jobs>(self, pool, db::expire_query, db::decode_expired),
+      asking<probe_database>(self, pool, db::probe_query, db::decode_probe),
   };
 }
 

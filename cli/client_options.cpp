@@ -1,4 +1,5 @@
 // The commands that talk HTTP, see command_line.hpp.
+#include "cli/bulk_options.hpp"
 #include "cli/command_line.hpp"
 #include "cli/enqueue_options.hpp"
 #include "cli/settings.hpp"
@@ -59,6 +60,11 @@ void command_line::add_jobs() {
   about(command::jobs_cancel, "cancel", "Cancel jobs, waiting or running", true);
   about(command::jobs_retry, "retry", "Make jobs run again, or at once", true);
   about(command::jobs_delete, "delete", "Delete jobs that do not run", true);
+  add_edit_options(*about(command::jobs_edit, "edit", "Change a job that waits", false), out_.edit);
+  auto* bulk = add(*jobs, command::jobs_bulk, "bulk",
+                   "Cancel, retry, delete, move or reprioritise many jobs");
+  add_bulk_options(*bulk, out_.bulk);
+  add_client(bulk);
 }
 
 void command_line::add_queues() {

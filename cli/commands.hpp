@@ -18,6 +18,8 @@ exit_code run_jobs_list(const invocation& wanted);
 exit_code run_jobs_logs(const invocation& wanted);
 /// get, why, cancel, retry and delete.
 exit_code run_jobs_by_id(const invocation& wanted);
+exit_code run_jobs_bulk(const invocation& wanted);
+exit_code run_jobs_edit(const invocation& wanted);
 /// queues: list, and the commands about one queue.
 exit_code run_queues_list(const invocation& wanted);
 exit_code run_queue(const invocation& wanted);

@@ -43,6 +43,10 @@ exit_code run(const invocation& wanted) {
   case command::jobs_retry:
   case command::jobs_delete:
     return run_jobs_by_id(wanted);
+  case command::jobs_bulk:
+    return run_jobs_bulk(wanted);
+  case command::jobs_edit:
+    return run_jobs_edit(wanted);
   case command::queues_list:
     return run_queues_list(wanted);
   case command::queues_show:

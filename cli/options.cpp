@@ -1,6 +1,7 @@
 // The commands of a node, and errors turned into advice; see command_line.hpp.
 #include "cli/options.hpp"
 
+#include "cli/bulk_options.hpp"
 #include "cli/command_line.hpp"
 #include "cli/enqueue_options.hpp"
 #include "cli/settings.hpp"
@@ -359,6 +360,11 @@ void command_line::finish() {
     for (const auto& id : out_.ids)
       read_job_id(id);
     return;
+  case command::jobs_edit:
+    read_job_id(out_.ids.front());
+    return check_edit(out_.edit);
+  case command::jobs_bulk:
+    return check_bulk(out_.bulk);
   case command::queues_limit:
     return finish_queue_limit();
   case command::queues_list:

@@ -29,6 +29,8 @@ enum class command : std::uint8_t {
   jobs_cancel,
   jobs_retry,
   jobs_delete,
+  jobs_edit,
+  jobs_bulk,
   queues_list,
   queues_show,
   queues_pause,
@@ -66,6 +68,34 @@ struct enqueue_settings {
   std::optional<double> wait_limit; ///< seconds; none: for ever
 };
 
+struct bulk_settings {
+  std::string action; ///< of messages/bulk.hpp; or list, show, stop
+  std::vector<std::string> ids;
+  std::optional<std::string> state;
+  std::optional<std::string> queue;
+  std::optional<std::string> kind;
+  std::optional<std::string> tag;
+  std::optional<std::string> limit_key;
+  std::optional<std::string> created_after;
+  std::optional<std::string> created_before;
+  bool all = false;
+  std::optional<std::string> to_queue;
+  std::optional<int> to_priority;
+  bool dry_run = false;
+  bool yes = false;
+};
+
+struct edit_settings {
+  std::optional<std::string> args; ///< JSON text
+  std::optional<std::string> queue;
+  std::optional<int> priority;
+  std::optional<int> max_attempts;
+  std::optional<std::string> timeout_ms; ///< a number, or none
+  std::vector<std::string> tags;
+  bool no_tags = false;
+  std::optional<std::string> run_at; ///< a time, or now
+};
+
 struct list_settings {
   std::optional<std::string> state;
   std::optional<std::string> queue;
@@ -96,6 +126,8 @@ struct invocation {
   client_settings client;
   enqueue_settings enqueue;
   list_settings list;
+  bulk_settings bulk;
+  edit_settings edit;
   log_settings log;
   std::vector<std::string> ids;     ///< of jobs, or the one queue's name
   std::string new_limits;           ///< queues limit: the request's body

@@ -1,28 +1,12 @@
 #include "db/unique_rule.hpp"
 
+#include "db/json_text.hpp"
+
 #include <string_view>
 
 namespace troupe::db {
 
 namespace {
-
-void append_string(std::string& out, std::string_view text) {
-  constexpr std::string_view hex = "0123456789abcdef";
-  out += '"';
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20) {
-      out += "\\u00";
-      out += hex[byte >> 4U];
-      out += hex[byte & 15U];
-      continue;
-    }
-    if (c == '"' || c == '\\')
-      out += '\\';
-    out += c;
-  }
-  out += '"';
-}
 
 template<class Texts, class Name>
 void append_array(std::string& out, std::string_view key, const Texts& texts, Name name) {
@@ -30,7 +14,7 @@ void append_array(std::string& out, std::string_view key, const Texts& texts, Na
   char before = '[';
   for (const auto& text : texts) {
     out += before;
-    append_string(out, name(text));
+    append_json_text(out, name(text));
     before = ',';
   }
   out += ']';
@@ -40,7 +24,7 @@ void append_array(std::string& out, std::string_view key, const Texts& texts, Na
 
 std::string unique_json(const unique_rule& rule) {
   std::string out = "{\"on_conflict\":";
-  append_string(out, to_string(rule.conflict));
+  append_json_text(out, to_string(rule.conflict));
   if (rule.queue)
     out += ",\"queue\":true";
   if (rule.args)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "http/problem.hpp"
+#include "messages/bulk.hpp"
 #include "messages/job.hpp"
 #include "messages/job_log.hpp"
 
@@ -24,6 +25,8 @@ std::variant<job_spec, problem> read_job(std::string_view body, const job_rules&
 /// `{"jobs":[...]}` to specs in order; pointers start with /jobs/<index>.
 std::variant<std::vector<job_spec>, problem> read_jobs(std::string_view body,
                                                        const job_rules& rules);
+/// `{"priority":...}` to what changes of a job, whose id is not in it.
+std::variant<edit_job, problem> read_edit(std::string_view body, timestamp now);
 /// Nothing, white space or `{}`, as cancel and retry take.
 bool is_empty_document(std::string_view body);
 

@@ -25,6 +25,7 @@ public:
       : rules_(rules), base_(std::move(base)), errors_(errors) {}
 
   job_spec read(json_value& value);
+  edit_job read_changes(json_value& value);
 
 private:
   void fail(std::string_view field, std::string detail) {
@@ -184,6 +185,45 @@ job_spec job_reader::read(json_value& value) {
   return spec;
 }
 
+edit_job job_reader::read_changes(json_value& value) {
+  edit_job changes;
+  if (value.type != kind::object || value.members.empty()) {
+    fail({}, "must be an object with at least one field to change");
+    return changes;
+  }
+  for (auto& member : value.members) {
+    const auto& key = member.key;
+    job_spec spec;
+    const bool none = member.value.type == kind::null;
+    if (key == "args") {
+      changes.args = std::move(member.value.text);
+    } else if (key == "queue") {
+      read_field(member, spec);
+      changes.queue = std::move(spec.queue);
+    } else if (key == "priority") {
+      read_field(member, spec);
+      changes.priority = spec.priority;
+    } else if (key == "max_attempts") {
+      read_field(member, spec);
+      changes.max_attempts = spec.max_attempts;
+    } else if (key == "timeout_ms") {
+      read_field(member, spec);
+      changes.timeout.emplace(spec.timeout);
+    } else if (key == "tags") {
+      read_field(member, spec);
+      changes.tags = std::move(spec.tags);
+    } else if (key == "run_at") {
+      if (!none)
+        read_field(member, spec);
+      changes.run_at.emplace(spec.run_at);
+    } else {
+      fail(key, "no such field; what can be changed is args, priority, queue, max_attempts, "
+                "timeout_ms, tags, run_at");
+    }
+  }
+  return changes;
+}
+
 problem malformed(json_error error) {
   auto out = invalid_fields({{std::move(error.pointer), std::move(error.detail)}});
   out.detail += " (near byte " + std::to_string(error.offset) + ")";
@@ -244,6 +284,19 @@ std::variant<std::vector<job_spec>, problem> read_jobs(std::string_view body,
   if (!errors.empty())
     return invalid_fields(std::move(errors));
   return specs;
+}
+
+std::variant<edit_job, problem> read_edit(std::string_view body, timestamp now) {
+  auto document = read_json(body, limits_for(1));
+  if (auto* error = std::get_if<json_error>(&document))
+    return malformed(std::move(*error));
+  const std::set<std::string> no_kinds;
+  const job_rules rules{no_kinds, now};
+  std::vector<field_error> errors;
+  auto changes = job_reader{rules, {}, errors}.read_changes(std::get<json_value>(document));
+  if (!errors.empty())
+    return invalid_fields(std::move(errors));
+  return changes;
 }
 
 bool is_empty_document(std::string_view body) {

@@ -406,6 +406,18 @@ void engine::remove(job_id id) {
   parts_->ask_for<deleted_job>(delete_job{id});
 }
 
+job_record engine::edit(const edit_job& what) {
+  return parts_->ask_for<job_record>(what);
+}
+
+bulk_record engine::bulk(const bulk_request& what) {
+  return parts_->ask_for<bulk_record>(start_bulk{what});
+}
+
+bulk_record engine::bulk(std::int64_t id) {
+  return parts_->ask_for<bulk_record>(get_bulk{id});
+}
+
 queue_record engine::queue(const std::string& name) {
   return parts_->ask_for<queue_record>(get_queue{name});
 }

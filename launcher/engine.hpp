@@ -73,6 +73,11 @@ public:
   job_record cancel(job_id id);
   job_record retry(job_id id);
   void remove(job_id id);
+  /// Changes what is given of a job that waits; errc::conflict when it does not.
+  job_record edit(const edit_job& what);
+  /// Begins an operation on many jobs, and says how far it is; see docs/bulk.md.
+  bulk_record bulk(const bulk_request& what);
+  bulk_record bulk(std::int64_t id);
   /// The job once it is final; errc::timed_out when it is not by then.
   job_record wait(job_id id, std::chrono::milliseconds limit);
 

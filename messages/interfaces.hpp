@@ -47,6 +47,20 @@ using store_actor = caf::typed_actor<
     caf::replies_to<retry_job>::with<job_record>,
     // Remove a job that does not run.
     caf::replies_to<delete_job>::with<deleted_job>,
+    // Change a job that waits.
+    caf::replies_to<edit_job>::with<job_record>,
+    // Begin an operation on many jobs; JANITOR takes its steps.
+    caf::replies_to<start_bulk>::with<bulk_record>,
+    // How many jobs it would meet.
+    caf::replies_to<preview_bulk>::with<bulk_preview>,
+    // One operation.
+    caf::replies_to<get_bulk>::with<bulk_record>,
+    // One page of operations.
+    caf::replies_to<list_bulks>::with<bulk_page>,
+    // Do nothing more of it.
+    caf::replies_to<cancel_bulk>::with<bulk_record>,
+    // One step of one operation.
+    caf::replies_to<step_bulk>::with<stepped_bulk>,
     // One page of a job's log.
     caf::replies_to<get_log>::with<log_page>,
     // What holds a job.
@@ -150,10 +164,12 @@ using runner_actor = caf::typed_actor<
     // Request stop: the job was cancelled or its lease is gone.
     caf::reacts_to<cancel_atom>>;
 
-/// JANITOR: rescue of dead nodes, partitions ahead, revocations.
+/// JANITOR: rescue of dead nodes, partitions ahead, revocations, operations on many jobs.
 using janitor_actor = caf::typed_actor<
     // This node is dead: take its jobs back.
-    caf::reacts_to<node_id>>;
+    caf::reacts_to<node_id>,
+    // There is an operation on many jobs to be gone on with.
+    caf::reacts_to<wake_atom>>;
 
 } // namespace troupe
 

@@ -2,6 +2,7 @@
 // serves it, STORE answers. Local to the process: the way back is a function.
 #pragma once
 
+#include "messages/bulk.hpp"
 #include "messages/errc.hpp"
 #include "messages/job.hpp"
 #include "messages/job_log.hpp"
@@ -143,12 +144,15 @@ struct limit_queue {
 /// Everything GATE takes. One SESSION serves one of them.
 using api_request =
     std::variant<enqueue_jobs, get_job, list_jobs, cancel_job, retry_job, delete_job, explain_job,
-                 get_log, get_queue, list_queues, pause_queue, limit_queue>;
-/// One SESSION's answer: enqueue -> enqueued_jobs; get, cancel, retry -> job_record;
+                 get_log, get_queue, list_queues, pause_queue, limit_queue, edit_job, start_bulk,
+                 preview_bulk, get_bulk, list_bulks, cancel_bulk>;
+/// One SESSION's answer: enqueue -> enqueued_jobs; get, cancel, retry, edit -> job_record;
 /// list -> job_page; delete -> deleted_job; explain -> job_hold; get_log -> log_page; about queues
-/// -> queue_record, list_queues -> queue_page; anything -> failure.
-using api_reply = std::variant<failure, enqueued_jobs, job_record, job_page, deleted_job, job_hold,
-                               log_page, queue_record, queue_page>;
+/// -> queue_record, list_queues -> queue_page; about bulks -> bulk_record, preview_bulk ->
+/// bulk_preview, list_bulks -> bulk_page; anything -> failure.
+using api_reply =
+    std::variant<failure, enqueued_jobs, job_record, job_page, deleted_job, job_hold, log_page,
+                 queue_record, queue_page, bulk_record, bulk_preview, bulk_page>;
 
 /// A request with its answer's way back. The reply function is called exactly once, on whatever
 /// thread answers; when the call dies unanswered (its actor ended) it gets errc::stopping.

@@ -1,5 +1,6 @@
 -- One batch for a node; one row without a lease when there is none. wait_ms is the time until the queue's
--- rates allow the next job; again is null unless its keys are limited, and then says whether to ask on.
+-- rates allow the next job; again says whether to ask on, and is null unless its keys are limited or
+-- nothing but revoked entries was met.
 select c.lease, c.job_id, c.attempt, c.max_attempts, c.timeout_ms, c.kind, c.args,
        case when c.attempt > 1 then troupe.losses(c.job_id, c.attempt) else 0::smallint end as losses,
        c.permits, c.permits_changed, null::text as queue,

@@ -355,6 +355,40 @@ BOOST_AUTO_TEST_CASE(upkeep_goes_on_after_success_and_failure) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(steps_of_operations_follow_each_other_without_a_pause) {
+  const janitor_impl one = spawn(janitor, store, told_executor, &counters);
+  run();
+  BOOST_REQUIRE(in->steps.size() == 1U); // one that a node before us has left
+  caf::anon_send(one, wake_atom_v);
+  run();
+  BOOST_REQUIRE(in->steps.size() == 1U); // never two at once
+  stepped_bulk moved;
+  moved.id = 3;
+  moved.queues = {"a", "b"};
+  answer(in->steps, moved);
+  BOOST_TEST(notes->wakes == (std::vector<std::string>{"a", "b"}),
+             boost::test_tools::per_element());
+  BOOST_REQUIRE(in->steps.size() == 1U);
+  stepped_bulk cancelled;
+  cancelled.id = 3;
+  cancelled.running = {job_id{8}};
+  answer(in->steps, cancelled);
+  BOOST_TEST(notes->cancels == std::vector{job_id{8}}, boost::test_tools::per_element());
+  BOOST_REQUIRE(in->steps.size() == 1U);
+  answer(in->steps, stepped_bulk{});
+  BOOST_TEST(in->steps.empty());
+  caf::anon_send(one, node_id{4}); // dead nodes are rescued in between
+  caf::anon_send(one, wake_atom_v);
+  run();
+  BOOST_TEST(in->rescues.size() == 1U);
+  refuse(in->steps, errc::unavailable);
+  BOOST_TEST(in->steps.empty());
+  answer(in->upkeeps, upkept{});
+  answer(in->expiries, expired_jobs{});
+  advance(10s, 100ms);
+  BOOST_TEST(in->steps.size() == 1U); // tried again by the clock
+}
+
 BOOST_AUTO_TEST_CASE(history_that_can_go_goes_step_by_step_without_long_breaks) {
   const janitor_impl one = spawn(janitor, store, told_executor, &counters);
   run();

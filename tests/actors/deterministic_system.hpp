@@ -132,6 +132,13 @@ struct store_inboxes {
   inbox<cancel_job, job_record> cancels;
   inbox<retry_job, job_record> retries;
   inbox<delete_job, deleted_job> deletes;
+  inbox<edit_job, job_record> edits;
+  inbox<start_bulk, bulk_record> bulk_starts;
+  inbox<preview_bulk, bulk_preview> bulk_previews;
+  inbox<get_bulk, bulk_record> bulk_gets;
+  inbox<list_bulks, bulk_page> bulk_lists;
+  inbox<cancel_bulk, bulk_record> bulk_cancels;
+  inbox<step_bulk, stepped_bulk> steps;
   inbox<get_log, log_page> logs;
   inbox<explain_job, job_hold> explanations;
   inbox<get_queue, queue_record> queue_gets;
@@ -166,6 +173,13 @@ inline store_double_impl::behavior_type store_double(store_double_impl::pointer 
       [=](const cancel_job& ask) { return keep(in->cancels, ask); },
       [=](const retry_job& ask) { return keep(in->retries, ask); },
       [=](const delete_job& ask) { return keep(in->deletes, ask); },
+      [=](const edit_job& ask) { return keep(in->edits, ask); },
+      [=](const start_bulk& ask) { return keep(in->bulk_starts, ask); },
+      [=](const preview_bulk& ask) { return keep(in->bulk_previews, ask); },
+      [=](const get_bulk& ask) { return keep(in->bulk_gets, ask); },
+      [=](const list_bulks& ask) { return keep(in->bulk_lists, ask); },
+      [=](const cancel_bulk& ask) { return keep(in->bulk_cancels, ask); },
+      [=](const step_bulk& ask) { return keep(in->steps, ask); },
       [=](const get_log& ask) { return keep(in->logs, ask); },
       [=](const explain_job& ask) { return keep(in->explanations, ask); },
       [=](const get_queue& ask) { return keep(in->queue_gets, ask); },
@@ -264,7 +278,8 @@ scheduler_double(scheduler_actor::pointer, std::shared_ptr<std::vector<caf::time
 
 inline janitor_actor::behavior_type janitor_double(janitor_actor::pointer,
                                                    std::shared_ptr<std::vector<node_id>> dead) {
-  return {[=](node_id node) { dead->push_back(node); }};
+  return {[=](node_id node) { dead->push_back(node); },
+          [=](wake_atom) { dead->push_back(node_id{0}); }}; // there is an operation to go on with
 }
 
 /// And with an EXECUTOR and a SCHEDULER that only listen.
@@ -274,6 +289,9 @@ struct listening_system : store_system {
   executor_double_impl executor_itself = spawn(executor_double, notes);
   executor_actor told_executor = executor_itself;
   scheduler_actor told_scheduler = spawn(scheduler_double, dues);
+  /// Whom JANITOR was told of: dead nodes, and 0 for an operation on many jobs.
+  std::shared_ptr<std::vector<node_id>> chores = std::make_shared<std::vector<node_id>>();
+  janitor_actor told_janitor = spawn(janitor_double, chores);
 
   /// As answer, to what INTAKE brought.
   template<class Answer>

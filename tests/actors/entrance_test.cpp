@@ -15,7 +15,7 @@ struct entrance : listening_system {
   intake_actor taking = spawn(intake, intake_options{},
                               intake_peers{store, told_executor, told_scheduler, &counters});
   gate_actor way_in = spawn(gate, gate_options{.max_requests = 3},
-                            session_peers{taking, store, told_executor, &counters});
+                            session_peers{taking, store, told_executor, told_janitor, &counters});
   std::shared_ptr<std::vector<api_reply>> replies = std::make_shared<std::vector<api_reply>>();
 
   void send(api_request request) {
@@ -57,18 +57,28 @@ struct held_up : entrance {
             }));
   intake_actor really_taking =
       spawn(intake, intake_options{}, intake_peers{real, told_executor, told_scheduler, &counters});
-  gate_actor real_way_in = spawn(gate, gate_options{.max_requests = 100},
-                                 session_peers{really_taking, real, told_executor, &counters});
+  gate_actor real_way_in =
+      spawn(gate, gate_options{.max_requests = 100},
+            session_peers{really_taking, real, told_executor, told_janitor, &counters});
 };
 
 } // namespace
 
 BOOST_FIXTURE_TEST_CASE(requests_that_a_store_had_in_hand_when_it_ended_are_answered, held_up) {
   way_in = real_way_in;
-  const std::vector<api_request> all{
-      enqueue_jobs{{{.kind = "a"}}}, get_job{job_id{1}},   list_jobs{},
-      cancel_job{job_id{1}},         retry_job{job_id{1}}, delete_job{job_id{1}},
-      explain_job{job_id{1}}};
+  const std::vector<api_request> all{enqueue_jobs{{{.kind = "a"}}},
+                                     get_job{job_id{1}},
+                                     list_jobs{},
+                                     cancel_job{job_id{1}},
+                                     retry_job{job_id{1}},
+                                     delete_job{job_id{1}},
+                                     explain_job{job_id{1}},
+                                     edit_job{job_id{1}},
+                                     start_bulk{},
+                                     preview_bulk{},
+                                     get_bulk{1},
+                                     list_bulks{},
+                                     cancel_bulk{1}};
   for (const auto& one : all)
     ask(one);
   BOOST_TEST(replies->empty());
@@ -133,6 +143,25 @@ BOOST_AUTO_TEST_CASE(a_cancel_is_hinted_after_it_is_written_and_a_retry_wakes) {
   replies->clear();
   ask(retry_job{job_id{7}});
   answer(in->retries, job(7));
+  BOOST_TEST(notes->wakes == std::vector<std::string>{"mail"}, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(an_operation_is_told_to_the_janitor_once_it_is_stored_and_an_edit_wakes) {
+  ask(start_bulk{});
+  BOOST_TEST(chores->empty());
+  bulk_record made;
+  made.id = 4;
+  answer(in->bulk_starts, made);
+  BOOST_TEST(reply<bulk_record>().id == 4);
+  BOOST_TEST(chores->size() == 1U);
+  replies->clear();
+  ask(preview_bulk{});
+  answer(in->bulk_previews, bulk_preview{7, true, {job_id{3}}});
+  BOOST_TEST(reply<bulk_preview>().matched == 7);
+  BOOST_TEST(chores->size() == 1U);
+  replies->clear();
+  ask(edit_job{job_id{8}});
+  answer(in->edits, job(8));
   BOOST_TEST(notes->wakes == std::vector<std::string>{"mail"}, boost::test_tools::per_element());
 }
 

@@ -1,5 +1,6 @@
 // The engine's statements go by index whatever the statistics say, and however the connection
 // plans: tables that were small when the server looked at them last are never read from end to end.
+#include "db/bulk_statements.hpp"
 #include "db/report_statements.hpp"
 #include "tests/db/keyed_desk.hpp"
 
@@ -88,6 +89,67 @@ BOOST_AUTO_TEST_CASE(no_statement_of_the_engine_reads_a_table_whole_that_was_sma
   at.ask(make_query("select * from troupe.deferred where job_id = $1", waits));
   BOOST_TEST(read_whole(at) == "deferred");
   at.rollback();
+}
+
+BOOST_AUTO_TEST_CASE(no_step_of_a_bulk_reads_a_table_whole_that_was_small) {
+  at.join();
+  database.exec("vacuum analyze"); // of empty tables
+  at.limit_keys(2, "keyed");
+  for (const auto* queue : {"a", "b", "keyed"})
+    at.enqueue(std::vector<job_spec>(
+        20, job_spec{.kind = "noop", .queue = queue, .tags = {"t"}, .limit_key = "k"}));
+  at.claim(5, "keyed");
+  at.finish(at.claim(5, "a"), failed("again"));
+  at.finish(at.claim(5, "a"));
+  put(at, unique_job());
+  at.begin();
+  for (int round = 0; round < 8; ++round) {
+    const auto all = [&](bulk_request what) {
+      at.ask(preview_bulk_query({what}));
+      at.ask(start_bulk_query({what}));
+      for (int steps = 0; steps < 40; ++steps)
+        if (const auto done = decode_stepped(at.ask(step_bulk_query(20))); done.id == 0)
+          return;
+        else
+          BOOST_REQUIRE_EQUAL(done.error, "");
+    };
+    const auto there = round % 2 == 0 ? "b" : "a";
+    all({.action = bulk_action::move, .filter = {.all = true}, .to_queue = there});
+    all({.action = bulk_action::reprioritise, .filter = {.tag = "t"}, .to_priority = round % 3});
+    all({.action = bulk_action::cancel, .filter = {.state = job_state::retryable}});
+    all({.action = bulk_action::cancel, .filter = {.state = job_state::available, .queue = there}});
+    all({.action = bulk_action::retry, .filter = {.state = job_state::cancelled}});
+    all({.action = bulk_action::retry, .filter = {.state = job_state::completed}});
+    const auto last = at.enqueue();
+    at.ask(edit_query({.id = last, .priority = 3, .queue = "b"}));
+    all({.action = bulk_action::remove, .ids = {last}});
+    at.beat();
+    at.claim(3, "b");
+  }
+  BOOST_TEST(read_whole(at) == "");
+  at.rollback();
+}
+
+BOOST_AUTO_TEST_CASE(a_step_of_a_bulk_touches_few_rows_however_many_there_are) {
+  database.exec("vacuum analyze"); // of empty tables
+  at.enqueue_many(3000);
+  for (int batch = 0; batch < 4; ++batch)
+    at.finish(at.claim(300));
+  at.enqueue(job_spec{.kind = "noop", .delay = std::chrono::hours{1}});
+  for (const auto state : {job_state::available, job_state::completed, job_state::scheduled,
+                           job_state::running, job_state::retryable})
+    BOOST_TEST_CONTEXT(to_string(state)) {
+      const auto action = state == job_state::completed ? bulk_action::remove : bulk_action::cancel;
+      at.ask(start_bulk_query({{.action = action, .filter = {.state = state}}}));
+      const bool by_id = state == job_state::available || state == job_state::completed;
+      at.begin();
+      const auto before = fetched(at);
+      at.ask(step_bulk_query(20));
+      BOOST_TEST_MESSAGE(fetched(at) - before << " rows");
+      BOOST_TEST(fetched(at) - before < (by_id ? 6000 : 300));
+      at.rollback();
+      database.exec("delete from troupe.bulk_operation");
+    }
 }
 
 BOOST_AUTO_TEST_CASE(no_statement_about_limits_reads_a_table_whole_that_was_small) {

@@ -38,7 +38,7 @@ def query(url, sql, *values):
 def test_the_examples_run_in_psql(database):
     query(database, "create table orders (id int generated always as identity, item text, shipped boolean)")
     scripts = blocks("sql")
-    assert len(scripts) == 5
+    assert len(scripts) == 6
     done = subprocess.run(["psql", "-X", "-v", "ON_ERROR_STOP=1", "-A", "-t", database],
                           input="\n".join(scripts), capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -47,7 +47,7 @@ def test_the_examples_run_in_psql(database):
     assert query(database, "select kind, state, result from troupe.jobs where state = 'completed'") == [
         ("ship", "completed", {"shipped": True})]
     assert query(database, "select state, count(*)::int from troupe.jobs group by 1 order by 1") == [
-        ("available", 3), ("cancelled", 1), ("completed", 1)]
+        ("available", 3), ("cancelled", 1), ("completed", 1), ("scheduled", 1)]
 
 
 def test_what_a_worker_in_sql_reports_is_shown_by_the_command_line(workspace):

@@ -53,6 +53,29 @@ BOOST_AUTO_TEST_CASE(a_job_runs_and_its_result_and_attempt_are_kept) {
   BOOST_TEST(engine.stop());
 }
 
+BOOST_AUTO_TEST_CASE(jobs_that_wait_are_edited_and_moved_and_run_where_they_are_then) {
+  troupe::engine engine{options()};
+  std::atomic<int> runs{0};
+  engine.handle("count", [&](const troupe::job_run& run) {
+    runs += run.queue == "there" ? 1 : 1000;
+    return troupe::completed(run.args);
+  });
+  engine.start();
+  engine.pause("here");
+  std::vector<troupe::job_spec> specs(2500, {.kind = "count", .queue = "here"});
+  const auto ids = engine.enqueue_all(specs);
+  BOOST_TEST((engine.edit({.id = ids[7], .args = "7", .priority = 1}).priority == 1));
+  const auto begun = engine.bulk(
+      {.action = troupe::bulk_action::move, .filter = {.queue = "here"}, .to_queue = "there"});
+  AWAIT("the operation's end", [&] { return engine.bulk(begun.id).state == "done"; });
+  BOOST_TEST(engine.bulk(begun.id).changed == 2500);
+  AWAIT("all runs", [&] { return runs == 2500; });
+  BOOST_TEST(engine.wait(ids[7], 20s).attempts.back().result == "7");
+  BOOST_CHECK_EXCEPTION(engine.edit({.id = ids[7], .priority = 2}), troupe::engine_error,
+                        [](const auto& e) { return e.code() == troupe::errc::conflict; });
+  BOOST_TEST(engine.stop());
+}
+
 BOOST_AUTO_TEST_CASE(jobs_for_a_queue_in_which_nothing_waits_start_without_a_claim) {
   troupe::engine engine{options()};
   std::atomic<int> runs{0};

@@ -1,0 +1,136 @@
+// jobs bulk and jobs edit: HTTP to a running server. The operation is the server's: whoever stops
+// looking changes nothing.
+#include "cli/bulk_options.hpp"
+#include "cli/commands.hpp"
+#include "cli/http_client.hpp"
+#include "cli/job_view.hpp"
+#include "cli/signals.hpp"
+#include "cli/text.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+namespace troupe::cli {
+
+namespace {
+
+using namespace std::chrono_literals;
+using steady = std::chrono::steady_clock;
+
+constexpr auto first_pause = 20ms;
+constexpr auto longest_pause = 500ms;
+/// Between two lines that say how far it is.
+constexpr auto line_every = 2s;
+
+const std::string bulk_path = "/api/v1/bulk";
+
+nlohmann::json parsed(const std::string& body) {
+  auto read = nlohmann::json::parse(body, nullptr, false);
+  if (!read.is_object())
+    throw command_error(exit_code::failed, "the server's answer is no operation");
+  return read;
+}
+
+std::string text_of(const nlohmann::json& from, const char* name) {
+  const auto found = from.find(name);
+  if (found == from.end() || found->is_null())
+    return "";
+  return printable(found->is_string() ? found->get<std::string>() : found->dump());
+}
+
+std::string sentence(const nlohmann::json& operation) {
+  auto out = "bulk " + text_of(operation, "id") + " (" + text_of(operation, "action") + ") is "
+             + text_of(operation, "state") + ": " + text_of(operation, "changed") + " changed, "
+             + text_of(operation, "skipped") + " passed by";
+  if (const auto error = text_of(operation, "error"); !error.empty())
+    out += "; the last step was undone and is tried again: " + error;
+  return out;
+}
+
+std::string previewed(const std::string& body, const std::string& action) {
+  const auto read = parsed(body);
+  const bool more = read.value("more", false);
+  std::string out =
+      action + " would meet " + (more ? "at least " : "") + text_of(read, "matched") + " jobs";
+  if (const auto sample = read.find("sample"); sample != read.end() && sample->is_array()) {
+    std::string ids;
+    for (const auto& id : *sample)
+      ids += (ids.empty() ? ": " : ", ") + printable(id.is_string() ? id.get<std::string>() : "");
+    out += ids;
+  }
+  return out;
+}
+
+std::string follow(http_client& server, std::string operation, bool quiet) {
+  auto read = parsed(operation);
+  const auto id = text_of(read, "id");
+  if (!quiet)
+    tell("bulk " + id
+         + " has begun; it goes on without this command, and ends with 'troupe jobs "
+           "bulk stop "
+         + id + "'");
+  auto said = steady::now();
+  auto pause = std::chrono::milliseconds{first_pause};
+  while (text_of(read, "state") == "running") {
+    std::this_thread::sleep_for(pause);
+    pause = std::min<std::chrono::milliseconds>(pause * 2, longest_pause);
+    operation = server.request("GET", bulk_path + "/" + id).body;
+    read = parsed(operation);
+    if (!quiet && steady::now() - said >= line_every) {
+      tell(sentence(read));
+      said = steady::now();
+    }
+  }
+  return operation;
+}
+
+} // namespace
+
+exit_code run_jobs_bulk(const invocation& wanted) {
+  exit_on_interrupt();
+  http_client server(wanted.client.url, wanted.client.timeout);
+  const auto& bulk = wanted.bulk;
+  const auto show = [&](const std::string& operation) {
+    print(wanted.json ? printable_json(operation) + "\n" : sentence(parsed(operation)) + "\n");
+  };
+  if (bulk.action == "list") {
+    const auto answer = server.request("GET", bulk_path + "?limit=100").body;
+    if (wanted.json)
+      print(printable_json(answer) + "\n");
+    const auto page = parsed(answer);
+    if (!wanted.json && page.contains("operations"))
+      for (const auto& operation : page["operations"])
+        print(sentence(operation) + "\n");
+    return exit_code::ok;
+  }
+  if (bulk.action == "show" || bulk.action == "stop") {
+    const auto path = bulk_path + "/" + bulk.ids.front();
+    show(bulk.action == "show" ? server.request("GET", path).body
+                               : server.request("POST", path + "/cancel", "{}").body);
+    return exit_code::ok;
+  }
+  if (!bulk.yes) {
+    const auto answer = server.request("POST", bulk_path, bulk_body(bulk, true)).body;
+    print(wanted.json ? printable_json(answer) + "\n" : previewed(answer, bulk.action) + "\n");
+    if (bulk.dry_run)
+      return exit_code::ok;
+    tell("nothing was done; add --yes to do it");
+    return exit_code::usage;
+  }
+  show(follow(server, server.request("POST", bulk_path, bulk_body(bulk, false)).body, wanted.json));
+  return exit_code::ok;
+}
+
+exit_code run_jobs_edit(const invocation& wanted) {
+  exit_on_interrupt();
+  http_client server(wanted.client.url, wanted.client.timeout);
+  const auto answer =
+      server.request("PATCH", "/api/v1/jobs/" + wanted.ids.front(), edit_body(wanted.edit));
+  print(wanted.json ? printable_json(answer.body) + "\n" : job_details(answer.body));
+  return exit_code::ok;
+}
+
+} // namespace troupe::cli

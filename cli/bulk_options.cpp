@@ -1,0 +1,175 @@
+#include "cli/bulk_options.hpp"
+
+#include "cli/settings.hpp"
+#include "cli/text.hpp"
+#include "messages/bulk.hpp"
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include <charconv>
+#include <stdexcept>
+
+namespace troupe::cli {
+
+namespace {
+
+std::string json_string(const std::string& text) {
+  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+/// An object, member by member.
+struct object_text {
+  void raw(const std::string& name, const std::string& json) {
+    out += (out.empty() ? "\"" : ",\"") + name + "\":" + json;
+  }
+  void text(const std::string& name, const std::optional<std::string>& value) {
+    if (value)
+      raw(name, json_string(*value));
+  }
+  std::string take() const { return "{" + out + "}"; }
+  std::string out;
+};
+
+bool is_about_one(const bulk_settings& bulk) {
+  return bulk.action == "show" || bulk.action == "stop";
+}
+
+} // namespace
+
+void add_bulk_options(CLI::App& app, bulk_settings& bulk) {
+  app.add_option("action", bulk.action,
+                 "cancel, retry, delete, move or reprioritise; or list, show or stop operations")
+      ->required();
+  app.add_option("id", bulk.ids, "Numbers of jobs in place of a filter; of the operation")
+      ->expected(0, static_cast<int>(limits::bulk_ids));
+  app.add_option("--state", bulk.state, "Only jobs in this state");
+  app.add_option("--queue", bulk.queue, "Only jobs of this queue");
+  app.add_option("--kind", bulk.kind, "Only jobs of this kind");
+  app.add_option("--tag", bulk.tag, "Only jobs with this tag");
+  app.add_option("--limit-key", bulk.limit_key, "Only jobs with this limit_key");
+  app.add_option("--created-after", bulk.created_after,
+                 "Only jobs made at this time or later, such as 2030-01-31T08:00:00Z");
+  app.add_option("--created-before", bulk.created_before, "Only jobs made before this time");
+  app.add_flag("--all", bulk.all, "Every job that the action can change");
+  app.add_option("--to-queue", bulk.to_queue, "move: where to");
+  app.add_option("--to-priority", bulk.to_priority, "reprioritise, and move: 0 to 9; 0 runs first")
+      ->check(CLI::Range(0, limits::max_priority));
+  auto* dry = app.add_flag("--dry-run", bulk.dry_run, "Only say how many jobs it would meet");
+  app.add_flag("--yes", bulk.yes, "Do it")->excludes(dry);
+}
+
+void add_edit_options(CLI::App& app, edit_settings& edit) {
+  app.add_option("--args", edit.args, "JSON for the job");
+  app.add_option("--queue", edit.queue, "Another queue");
+  app.add_option("--priority", edit.priority, "0 to 9; 0 runs first");
+  app.add_option("--max-attempts", edit.max_attempts, "Attempts before the job is discarded");
+  app.add_option("--timeout-ms", edit.timeout_ms, "Limit of one attempt: a number, or none");
+  auto* tags = app.add_option("--tag", edit.tags, "A tag; together in place of all (repeatable)");
+  tags->expected(1)->take_all()->allow_extra_args(false);
+  app.add_flag("--no-tags", edit.no_tags, "Without tags")->excludes(tags);
+  app.add_option("--run-at", edit.run_at, "Run not before this time; or now");
+}
+
+void check_bulk(const bulk_settings& bulk) {
+  const bool filtered = bulk.state || bulk.queue || bulk.kind || bulk.tag || bulk.limit_key
+                        || bulk.created_after || bulk.created_before || bulk.all;
+  for (const auto& id : bulk.ids)
+    read_job_id(id);
+  if (bulk.state)
+    check_state(*bulk.state);
+  if (bulk.action == "list" || is_about_one(bulk)) {
+    if (filtered || bulk.to_queue || bulk.to_priority || bulk.dry_run || bulk.yes
+        || bulk.ids.size() != (is_about_one(bulk) ? 1U : 0U))
+      throw std::invalid_argument(bulk.action == "list"
+                                      ? "list takes nothing further"
+                                      : bulk.action + " takes the number of one operation");
+    return;
+  }
+  const auto action = parse_bulk_action(bulk.action);
+  if (!action)
+    throw std::invalid_argument("'" + printable(bulk.action)
+                                + "' is none of cancel, retry, delete, move, reprioritise, list, "
+                                  "show, stop");
+  if (filtered == !bulk.ids.empty())
+    throw std::invalid_argument(filtered ? "give a filter or the numbers of jobs, not both"
+                                         : "which jobs? Give a filter such as --queue, the numbers "
+                                           "of jobs, or --all");
+  if ((*action == bulk_action::move) != bulk.to_queue.has_value())
+    throw std::invalid_argument(bulk.to_queue ? "--to-queue goes with move"
+                                              : "move needs --to-queue");
+  if (*action == bulk_action::reprioritise && !bulk.to_priority)
+    throw std::invalid_argument("reprioritise needs --to-priority");
+  if (*action == bulk_action::retry && bulk.ids.empty() && !bulk.state)
+    throw std::invalid_argument("retry needs --state: what has completed would be run again, too");
+}
+
+void check_edit(const edit_settings& edit) {
+  if (edit.args && !nlohmann::json::accept(*edit.args))
+    throw std::invalid_argument("--args is not JSON; for example --args '{\"ms\":100}'");
+  if (edit.timeout_ms && *edit.timeout_ms != "none") {
+    std::int64_t number = 0;
+    const auto& text = *edit.timeout_ms;
+    const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (ec != std::errc{} || end != text.data() + text.size() || number < 1)
+      throw std::invalid_argument("--timeout-ms: '" + printable(text)
+                                  + "' is neither a number of milliseconds nor none");
+  }
+  if (edit_body(edit) == "{}")
+    throw std::invalid_argument("nothing to change; give --args, --queue, --priority, "
+                                "--max-attempts, --timeout-ms, --tag, --no-tags or --run-at");
+}
+
+std::string bulk_body(const bulk_settings& bulk, bool dry_run) {
+  object_text body, filter, to;
+  body.text("action", bulk.action);
+  if (bulk.ids.empty()) {
+    filter.text("state", bulk.state);
+    filter.text("queue", bulk.queue);
+    filter.text("kind", bulk.kind);
+    filter.text("tag", bulk.tag);
+    filter.text("limit_key", bulk.limit_key);
+    filter.text("created_after", bulk.created_after);
+    filter.text("created_before", bulk.created_before);
+    if (bulk.all)
+      filter.raw("all", "true");
+    body.raw("filter", filter.take());
+  } else {
+    std::string ids;
+    for (const auto& id : bulk.ids)
+      ids += (ids.empty() ? "" : ",") + json_string(id);
+    body.raw("ids", "[" + ids + "]");
+  }
+  to.text("queue", bulk.to_queue);
+  if (bulk.to_priority)
+    to.raw("priority", std::to_string(*bulk.to_priority));
+  if (!to.out.empty())
+    body.raw("to", to.take());
+  if (dry_run)
+    body.raw("dry_run", "true");
+  return body.take();
+}
+
+std::string edit_body(const edit_settings& edit) {
+  object_text body;
+  if (edit.args) // as it is: a parser would round its numbers
+    body.raw("args", *edit.args);
+  body.text("queue", edit.queue);
+  if (edit.priority)
+    body.raw("priority", std::to_string(*edit.priority));
+  if (edit.max_attempts)
+    body.raw("max_attempts", std::to_string(*edit.max_attempts));
+  if (edit.timeout_ms)
+    body.raw("timeout_ms", *edit.timeout_ms == "none" ? "null" : *edit.timeout_ms);
+  if (!edit.tags.empty() || edit.no_tags) {
+    std::string tags;
+    for (const auto& tag : edit.tags)
+      tags += (tags.empty() ? "" : ",") + json_string(tag);
+    body.raw("tags", "[" + tags + "]");
+  }
+  if (edit.run_at)
+    body.raw("run_at", *edit.run_at == "now" ? "null" : json_string(*edit.run_at));
+  return body.take();
+}
+
+} // namespace troupe::cli

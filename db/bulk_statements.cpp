@@ -1,0 +1,219 @@
+#include "db/bulk_statements.hpp"
+
+#include "db/columns.hpp"
+#include "db/json_text.hpp"
+#include "db/statements.hpp"
+
+#include <array>
+#include <cstdio>
+
+namespace troupe::db {
+
+namespace {
+
+/// In UTC; the years that jobs have.
+std::string text_of(timestamp time) {
+  const auto day = std::chrono::floor<std::chrono::days>(time);
+  const std::chrono::year_month_day date{day};
+  const std::chrono::hh_mm_ss clock{time - day};
+  std::array<char, 64> out;
+  const auto size = std::snprintf(
+      out.data(), out.size(), "%04d-%02u-%02uT%02d:%02d:%02d.%06dZ", static_cast<int>(date.year()),
+      static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+      static_cast<int>(clock.hours().count()), static_cast<int>(clock.minutes().count()),
+      static_cast<int>(clock.seconds().count()), static_cast<int>(clock.subseconds().count()));
+  return {out.data(), static_cast<std::size_t>(size)};
+}
+
+/// An object, member by member.
+class object_text {
+public:
+  object_text& text(std::string_view name, std::string_view value) {
+    append_json_text(begin(name), value);
+    return *this;
+  }
+  object_text& raw(std::string_view name, std::string_view json) {
+    begin(name) += json;
+    return *this;
+  }
+  std::string& begin(std::string_view name) {
+    out_ += out_.size() > 1 ? ",\"" : "\"";
+    out_ += name;
+    out_ += "\":";
+    return out_;
+  }
+  std::string take() { return std::move(out_) + '}'; }
+
+private:
+  std::string out_ = "{";
+};
+
+std::string filter_json(const bulk_filter& filter) {
+  object_text out;
+  if (filter.state)
+    out.text("state", to_string(*filter.state));
+  if (filter.queue)
+    out.text("queue", *filter.queue);
+  if (filter.kind)
+    out.text("kind", *filter.kind);
+  if (filter.tag)
+    out.text("tag", *filter.tag);
+  if (filter.limit_key)
+    out.text("limit_key", *filter.limit_key);
+  if (filter.created_after)
+    out.text("created_after", text_of(*filter.created_after));
+  if (filter.created_before)
+    out.text("created_before", text_of(*filter.created_before));
+  if (filter.all)
+    out.raw("all", "true");
+  return out.take();
+}
+
+void bind_request(query& q, const bulk_request& what) {
+  q.bind(to_string(what.action)).bind(json{filter_json(what.filter)});
+  if (what.ids.empty())
+    q.bind_null<std::vector<std::int64_t>>();
+  else
+    q.bind(column(what.ids, &job_id::value));
+  q.bind(what.to_queue).bind(what.to_priority);
+}
+
+bulk_record record_of(const row& from) {
+  bulk_record out;
+  out.id = from.get<std::int64_t>(0);
+  out.action = from.get<std::string>(1);
+  out.state = from.get<std::string>(2);
+  out.filter = from.get<std::string>(3);
+  out.ids = from.get<std::int64_t>(4);
+  out.to_queue = from.get<std::optional<std::string>>(5);
+  if (const auto priority = from.get<std::optional<std::int16_t>>(6))
+    out.to_priority = *priority;
+  out.created_by = from.get<std::string>(7);
+  out.created_at = from.get<timestamp>(8);
+  out.ended_at = from.get<std::optional<timestamp>>(9);
+  out.matched = from.get<std::int64_t>(10);
+  out.changed = from.get<std::int64_t>(11);
+  out.skipped = from.get<std::int64_t>(12);
+  out.reached = from.get<std::int64_t>(13);
+  out.up_to = from.get<std::int64_t>(14);
+  out.failures = from.get<std::int32_t>(15);
+  out.error = from.get<std::string>(16);
+  return out;
+}
+
+} // namespace
+
+query start_bulk_query(const start_bulk& ask) {
+  query q{sql::bulk_start};
+  bind_request(q, ask.what);
+  q.bind(ask.what.created_by);
+  return q;
+}
+
+std::int64_t decode_started_bulk(const result& rows) {
+  return rows.one().get<std::int64_t>(0);
+}
+
+query preview_bulk_query(const preview_bulk& ask) {
+  query q{sql::bulk_preview};
+  bind_request(q, ask.what);
+  return q;
+}
+
+bulk_preview decode_bulk_preview(const result& rows) {
+  const auto only = rows.one();
+  return {only.get<std::int64_t>(0), only.get<bool>(1),
+          ids<job_id>(only.get<std::vector<std::int64_t>>(2))};
+}
+
+query bulk_query(std::int64_t id) {
+  query q{sql::bulk_get};
+  q.bind(id);
+  return q;
+}
+
+std::optional<bulk_record> decode_bulk(const result& rows) {
+  if (rows.empty())
+    return std::nullopt;
+  return record_of(rows.one());
+}
+
+query bulks_query(const list_bulks& ask) {
+  query q{sql::bulk_list};
+  q.bind(ask.before).bind(ask.limit);
+  return q;
+}
+
+bulk_page decode_bulks(const result& rows, const list_bulks& asked) {
+  bulk_page page;
+  for (int i = 0; i < rows.rows(); ++i)
+    page.operations.push_back(record_of(rows[i]));
+  if (rows.rows() >= asked.limit && !page.operations.empty())
+    page.next = page.operations.back().id;
+  return page;
+}
+
+query cancel_bulk_query(std::int64_t id) {
+  query q{sql::bulk_cancel};
+  q.bind(id);
+  return q;
+}
+
+query step_bulk_query() {
+  return step_bulk_query(limits::bulk_step_jobs);
+}
+
+query step_bulk_query(int jobs) {
+  query q{sql::bulk_step};
+  q.bind(jobs);
+  return q;
+}
+
+stepped_bulk decode_stepped(const result& rows) {
+  const auto only = rows.one();
+  stepped_bulk out;
+  out.id = only.get<std::optional<std::int64_t>>(0).value_or(0);
+  out.action = only.get<std::string>(1);
+  out.state = only.get<std::string>(2);
+  out.matched = only.get<std::int64_t>(3);
+  out.changed = only.get<std::int64_t>(4);
+  out.queues = only.get<std::vector<std::string>>(5);
+  out.running = ids<job_id>(only.get<std::vector<std::int64_t>>(6));
+  out.error = only.get<std::string>(7);
+  return out;
+}
+
+query edit_query(const edit_job& ask) {
+  object_text changes;
+  if (ask.args)
+    changes.raw("args", *ask.args);
+  if (ask.priority)
+    changes.raw("priority", std::to_string(*ask.priority));
+  if (ask.queue)
+    changes.text("queue", *ask.queue);
+  if (ask.max_attempts)
+    changes.raw("max_attempts", std::to_string(*ask.max_attempts));
+  if (ask.timeout)
+    changes.raw("timeout_ms", *ask.timeout ? std::to_string((*ask.timeout)->count()) : "null");
+  if (ask.tags) {
+    auto& out = changes.begin("tags");
+    char before = '[';
+    for (const auto& tag : *ask.tags) {
+      out += before;
+      append_json_text(out, tag);
+      before = ',';
+    }
+    out += ask.tags->empty() ? "[]" : "]";
+  }
+  if (ask.run_at) {
+    if (*ask.run_at)
+      changes.text("run_at", text_of(**ask.run_at));
+    else
+      changes.raw("run_at", "null");
+  }
+  query q{sql::job_edit};
+  q.bind(ask.id.value).bind(json{changes.take()});
+  return q;
+}
+
+} // namespace troupe::db

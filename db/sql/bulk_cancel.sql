@@ -1,0 +1,2 @@
+-- Nothing more of an operation is done.
+select troupe.cancel_bulk($1)

@@ -1,0 +1,2 @@
+-- Changes a job that waits.
+select troupe.edit($1, $2)

@@ -1,0 +1,130 @@
+// /api/v1/bulk: operations on many jobs; and PATCH of one job that waits.
+#include "http/job_answers.hpp"
+#include "http/json.hpp"
+#include "http/json_bulk.hpp"
+#include "http/route_answers.hpp"
+#include "http/routes.hpp"
+
+#include <chrono>
+#include <utility>
+
+namespace troupe::http {
+
+namespace {
+
+void answer_with_bulk(int status, const api_reply& reply, const responder& respond) {
+  const auto* operation = std::get_if<bulk_record>(&reply);
+  if (operation == nullptr)
+    return respond(unexpected(reply));
+  std::string body;
+  append_bulk(body, *operation);
+  auto out = json_response(status, std::move(body));
+  if (status == 202)
+    out.location = "/api/v1/bulk/" + std::to_string(operation->id);
+  respond(std::move(out));
+}
+
+void begin(const services& context, const request_view& request, responder respond) {
+  auto read = read_bulk(request.body);
+  if (auto* fault = std::get_if<problem>(&read))
+    return respond(problem_response(std::move(*fault)));
+  auto& question = std::get<bulk_question>(read);
+  if (!question.dry_run)
+    return context.ask->ask(start_bulk{std::move(question.what)},
+                            [respond = std::move(respond)](const api_reply& reply) {
+                              answer_with_bulk(202, reply, respond);
+                            });
+  context.ask->ask(preview_bulk{std::move(question.what)}, [respond = std::move(respond)](
+                                                               const api_reply& reply) {
+    const auto* preview = std::get_if<bulk_preview>(&reply);
+    respond(preview != nullptr ? json_response(200, preview_json(*preview)) : unexpected(reply));
+  });
+}
+
+response not_a_bulk(std::string_view id) {
+  return problem_response(
+      to_problem({errc::not_found, "there is no bulk operation " + std::string{id.substr(0, 32)}}));
+}
+
+template<class Question>
+route_handler about_bulk(const services& context) {
+  return [&context](const request_view& request, responder respond) {
+    const auto id = parse_id(request.param);
+    if (!id)
+      return respond(not_a_bulk(request.param));
+    if (!is_empty_document(request.body))
+      return respond(no_body_taken());
+    context.ask->ask(Question{id->value}, [respond = std::move(respond)](const api_reply& reply) {
+      answer_with_bulk(200, reply, respond);
+    });
+  };
+}
+
+void list(const services& context, const request_view& request, responder respond) {
+  auto parameters = parse_query(request.query);
+  if (!parameters)
+    return respond(wrong_parameter("list", "the query is malformed or names a parameter twice"));
+  list_bulks ask;
+  for (auto& [name, value] : *parameters) {
+    if (name == "limit") {
+      if (auto fault = read_page_size(value, limits::bulk_page, ask.limit))
+        return respond(std::move(*fault));
+    } else if (name == "before") {
+      const auto before = parse_id(value);
+      if (!before)
+        return respond(wrong_parameter("before", "must be the id of an operation"));
+      ask.before = before->value;
+    } else {
+      return respond(wrong_parameter(name.substr(0, 64),
+                                     "there is none of this name; a list takes limit and before"));
+    }
+  }
+  context.ask->ask(ask, [respond = std::move(respond)](const api_reply& reply) {
+    const auto* page = std::get_if<bulk_page>(&reply);
+    if (page == nullptr)
+      return respond(unexpected(reply));
+    std::string body = "{\"operations\":[";
+    for (const auto& operation : page->operations) {
+      if (body.back() == '}')
+        body += ',';
+      append_bulk(body, operation);
+    }
+    body += "],\"next\":" + (page->next ? '"' + std::to_string(*page->next) + '"' : "null");
+    respond(json_response(200, body + '}'));
+  });
+}
+
+void edit(const services& context, const request_view& request, responder respond) {
+  const auto id = parse_id(request.param);
+  if (!id)
+    return respond(not_a_job(request.param));
+  auto read = read_edit(request.body, std::chrono::time_point_cast<std::chrono::microseconds>(
+                                          std::chrono::system_clock::now()));
+  if (auto* fault = std::get_if<problem>(&read))
+    return respond(problem_response(std::move(*fault)));
+  auto& ask = std::get<edit_job>(read);
+  ask.id = *id;
+  context.ask->ask(std::move(ask), [respond = std::move(respond)](const api_reply& reply) {
+    const auto* job = std::get_if<job_record>(&reply);
+    respond(job != nullptr ? render_job(200, *job) : unexpected(reply));
+  });
+}
+
+} // namespace
+
+void add_bulk_routes(router& table, const services& context, const server_limits& limits) {
+  const auto bound = [&context](auto* function) -> route_handler {
+    return [&context, function](const request_view& request, responder respond) {
+      function(context, request, std::move(respond));
+    };
+  };
+  table.add({method::post, "/api/v1/bulk", "operator", limits.job_body_bytes, true, bound(begin)});
+  table.add({method::get, "/api/v1/bulk", "viewer", 0, false, bound(list)});
+  table.add({method::get, "/api/v1/bulk/{id}", "viewer", 0, false, about_bulk<get_bulk>(context)});
+  table.add({method::post, "/api/v1/bulk/{id}/cancel", "operator", limits.empty_body_bytes, false,
+             about_bulk<cancel_bulk>(context)});
+  table.add(
+      {method::patch, "/api/v1/jobs/{id}", "operator", limits.job_body_bytes, true, bound(edit)});
+}
+
+} // namespace troupe::http

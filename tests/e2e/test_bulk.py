@@ -1,0 +1,95 @@
+"""Operations on many jobs by HTTP and by the command line, and docs/bulk.md: its commands run as they stand there."""
+import re
+import subprocess
+from pathlib import Path
+
+from node import PROGRAM, clean_environment, run, until
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs/bulk.md").read_text()
+
+
+def ask(node, *arguments, **more):
+    return run(*arguments, TROUPE_URL=node.url, **more)
+
+
+def put(node, queue, count, **more):
+    jobs = [{"kind": "noop", "queue": queue, "delay_ms": 3600000, **more}] * count
+    return node.ask("POST", "/api/v1/jobs/bulk", {"jobs": jobs}).json["ids"]
+
+
+def begun(node, body):
+    answer = node.ask("POST", "/api/v1/bulk", body)
+    assert answer.status == 202, answer.body
+    place = f"/api/v1/bulk/{answer.json['id']}"
+    until(lambda: node.ask("GET", place).json["state"] != "running", "the operation is over")
+    return node.ask("GET", place).json
+
+
+def test_many_jobs_are_moved_and_cancelled_by_http(node):
+    ids = put(node, "bulk-from", 3500)
+    assert node.ask("POST", "/api/v1/bulk", {"action": "cancel", "filter": {}}).status == 400
+    preview = node.ask("POST", "/api/v1/bulk",
+                       {"action": "cancel", "filter": {"queue": "bulk-from"}, "dry_run": True})
+    assert preview.status == 200 and preview.json["matched"] == 3500 and preview.json["sample"] == ids[:10]
+    moved = begun(node, {"action": "move", "filter": {"queue": "bulk-from"}, "to": {"queue": "bulk-to", "priority": 2}})
+    assert moved["state"] == "done" and moved["matched"] == moved["changed"] == 3500 and moved["error"] is None
+    job = node.job(ids[1234])
+    assert job["queue"] == "bulk-to" and job["priority"] == 2 and job["state"] == "scheduled"
+    gone = begun(node, {"action": "cancel", "ids": ids[:20]})
+    assert gone["changed"] == 20 and gone["ids"] == 20 and gone["filter"] is None
+    assert node.job(ids[0])["state"] == "cancelled"
+    gone = begun(node, {"action": "delete", "filter": {"queue": "bulk-to"}})
+    assert gone["changed"] == 3500
+    assert node.ask("GET", f"/api/v1/jobs/{ids[5]}").status == 404
+    assert node.ask("GET", "/api/v1/bulk?limit=1").json["operations"][0]["id"] == gone["id"]
+    assert node.ask("POST", f"/api/v1/bulk/{gone['id']}/cancel").status == 409
+    assert node.ask("GET", "/api/v1/bulk/987654").status == 404
+
+
+def test_jobs_that_are_moved_to_a_queue_run_there_at_once_and_runs_that_are_cancelled_stop(node):
+    assert node.ask("POST", "/api/v1/queues/bulk-paused/pause").status == 200
+    ids = [node.create("noop", queue="bulk-paused")["id"] for _ in range(5)]
+    begun(node, {"action": "move", "filter": {"queue": "bulk-paused"}, "to": {"queue": "bulk-open"}})
+    for job in ids:
+        node.await_state(job, "completed")
+    runs = [node.create("sleep", queue="bulk-runs", args={"ms": 60000})["id"] for _ in range(3)]
+    for job in runs:
+        node.await_state(job, "running")
+    assert begun(node, {"action": "cancel", "filter": {"queue": "bulk-runs"}})["changed"] == 3
+    until(lambda: node.ask("GET", "/api/v1/queues/bulk-runs").json["running"] == 0, "the runs have stopped")
+
+
+def test_a_job_that_waits_is_edited_and_another_is_not(node):
+    job = put(node, "edits", 1)[0]
+    answer = node.ask("PATCH", f"/api/v1/jobs/{job}", {"args": {"n": 1}, "priority": 3, "tags": ["a"]})
+    assert answer.status == 200 and answer.json["args"] == {"n": 1} and answer.json["priority"] == 3
+    assert node.ask("PATCH", f"/api/v1/jobs/{job}", {"kind": "echo"}).status == 400
+    assert node.ask("PATCH", f"/api/v1/jobs/{job}", {"run_at": None}).json["state"] == "available"
+    node.await_state(job, "completed")
+    assert node.ask("PATCH", f"/api/v1/jobs/{job}", {"priority": 1}).status == 409
+    assert node.ask("PATCH", "/api/v1/jobs/987654", {"priority": 1}).status == 404
+
+
+def test_the_command_line_asks_before_it_does_anything(node):
+    ids = put(node, "by-command", 30)
+    asked = ask(node, "jobs", "bulk", "cancel", "--queue", "by-command")
+    assert asked.returncode == 2 and "would meet 30 jobs" in asked.stdout and "--yes" in asked.stderr
+    assert ask(node, "jobs", "bulk", "cancel", "--queue", "by-command", "--dry-run").returncode == 0
+    assert node.job(ids[0])["state"] == "scheduled"
+    done = ask(node, "jobs", "bulk", "cancel", "--queue", "by-command", "--yes")
+    assert done.returncode == 0 and "is done: 30 changed, 0 passed by" in done.stdout
+    number = re.search(r"bulk (\d+) ", done.stdout)[1]
+    assert number in ask(node, "jobs", "bulk", "show", number).stdout
+    assert ask(node, "jobs", "bulk", "stop", number).returncode == 4
+    assert f"bulk {number} " in ask(node, "jobs", "bulk", "list").stdout
+    edited = ask(node, "jobs", "edit", put(node, "by-command", 1)[0], "--queue", "elsewhere", "--run-at", "now")
+    assert edited.returncode == 0 and "elsewhere" in edited.stdout
+    assert ask(node, "jobs", "edit", ids[0], "--priority", "1").returncode == 4
+
+
+def test_the_commands_of_the_page_run_as_written(node):
+    for script in re.findall(r"^```sh\n(.*?)^```", PAGE, re.M | re.S):
+        script = script.replace("build/release/troupe", PROGRAM).replace("http://127.0.0.1:8080", node.url)
+        done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, timeout=60,
+                              env=clean_environment(TROUPE_URL=node.url), check=False)
+        assert done.returncode == 0, script + done.stdout + done.stderr
