@@ -6,14 +6,14 @@ CREATE FUNCTION troupe.add_node(p_name text) RETURNS bigint
   insert into troupe.node (name) values (p_name) returning id;
 $$;
 
-CREATE FUNCTION troupe.adopt(p_node bigint, p_lease bigint) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, queue text)
+CREATE FUNCTION troupe.adopt(p_node bigint, p_lease bigint) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, queue text, retry jsonb)
     LANGUAGE sql
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
-  select l.id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args, j.queue
+  select l.id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args, j.queue, j.retry
     from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a) join troupe.job j on j.id = u.i
    where l.id = p_lease and l.node = p_node
      and not exists (select from troupe.attempt t where t.job_id = u.i and t.attempt = u.a);
@@ -123,6 +123,56 @@ begin
     end if;
   end loop;
   raise exception 'job % changes too fast to be cancelled', p_job using errcode = '40001';
+end $$;
+
+CREATE FUNCTION troupe.check_retries(p_retries jsonb[]) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+begin
+  perform troupe.check_retry(d.r) from (select distinct r from unnest(p_retries) r where r is not null) d;
+end $$;
+
+CREATE FUNCTION troupe.check_retry(p_retry jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+declare
+  most constant bigint := 315360000000;
+  policy constant text := case jsonb_typeof(p_retry) when 'object' then p_retry ->> 'policy' end;
+  allowed constant text[] := case policy when 'exponential' then '{policy,base_ms,max_ms,jitter_percent}'
+    when 'fixed' then '{policy,delay_ms}' when 'list' then '{policy,delays_ms}' when 'none' then '{policy}' end;
+  name text;
+  given jsonb;
+  fault text;
+begin
+  if jsonb_typeof(p_retry) is distinct from 'object' then
+    raise exception 'retry must be an object' using errcode = 'TR400';
+  elsif allowed is null then
+    raise exception 'retry.policy must be exponential, fixed, list or none' using errcode = 'TR400';
+  end if;
+  for name, given in select * from jsonb_each(p_retry) loop
+    fault := case
+      when name = 'policy' then null
+      when name <> all (allowed) then
+        format('no such field; %s has %s', policy, array_to_string(allowed, ', '))
+      when name = 'delays_ms' then case when not case jsonb_typeof(given)
+          when 'array' then jsonb_array_length(given) between 1 and 32
+            and not exists (select from jsonb_array_elements(given) d where not troupe.is_whole(d, most))
+          else false end then format('must be 1 to 32 integers from 0 to %s', most) end
+      when name = 'jitter_percent' then case
+        when not troupe.is_whole(given, 100) then 'must be an integer from 0 to 100' end
+      when not troupe.is_whole(given, most) then format('must be an integer from 0 to %s', most) end;
+    if fault is not null then
+      raise exception 'retry.%: %', left(name, 64), fault using errcode = 'TR400';
+    end if;
+  end loop;
+  if policy = 'fixed' and not p_retry ? 'delay_ms' then
+    raise exception 'retry.delay_ms: is required' using errcode = 'TR400';
+  elsif policy = 'list' and not p_retry ? 'delays_ms' then
+    raise exception 'retry.delays_ms: is required' using errcode = 'TR400';
+  elsif policy = 'exponential' and coalesce((p_retry ->> 'max_ms')::numeric, 21600000)
+                                   < coalesce((p_retry ->> 'base_ms')::numeric, 1000) then
+    raise exception 'retry.max_ms: must not be less than base_ms' using errcode = 'TR400';
+  end if;
 end $$;
 
 CREATE FUNCTION troupe.check_unique(p_unique jsonb) RETURNS void
@@ -431,7 +481,7 @@ begin
   return null;
 end $$;
 
-CREATE FUNCTION troupe.enqueue(kind text, args jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'default'::text, priority integer DEFAULT 0, max_attempts integer DEFAULT 20, timeout_ms bigint DEFAULT NULL::bigint, tags text[] DEFAULT NULL::text[], run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay_ms bigint DEFAULT NULL::bigint, unique_by jsonb DEFAULT NULL::jsonb, limit_key text DEFAULT NULL::text) RETURNS bigint
+CREATE FUNCTION troupe.enqueue(kind text, args jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'default'::text, priority integer DEFAULT 0, max_attempts integer DEFAULT 20, timeout_ms bigint DEFAULT NULL::bigint, tags text[] DEFAULT NULL::text[], run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay_ms bigint DEFAULT NULL::bigint, unique_by jsonb DEFAULT NULL::jsonb, limit_key text DEFAULT NULL::text, retry jsonb DEFAULT NULL::jsonb) RETURNS bigint
     LANGUAGE plpgsql
     AS $_$
 declare
@@ -462,20 +512,22 @@ declare
   times constant timestamptz[] := case when run_at is not null then array[run_at] end;
   delays constant bigint[] := case when delay_ms is not null then array[delay_ms] end;
   limit_keys constant text[] := case when limit_key is not null then array[limit_key] end;
+  retries constant jsonb[] := case when retry is not null then array[retry] end;
 begin
   if fault is not null then
     raise exception '%', fault using errcode = 'TR400';
   end if;
   if unique_by is null then
     return (troupe.enqueue_many(kinds, queues, all_args, priorities, attempts, timeouts, tag_lists,
-                                times, delays, limit_keys))[1];
+                                times, delays, limit_keys, retries))[1];
   end if;
   return (select e.ids[1]
             from troupe.enqueue_keyed(kinds, queues, all_args, priorities, attempts, timeouts, tag_lists,
-                                      times, delays, array[unique_by], p_limit_keys => limit_keys) e);
+                                      times, delays, array[unique_by], p_limit_keys => limit_keys,
+                                      p_retries => retries) e);
 end $_$;
 
-CREATE FUNCTION troupe.enqueue_here(p_node bigint, p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_timeouts_ms bigint[], p_tags text[], p_limit_keys text[]) RETURNS TABLE(lease bigint, job_id bigint, args jsonb)
+CREATE FUNCTION troupe.enqueue_here(p_node bigint, p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_timeouts_ms bigint[], p_tags text[], p_limit_keys text[], p_retries jsonb[] DEFAULT NULL::jsonb[]) RETURNS TABLE(lease bigint, job_id bigint, args jsonb)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -507,8 +559,12 @@ begin
     return query
       select null::bigint, u.i, null::jsonb
         from unnest(troupe.enqueue_many(p_kinds, p_queues, p_args, p_priorities, p_max_attempts,
-                                        p_timeouts_ms, p_tags, null, null, p_limit_keys)) u(i);
+                                        p_timeouts_ms, p_tags, null, null, p_limit_keys,
+                                        p_retries)) u(i);
     return;
+  end if;
+  if p_retries <> '{}' then
+    perform troupe.check_retries(p_retries);
   end if;
   ids := array(select nextval('troupe.job_id_seq') from generate_series(1, cardinality(p_kinds)));
   insert into troupe.lease (node, jobs, attempts)
@@ -516,16 +572,17 @@ begin
   returning id into lease_id;
   return query
     with stored as (
-      insert into troupe.job as j (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, limit_key)
-      select u.i, u.q, u.k, u.a, u.p, coalesce(u.m, 20), u.t, u.g::text[], u.lk
+      insert into troupe.job as j (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, limit_key,
+                                   retry)
+      select u.i, u.q, u.k, u.a, u.p, coalesce(u.m, 20), u.t, u.g::text[], u.lk, u.rt
         from unnest(ids, p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                    p_limit_keys)
-             u(i, k, q, a, p, m, t, g, lk)
+                    p_limit_keys, p_retries)
+             u(i, k, q, a, p, m, t, g, lk, rt)
       returning j.id, j.args)
     select lease_id, s.id, s.args from stored s order by s.id;
 end $$;
 
-CREATE FUNCTION troupe.enqueue_keyed(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_timeouts_ms bigint[], p_tags text[], p_run_at timestamp with time zone[], p_delays_ms bigint[], p_uniques jsonb[], p_parts integer[] DEFAULT NULL::integer[], p_keys text[] DEFAULT NULL::text[], p_limit_keys text[] DEFAULT NULL::text[], OUT ids bigint[], OUT fates smallint[], OUT uses smallint[], OUT stored_at timestamp with time zone[]) RETURNS record
+CREATE FUNCTION troupe.enqueue_keyed(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_timeouts_ms bigint[], p_tags text[], p_run_at timestamp with time zone[], p_delays_ms bigint[], p_uniques jsonb[], p_parts integer[] DEFAULT NULL::integer[], p_keys text[] DEFAULT NULL::text[], p_limit_keys text[] DEFAULT NULL::text[], p_retries jsonb[] DEFAULT NULL::jsonb[], OUT ids bigint[], OUT fates smallint[], OUT uses smallint[], OUT stored_at timestamp with time zone[]) RETURNS record
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_mergejoin TO 'off'
@@ -560,6 +617,9 @@ begin
      or cardinality(p_keys) <> cardinality(parts) then
     raise exception 'the arrays must have the same length' using errcode = 'TR400';
   end if;
+  if p_retries <> '{}' then
+    perform troupe.check_retries(p_retries);
+  end if;
   ids := array_fill(0::bigint, array[n]);
   uses := array_fill(0::smallint, array[cardinality(parts)]);
   stored_at := array_fill(now(), array[cardinality(parts)]);
@@ -570,10 +630,11 @@ begin
       select s.part, sha256(convert_to(jsonb_agg(
                jsonb_build_array(k, q, a, p, coalesce(m, 20), t, to_jsonb(g::text[]), g2, d, z)
                  || case when lk is null then '[]' else jsonb_build_array(lk) end
+                 || case when rt is null then '[]' else jsonb_build_array(rt) end
                order by u.o)::text, 'UTF8')) as f
         from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                    p_run_at, p_delays_ms, p_uniques, p_limit_keys)
-             with ordinality u(k, q, a, p, m, t, g, g2, d, z, lk, o)
+                    p_run_at, p_delays_ms, p_uniques, p_limit_keys, p_retries)
+             with ordinality u(k, q, a, p, m, t, g, g2, d, z, lk, rt, o)
         join (select c.part, row_number() over (order by c.part, s) as o
                 from unnest(parts) with ordinality c(jobs, part), generate_series(1, c.jobs) s) s
           on s.o = u.o
@@ -684,6 +745,7 @@ begin
       if p_run_at is not null then p_run_at[i] := p_run_at[k]; end if;
       if p_delays_ms is not null then p_delays_ms[i] := p_delays_ms[k]; end if;
       if p_limit_keys is not null then p_limit_keys[i] := p_limit_keys[k]; end if;
+      if p_retries <> '{}' then p_retries[i] := p_retries[k]; end if;
     end loop;
   end if;
 
@@ -697,11 +759,12 @@ begin
              case when p_tags is not null then array_agg(g order by o) end,
              case when p_run_at is not null then array_agg(w order by o) end,
              case when p_delays_ms is not null then array_agg(d order by o) end,
-             case when p_limit_keys is not null then array_agg(lk order by o) end)
+             case when p_limit_keys is not null then array_agg(lk order by o) end,
+             case when p_retries is not null then array_agg(rt order by o) end)
       into made
       from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                  p_run_at, p_delays_ms, p_limit_keys, acts)
-           with ordinality u(k, q, a, p, m, t, g, w, d, lk, x, o)
+                  p_run_at, p_delays_ms, p_limit_keys, p_retries, acts)
+           with ordinality u(k, q, a, p, m, t, g, w, d, lk, rt, x, o)
      where x = 0;
     for k in 1..cardinality(fresh) loop
       ids[fresh[k]] := made[k];
@@ -716,7 +779,7 @@ begin
         targets[k], p_args[k], p_priorities[k], p_max_attempts[k], p_timeouts_ms[k], p_tags[k]::text[],
         case when p_delays_ms[k] is not null then now() + p_delays_ms[k] * interval '1 millisecond'
              when p_run_at[k] > now() then p_run_at[k] end,
-        p_limit_keys[k]);
+        p_limit_keys[k], p_retries[k]);
     end if;
   end loop;
   if digests is not null then
@@ -748,7 +811,7 @@ begin
   end if;
 end $$;
 
-CREATE FUNCTION troupe.enqueue_many(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[] DEFAULT NULL::smallint[], p_timeouts_ms bigint[] DEFAULT NULL::bigint[], p_tags text[] DEFAULT NULL::text[], p_run_at timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], p_delays_ms bigint[] DEFAULT NULL::bigint[], p_limit_keys text[] DEFAULT NULL::text[]) RETURNS bigint[]
+CREATE FUNCTION troupe.enqueue_many(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[] DEFAULT NULL::smallint[], p_timeouts_ms bigint[] DEFAULT NULL::bigint[], p_tags text[] DEFAULT NULL::text[], p_run_at timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], p_delays_ms bigint[] DEFAULT NULL::bigint[], p_limit_keys text[] DEFAULT NULL::text[], p_retries jsonb[] DEFAULT NULL::jsonb[]) RETURNS bigint[]
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -766,6 +829,9 @@ begin
      or cardinality(p_kinds) is distinct from cardinality(p_args)
      or cardinality(p_kinds) is distinct from cardinality(p_priorities) then
     raise exception 'the arrays must have the same length' using errcode = 'TR400';
+  end if;
+  if p_retries <> '{}' then
+    perform troupe.check_retries(p_retries);
   end if;
   if p_queues[1] = all (p_queues) and p_priorities[1] = all (p_priorities) then
     shards := array(select l.id from troupe.lane l
@@ -787,13 +853,14 @@ begin
   -- Chunks of 256 alternate between shards, so that nodes can claim a large batch side by side.
   if p_run_at is null and p_delays_ms is null then
     with given as materialized (
-      select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g, lk
+      select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g, lk, rt
         from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                    p_limit_keys)
-             with ordinality u(k, q, a, p, m, t, g, lk, o)),
+                    p_limit_keys, p_retries)
+             with ordinality u(k, q, a, p, m, t, g, lk, rt, o)),
     stored as (
-      insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, limit_key)
-      select id, q, k, a, p, coalesce(m, 20), t, g::text[], lk from given),
+      insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, limit_key,
+                              retry)
+      select id, q, k, a, p, coalesce(m, 20), t, g::text[], lk, rt from given),
     made as (
       insert into troupe.ready (lane, job_id)
       select coalesce(lanes[o], shards[1 + (base + o / 256) % 4]), id from given)
@@ -801,17 +868,17 @@ begin
     return ids;
   end if;
   with given as materialized (
-    select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g, lk,
+    select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g, lk, rt,
            coalesce(lanes[o], shards[1 + (base + o / 256) % 4]) as lane,
            case when d is not null then now() + d * interval '1 millisecond'
                 when r > now() then r end as due
       from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                  p_run_at, p_delays_ms, p_limit_keys)
-           with ordinality u(k, q, a, p, m, t, g, r, d, lk, o)),
+                  p_run_at, p_delays_ms, p_limit_keys, p_retries)
+           with ordinality u(k, q, a, p, m, t, g, r, d, lk, rt, o)),
   stored as (
     insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, run_at,
-                            limit_key)
-    select id, q, k, a, p, coalesce(m, 20), t, g::text[], due, lk from given),
+                            limit_key, retry)
+    select id, q, k, a, p, coalesce(m, 20), t, g::text[], due, lk, rt from given),
   made as (
     insert into troupe.ready (lane, job_id) select lane, id from given where due is null),
   waits as (
@@ -976,10 +1043,10 @@ CREATE FUNCTION troupe.finish(node bigint, lease bigint, job bigint, attempt int
     SET jit TO 'off'
     AS $_$
 declare
-  code constant smallint := case outcome when 'completed' then 1 when 'discarded' then 3
+  code smallint := case outcome when 'completed' then 1 when 'discarded' then 3
                                          when 'failed' then 4 when 'snoozed' then 6 end;
-  -- Without a word about it, as long as a node of the engine would wait, but for chance.
-  wait constant bigint := coalesce(retry_ms, least(21600000, 1000 * 2 ^ least(attempt - 1, 20)));
+  wait bigint := retry_ms;
+  policy jsonb;
   held troupe.lease;
   others boolean;
 begin
@@ -993,6 +1060,15 @@ begin
   select * into held from troupe.lease l where l.id = finish.lease and l.node = finish.node for update;
   if not found then
     return false;
+  end if;
+  if code = 4 and retry_ms is null then
+    select j.retry into policy from troupe.job j where j.id = finish.job;
+    if policy is not null then
+      wait := troupe.retry_pause(policy, attempt, floor(random() * 4294967296)::bigint);
+      code := case when wait is null then 3 else 4 end;
+    else -- as long as a node of the engine would wait, but for chance
+      wait := least(21600000, 1000 * 2 ^ least(attempt - 1, 20));
+    end if;
   end if;
   others := exists (select from unnest(held.jobs, held.attempts) u(i, a)
                      where (u.i, u.a) <> (finish.job, finish.attempt::smallint)
@@ -1160,7 +1236,7 @@ begin
   return null;
 end $$;
 
-CREATE FUNCTION troupe.get_job(p_job bigint) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt integer, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone, taken_at timestamp with time zone, node text, limit_key text)
+CREATE FUNCTION troupe.get_job(p_job bigint) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt integer, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone, taken_at timestamp with time zone, node text, limit_key text, retry jsonb)
     LANGUAGE plpgsql STABLE ROWS 1
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_bitmapscan TO 'off'
@@ -1182,7 +1258,8 @@ begin
          j.args, case when r.taken_at is not null then coalesce(a.attempt, 0) + 1
                       else coalesce(a.attempt, 0) end as attempt,
          j.max_attempts, j.timeout_ms, coalesce(j.tags, '{}') as tags,
-         coalesce(d.due_at, j.run_at, j.created_at) as run_at, j.created_at, r.taken_at, r.node, j.limit_key
+         coalesce(d.due_at, j.run_at, j.created_at) as run_at, j.created_at, r.taken_at, r.node, j.limit_key,
+         j.retry
     from troupe.job j
     left join troupe.deferred d on d.job_id = p_job
     left join (
@@ -1248,6 +1325,16 @@ CREATE FUNCTION troupe.is_running(p_job bigint) RETURNS boolean
      where l.jobs @> array[p_job] and u.i = p_job
        and not exists (select from troupe.attempt t where t.job_id = u.i and t.attempt = u.a));
 $$;
+
+CREATE FUNCTION troupe.is_whole(p_value jsonb, p_most bigint) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+begin
+  return case jsonb_typeof(p_value)
+    when 'number' then (p_value #>> '{}')::numeric between 0 and p_most
+                       and (p_value #>> '{}')::numeric = trunc((p_value #>> '{}')::numeric)
+    else false end;
+end $$;
 
 CREATE FUNCTION troupe.jobs_of(p_ids bigint[]) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt smallint, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone, limit_key text)
     LANGUAGE plpgsql STABLE
@@ -2427,7 +2514,7 @@ begin
             from unnest(p_jobs || l_jobs, p_live || l_live) u(job, live) where not u.live);
 end $$;
 
-CREATE FUNCTION troupe.replace_job(p_job bigint, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_timeout_ms bigint, p_tags text[], p_due timestamp with time zone, p_limit_key text) RETURNS void
+CREATE FUNCTION troupe.replace_job(p_job bigint, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_timeout_ms bigint, p_tags text[], p_due timestamp with time zone, p_limit_key text, p_retry jsonb) RETURNS void
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
@@ -2442,7 +2529,8 @@ begin
   select * into old from troupe.job where id = p_job;
   update troupe.job
      set args = p_args, priority = p_priority, max_attempts = coalesce(p_max_attempts, 20),
-         timeout_ms = p_timeout_ms, tags = p_tags, run_at = p_due, limit_key = p_limit_key
+         timeout_ms = p_timeout_ms, tags = p_tags, run_at = p_due, limit_key = p_limit_key,
+         retry = p_retry
    where id = p_job;
   if p_priority <> old.priority then
     perform troupe.open_lanes(array[old.queue], array[p_priority]);
@@ -2618,6 +2706,34 @@ begin
   insert into troupe.ready (lane, job_id, attempt)
   values (troupe.lane_for(j.queue, j.priority, p_job), p_job, next_attempt);
   return j.queue;
+end $$;
+
+CREATE FUNCTION troupe.retry_numbers(p_retry jsonb) RETURNS bigint[]
+    LANGUAGE sql IMMUTABLE
+    AS $$
+  select case p_retry ->> 'policy'
+    when 'exponential' then array[1, coalesce((p_retry ->> 'base_ms')::numeric, 1000),
+                                  coalesce((p_retry ->> 'max_ms')::numeric, 21600000),
+                                  coalesce((p_retry ->> 'jitter_percent')::numeric, 25)]::bigint[]
+    when 'fixed' then array[2, (p_retry ->> 'delay_ms')::numeric]::bigint[]
+    when 'list' then array(select 2 union all
+                           select d::numeric::bigint from jsonb_array_elements_text(p_retry -> 'delays_ms') d)
+    when 'none' then array[2::bigint] end;
+$$;
+
+CREATE FUNCTION troupe.retry_pause(p_retry jsonb, p_attempt integer, p_random bigint) RETURNS bigint
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+declare
+  n constant bigint[] := troupe.retry_numbers(p_retry);
+  pauses constant int := cardinality(n) - 1;
+  pause bigint;
+begin
+  if n[1] = 2 then
+    return case when pauses > 0 then n[1 + least(greatest(p_attempt, 1), pauses)] end;
+  end if;
+  pause := least(n[3], n[2]::numeric * 2 ^ least(greatest(p_attempt - 1, 0), 40));
+  return pause - pause * n[4] / 100 + p_random % (pause * n[4] / 50 + 1);
 end $$;
 
 CREATE FUNCTION troupe.room_for(p_node bigint, p_queue text, p_limit integer, p_slots integer, p_held integer, OUT room integer, OUT most integer, OUT have integer) RETURNS record
@@ -2936,7 +3052,7 @@ exception
   when sqlstate 'TR409' then return 'again';
 end $_$;
 
-CREATE FUNCTION troupe.take(p_node bigint, p_queue text, p_limit integer, p_slots integer DEFAULT NULL::integer, p_held integer DEFAULT 0) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean)
+CREATE FUNCTION troupe.take(p_node bigint, p_queue text, p_limit integer, p_slots integer DEFAULT NULL::integer, p_held integer DEFAULT 0) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean, retry jsonb)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -3071,7 +3187,7 @@ begin
       end if;
       return query
         select lease_id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args,
-               take.permits, take.permits_changed, null::boolean
+               take.permits, take.permits_changed, null::boolean, j.retry
           from unnest(ids, ats) u(i, a) join troupe.job j on j.id = u.i;
       return;
     end loop;
@@ -3079,7 +3195,7 @@ begin
   end loop;
 end $$;
 
-CREATE FUNCTION troupe.take_keyed(p_node bigint, p_queue text, p_limit integer, p_slots integer, p_held integer, p_most integer, p_have integer) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean)
+CREATE FUNCTION troupe.take_keyed(p_node bigint, p_queue text, p_limit integer, p_slots integer, p_held integer, p_most integer, p_have integer) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean, retry jsonb)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -3165,7 +3281,7 @@ begin
   end if;
   return query
     select lease_id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args,
-           take_keyed.permits, take_keyed.permits_changed, true
+           take_keyed.permits, take_keyed.permits_changed, true, j.retry
       from unnest(ids, ats) u(i, a) join troupe.job j on j.id = u.i;
 end $$;
 
@@ -3609,6 +3725,7 @@ CREATE TABLE troupe.job (
     tags text[],
     meta jsonb,
     limit_key text COLLATE pg_catalog."C",
+    retry jsonb,
     CONSTRAINT job_args_check CHECK ((pg_column_size(args) <= 2097152)),
     CONSTRAINT job_kind_check CHECK (((octet_length(kind) >= 1) AND (octet_length(kind) <= 128))),
     CONSTRAINT job_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
@@ -3632,6 +3749,7 @@ CREATE TABLE troupe.job_1 (
     tags text[],
     meta jsonb,
     limit_key text COLLATE pg_catalog."C",
+    retry jsonb,
     CONSTRAINT job_args_check CHECK ((pg_column_size(args) <= 2097152)),
     CONSTRAINT job_kind_check CHECK (((octet_length(kind) >= 1) AND (octet_length(kind) <= 128))),
     CONSTRAINT job_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
@@ -3654,6 +3772,7 @@ CREATE TABLE troupe.job_5000001 (
     tags text[],
     meta jsonb,
     limit_key text COLLATE pg_catalog."C",
+    retry jsonb,
     CONSTRAINT job_args_check CHECK ((pg_column_size(args) <= 2097152)),
     CONSTRAINT job_kind_check CHECK (((octet_length(kind) >= 1) AND (octet_length(kind) <= 128))),
     CONSTRAINT job_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
@@ -3739,6 +3858,7 @@ CREATE TABLE troupe.job_rest (
     tags text[],
     meta jsonb,
     limit_key text COLLATE pg_catalog."C",
+    retry jsonb,
     CONSTRAINT job_args_check CHECK ((pg_column_size(args) <= 2097152)),
     CONSTRAINT job_kind_check CHECK (((octet_length(kind) >= 1) AND (octet_length(kind) <= 128))),
     CONSTRAINT job_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
@@ -3786,7 +3906,8 @@ CREATE VIEW troupe.jobs AS
     a.finished_at,
     a.result,
     a.error,
-    j.limit_key
+    j.limit_key,
+    j.retry
    FROM ((troupe.job j
      LEFT JOIN troupe.deferred d ON ((d.job_id = j.id)))
      LEFT JOIN LATERAL ( SELECT t.job_id,
