@@ -82,7 +82,10 @@ begin
                                    where q.name = l.queue
                                      and (q.paused_at is not null
                                           or q.rate_at is not null
-                                             and troupe.rate_wait_ms(q.name) > 0))) as queues,
+                                             and troupe.rate_wait_ms(q.name) > 0
+                                          or q.head_job is not null
+                                             and (troupe.head_state(q.head_job, q.head_lease)).state
+                                                 in ('busy', 'later')))) as queues,
          array(select q.name from troupe.queue q where q.paused_at is not null) as paused,
          array(select s.queue from share s order by s.queue) as capped,
          array(select s.most from share s order by s.queue) as caps;
@@ -550,7 +553,7 @@ begin
       and not exists (select from troupe.queue q
                        where q.name = p_queues[1]
                          and (q.paused_at is not null or q.concurrency is not null or q.rate is not null
-                              or q.key_concurrency is not null or q.key_rate is not null))
+                              or q.key_concurrency is not null or q.key_rate is not null or q.ordered))
       and not exists (select from unnest(p_priorities) u(p)
                        where not exists (select from troupe.lane l
                                           where l.queue = p_queues[1] and l.priority = u.p and l.shard = 3));
@@ -1281,6 +1284,47 @@ CREATE FUNCTION troupe.has_key_limits(p_queue text) RETURNS boolean
                     and (q.key_concurrency is not null or q.key_rate is not null));
 $$;
 
+CREATE FUNCTION troupe.head_state(p_job bigint, p_lease bigint, OUT state text, OUT attempt smallint, OUT node bigint, OUT final boolean, OUT due_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+  select case when l.id is not null then 'busy'
+              when x.id is null or coalesce(x.over, false) then 'ended'
+              when d.job_id is not null then 'later'
+              else 'ready' end,
+         coalesce(x.last, 0) + 1, l.node, coalesce(x.over, x.id is null), d.due_at
+    into state, attempt, node, final, due_at
+    from (select) one
+    left join (
+      select j.id, a.attempt as last, a.outcome in (1, 2, 3) and not a.reopened as over
+        from troupe.job j
+        left join lateral (select t.* from troupe.attempt t where t.job_id = j.id
+                            order by t.attempt desc limit 1) a on true
+       where j.id = p_job) x on true
+    left join troupe.lease l on l.id = p_lease and l.jobs @> array[p_job]
+    left join troupe.deferred d on d.job_id = p_job;
+end $$;
+
+CREATE FUNCTION troupe.heads_among(p_queues text[], p_jobs bigint[]) RETURNS bigint[]
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  return array(select q.head_job from troupe.queue q
+                where q.name = any (p_queues) and q.head_job = any (p_jobs) for key share);
+end $$;
+
 CREATE FUNCTION troupe.heartbeat(node bigint, OUT alive boolean, OUT cancelled bigint[]) RETURNS record
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -1550,6 +1594,9 @@ declare
   before boolean;
 begin
   perform troupe.stop_claims(p_queue);
+  if p_concurrency is not null then
+    perform troupe.refuse_if_ordered(p_queue);
+  end if;
   select x.key_concurrency is not null or x.key_rate is not null into before
     from troupe.queue x where x.name = p_queue;
   insert into troupe.queue (name, key_concurrency) values (p_queue, p_concurrency)
@@ -1562,13 +1609,17 @@ begin
 end $$;
 
 CREATE FUNCTION troupe.limit_queue(p_queue text, p_concurrency integer) RETURNS void
-    LANGUAGE sql
+    LANGUAGE plpgsql
     AS $$
+begin
+  if p_concurrency is not null then
+    perform troupe.refuse_if_ordered(p_queue);
+  end if;
   insert into troupe.queue (name, concurrency) values (p_queue, p_concurrency)
   on conflict (name) do update
      set concurrency = p_concurrency, changed_at = now(), version = queue.version + 1
    where queue.concurrency is distinct from p_concurrency;
-$$;
+end $$;
 
 CREATE FUNCTION troupe.list_attempts(p_job bigint) RETURNS TABLE(attempt smallint, outcome smallint, node text, started_at timestamp with time zone, finished_at timestamp with time zone, result jsonb, error text)
     LANGUAGE plpgsql STABLE
@@ -1696,7 +1747,7 @@ begin
    where l.job_id = p_job and l.seq > p_after order by l.seq limit p_limit;
 end $$;
 
-CREATE FUNCTION troupe.list_queues(p_only text, p_after text, p_limit integer, p_most integer) RETURNS TABLE(name text, paused_at timestamp with time zone, concurrency integer, version bigint, changed_at timestamp with time zone, waiting bigint, running bigint, rate integer, rate_period_ms integer, rate_burst integer, key_concurrency integer, key_rate integer, key_rate_period_ms integer, key_rate_burst integer)
+CREATE FUNCTION troupe.list_queues(p_only text, p_after text, p_limit integer, p_most integer) RETURNS TABLE(name text, paused_at timestamp with time zone, concurrency integer, version bigint, changed_at timestamp with time zone, waiting bigint, running bigint, rate integer, rate_period_ms integer, rate_burst integer, key_concurrency integer, key_rate integer, key_rate_period_ms integer, key_rate_burst integer, ordered boolean)
     LANGUAGE plpgsql STABLE
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
@@ -1721,7 +1772,8 @@ begin
          troupe.waiting(k.name, p_most),
          coalesce((select b.runs from busy b where b.queue = k.name), 0),
          q.rate, q.rate_period_ms, q.rate_burst,
-         q.key_concurrency, q.key_rate, q.key_rate_period_ms, q.key_rate_burst
+         q.key_concurrency, q.key_rate, q.key_rate_period_ms, q.key_rate_burst,
+         coalesce(q.ordered, false)
     from known k left join troupe.queue q on q.name = k.name
    order by k.name;
 end $$;
@@ -2083,6 +2135,58 @@ begin
     left join troupe.idempotency i on i.key = u.k;
 end $$;
 
+CREATE FUNCTION troupe.order_queue(p_queue text, p_ordered boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  q troupe.queue;
+  head record;
+  running bigint[];
+begin
+  if p_ordered is null then
+    raise exception 'ordered must be true or false' using errcode = 'TR400';
+  end if;
+  perform troupe.stop_claims(p_queue);
+  select * into q from troupe.queue x where x.name = p_queue;
+  begin
+    perform from troupe.job j where j.id = q.head_job for update; -- before the queue, as troupe.retry
+    select * into q from troupe.queue x where x.name = p_queue for update;
+  exception when lock_not_available then
+    raise exception 'a long transaction changes queue "%" or its first job; try again later', p_queue
+      using errcode = 'TR409';
+  end;
+  if coalesce(q.ordered, false) = p_ordered then
+    return;
+  elsif p_ordered
+        and (q.concurrency is not null or q.key_concurrency is not null or q.key_rate is not null) then
+    raise exception 'queue "%" is limited: an ordered queue can have no limits but a rate; remove them first',
+      p_queue using errcode = 'TR409';
+  elsif p_ordered then
+    running := array(select l.id from troupe.lease l
+                      where exists (select from unnest(l.jobs) u(i) join troupe.job j on j.id = u.i
+                                     where j.queue = p_queue));
+    insert into troupe.queue (name, ordered, others) values (p_queue, true, running)
+    on conflict (name) do update
+       set ordered = true, others = running, changed_at = now(), version = queue.version + 1;
+    return;
+  end if;
+  update troupe.queue x
+     set ordered = false, head_job = null, head_lease = null, others = '{}', changed_at = now(),
+         version = x.version + 1
+   where x.name = p_queue;
+  if q.head_job is not null then
+    select * into head from troupe.head_state(q.head_job, q.head_lease);
+    insert into troupe.ready (lane, job_id, attempt)
+    select troupe.lane_for(j.queue, j.priority, j.id), j.id, head.attempt
+      from troupe.job j where j.id = q.head_job and head.state = 'ready';
+  end if;
+end $$;
+
 CREATE FUNCTION troupe.pause_queue(p_queue text) RETURNS void
     LANGUAGE plpgsql
     SET lock_timeout TO '2s'
@@ -2157,22 +2261,36 @@ CREATE FUNCTION troupe.promote(p_limit integer, OUT moved bigint, OUT queues tex
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
+declare
+  ids bigint[];
+  lanes int[];
+  attempts smallint[];
+  heads bigint[];
 begin
   with due as (
     select d.job_id from troupe.deferred d where d.due_at <= now()
      order by d.due_at limit p_limit for update skip locked),
   gone as (
     delete from troupe.deferred d using due where d.job_id = due.job_id
-    returning d.job_id, d.lane, d.attempt),
-  made as (
-    -- A snooze and a cancel may cross: an attempt with an outcome does not run again.
-    insert into troupe.ready (lane, job_id, attempt)
-    select g.lane, g.job_id, g.attempt from gone g
-     where not exists (select from troupe.attempt t
-                        where t.job_id = g.job_id and t.attempt = g.attempt)
-    returning lane)
-  select count(*), coalesce(array_agg(distinct l.queue), '{}') into moved, queues
-    from made join troupe.lane l on l.id = made.lane;
+    returning d.job_id, d.lane, d.attempt, d.due_at)
+  select array_agg(g.job_id order by g.due_at, g.job_id), array_agg(g.lane order by g.due_at, g.job_id),
+         array_agg(g.attempt order by g.due_at, g.job_id)
+    into ids, lanes, attempts
+    from gone g;
+  moved := 0; queues := '{}';
+  if ids is not null then
+    queues := array(select distinct l.queue from troupe.lane l where l.id = any (lanes));
+    heads := troupe.heads_among(queues, ids);
+    with made as (
+      -- A snooze and a cancel may cross: an attempt with an outcome does not run again.
+      insert into troupe.ready (lane, job_id, attempt)
+      select g.lane, g.i, g.a from unnest(ids, lanes, attempts) with ordinality g(i, lane, a, o)
+       where g.i <> all (heads)
+         and not exists (select from troupe.attempt t where t.job_id = g.i and t.attempt = g.a)
+       order by g.o
+      returning 1)
+    select count(*) + cardinality(heads) into moved from made;
+  end if;
   -- A statement of its own, to see what the one above has left.
   select ceil(extract(epoch from min(d.due_at) - clock_timestamp()) * 1000)::bigint into next_due_ms
     from troupe.deferred d;
@@ -2235,7 +2353,12 @@ begin
        and (exists (select from troupe.key_turn t
                      where t.queue = q.name and t.due_at <= clock_timestamp())
             or exists (select from troupe.key_end e where e.queue = q.name)
-               and exists (select from troupe.parked p where p.queue = q.name)));
+               and exists (select from troupe.parked p where p.queue = q.name))
+    union all
+    select q.name from troupe.queue q
+     where q.head_job is not null and q.paused_at is null
+       and (troupe.head_state(q.head_job, q.head_lease)).state = 'ready'
+       and coalesce(troupe.rate_wait_ms(q.name), 0) = 0);
 end $$;
 
 CREATE FUNCTION troupe.rate_keys(p_queue text, p_rate integer, p_period_ms integer, p_burst integer) RETURNS void
@@ -2249,6 +2372,9 @@ declare
   before boolean;
 begin
   perform troupe.stop_claims(p_queue);
+  if p_rate is not null then
+    perform troupe.refuse_if_ordered(p_queue);
+  end if;
   select x.key_concurrency is not null or x.key_rate is not null into before
     from troupe.queue x where x.name = p_queue;
   insert into troupe.queue (name, key_rate, key_rate_period_ms, key_rate_burst)
@@ -2514,6 +2640,16 @@ begin
             from unnest(p_jobs || l_jobs, p_live || l_live) u(job, live) where not u.live);
 end $$;
 
+CREATE FUNCTION troupe.refuse_if_ordered(p_queue text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if exists (select from troupe.queue q where q.name = p_queue and q.ordered) then
+    raise exception 'queue "%" is ordered: one job runs after the other, and only a rate limits it', p_queue
+      using errcode = 'TR409';
+  end if;
+end $$;
+
 CREATE FUNCTION troupe.replace_job(p_job bigint, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_timeout_ms bigint, p_tags text[], p_due timestamp with time zone, p_limit_key text, p_retry jsonb) RETURNS void
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -2525,6 +2661,7 @@ declare
   old troupe.job;
   current smallint;
   lane_id int;
+  is_head boolean;
 begin
   select * into old from troupe.job where id = p_job;
   update troupe.job
@@ -2536,6 +2673,7 @@ begin
     perform troupe.open_lanes(array[old.queue], array[p_priority]);
   end if;
   lane_id := troupe.lane_for(old.queue, p_priority, p_job);
+  is_head := troupe.heads_among(array[old.queue], array[p_job]) <> '{}';
   if p_due is not null then
     update troupe.deferred set due_at = p_due, lane = lane_id, reason = 1 where job_id = p_job;
     if found then
@@ -2543,7 +2681,9 @@ begin
     end if;
   else
     delete from troupe.deferred where job_id = p_job returning attempt into current;
-    if found then
+    if is_head then
+      return; -- it holds its place
+    elsif found then
       insert into troupe.ready (lane, job_id, attempt) values (lane_id, p_job, current);
       return;
     elsif p_priority = old.priority and p_limit_key is not distinct from old.limit_key then
@@ -2551,6 +2691,11 @@ begin
     end if;
   end if;
   select coalesce(max(a.attempt), 0) + 1 into current from troupe.attempt a where a.job_id = p_job;
+  if is_head then -- it has no entry that could be met
+    insert into troupe.deferred (job_id, due_at, lane, attempt, reason)
+    values (p_job, p_due, lane_id, current, 1);
+    return;
+  end if;
   insert into troupe.attempt (job_id, attempt, outcome, reopened, error)
   values (p_job, current, 2, true, 'replaced while it waited');
   insert into troupe.revoked (job_id, attempt, queue, priority)
@@ -2579,6 +2724,9 @@ CREATE FUNCTION troupe.rescue(p_node bigint, p_limit interval, OUT lost bigint, 
     AS $$
 declare
   tells boolean;
+  ids bigint[];
+  nths smallint[];
+  heads bigint[];
 begin
   lost := 0; quarantined := 0; queues := '{}';
   select n.tells_starts into tells from troupe.node n
@@ -2607,16 +2755,18 @@ begin
     union all
     select h.i, h.a from held h
      where h.losses > 0 and not h.started and tells
-       and not exists (select from troupe.attempt t where t.job_id = h.i and t.attempt = h.a)),
-  made as (
-    insert into troupe.ready (lane, job_id, attempt)
-    select troupe.lane_for(j.queue, j.priority, n.job_id), n.job_id, n.attempt
-      from again n join troupe.job j on j.id = n.job_id
-    returning lane)
+       and not exists (select from troupe.attempt t where t.job_id = h.i and t.attempt = h.a))
   select (select count(*) from ended), (select count(*) from ended where outcome = 3),
-         (select coalesce(array_agg(distinct l.queue), '{}')
-            from made join troupe.lane l on l.id = made.lane)
-    into lost, quarantined, queues;
+         (select array_agg(n.job_id) from again n), (select array_agg(n.attempt) from again n)
+    into lost, quarantined, ids, nths;
+  if ids is not null then
+    queues := array(select distinct j.queue from troupe.job j where j.id = any (ids));
+    heads := troupe.heads_among(queues, ids);
+    insert into troupe.ready (lane, job_id, attempt)
+    select troupe.lane_for(j.queue, j.priority, j.id), j.id, u.a
+      from unnest(ids, nths) u(i, a) join troupe.job j on j.id = u.i
+     where u.i <> all (heads);
+  end if;
   update troupe.node set ended_at = now() where id = p_node;
 end $$;
 
@@ -2687,7 +2837,9 @@ begin
     raise exception 'there is no job %', p_job using errcode = 'TR404';
   end if;
   delete from troupe.deferred where job_id = p_job returning attempt into next_attempt;
-  if not found then
+  if found and troupe.heads_among(array[j.queue], array[p_job]) <> '{}' then
+    return j.queue; -- it holds its place
+  elsif next_attempt is null then
     update troupe.attempt a set reopened = true
      where a.job_id = p_job and a.outcome in (1, 2, 3) and not a.reopened
        and a.attempt = (select max(b.attempt) from troupe.attempt b where b.job_id = p_job)
@@ -2703,6 +2855,9 @@ begin
       update troupe.unique_key set job_id = p_job where digest = mine.digest;
     end if;
   end if;
+  -- One that had ended goes to the end of the line. A node may still have what is left of it.
+  update troupe.queue q set head_job = null, head_lease = null, others = q.others || q.head_lease
+   where q.name = j.queue and q.head_job = p_job;
   insert into troupe.ready (lane, job_id, attempt)
   values (troupe.lane_for(j.queue, j.priority, p_job), p_job, next_attempt);
   return j.queue;
@@ -3065,6 +3220,7 @@ declare
   candidate int;
   said boolean;
   keyed boolean;
+  in_order boolean;
   most int;
   have int;
   l troupe.lane;
@@ -3088,16 +3244,21 @@ begin
     raise exception 'node % is not alive', p_node using errcode = 'TR410';
   end if;
   perform pg_advisory_xact_lock_shared(troupe.queue_lock(p_queue));
-  select true, x.key_concurrency is not null or x.key_rate is not null into said, keyed
+  select true, x.key_concurrency is not null or x.key_rate is not null, x.ordered into said, keyed, in_order
     from troupe.queue x where x.name = p_queue;
   if said then
     if keyed then -- so that what one claim counts no other changes
       perform from troupe.queue x where x.name = p_queue for update;
+    elsif in_order then
+      perform from troupe.queue x where x.name = p_queue for no key update;
     end if;
     select r.room, r.most, r.have into p_limit, most, have
       from troupe.room_for(p_node, p_queue, p_limit, p_slots, p_held) r;
     if keyed then
       return query select * from troupe.take_keyed(p_node, p_queue, p_limit, p_slots, p_held, most, have);
+      return;
+    elsif in_order then
+      return query select * from troupe.take_ordered(p_node, p_queue, p_limit, p_slots);
       return;
     elsif p_limit <= 0 then
       return;
@@ -3285,6 +3446,170 @@ begin
       from unnest(ids, ats) u(i, a) join troupe.job j on j.id = u.i;
 end $$;
 
+CREATE FUNCTION troupe.take_next(p_queue text, p_most integer, OUT job bigint, OUT attempt smallint, OUT passed integer) RETURNS record
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+declare
+  own constant xid8 := pg_current_xact_id();
+  urgency smallint;
+  lanes troupe.lane[];
+  was troupe.lane[];
+  l troupe.lane;
+  before pg_snapshot;
+  alive boolean;
+  e record;
+begin
+  passed := 0;
+  for urgency in select distinct x.priority from troupe.lane x where x.queue = p_queue order by 1 loop
+    lanes := array(select x from troupe.lane x where x.queue = p_queue and x.priority = urgency order by x.id);
+    was := lanes;
+    loop
+      before := pg_current_snapshot(); -- older than what the next statement sees
+      -- Of each lane: what late writers have left there, and what is behind its cursor. One statement: what is
+      -- read and what counts as still open come from one snapshot.
+      select x.nth, r.how, r.xact, r.seq, r.job_id, r.attempt, pg_current_snapshot() as snap into e
+        from unnest(lanes) with ordinality x(xact, seq, late_xact, late_seq, served_at, taken, id, priority,
+                                             shard, queue, open, draining, nth)
+        cross join lateral (
+          (select 1 as how, f.* from unnest(x.open) o(writer) cross join lateral (
+             select y.* from troupe.ready y where y.lane = x.id and y.xact = o.writer
+              order by y.xact, y.seq limit 1) f
+            where o.writer <> own order by f.xact, f.seq limit 1)
+          union all
+          (select 2, f.* from unnest(x.draining) o(writer) cross join lateral (
+             select y.* from troupe.ready y
+              where y.lane = x.id and y.xact = o.writer and (y.xact, y.seq) > (x.late_xact, x.late_seq)
+              order by y.xact, y.seq limit 1) f
+            order by f.xact, f.seq limit 1)
+          union all
+          (select 3, y.* from troupe.ready y where y.lane = x.id and (y.xact, y.seq) > (x.xact, x.seq)
+            order by y.xact, y.seq limit 1)) r
+       order by r.xact, r.seq limit 1;
+      exit when not found;
+      -- Whoever deletes or replaces a job holds it, and its lanes: then nobody goes past it, and nobody waits.
+      l := lanes[e.nth];
+      perform from troupe.lane x where x.id = l.id for update skip locked;
+      exit when not found;
+      perform from troupe.job j where j.id = e.job_id for key share skip locked;
+      alive := found;
+      exit when not alive and exists (select from troupe.job j where j.id = e.job_id);
+      if e.how = 1 then -- its place is not behind a cursor: it goes itself
+        delete from troupe.ready y where y.lane = l.id and y.xact = e.xact and y.seq = e.seq;
+      elsif e.how = 2 then
+        l.late_xact := e.xact; l.late_seq := e.seq;
+      else
+        l.open := l.open || array(select x from pg_snapshot_xip(e.snap) x
+                                   where x > l.xact and x < e.xact and x <> own);
+        if own < e.xact and own <> all (l.open) then
+          l.open := l.open || own;
+        end if;
+        l.xact := e.xact; l.seq := e.seq;
+      end if;
+      l.taken := l.taken + 1;
+      lanes[e.nth] := l;
+      -- A statement of its own, to see what was done before the job was held.
+      delete from troupe.revoked v where v.job_id = e.job_id and v.attempt = e.attempt;
+      if alive and not found then
+        job := e.job_id; attempt := e.attempt;
+        exit;
+      end if;
+      passed := passed + 1;
+      exit when passed >= p_most;
+    end loop;
+    for i in 1..cardinality(lanes) loop
+      l := lanes[i];
+      if l.open <> '{}' then -- writers that have ended and left nothing more
+        l.open := array(select o from unnest(l.open) o
+                         where o = own or not pg_visible_in_snapshot(o, before)
+                            or exists (select from troupe.ready y where y.lane = l.id and y.xact = o));
+      end if;
+      if l.draining <> '{}'
+         and not exists (select from unnest(l.draining) o(writer) cross join lateral (
+                           select from troupe.ready y
+                            where y.lane = l.id and y.xact = o.writer
+                              and (y.xact, y.seq) > (l.late_xact, l.late_seq) limit 1) f) then
+        l.draining := '{}';
+      end if;
+      if l is distinct from was[i] then
+        update troupe.lane x
+           set xact = l.xact, seq = l.seq, open = l.open, draining = l.draining, late_xact = l.late_xact,
+               late_seq = l.late_seq, taken = l.taken, served_at = clock_timestamp()
+         where x.id in (select y.id from troupe.lane y where y.id = l.id for update skip locked);
+      end if;
+    end loop;
+    exit when job is not null or e is not null; -- or somebody is at it, or there was too much to pass
+  end loop;
+end $$;
+
+CREATE FUNCTION troupe.take_ordered(p_node bigint, p_queue text, p_limit integer, p_slots integer) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean, retry jsonb)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  most_passed constant int := 1000; -- revoked entries by one claim
+  q troupe.queue;
+  head record;
+  mine boolean;
+  picked bigint;
+  nth smallint;
+  lease_id bigint;
+begin
+  again := false;
+  select * into q from troupe.queue x where x.name = p_queue;
+  -- A worker of plain SQL that asks for more has stopped what was cancelled, though it rolled back.
+  if p_limit <= 0
+     or exists (select from troupe.lease l
+                 where l.id = any (q.others)
+                   and not (p_slots is null and l.node = p_node
+                            and not exists (select from unnest(l.jobs, l.attempts) u(i, a)
+                                             where not exists (select from troupe.attempt t
+                                                                where t.job_id = u.i and t.attempt = u.a))))
+  then
+    return next;
+    return;
+  end if;
+  if q.head_job is not null then
+    -- Whoever cancels, deletes or replaces a job that waits holds its row.
+    perform from troupe.job j where j.id = q.head_job for key share skip locked;
+    mine := found;
+    select * into head from troupe.head_state(q.head_job, q.head_lease);
+    if head.state = 'ready' and mine then
+      picked := q.head_job; nth := head.attempt;
+    elsif head.state <> 'ended' and not (head.final and p_slots is null and head.node = p_node) then
+      return next;
+      return;
+    end if;
+  end if;
+  if picked is null then
+    select t.job, t.attempt, t.passed >= most_passed into picked, nth, again
+      from troupe.take_next(p_queue, most_passed) t;
+    if picked is null then
+      return next;
+      return;
+    end if;
+  end if;
+  insert into troupe.lease (node, jobs, attempts) values (p_node, array[picked], array[nth])
+    returning id into lease_id;
+  update troupe.queue x set head_job = picked, head_lease = lease_id, others = '{}' where x.name = p_queue;
+  perform troupe.note_claimed(p_node, p_queue, p_slots, 0, 1, null, null);
+  return query
+    select lease_id, j.id, nth, j.max_attempts, j.timeout_ms, j.kind, j.args, null::int, null::bigint,
+           false, j.retry
+      from troupe.job j where j.id = picked;
+end $$;
+
 CREATE FUNCTION troupe.tidy_keys() RETURNS void
     LANGUAGE sql
     SET enable_hashjoin TO 'off'
@@ -3411,10 +3736,14 @@ begin
       union all
       select from troupe.parked p
        where p.queue = p_queue and troupe.still_waits(p.job_id, p.attempt)
+      union all
+      select from troupe.queue q
+       where q.name = p_queue and q.head_job is not null
+         and (troupe.head_state(q.head_job, q.head_lease)).state = 'ready'
        limit p_most) some_of_them);
 end $$;
 
-CREATE FUNCTION troupe.why(job bigint, OUT id bigint, OUT state text, OUT reason text, OUT queue text, OUT kind text, OUT limit_key text, OUT node text, OUT since timestamp with time zone, OUT due_at timestamp with time zone, OUT allowed bigint, OUT in_use bigint, OUT ahead bigint, OUT more_ahead boolean, OUT nodes integer, OUT error text) RETURNS record
+CREATE FUNCTION troupe.why(job bigint, OUT id bigint, OUT state text, OUT reason text, OUT queue text, OUT kind text, OUT limit_key text, OUT node text, OUT since timestamp with time zone, OUT due_at timestamp with time zone, OUT allowed bigint, OUT in_use bigint, OUT ahead bigint, OUT more_ahead boolean, OUT nodes integer, OUT error text, OUT holder bigint) RETURNS record
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -3425,7 +3754,7 @@ CREATE FUNCTION troupe.why(job bigint, OUT id bigint, OUT state text, OUT reason
     AS $$
 #variable_conflict use_column
 declare
-  holder bigint;  -- node
+  host bigint;    -- node
   its_lease bigint;
   own bigint;     -- permits
   late constant interval := '4 s';   -- of a heartbeat: then the node counts as dead
@@ -3439,6 +3768,8 @@ declare
   aside boolean;
   total bigint;
   of_key bigint;
+  head record;    -- of its queue, when that is ordered
+  behind_head boolean := false;
 begin
   select j.id, j.queue, j.kind, j.limit_key, j.priority into id, queue, kind, limit_key, urgency
     from troupe.job j where j.id = why.job;
@@ -3462,7 +3793,7 @@ begin
   end if;
   select * into q from troupe.queue x where x.name = why.queue;
   if state is null then
-    select n.name, l.taken_at, n.id, l.id into node, since, holder, its_lease
+    select n.name, l.taken_at, n.id, l.id into node, since, host, its_lease
       from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a), troupe.node n
      where l.jobs @> array[why.job] and u.i = why.job and u.a = coalesce(last.attempt, 0) + 1
        and n.id = l.node
@@ -3470,10 +3801,10 @@ begin
     if found then
       state := 'running'; reason := 'running';
       if q.concurrency is not null then -- it may have been claimed ahead
-        select coalesce(sum(p.permits), 0), sum(p.permits) filter (where p.node = holder)
+        select coalesce(sum(p.permits), 0), sum(p.permits) filter (where p.node = host)
           into total, own
           from troupe.permit p where p.queue = why.queue;
-        ahead := troupe.runs_before(holder, why.queue, its_lease, why.job) - own;
+        ahead := troupe.runs_before(host, why.queue, its_lease, why.job) - own;
         if ahead >= 0 then
           reason := 'limit'; allowed := q.concurrency; in_use := total;
         else
@@ -3538,6 +3869,26 @@ begin
     return;
   end if;
 
+  if q.others <> '{}' then
+    select u.i, n.name into holder, node
+      from troupe.lease l, unnest(l.jobs) u(i), troupe.node n
+     where l.id = any (q.others) and n.id = l.node
+     order by l.id limit 1;
+    if found then
+      reason := 'order';
+      return;
+    end if;
+  end if;
+  if q.head_job <> why.job then
+    select * into head from troupe.head_state(q.head_job, q.head_lease);
+    if head.state in ('busy', 'later') then
+      reason := 'order'; holder := q.head_job; due_at := coalesce(head.due_at, due_at);
+      node := (select n.name from troupe.node n where n.id = head.node);
+      return;
+    end if;
+    behind_head := head.state = 'ready';
+  end if;
+
   if q.concurrency is not null and nodes > 0 then
     total := (select coalesce(sum(p.permits), 0) from troupe.permit p where p.queue = why.queue);
     if total > q.concurrency then -- lowered, and what is too much was not given back yet
@@ -3590,6 +3941,11 @@ begin
       from troupe.entries_ahead(why.job, (coalesce(last.attempt, 0) + 1)::smallint, why.queue, urgency,
                                 most) e;
     ahead := ahead + coalesce(of_key, 0);
+    if q.head_job = why.job then
+      ahead := 0; more_ahead := false;
+    elsif behind_head then
+      ahead := ahead + 1;
+    end if;
   end if;
   ahead := least(ahead, most);
   reason := case when ahead = 0 then 'next' else 'turn' end;
@@ -4130,10 +4486,15 @@ CREATE TABLE troupe.queue (
     key_rate integer,
     key_rate_period_ms integer,
     key_rate_burst integer,
+    ordered boolean DEFAULT false NOT NULL,
+    head_job bigint,
+    head_lease bigint,
+    others bigint[] DEFAULT '{}'::bigint[] NOT NULL,
     CONSTRAINT queue_check CHECK ((rate <= ((1000)::bigint * rate_period_ms))),
     CONSTRAINT queue_check1 CHECK ((((rate IS NULL) = (rate_period_ms IS NULL)) AND ((rate IS NULL) = (rate_burst IS NULL)))),
     CONSTRAINT queue_check2 CHECK ((key_rate <= ((1000)::bigint * key_rate_period_ms))),
     CONSTRAINT queue_check3 CHECK ((((key_rate IS NULL) = (key_rate_period_ms IS NULL)) AND ((key_rate IS NULL) = (key_rate_burst IS NULL)))),
+    CONSTRAINT queue_check4 CHECK (((NOT ordered) OR ((concurrency IS NULL) AND (key_concurrency IS NULL) AND (key_rate IS NULL)))),
     CONSTRAINT queue_concurrency_check CHECK (((concurrency >= 1) AND (concurrency <= 1000000))),
     CONSTRAINT queue_key_concurrency_check CHECK (((key_concurrency >= 1) AND (key_concurrency <= 1000000))),
     CONSTRAINT queue_key_rate_burst_check CHECK (((key_rate_burst >= 1) AND (key_rate_burst <= 1000000))),
