@@ -2166,6 +2166,9 @@ begin
         and (q.concurrency is not null or q.key_concurrency is not null or q.key_rate is not null) then
     raise exception 'queue "%" is limited: an ordered queue can have no limits but a rate; remove them first',
       p_queue using errcode = 'TR409';
+  elsif p_ordered and current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'a queue becomes ordered at read committed only: an older snapshot may not show what runs'
+      using errcode = 'TR400';
   elsif p_ordered then
     running := array(select l.id from troupe.lease l
                       where exists (select from unnest(l.jobs) u(i) join troupe.job j on j.id = u.i
@@ -2484,6 +2487,9 @@ begin
       continue;
     end if;
     own := pg_current_xact_id();
+    if own <= xs[cut] then
+      delete from troupe.ready r where r.lane = l.id and r.xact = own and (r.xact, r.seq) <= (xs[cut], ss[cut]);
+    end if;
     if pg_snapshot_xmin(snap) < xs[cut] or own < xs[cut] then
       l.open := l.open || array(select x from pg_snapshot_xip(snap) x
                                  where x > l.xact and x < xs[cut] and x <> own);
@@ -3308,6 +3314,10 @@ begin
           -- Writers that the cursor passes while they are open. The claim's own transaction is one of
           -- them when its caller goes on to enqueue; a snapshot never lists its own.
           own := pg_current_xact_id();
+          if own <= xs[more] then -- what it has put in itself is not met again when it counts as a late writer
+            delete from troupe.ready r
+             where r.lane = l.id and r.xact = own and (r.xact, r.seq) <= (xs[more], ss[more]);
+          end if;
           if pg_snapshot_xmin(snap) < xs[more] or own < xs[more] then
             l.open := l.open || array(select x from pg_snapshot_xip(snap) x
                                        where x > l.xact and x < xs[more] and x <> own);
@@ -3500,11 +3510,12 @@ begin
       perform from troupe.job j where j.id = e.job_id for key share skip locked;
       alive := found;
       exit when not alive and exists (select from troupe.job j where j.id = e.job_id);
-      if e.how = 1 then -- its place is not behind a cursor: it goes itself
+      if e.how = 1 or e.xact = own then -- a late writer's, or one that will look like it: it goes itself
         delete from troupe.ready y where y.lane = l.id and y.xact = e.xact and y.seq = e.seq;
-      elsif e.how = 2 then
+      end if;
+      if e.how = 2 then
         l.late_xact := e.xact; l.late_seq := e.seq;
-      else
+      elsif e.how = 3 then
         l.open := l.open || array(select x from pg_snapshot_xip(e.snap) x
                                    where x > l.xact and x < e.xact and x <> own);
         if own < e.xact and own <> all (l.open) then

@@ -80,6 +80,9 @@ begin
         and (q.concurrency is not null or q.key_concurrency is not null or q.key_rate is not null) then
     raise exception 'queue "%" is limited: an ordered queue can have no limits but a rate; remove them first',
       p_queue using errcode = 'TR409';
+  elsif p_ordered and current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'a queue becomes ordered at read committed only: an older snapshot may not show what runs'
+      using errcode = 'TR400';
   elsif p_ordered then
     running := array(select l.id from troupe.lease l
                       where exists (select from unnest(l.jobs) u(i) join troupe.job j on j.id = u.i
@@ -272,11 +275,12 @@ begin
       perform from troupe.job j where j.id = e.job_id for key share skip locked;
       alive := found;
       exit when not alive and exists (select from troupe.job j where j.id = e.job_id);
-      if e.how = 1 then -- its place is not behind a cursor: it goes itself
+      if e.how = 1 or e.xact = own then -- a late writer's, or one that will look like it: it goes itself
         delete from troupe.ready y where y.lane = l.id and y.xact = e.xact and y.seq = e.seq;
-      elsif e.how = 2 then
+      end if;
+      if e.how = 2 then
         l.late_xact := e.xact; l.late_seq := e.seq;
-      else
+      elsif e.how = 3 then
         l.open := l.open || array(select x from pg_snapshot_xip(e.snap) x
                                    where x > l.xact and x < e.xact and x <> own);
         if own < e.xact and own <> all (l.open) then
@@ -418,6 +422,10 @@ begin
           -- Writers that the cursor passes while they are open. The claim's own transaction is one of
           -- them when its caller goes on to enqueue; a snapshot never lists its own.
           own := pg_current_xact_id();
+          if own <= xs[more] then -- what it has put in itself is not met again when it counts as a late writer
+            delete from troupe.ready r
+             where r.lane = l.id and r.xact = own and (r.xact, r.seq) <= (xs[more], ss[more]);
+          end if;
           if pg_snapshot_xmin(snap) < xs[more] or own < xs[more] then
             l.open := l.open || array(select x from pg_snapshot_xip(snap) x
                                        where x > l.xact and x < xs[more] and x <> own);
@@ -464,6 +472,91 @@ begin
     end loop;
     exit when not skipped;
   end loop;
+end $$;
+
+-- The same of what a transaction has put in itself.
+create or replace function troupe.read_lane(p_queue text, p_lane int, p_limit int, p_looks int, out jobs
+  bigint[], out attempts smallint[], out keys text[], out fresh text[], out looked int)
+language plpgsql set plan_cache_mode = force_generic_plan set enable_hashjoin = off set
+enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
+declare
+  l troupe.lane;
+  snap pg_snapshot;
+  own xid8;
+  ended xid8[];
+  ids bigint[];
+  ats smallint[];
+  xs xid8[];
+  ss bigint[];
+  wanted int;
+  got int;
+  late boolean;
+  part record;
+  cut int := 0; -- not read off part: that is an error while nothing is assigned to it
+begin
+  jobs := '{}'; attempts := '{}'; keys := '{}'; fresh := '{}'; looked := 0;
+  select * into l from troupe.lane x where x.id = p_lane for update skip locked;
+  if not found then
+    return;
+  end if;
+  if l.draining = '{}' and l.open <> '{}' then
+    snap := pg_current_snapshot();
+    own := pg_current_xact_id();
+    ended := array(select o from unnest(l.open) o where o <> own and pg_visible_in_snapshot(o, snap));
+    if ended <> '{}' then
+      l.draining := ended; l.late_xact := '0'; l.late_seq := 0;
+      l.open := array(select o from unnest(l.open) o where o <> all (ended));
+    end if;
+  end if;
+  loop
+    wanted := least(greatest(p_limit - cardinality(jobs), 250), p_looks - looked);
+    exit when cardinality(jobs) >= p_limit or wanted <= 0;
+    late := l.draining <> '{}';
+    if late then
+      select array_agg(r.job_id), array_agg(r.attempt), array_agg(r.xact), array_agg(r.seq), count(*)
+        into ids, ats, xs, ss, got
+        from troupe.late_entries(l.id, l.draining, l.late_xact, l.late_seq, wanted) r;
+    else
+      select array_agg(r.job_id), array_agg(r.attempt), array_agg(r.xact), array_agg(r.seq), count(*),
+             pg_current_snapshot()
+        into ids, ats, xs, ss, got, snap
+        from (select * from troupe.ready r
+               where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)
+               order by r.xact, r.seq limit wanted) r;
+    end if;
+    exit when got = 0 and not late;
+    if got > 0 then
+      select * into part from troupe.sort_entries(p_queue, l.priority, ids, ats, p_limit - cardinality(jobs));
+      jobs := jobs || part.jobs; attempts := attempts || part.attempts;
+      keys := keys || part.keys; fresh := fresh || part.fresh;
+      cut := part.cut;
+      looked := looked + cut;
+    end if;
+    if late and got < wanted and (got = 0 or cut = got) then
+      l.draining := '{}';
+      continue;
+    elsif late then
+      l.late_xact := xs[cut]; l.late_seq := ss[cut];
+      continue;
+    end if;
+    own := pg_current_xact_id();
+    if own <= xs[cut] then
+      delete from troupe.ready r where r.lane = l.id and r.xact = own and (r.xact, r.seq) <= (xs[cut], ss[cut]);
+    end if;
+    if pg_snapshot_xmin(snap) < xs[cut] or own < xs[cut] then
+      l.open := l.open || array(select x from pg_snapshot_xip(snap) x
+                                 where x > l.xact and x < xs[cut] and x <> own);
+      if own < xs[cut] and own <> all (l.open) then
+        l.open := l.open || own;
+      end if;
+    end if;
+    l.xact := xs[cut]; l.seq := ss[cut];
+    exit when got < wanted and cut = got;
+  end loop;
+  update troupe.lane x
+     set xact = l.xact, seq = l.seq, open = l.open, draining = l.draining, late_xact = l.late_xact,
+         late_seq = l.late_seq, taken = taken + looked, served_at = clock_timestamp()
+   where x.id = l.id and (looked > 0 or x.draining <> l.draining or x.open <> l.open);
 end $$;
 
 create or replace function troupe.enqueue_here(p_node bigint, p_kinds text[], p_queues text[], p_args

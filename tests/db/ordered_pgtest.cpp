@@ -234,6 +234,14 @@ BOOST_AUTO_TEST_CASE(a_claim_in_a_transaction_that_goes_on_to_enqueue_loses_noth
   const auto more = at.enqueue();
   at.commit();
   complete({more});
+  // Its own, then a later one's: it counts as a late writer then, and has left nothing.
+  for (int i = 0; i < 8; ++i) {
+    at.begin();
+    at.finish(gives(at.enqueue()));
+    at.finish(gives(other.enqueue()));
+    at.commit();
+    nobody();
+  }
   at.begin();
   at.finish(gives(at.enqueue()));
   at.rollback();
