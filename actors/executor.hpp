@@ -63,7 +63,7 @@ struct executor_state {
     bool emptied = false;  ///< the last claim found nothing, and nothing limits the queue
     bool invited = false;  ///< INTAKE may bring jobs that start at once, or they are being stored
     bool rated = false;    ///< as the last claim said
-    bool keyed = false;    ///< its keys are limited: what ends makes room for what was set aside
+    bool keyed = false;    ///< its keys are limited, or it is ordered: what ends makes room
     /// When a rate allows the next job; a timer is set.
     std::optional<std::chrono::steady_clock::time_point> due = {};
     /// Running or waiting here.

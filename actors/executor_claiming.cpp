@@ -181,7 +181,9 @@ void claim(self_ptr self, const std::string& name, queue_state& queue) {
             now.claims.erase(number);
             // Of an earlier life: its rescuer has the lease.
             if (node == now.node && !claimed.jobs.empty()) {
-              queue.hungry = queue.fruitful = true; // one claim empties one lane at most
+              queue.fruitful = true;
+              // One claim empties one lane at most, but of an ordered queue there is no more now.
+              queue.hungry = queue.hungry || claimed.again.value_or(true);
               note_permits(now, name, queue, claimed.permits);
               take_in(self, claimed);
               start_backlog(self, queue);

@@ -253,7 +253,9 @@ void note_ended(executor_state& state, job_report& told, executor_state::queue_s
     static const kind_options usual;
     const auto kind = state.handlers->find(told.run.run->kind);
     const auto& how = kind == state.handlers->end() ? usual : kind->second.options;
-    result.retry_in = how.retry.after(out.run.attempt, static_cast<std::uint32_t>(state.random()));
+    const auto& own = told.run.run->retry;
+    result.retry_in =
+        (own ? *own : how.retry).after(out.run.attempt, static_cast<std::uint32_t>(state.random()));
     if (!result.retry_in)
       result.kind = job_result::verdict::discarded;
   }

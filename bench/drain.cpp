@@ -1,9 +1,10 @@
 // Drain: how fast nodes run a backlog with history kept, of no-ops unless --ms says how long each
 // job sleeps. Prints one JSON object. --limit: the queue's concurrency, on all nodes together.
 // --keys: the jobs have one of so many limit keys each; --key-limit: how many of each run at once.
-// --backlog: so many more wait behind them.
+// --ordered: they are spread over so many ordered queues. --backlog: so many more wait behind them.
 // Usage: troupe_bench_drain --url URL [--jobs N] [--slots N] [--connections N] [--nodes N]
-//                           [--limit N] [--ms N] [--keys N] [--key-limit N] [--backlog N]
+//                           [--limit N] [--ms N] [--keys N] [--key-limit N] [--ordered N]
+//                           [--backlog N]
 // The clock runs from start() on a migrated database to the commit of --jobs outcomes.
 #include "launcher/engine.hpp"
 #include "launcher/log.hpp"
@@ -23,7 +24,7 @@ namespace {
 using namespace std::chrono_literals;
 using clock_type = std::chrono::steady_clock;
 
-constexpr const char* queue = "bench";
+const std::string queue = "bench";
 /// Jobs in one enqueue.
 constexpr int chunk = 1000;
 /// A drain slower than this has failed.
@@ -33,18 +34,31 @@ double seconds_since(clock_type::time_point then) {
   return std::chrono::duration<double>(clock_type::now() - then).count();
 }
 
+std::vector<std::string> queues_of(const std::map<std::string, std::string>& flags) {
+  const auto ordered = flags.find("--ordered");
+  if (ordered == flags.end())
+    return {queue};
+  std::vector<std::string> names;
+  for (int i = 0; i < std::atoi(ordered->second.c_str()); ++i)
+    names.push_back(queue + std::to_string(i));
+  return names;
+}
+
 troupe::engine_options options_of(const std::map<std::string, std::string>& flags, int slots) {
   troupe::engine_options options;
   options.database_url = flags.at("--url");
   options.data_dir = "/tmp";
   options.database.max_connections = std::atoi(flags.at("--connections").c_str());
-  options.queues[queue] = slots;
+  for (const auto& name : queues_of(flags))
+    options.queues[name] = slots;
   options.test_kinds = true;
   return options;
 }
 
 troupe::job_spec job_of(const std::map<std::string, std::string>& flags, int number) {
-  troupe::job_spec job{.kind = "noop", .queue = queue};
+  const auto queues = queues_of(flags);
+  troupe::job_spec job{.kind = "noop",
+                       .queue = queues[static_cast<std::size_t>(number) % queues.size()]};
   job.args = R"({"n":)" + std::to_string(number) + R"(,"to":"user@example.com"})";
   if (const auto ms = flags.find("--ms"); ms != flags.end()) {
     job.kind = "sleep";
@@ -53,6 +67,16 @@ troupe::job_spec job_of(const std::map<std::string, std::string>& flags, int num
   if (const auto keys = flags.find("--keys"); keys != flags.end())
     job.limit_key = "customer " + std::to_string(number % std::atoi(keys->second.c_str()));
   return job;
+}
+
+void set_limits(troupe::engine& node, const std::map<std::string, std::string>& flags) {
+  if (flags.count("--limit"))
+    node.limit(queue, std::atoi(flags.at("--limit").c_str()));
+  if (flags.count("--key-limit"))
+    node.limit_keys(queue, std::atoi(flags.at("--key-limit").c_str()));
+  if (flags.count("--ordered"))
+    for (const auto& name : queues_of(flags))
+      node.order(name, true);
 }
 
 } // namespace
@@ -68,7 +92,7 @@ int main(int argc, char** argv) {
   if (flags.count("--url") == 0) {
     std::cerr << "usage: troupe_bench_drain --url URL [--jobs N] [--slots N] [--connections N] "
                  "[--nodes N] [--limit N] [--ms N] [--keys N] [--key-limit N] "
-                 "[--backlog N]\n";
+                 "[--ordered N] [--backlog N]\n";
     return 2;
   }
   const int jobs = std::atoi(flags["--jobs"].c_str());
@@ -87,10 +111,7 @@ int main(int argc, char** argv) {
         producer.enqueue_all(std::move(batch));
       }
       enqueue_seconds = seconds_since(begun);
-      if (flags.count("--limit"))
-        producer.limit(queue, std::atoi(flags["--limit"].c_str()));
-      if (flags.count("--key-limit"))
-        producer.limit_keys(queue, std::atoi(flags["--key-limit"].c_str()));
+      set_limits(producer, flags);
       producer.stop();
     }
     std::vector<std::unique_ptr<troupe::engine>> workers;

@@ -4,7 +4,7 @@ import statistics
 from measure import BUILD, Database, last_json, spread, table, timed
 
 WANTED = 0.9
-SLEEP_MS, LIMIT, KEYS = 10, 20, 100
+SLEEP_MS, LIMIT, KEYS, ORDERED = 10, 20, 100, 2000
 
 
 def rate(db, jobs, *more):
@@ -15,7 +15,7 @@ def rate(db, jobs, *more):
 
 
 def run(rounds, jobs):
-    free, limited, keyed, many_keys, slots, binding = [], [], [], [], [], []
+    free, limited, keyed, many_keys, slots, binding, ordered, eight = [], [], [], [], [], [], [], []
     sleeps = max(2000, jobs // 5)
     with Database() as db:
         for _ in range(rounds):
@@ -25,6 +25,8 @@ def run(rounds, jobs):
             many_keys.append(rate(db, jobs, "--keys", jobs, "--key-limit", 1))
             slots.append(rate(db, sleeps, "--ms", SLEEP_MS, "--slots", LIMIT // 2))
             binding.append(rate(db, sleeps, "--ms", SLEEP_MS, "--slots", 16, "--limit", LIMIT))
+            ordered.append(rate(db, ORDERED, "--ordered", 1))
+            eight.append(rate(db, ORDERED, "--ordered", 8))
     costs = [a / b for a, b in zip(limited, free)]
     key_costs = [a / b for a, b in zip(keyed, free)]
     many_costs = [a / b for a, b in zip(many_keys, free)]
@@ -41,6 +43,8 @@ def run(rounds, jobs):
         [f"{sleeps:,} sleeps of {SLEEP_MS} ms, no limit, {LIMIT // 2} slots a node", spread(slots), ""],
         [f"the same, 16 slots a node, limit {LIMIT}: to limit / duration", spread(binding), spread(keeps, 2)],
         ["  and to the slots above", "", spread(against_slots, 2)],
+        [f"{ORDERED:,} no-ops of one ordered queue", spread(ordered), ""],
+        [f"{ORDERED:,} no-ops of eight ordered queues", spread(eight), ""],
     ])
     print(f"\n  wanted at least {WANTED:.2f} of what there is without a limit, and of limit / duration")
     return min(statistics.median(r) for r in (costs, key_costs, keeps)) >= WANTED

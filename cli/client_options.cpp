@@ -89,6 +89,10 @@ void command_line::add_queues() {
   limit->add_option("--concurrency", concurrency_, "Runs at once: a number, or none");
   limit->add_option("--key-concurrency", key_concurrency_,
                     "Runs at once of the jobs of each limit_key: a number, or none");
+  limit
+      ->add_option("--ordered", ordered_,
+                   "on: one job after the other, in the order in which they were put in; or off")
+      ->check(CLI::IsMember({"on", "off"}));
   const auto add_rate = [&](const std::string& of, std::string& text, int& burst) {
     auto* rate = limit->add_option("--" + of + "rate", text,
                                    of.empty() ? "Jobs in a time, such as 10/s or 100/5min; or none"
@@ -160,9 +164,10 @@ void command_line::finish_queue_limit() {
   add("rate", rate_, [&] { return rate_json("--rate", rate_, burst_); });
   runs("key_concurrency", "--key-concurrency", key_concurrency_);
   add("key_rate", key_rate_, [&] { return rate_json("--key-rate", key_rate_, key_burst_); });
+  add("ordered", ordered_, [&] { return std::string{ordered_ == "on" ? "true" : "false"}; });
   if (body.empty())
-    throw std::invalid_argument("give --concurrency, --rate, --key-concurrency or --key-rate; none "
-                                "takes a limit away");
+    throw std::invalid_argument("give --concurrency, --rate, --key-concurrency, --key-rate or "
+                                "--ordered; none takes a limit away");
   out_.new_limits = "{" + body + "}";
 }
 

@@ -75,6 +75,7 @@ private:
   int burst_ = 0;
   std::string key_concurrency_;
   std::string key_rate_;
+  std::string ordered_;
   int key_burst_ = 0;
 };
 

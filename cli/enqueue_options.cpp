@@ -6,7 +6,9 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <stdexcept>
+#include <utility>
 
 namespace troupe::cli {
 
@@ -52,6 +54,14 @@ void add_enqueue_options(CLI::App& app, enqueue_settings& job) {
   list(app.add_option("--tag", job.tags, "A tag (repeatable)"));
   app.add_option("--limit-key", job.limit_key,
                  "What the queue's limits per key count it under, such as a customer");
+  auto* retry =
+      app.add_option("--retry", job.retry,
+                     "When a failed attempt is tried again: exponential:1s..6h, fixed:5s, "
+                     "list:1s,10s,5min, or none (as the node says for its kind)");
+  app.add_option("--retry-jitter", job.retry_jitter,
+                 "With --retry exponential: spread by so many percent to both sides (25)")
+      ->check(CLI::Range(0, 100))
+      ->needs(retry);
   add_unique_options(app, job);
   app.add_option("--idempotency-key", job.idempotency_key,
                  "Names this request: sent again within a day, it is answered as the first time");
@@ -60,10 +70,50 @@ void add_enqueue_options(CLI::App& app, enqueue_settings& job) {
       ->check(CLI::Range(0.0, longest_seconds));
 }
 
+std::optional<retry_policy> retry_of(const enqueue_settings& job) {
+  if (!job.retry)
+    return std::nullopt;
+  const auto colon = std::min(job.retry->find(':'), job.retry->size());
+  const auto policy = job.retry->substr(0, colon);
+  const auto times = job.retry->substr(std::min(colon + 1, job.retry->size()));
+  std::optional<retry_policy> out;
+  if (policy == "exponential") {
+    backoff how;
+    const auto dots = std::min(times.find(".."), times.size());
+    if (dots > 0)
+      how.base = read_duration(times.substr(0, dots));
+    if (dots < times.size())
+      how.cap = read_duration(times.substr(dots + 2));
+    how.jitter_percent = job.retry_jitter.value_or(how.jitter_percent);
+    out = retry_policy::exponential(how);
+  } else if (job.retry_jitter) {
+    throw std::invalid_argument("--retry-jitter goes with --retry exponential");
+  } else if (policy == "fixed" && !times.empty()) {
+    out = retry_policy::fixed(read_duration(times));
+  } else if (policy == "list" && !times.empty()) {
+    retry_policy::pauses pauses;
+    for (std::size_t from = 0; from <= times.size();) {
+      const auto comma = std::min(times.find(',', from), times.size());
+      pauses.push_back(read_duration(times.substr(from, comma - from)));
+      from = comma + 1;
+    }
+    out = retry_policy::list(std::move(pauses));
+  } else if (policy == "none" && times.empty()) {
+    out = retry_policy::none();
+  } else {
+    throw std::invalid_argument("--retry: '" + printable(*job.retry)
+                                + "' is none of exponential:1s..6h, fixed:5s, list:1s,10s, none");
+  }
+  if (const auto fault = find_fault(*out))
+    throw std::invalid_argument("--" + *fault);
+  return out;
+}
+
 void check_enqueue(const enqueue_settings& job) {
   if (job.wait_limit && !job.wait)
     throw std::invalid_argument("--timeout goes with --wait; for the job's own limit use "
                                 "--timeout-ms");
+  static_cast<void>(retry_of(job));
   bool args = false;
   bool fields = false;
   for (const auto& what : job.unique) {

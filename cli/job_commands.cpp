@@ -1,6 +1,7 @@
 // enqueue and jobs: HTTP to a running server. JSON is passed on as the server wrote it, so no
 // number is rounded on the way; only what could drive a terminal is escaped.
 #include "cli/commands.hpp"
+#include "cli/enqueue_options.hpp"
 #include "cli/http_client.hpp"
 #include "cli/job_view.hpp"
 #include "cli/signals.hpp"
@@ -96,6 +97,8 @@ std::string body_of(const enqueue_settings& job) {
   number("delay_ms", job.delay_ms);
   text("run_at", job.run_at);
   text("limit_key", job.limit_key);
+  if (const auto retry = retry_of(job))
+    body += ",\"retry\":" + to_json(*retry);
   if (!job.tags.empty())
     body += ",\"tags\":" + json_array(job.tags);
   if (!job.unique.empty())

@@ -53,6 +53,8 @@ std::string job_details(std::string_view text) {
   fields.add({"tags", tags});
   if (const auto key = field(job, "limit_key"); !key.empty())
     fields.add({"limit_key", key});
+  if (const auto retry = raw_member(text, "retry"); retry.starts_with('{'))
+    fields.add({"retry", std::string{retry}});
   fields.add({"run_at", short_time(field(job, "run_at"))});
   fields.add({"created_at", short_time(field(job, "created_at"))});
   fields.add({"args", std::string{raw_member(text, "args")}});

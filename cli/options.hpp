@@ -59,7 +59,9 @@ struct enqueue_settings {
   std::optional<std::string> run_at;
   std::vector<std::string> tags;
   std::optional<std::string> limit_key;
-  std::vector<std::string> unique; ///< kind, queue, args, args.FIELD; empty: not unique
+  std::optional<std::string> retry; ///< exponential, fixed, list or none, and its times
+  std::optional<int> retry_jitter;  ///< percent
+  std::vector<std::string> unique;  ///< kind, queue, args, args.FIELD; empty: not unique
   std::optional<std::int64_t> unique_period_ms;
   std::vector<std::string> unique_states;
   std::optional<std::string> on_conflict;

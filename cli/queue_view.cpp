@@ -33,6 +33,10 @@ std::string state_of(const json& queue) {
   return queue.value("paused", false) ? "paused" : "open";
 }
 
+std::string order_of(const json& queue) {
+  return queue.value("ordered", false) ? "yes" : "no";
+}
+
 } // namespace
 
 table queues_table() {
@@ -64,6 +68,7 @@ std::string queue_details(std::string_view text) {
     fields.add({"paused_at", short_time(since)});
   fields.add({"waiting", waiting_of(queue)});
   fields.add({"running", field(queue, "running")});
+  fields.add({"ordered", order_of(queue)});
   fields.add({"concurrency", limit_of(queue)});
   fields.add({"rate", rate_of(queue)});
   if (const auto rate = queue.find("rate"); rate != queue.end() && rate->is_object())

@@ -56,6 +56,15 @@ std::string no_node_sentence(const json& hold, const std::string& queue) {
          + (last.empty() ? "" : "; the last heartbeat was at " + last);
 }
 
+std::string order_sentence(const json& hold, const std::string& queue) {
+  const auto node = field(hold, "node");
+  const auto due = time_of(hold, "due_at");
+  return "waits: " + queue + " is ordered, and job " + field(hold, "holder") + " before it "
+         + (!node.empty()  ? "runs on " + node
+            : !due.empty() ? "goes on at " + due
+                           : "has not ended");
+}
+
 std::string body_of(const json& hold) {
   const auto queue = "queue " + field(hold, "queue");
   const auto key = "key " + field(hold, "limit_key") + " in " + queue;
@@ -86,6 +95,8 @@ std::string body_of(const json& hold) {
     return late_sentence(hold, queue);
   case hold_reason::turn:
     return "waits for its turn in " + queue + ahead_of(hold);
+  case hold_reason::order:
+    return order_sentence(hold, queue);
   case hold_reason::next:
     return "is next: a node of " + queue + " takes it when it has a free slot";
   }

@@ -1,6 +1,7 @@
 #include "db/job_statements.hpp"
 
 #include "db/columns.hpp"
+#include "db/retry.hpp"
 #include "db/statements.hpp"
 #include "db/unique_rule.hpp"
 
@@ -117,6 +118,14 @@ void bind_limit_keys(query& q, const std::vector<job_spec>& jobs) {
     q.bind_null<std::vector<std::string>>();
 }
 
+void bind_retries(query& q, const std::vector<job_spec>& jobs) {
+  std::vector<std::string> policies; // none of them: no element at all
+  if (any(jobs, [](const job_spec& j) { return j.retry.has_value(); }))
+    policies =
+        column(jobs, [](const job_spec& j) { return j.retry ? to_json(*j.retry) : std::string{}; });
+  q.bind_jsonb_array(policies);
+}
+
 } // namespace
 
 std::string array_literal(const std::vector<std::string>& texts) {
@@ -151,6 +160,7 @@ query enqueue_query(const enqueue_jobs& ask, rejections how) {
   if (keyed)
     bind_keys(q, ask, how);
   bind_limit_keys(q, jobs);
+  bind_retries(q, jobs);
   return q;
 }
 
@@ -159,6 +169,7 @@ query enqueue_here_query(const enqueue_here& ask) {
   q.bind(ask.node.value);
   bind_jobs(q, ask.asked->jobs);
   bind_limit_keys(q, ask.asked->jobs);
+  bind_retries(q, ask.asked->jobs);
   return q;
 }
 
@@ -184,6 +195,7 @@ enqueued_here decode_enqueued_here(const result& rows, const enqueue_here& ask) 
     run->attempt = 1;
     run->max_attempts = spec.max_attempts;
     run->timeout = spec.timeout;
+    run->retry = spec.retry;
     run->kind = spec.kind;
     run->queue = spec.queue;
     run->args = from.get<std::string>(2);
@@ -233,6 +245,7 @@ std::optional<job_record> decode_job(const result& rows) {
   if (const auto updated_at = only.get<std::optional<timestamp>>(18))
     job.progress = {only.get<std::optional<double>>(15), only.get<std::string>(16),
                     only.get<std::int16_t>(17), *updated_at};
+  job.retry = decode_retry(only, 19);
   return job;
 }
 

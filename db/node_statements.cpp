@@ -1,6 +1,7 @@
 #include "db/node_statements.hpp"
 
 #include "db/columns.hpp"
+#include "db/retry.hpp"
 #include "db/statements.hpp"
 
 #include <algorithm>
@@ -91,10 +92,10 @@ claimed_jobs decode_claimed(const result& rows, const std::string& queue) {
   answer.jobs.reserve(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) {
     const auto from = rows[i];
-    if (i == 0 && rows.columns() > 11)
-      answer.wait = due(from, 11);
     if (i == 0 && rows.columns() > 12)
-      answer.again = from.get<std::optional<bool>>(12);
+      answer.wait = due(from, 12);
+    if (i == 0 && rows.columns() > 13)
+      answer.again = from.get<std::optional<bool>>(13);
     if (!from.get<std::optional<std::int64_t>>(0))
       return answer;
     if (i == 0) {
@@ -112,6 +113,7 @@ claimed_jobs decode_claimed(const result& rows, const std::string& queue) {
     run->args = from.get<std::string>(6);
     run->losses = from.get<std::int16_t>(7);
     run->queue = from.get<std::optional<std::string>>(10).value_or(queue);
+    run->retry = decode_retry(from, 11);
     answer.jobs.push_back(std::move(run));
   }
   return answer;

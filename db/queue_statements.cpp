@@ -50,6 +50,7 @@ queue_record decode(const row& from) {
   queue.rate = rate(from, 7);
   queue.key_concurrency = from.get<std::optional<std::int32_t>>(10);
   queue.key_rate = rate(from, 11);
+  queue.ordered = from.get<bool>(14);
   return queue;
 }
 
@@ -89,6 +90,7 @@ query limit_query(const limit_queue& ask) {
   q.bind(ask.name);
   bind_limits(q, ask.concurrency, ask.rate);
   bind_limits(q, ask.key_concurrency, ask.key_rate);
+  q.bind(ask.ordered);
   return q;
 }
 

@@ -6,14 +6,14 @@ CREATE FUNCTION troupe.add_node(p_name text) RETURNS bigint
   insert into troupe.node (name) values (p_name) returning id;
 $$;
 
-CREATE FUNCTION troupe.adopt(p_node bigint, p_lease bigint) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, queue text)
+CREATE FUNCTION troupe.adopt(p_node bigint, p_lease bigint) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, queue text, retry jsonb)
     LANGUAGE sql
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
-  select l.id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args, j.queue
+  select l.id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args, j.queue, j.retry
     from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a) join troupe.job j on j.id = u.i
    where l.id = p_lease and l.node = p_node
      and not exists (select from troupe.attempt t where t.job_id = u.i and t.attempt = u.a);
@@ -82,11 +82,14 @@ begin
                                    where q.name = l.queue
                                      and (q.paused_at is not null
                                           or q.rate_at is not null
-                                             and troupe.rate_wait_ms(q.name) > 0))) as queues,
+                                             and troupe.rate_wait_ms(q.name) > 0
+                                          or q.head_job is not null
+                                             and (troupe.head_state(q.head_job, q.head_lease)).state
+                                                 in ('busy', 'later')))) as queues,
          array(select q.name from troupe.queue q where q.paused_at is not null) as paused,
          array(select s.queue from share s order by s.queue) as capped,
          array(select s.most from share s order by s.queue) as caps;
-end $$;
+end   $$;
 
 CREATE FUNCTION troupe.bulk(action text, filter jsonb DEFAULT NULL::jsonb, ids bigint[] DEFAULT NULL::bigint[], to_queue text DEFAULT NULL::text, to_priority integer DEFAULT NULL::integer, created_by text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql
@@ -686,6 +689,56 @@ begin
   perform troupe.wake(array(select j.queue from troupe.job j where j.id = any (p_available)));
 end $$;
 
+CREATE FUNCTION troupe.check_retries(p_retries jsonb[]) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+begin
+  perform troupe.check_retry(d.r) from (select distinct r from unnest(p_retries) r where r is not null) d;
+end $$;
+
+CREATE FUNCTION troupe.check_retry(p_retry jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+declare
+  most constant bigint := 315360000000;
+  policy constant text := case jsonb_typeof(p_retry) when 'object' then p_retry ->> 'policy' end;
+  allowed constant text[] := case policy when 'exponential' then '{policy,base_ms,max_ms,jitter_percent}'
+    when 'fixed' then '{policy,delay_ms}' when 'list' then '{policy,delays_ms}' when 'none' then '{policy}' end;
+  name text;
+  given jsonb;
+  fault text;
+begin
+  if jsonb_typeof(p_retry) is distinct from 'object' then
+    raise exception 'retry must be an object' using errcode = 'TR400';
+  elsif allowed is null then
+    raise exception 'retry.policy must be exponential, fixed, list or none' using errcode = 'TR400';
+  end if;
+  for name, given in select * from jsonb_each(p_retry) loop
+    fault := case
+      when name = 'policy' then null
+      when name <> all (allowed) then
+        format('no such field; %s has %s', policy, array_to_string(allowed, ', '))
+      when name = 'delays_ms' then case when not case jsonb_typeof(given)
+          when 'array' then jsonb_array_length(given) between 1 and 32
+            and not exists (select from jsonb_array_elements(given) d where not troupe.is_whole(d, most))
+          else false end then format('must be 1 to 32 integers from 0 to %s', most) end
+      when name = 'jitter_percent' then case
+        when not troupe.is_whole(given, 100) then 'must be an integer from 0 to 100' end
+      when not troupe.is_whole(given, most) then format('must be an integer from 0 to %s', most) end;
+    if fault is not null then
+      raise exception 'retry.%: %', left(name, 64), fault using errcode = 'TR400';
+    end if;
+  end loop;
+  if policy = 'fixed' and not p_retry ? 'delay_ms' then
+    raise exception 'retry.delay_ms: is required' using errcode = 'TR400';
+  elsif policy = 'list' and not p_retry ? 'delays_ms' then
+    raise exception 'retry.delays_ms: is required' using errcode = 'TR400';
+  elsif policy = 'exponential' and coalesce((p_retry ->> 'max_ms')::numeric, 21600000)
+                                   < coalesce((p_retry ->> 'base_ms')::numeric, 1000) then
+    raise exception 'retry.max_ms: must not be less than base_ms' using errcode = 'TR400';
+  end if;
+end $$;
+
 CREATE FUNCTION troupe.check_unique(p_unique jsonb) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     AS $$
@@ -1223,7 +1276,7 @@ begin
   end if;
 end $_$;
 
-CREATE FUNCTION troupe.enqueue(kind text, args jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'default'::text, priority integer DEFAULT 0, max_attempts integer DEFAULT 20, timeout_ms bigint DEFAULT NULL::bigint, tags text[] DEFAULT NULL::text[], run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay_ms bigint DEFAULT NULL::bigint, unique_by jsonb DEFAULT NULL::jsonb, limit_key text DEFAULT NULL::text) RETURNS bigint
+CREATE FUNCTION troupe.enqueue(kind text, args jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'default'::text, priority integer DEFAULT 0, max_attempts integer DEFAULT 20, timeout_ms bigint DEFAULT NULL::bigint, tags text[] DEFAULT NULL::text[], run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay_ms bigint DEFAULT NULL::bigint, unique_by jsonb DEFAULT NULL::jsonb, limit_key text DEFAULT NULL::text, retry jsonb DEFAULT NULL::jsonb) RETURNS bigint
     LANGUAGE plpgsql
     AS $_$
 declare
@@ -1254,20 +1307,22 @@ declare
   times constant timestamptz[] := case when run_at is not null then array[run_at] end;
   delays constant bigint[] := case when delay_ms is not null then array[delay_ms] end;
   limit_keys constant text[] := case when limit_key is not null then array[limit_key] end;
+  retries constant jsonb[] := case when retry is not null then array[retry] end;
 begin
   if fault is not null then
     raise exception '%', fault using errcode = 'TR400';
   end if;
   if unique_by is null then
     return (troupe.enqueue_many(kinds, queues, all_args, priorities, attempts, timeouts, tag_lists,
-                                times, delays, limit_keys))[1];
+                                times, delays, limit_keys, retries))[1];
   end if;
   return (select e.ids[1]
             from troupe.enqueue_keyed(kinds, queues, all_args, priorities, attempts, timeouts, tag_lists,
-                                      times, delays, array[unique_by], p_limit_keys => limit_keys) e);
-end $_$;
+                                      times, delays, array[unique_by], p_limit_keys => limit_keys,
+                                      p_retries => retries) e);
+end  $_$;
 
-CREATE FUNCTION troupe.enqueue_here(p_node bigint, p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_timeouts_ms bigint[], p_tags text[], p_limit_keys text[]) RETURNS TABLE(lease bigint, job_id bigint, args jsonb)
+CREATE FUNCTION troupe.enqueue_here(p_node bigint, p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_timeouts_ms bigint[], p_tags text[], p_limit_keys text[], p_retries jsonb[] DEFAULT NULL::jsonb[]) RETURNS TABLE(lease bigint, job_id bigint, args jsonb)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -1290,7 +1345,7 @@ begin
       and not exists (select from troupe.queue q
                        where q.name = p_queues[1]
                          and (q.paused_at is not null or q.concurrency is not null or q.rate is not null
-                              or q.key_concurrency is not null or q.key_rate is not null))
+                              or q.key_concurrency is not null or q.key_rate is not null or q.ordered))
       and not exists (select from unnest(p_priorities) u(p)
                        where not exists (select from troupe.lane l
                                           where l.queue = p_queues[1] and l.priority = u.p and l.shard = 3));
@@ -1299,8 +1354,12 @@ begin
     return query
       select null::bigint, u.i, null::jsonb
         from unnest(troupe.enqueue_many(p_kinds, p_queues, p_args, p_priorities, p_max_attempts,
-                                        p_timeouts_ms, p_tags, null, null, p_limit_keys)) u(i);
+                                        p_timeouts_ms, p_tags, null, null, p_limit_keys,
+                                        p_retries)) u(i);
     return;
+  end if;
+  if p_retries <> '{}' then
+    perform troupe.check_retries(p_retries);
   end if;
   ids := array(select nextval('troupe.job_id_seq') from generate_series(1, cardinality(p_kinds)));
   insert into troupe.lease (node, jobs, attempts)
@@ -1308,16 +1367,17 @@ begin
   returning id into lease_id;
   return query
     with stored as (
-      insert into troupe.job as j (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, limit_key)
-      select u.i, u.q, u.k, u.a, u.p, coalesce(u.m, 20), u.t, u.g::text[], u.lk
+      insert into troupe.job as j (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, limit_key,
+                                   retry)
+      select u.i, u.q, u.k, u.a, u.p, coalesce(u.m, 20), u.t, u.g::text[], u.lk, u.rt
         from unnest(ids, p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                    p_limit_keys)
-             u(i, k, q, a, p, m, t, g, lk)
+                    p_limit_keys, p_retries)
+             u(i, k, q, a, p, m, t, g, lk, rt)
       returning j.id, j.args)
     select lease_id, s.id, s.args from stored s order by s.id;
-end $$;
+end  $$;
 
-CREATE FUNCTION troupe.enqueue_keyed(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_timeouts_ms bigint[], p_tags text[], p_run_at timestamp with time zone[], p_delays_ms bigint[], p_uniques jsonb[], p_parts integer[] DEFAULT NULL::integer[], p_keys text[] DEFAULT NULL::text[], p_limit_keys text[] DEFAULT NULL::text[], OUT ids bigint[], OUT fates smallint[], OUT uses smallint[], OUT stored_at timestamp with time zone[]) RETURNS record
+CREATE FUNCTION troupe.enqueue_keyed(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_timeouts_ms bigint[], p_tags text[], p_run_at timestamp with time zone[], p_delays_ms bigint[], p_uniques jsonb[], p_parts integer[] DEFAULT NULL::integer[], p_keys text[] DEFAULT NULL::text[], p_limit_keys text[] DEFAULT NULL::text[], p_retries jsonb[] DEFAULT NULL::jsonb[], OUT ids bigint[], OUT fates smallint[], OUT uses smallint[], OUT stored_at timestamp with time zone[]) RETURNS record
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_mergejoin TO 'off'
@@ -1352,6 +1412,9 @@ begin
      or cardinality(p_keys) <> cardinality(parts) then
     raise exception 'the arrays must have the same length' using errcode = 'TR400';
   end if;
+  if p_retries <> '{}' then
+    perform troupe.check_retries(p_retries);
+  end if;
   ids := array_fill(0::bigint, array[n]);
   uses := array_fill(0::smallint, array[cardinality(parts)]);
   stored_at := array_fill(now(), array[cardinality(parts)]);
@@ -1362,10 +1425,11 @@ begin
       select s.part, sha256(convert_to(jsonb_agg(
                jsonb_build_array(k, q, a, p, coalesce(m, 20), t, to_jsonb(g::text[]), g2, d, z)
                  || case when lk is null then '[]' else jsonb_build_array(lk) end
+                 || case when rt is null then '[]' else jsonb_build_array(rt) end
                order by u.o)::text, 'UTF8')) as f
         from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                    p_run_at, p_delays_ms, p_uniques, p_limit_keys)
-             with ordinality u(k, q, a, p, m, t, g, g2, d, z, lk, o)
+                    p_run_at, p_delays_ms, p_uniques, p_limit_keys, p_retries)
+             with ordinality u(k, q, a, p, m, t, g, g2, d, z, lk, rt, o)
         join (select c.part, row_number() over (order by c.part, s) as o
                 from unnest(parts) with ordinality c(jobs, part), generate_series(1, c.jobs) s) s
           on s.o = u.o
@@ -1476,6 +1540,7 @@ begin
       if p_run_at is not null then p_run_at[i] := p_run_at[k]; end if;
       if p_delays_ms is not null then p_delays_ms[i] := p_delays_ms[k]; end if;
       if p_limit_keys is not null then p_limit_keys[i] := p_limit_keys[k]; end if;
+      if p_retries <> '{}' then p_retries[i] := p_retries[k]; end if;
     end loop;
   end if;
 
@@ -1489,11 +1554,12 @@ begin
              case when p_tags is not null then array_agg(g order by o) end,
              case when p_run_at is not null then array_agg(w order by o) end,
              case when p_delays_ms is not null then array_agg(d order by o) end,
-             case when p_limit_keys is not null then array_agg(lk order by o) end)
+             case when p_limit_keys is not null then array_agg(lk order by o) end,
+             case when p_retries is not null then array_agg(rt order by o) end)
       into made
       from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                  p_run_at, p_delays_ms, p_limit_keys, acts)
-           with ordinality u(k, q, a, p, m, t, g, w, d, lk, x, o)
+                  p_run_at, p_delays_ms, p_limit_keys, p_retries, acts)
+           with ordinality u(k, q, a, p, m, t, g, w, d, lk, rt, x, o)
      where x = 0;
     for k in 1..cardinality(fresh) loop
       ids[fresh[k]] := made[k];
@@ -1508,7 +1574,7 @@ begin
         targets[k], p_args[k], p_priorities[k], p_max_attempts[k], p_timeouts_ms[k], p_tags[k]::text[],
         case when p_delays_ms[k] is not null then now() + p_delays_ms[k] * interval '1 millisecond'
              when p_run_at[k] > now() then p_run_at[k] end,
-        p_limit_keys[k]);
+        p_limit_keys[k], p_retries[k]);
     end if;
   end loop;
   if digests is not null then
@@ -1538,9 +1604,9 @@ begin
           on s.o = x.o;
     end if;
   end if;
-end $$;
+end   $$;
 
-CREATE FUNCTION troupe.enqueue_many(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[] DEFAULT NULL::smallint[], p_timeouts_ms bigint[] DEFAULT NULL::bigint[], p_tags text[] DEFAULT NULL::text[], p_run_at timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], p_delays_ms bigint[] DEFAULT NULL::bigint[], p_limit_keys text[] DEFAULT NULL::text[]) RETURNS bigint[]
+CREATE FUNCTION troupe.enqueue_many(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[] DEFAULT NULL::smallint[], p_timeouts_ms bigint[] DEFAULT NULL::bigint[], p_tags text[] DEFAULT NULL::text[], p_run_at timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], p_delays_ms bigint[] DEFAULT NULL::bigint[], p_limit_keys text[] DEFAULT NULL::text[], p_retries jsonb[] DEFAULT NULL::jsonb[]) RETURNS bigint[]
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -1558,6 +1624,9 @@ begin
      or cardinality(p_kinds) is distinct from cardinality(p_args)
      or cardinality(p_kinds) is distinct from cardinality(p_priorities) then
     raise exception 'the arrays must have the same length' using errcode = 'TR400';
+  end if;
+  if p_retries <> '{}' then
+    perform troupe.check_retries(p_retries);
   end if;
   if p_queues[1] = all (p_queues) and p_priorities[1] = all (p_priorities) then
     shards := array(select l.id from troupe.lane l
@@ -1579,13 +1648,14 @@ begin
   -- Chunks of 256 alternate between shards, so that nodes can claim a large batch side by side.
   if p_run_at is null and p_delays_ms is null and lanes is null then
     with given as materialized (
-      select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g, lk
+      select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g, lk, rt
         from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                    p_limit_keys)
-             with ordinality u(k, q, a, p, m, t, g, lk, o)),
+                    p_limit_keys, p_retries)
+             with ordinality u(k, q, a, p, m, t, g, lk, rt, o)),
     stored as (
-      insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, limit_key)
-      select id, q, k, a, p, coalesce(m, 20), t, g::text[], lk from given),
+      insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, limit_key,
+                              retry)
+      select id, q, k, a, p, coalesce(m, 20), t, g::text[], lk, rt from given),
     made as (
       insert into troupe.ready (lane, job_id, jobs)
       select shards[1 + (base + g.chunk) % 4], min(g.id), count(*)
@@ -1598,17 +1668,17 @@ begin
     return ids;
   end if;
   with given as materialized (
-    select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g, lk,
+    select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g, lk, rt,
            coalesce(lanes[o], shards[1 + (base + o / 256) % 4]) as lane,
            case when d is not null then now() + d * interval '1 millisecond'
                 when r > now() then r end as due
       from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                  p_run_at, p_delays_ms, p_limit_keys)
-           with ordinality u(k, q, a, p, m, t, g, r, d, lk, o)),
+                  p_run_at, p_delays_ms, p_limit_keys, p_retries)
+           with ordinality u(k, q, a, p, m, t, g, r, d, lk, rt, o)),
   stored as (
     insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, run_at,
-                            limit_key)
-    select id, q, k, a, p, coalesce(m, 20), t, g::text[], due, lk from given),
+                            limit_key, retry)
+    select id, q, k, a, p, coalesce(m, 20), t, g::text[], due, lk, rt from given),
   made as (
     insert into troupe.ready (lane, job_id, jobs)
     select g.lane, min(g.id), count(*)
@@ -1621,7 +1691,7 @@ begin
   select coalesce(array_agg(id order by o), '{}') into ids from given;
   perform troupe.wake_for_deferred(p_queues, p_run_at, p_delays_ms);
   return ids;
-end $$;
+end   $$;
 
 CREATE FUNCTION troupe.entries_ahead(p_job bigint, p_attempt smallint, p_queue text, p_priority smallint, p_most integer, OUT ahead bigint, OUT more boolean) RETURNS record
     LANGUAGE plpgsql STABLE
@@ -1781,10 +1851,10 @@ CREATE FUNCTION troupe.finish(node bigint, lease bigint, job bigint, attempt int
     SET jit TO 'off'
     AS $_$
 declare
-  code constant smallint := case outcome when 'completed' then 1 when 'discarded' then 3
+  code smallint := case outcome when 'completed' then 1 when 'discarded' then 3
                                          when 'failed' then 4 when 'snoozed' then 6 end;
-  -- Without a word about it, as long as a node of the engine would wait, but for chance.
-  wait constant bigint := coalesce(retry_ms, least(21600000, 1000 * 2 ^ least(attempt - 1, 20)));
+  wait bigint := retry_ms;
+  policy jsonb;
   held troupe.lease;
   others boolean;
 begin
@@ -1798,6 +1868,15 @@ begin
   select * into held from troupe.lease l where l.id = finish.lease and l.node = finish.node for update;
   if not found then
     return false;
+  end if;
+  if code = 4 and retry_ms is null then
+    select j.retry into policy from troupe.job j where j.id = finish.job;
+    if policy is not null then
+      wait := troupe.retry_pause(policy, attempt, floor(random() * 4294967296)::bigint);
+      code := case when wait is null then 3 else 4 end;
+    else -- as long as a node of the engine would wait, but for chance
+      wait := least(21600000, 1000 * 2 ^ least(attempt - 1, 20));
+    end if;
   end if;
   others := exists (select from unnest(held.jobs, held.attempts) u(i, a)
                      where (u.i, u.a) <> (finish.job, finish.attempt::smallint)
@@ -1965,7 +2044,7 @@ begin
   return null;
 end $$;
 
-CREATE FUNCTION troupe.get_job(p_job bigint) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt integer, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone, taken_at timestamp with time zone, node text, limit_key text)
+CREATE FUNCTION troupe.get_job(p_job bigint) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt integer, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone, taken_at timestamp with time zone, node text, limit_key text, retry jsonb)
     LANGUAGE plpgsql STABLE ROWS 1
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_bitmapscan TO 'off'
@@ -1987,7 +2066,8 @@ begin
          j.args, case when r.taken_at is not null then coalesce(a.attempt, 0) + 1
                       else coalesce(a.attempt, 0) end as attempt,
          j.max_attempts, j.timeout_ms, coalesce(j.tags, '{}') as tags,
-         coalesce(d.due_at, j.run_at, j.created_at) as run_at, j.created_at, r.taken_at, r.node, j.limit_key
+         coalesce(d.due_at, j.run_at, j.created_at) as run_at, j.created_at, r.taken_at, r.node, j.limit_key,
+         j.retry
     from troupe.job j
     left join troupe.deferred d on d.job_id = p_job
     left join (
@@ -1999,7 +2079,7 @@ begin
          and n.id = l.node
        limit 1) r on true
    where j.id = p_job;
-end $$;
+end  $$;
 
 CREATE FUNCTION troupe.has_key_limits(p_queue text) RETURNS boolean
     LANGUAGE sql STABLE
@@ -2008,6 +2088,47 @@ CREATE FUNCTION troupe.has_key_limits(p_queue text) RETURNS boolean
                   where q.name = p_queue
                     and (q.key_concurrency is not null or q.key_rate is not null));
 $$;
+
+CREATE FUNCTION troupe.head_state(p_job bigint, p_lease bigint, OUT state text, OUT attempt smallint, OUT node bigint, OUT final boolean, OUT due_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+  select case when l.id is not null then 'busy'
+              when x.id is null or coalesce(x.over, false) then 'ended'
+              when d.job_id is not null then 'later'
+              else 'ready' end,
+         coalesce(x.last, 0) + 1, l.node, coalesce(x.over, x.id is null), d.due_at
+    into state, attempt, node, final, due_at
+    from (select) one
+    left join (
+      select j.id, a.attempt as last, a.outcome in (1, 2, 3) and not a.reopened as over
+        from troupe.job j
+        left join lateral (select t.* from troupe.attempt t where t.job_id = j.id
+                            order by t.attempt desc limit 1) a on true
+       where j.id = p_job) x on true
+    left join troupe.lease l on l.id = p_lease and l.jobs @> array[p_job]
+    left join troupe.deferred d on d.job_id = p_job;
+end $$;
+
+CREATE FUNCTION troupe.heads_among(p_queues text[], p_jobs bigint[]) RETURNS bigint[]
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  return array(select q.head_job from troupe.queue q
+                where q.name = any (p_queues) and q.head_job = any (p_jobs) for key share);
+end $$;
 
 CREATE FUNCTION troupe.heartbeat(node bigint, OUT alive boolean, OUT cancelled bigint[]) RETURNS record
     LANGUAGE plpgsql
@@ -2074,6 +2195,16 @@ CREATE FUNCTION troupe.is_slept_on(p_queue text) RETURNS boolean
                         then not pg_advisory_unlock(troupe.sleep_lock(p_queue)) else true end
               else true end;
 $$;
+
+CREATE FUNCTION troupe.is_whole(p_value jsonb, p_most bigint) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+begin
+  return case jsonb_typeof(p_value)
+    when 'number' then (p_value #>> '{}')::numeric between 0 and p_most
+                       and (p_value #>> '{}')::numeric = trunc((p_value #>> '{}')::numeric)
+    else false end;
+end $$;
 
 CREATE FUNCTION troupe.jobs_of(p_ids bigint[]) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt smallint, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone, limit_key text)
     LANGUAGE plpgsql STABLE
@@ -2346,6 +2477,9 @@ declare
   before boolean;
 begin
   perform troupe.stop_claims(p_queue);
+  if p_concurrency is not null then
+    perform troupe.refuse_if_ordered(p_queue);
+  end if;
   select x.key_concurrency is not null or x.key_rate is not null into before
     from troupe.queue x where x.name = p_queue;
   insert into troupe.queue (name, key_concurrency) values (p_queue, p_concurrency)
@@ -2355,16 +2489,20 @@ begin
   if found then
     perform troupe.keys_changed(p_queue, before);
   end if;
-end $$;
+end  $$;
 
 CREATE FUNCTION troupe.limit_queue(p_queue text, p_concurrency integer) RETURNS void
-    LANGUAGE sql
+    LANGUAGE plpgsql
     AS $$
+begin
+  if p_concurrency is not null then
+    perform troupe.refuse_if_ordered(p_queue);
+  end if;
   insert into troupe.queue (name, concurrency) values (p_queue, p_concurrency)
   on conflict (name) do update
      set concurrency = p_concurrency, changed_at = now(), version = queue.version + 1
    where queue.concurrency is distinct from p_concurrency;
-$$;
+end  $$;
 
 CREATE FUNCTION troupe.list_attempts(p_job bigint) RETURNS TABLE(attempt smallint, outcome smallint, node text, started_at timestamp with time zone, finished_at timestamp with time zone, result jsonb, error text)
     LANGUAGE plpgsql STABLE
@@ -2492,7 +2630,7 @@ begin
    where l.job_id = p_job and l.seq > p_after order by l.seq limit p_limit;
 end $$;
 
-CREATE FUNCTION troupe.list_queues(p_only text, p_after text, p_limit integer, p_most integer) RETURNS TABLE(name text, paused_at timestamp with time zone, concurrency integer, version bigint, changed_at timestamp with time zone, waiting bigint, running bigint, rate integer, rate_period_ms integer, rate_burst integer, key_concurrency integer, key_rate integer, key_rate_period_ms integer, key_rate_burst integer)
+CREATE FUNCTION troupe.list_queues(p_only text, p_after text, p_limit integer, p_most integer) RETURNS TABLE(name text, paused_at timestamp with time zone, concurrency integer, version bigint, changed_at timestamp with time zone, waiting bigint, running bigint, rate integer, rate_period_ms integer, rate_burst integer, key_concurrency integer, key_rate integer, key_rate_period_ms integer, key_rate_burst integer, ordered boolean)
     LANGUAGE plpgsql STABLE
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
@@ -2517,10 +2655,11 @@ begin
          troupe.waiting(k.name, p_most),
          coalesce((select b.runs from busy b where b.queue = k.name), 0),
          q.rate, q.rate_period_ms, q.rate_burst,
-         q.key_concurrency, q.key_rate, q.key_rate_period_ms, q.key_rate_burst
+         q.key_concurrency, q.key_rate, q.key_rate_period_ms, q.key_rate_burst,
+         coalesce(q.ordered, false)
     from known k left join troupe.queue q on q.name = k.name
    order by k.name;
-end $$;
+end  $$;
 
 CREATE FUNCTION troupe.live_runs(p_leases bigint[], p_jobs bigint[], p_attempts smallint[]) RETURNS boolean[]
     LANGUAGE plpgsql
@@ -2976,6 +3115,61 @@ begin
     left join troupe.idempotency i on i.key = u.k;
 end $$;
 
+CREATE FUNCTION troupe.order_queue(p_queue text, p_ordered boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  q troupe.queue;
+  head record;
+  running bigint[];
+begin
+  if p_ordered is null then
+    raise exception 'ordered must be true or false' using errcode = 'TR400';
+  end if;
+  perform troupe.stop_claims(p_queue);
+  select * into q from troupe.queue x where x.name = p_queue;
+  begin
+    perform from troupe.job j where j.id = q.head_job for update; -- before the queue, as troupe.retry
+    select * into q from troupe.queue x where x.name = p_queue for update;
+  exception when lock_not_available then
+    raise exception 'a long transaction changes queue "%" or its first job; try again later', p_queue
+      using errcode = 'TR409';
+  end;
+  if coalesce(q.ordered, false) = p_ordered then
+    return;
+  elsif p_ordered
+        and (q.concurrency is not null or q.key_concurrency is not null or q.key_rate is not null) then
+    raise exception 'queue "%" is limited: an ordered queue can have no limits but a rate; remove them first',
+      p_queue using errcode = 'TR409';
+  elsif p_ordered and current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'a queue becomes ordered at read committed only: an older snapshot may not show what runs'
+      using errcode = 'TR400';
+  elsif p_ordered then
+    running := array(select l.id from troupe.lease l
+                      where exists (select from unnest(l.jobs) u(i) join troupe.job j on j.id = u.i
+                                     where j.queue = p_queue));
+    insert into troupe.queue (name, ordered, others) values (p_queue, true, running)
+    on conflict (name) do update
+       set ordered = true, others = running, changed_at = now(), version = queue.version + 1;
+    return;
+  end if;
+  update troupe.queue x
+     set ordered = false, head_job = null, head_lease = null, others = '{}', changed_at = now(),
+         version = x.version + 1
+   where x.name = p_queue;
+  if q.head_job is not null then
+    select * into head from troupe.head_state(q.head_job, q.head_lease);
+    insert into troupe.ready (lane, job_id, attempt)
+    select troupe.lane_for(j.queue, j.priority, j.id), j.id, head.attempt
+      from troupe.job j where j.id = q.head_job and head.state = 'ready';
+  end if;
+end $$;
+
 CREATE FUNCTION troupe.pause_queue(p_queue text) RETURNS void
     LANGUAGE plpgsql
     SET lock_timeout TO '2s'
@@ -3050,27 +3244,41 @@ CREATE FUNCTION troupe.promote(p_limit integer, OUT moved bigint, OUT queues tex
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
+declare
+  ids bigint[];
+  lanes int[];
+  attempts smallint[];
+  heads bigint[];
 begin
   with due as (
     select d.job_id from troupe.deferred d where d.due_at <= now()
      order by d.due_at limit p_limit for update skip locked),
   gone as (
     delete from troupe.deferred d using due where d.job_id = due.job_id
-    returning d.job_id, d.lane, d.attempt),
-  made as (
-    -- A snooze and a cancel may cross: an attempt with an outcome does not run again.
-    insert into troupe.ready (lane, job_id, attempt)
-    select g.lane, g.job_id, g.attempt from gone g
-     where not exists (select from troupe.attempt t
-                        where t.job_id = g.job_id and t.attempt = g.attempt)
-    returning lane)
-  select count(*), coalesce(array_agg(distinct l.queue), '{}') into moved, queues
-    from made join troupe.lane l on l.id = made.lane;
+    returning d.job_id, d.lane, d.attempt, d.due_at)
+  select array_agg(g.job_id order by g.due_at, g.job_id), array_agg(g.lane order by g.due_at, g.job_id),
+         array_agg(g.attempt order by g.due_at, g.job_id)
+    into ids, lanes, attempts
+    from gone g;
+  moved := 0; queues := '{}';
+  if ids is not null then
+    queues := array(select distinct l.queue from troupe.lane l where l.id = any (lanes));
+    heads := troupe.heads_among(queues, ids);
+    with made as (
+      -- A snooze and a cancel may cross: an attempt with an outcome does not run again.
+      insert into troupe.ready (lane, job_id, attempt)
+      select g.lane, g.i, g.a from unnest(ids, lanes, attempts) with ordinality g(i, lane, a, o)
+       where g.i <> all (heads)
+         and not exists (select from troupe.attempt t where t.job_id = g.i and t.attempt = g.a)
+       order by g.o
+      returning 1)
+    select count(*) + cardinality(heads) into moved from made;
+  end if;
   perform troupe.wake(queues);
   -- A statement of its own, to see what the one above has left.
   select ceil(extract(epoch from min(d.due_at) - clock_timestamp()) * 1000)::bigint into next_due_ms
     from troupe.deferred d;
-end $$;
+end   $$;
 
 CREATE FUNCTION troupe.put_off(p_job bigint, p_due timestamp with time zone, p_queue text, p_priority smallint) RETURNS void
     LANGUAGE plpgsql
@@ -3152,8 +3360,13 @@ begin
        and (exists (select from troupe.key_turn t
                      where t.queue = q.name and t.due_at <= clock_timestamp())
             or exists (select from troupe.key_end e where e.queue = q.name)
-               and exists (select from troupe.parked p where p.queue = q.name)));
-end $$;
+               and exists (select from troupe.parked p where p.queue = q.name))
+    union all
+    select q.name from troupe.queue q
+     where q.head_job is not null and q.paused_at is null
+       and (troupe.head_state(q.head_job, q.head_lease)).state = 'ready'
+       and coalesce(troupe.rate_wait_ms(q.name), 0) = 0);
+end  $$;
 
 CREATE FUNCTION troupe.rate_keys(p_queue text, p_rate integer, p_period_ms integer, p_burst integer) RETURNS void
     LANGUAGE plpgsql
@@ -3166,6 +3379,9 @@ declare
   before boolean;
 begin
   perform troupe.stop_claims(p_queue);
+  if p_rate is not null then
+    perform troupe.refuse_if_ordered(p_queue);
+  end if;
   select x.key_concurrency is not null or x.key_rate is not null into before
     from troupe.queue x where x.name = p_queue;
   insert into troupe.queue (name, key_rate, key_rate_period_ms, key_rate_burst)
@@ -3179,7 +3395,7 @@ begin
     delete from troupe.key_pace where queue = p_queue;
     perform troupe.keys_changed(p_queue, before);
   end if;
-end $$;
+end  $$;
 
 CREATE FUNCTION troupe.rate_queue(p_queue text, p_rate integer, p_period_ms integer, p_burst integer) RETURNS void
     LANGUAGE sql
@@ -3275,6 +3491,9 @@ begin
       continue;
     end if;
     own := pg_current_xact_id();
+    if own <= runs.xact then
+      runs.part := troupe.take_own(l.id, runs.xact, runs.seq, runs.part);
+    end if;
     if pg_snapshot_xmin(runs.snap) < runs.xact or own < runs.xact then
       l.open := l.open || array(select x from pg_snapshot_xip(runs.snap) x
                                  where x > l.xact and x < runs.xact and x <> own);
@@ -3290,7 +3509,7 @@ begin
          late_xact = l.late_xact, late_seq = l.late_seq, late_part = l.late_part,
          taken = taken + looked, served_at = clock_timestamp()
    where x.id = l.id and (looked > 0 or x.draining <> l.draining or x.open <> l.open);
-end $$;
+end   $$;
 
 CREATE FUNCTION troupe.rebase_lanes() RETURNS boolean
     LANGUAGE plpgsql
@@ -3443,7 +3662,17 @@ begin
             from unnest(p_jobs || l_jobs, p_live || l_live) u(job, live) where not u.live);
 end $$;
 
-CREATE FUNCTION troupe.replace_job(p_job bigint, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_timeout_ms bigint, p_tags text[], p_due timestamp with time zone, p_limit_key text) RETURNS void
+CREATE FUNCTION troupe.refuse_if_ordered(p_queue text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if exists (select from troupe.queue q where q.name = p_queue and q.ordered) then
+    raise exception 'queue "%" is ordered: one job runs after the other, and only a rate limits it', p_queue
+      using errcode = 'TR409';
+  end if;
+end $$;
+
+CREATE FUNCTION troupe.replace_job(p_job bigint, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_timeout_ms bigint, p_tags text[], p_due timestamp with time zone, p_limit_key text, p_retry jsonb) RETURNS void
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
@@ -3454,16 +3683,19 @@ declare
   old troupe.job;
   current smallint;
   lane_id int;
+  is_head boolean;
 begin
   select * into old from troupe.job where id = p_job;
   update troupe.job
      set args = p_args, priority = p_priority, max_attempts = coalesce(p_max_attempts, 20),
-         timeout_ms = p_timeout_ms, tags = p_tags, run_at = p_due, limit_key = p_limit_key
+         timeout_ms = p_timeout_ms, tags = p_tags, run_at = p_due, limit_key = p_limit_key,
+         retry = p_retry
    where id = p_job;
   if p_priority <> old.priority then
     perform troupe.open_lanes(array[old.queue], array[p_priority]);
   end if;
   lane_id := troupe.lane_for(old.queue, p_priority, p_job);
+  is_head := troupe.heads_among(array[old.queue], array[p_job]) <> '{}';
   if p_due is not null then
     update troupe.deferred set due_at = p_due, lane = lane_id, reason = 1 where job_id = p_job;
     if found then
@@ -3471,7 +3703,9 @@ begin
     end if;
   else
     delete from troupe.deferred where job_id = p_job returning attempt into current;
-    if found then
+    if is_head then
+      return; -- it holds its place
+    elsif found then
       insert into troupe.ready (lane, job_id, attempt) values (lane_id, p_job, current);
       perform troupe.wake(array[old.queue]);
       return;
@@ -3480,6 +3714,11 @@ begin
     end if;
   end if;
   select coalesce(max(a.attempt), 0) + 1 into current from troupe.attempt a where a.job_id = p_job;
+  if is_head then -- it has no entry that could be met
+    insert into troupe.deferred (job_id, due_at, lane, attempt, reason)
+    values (p_job, p_due, lane_id, current, 1);
+    return;
+  end if;
   insert into troupe.attempt (job_id, attempt, outcome, reopened, error)
   values (p_job, current, 2, true, 'replaced while it waited');
   insert into troupe.revoked (job_id, attempt, queue, priority)
@@ -3491,7 +3730,7 @@ begin
     insert into troupe.deferred (job_id, due_at, lane, attempt, reason)
     values (p_job, p_due, lane_id, current + 1, 1);
   end if;
-end $$;
+end    $$;
 
 CREATE FUNCTION troupe.report_progress(lease bigint, job bigint, attempt integer, percent double precision DEFAULT NULL::double precision, message text DEFAULT ''::text) RETURNS boolean
     LANGUAGE sql
@@ -3509,6 +3748,9 @@ CREATE FUNCTION troupe.rescue(p_node bigint, p_limit interval, OUT lost bigint, 
     AS $$
 declare
   tells boolean;
+  ids bigint[];
+  nths smallint[];
+  heads bigint[];
 begin
   lost := 0; quarantined := 0; queues := '{}';
   select n.tells_starts into tells from troupe.node n
@@ -3537,19 +3779,21 @@ begin
     union all
     select h.i, h.a from held h
      where h.losses > 0 and not h.started and tells
-       and not exists (select from troupe.attempt t where t.job_id = h.i and t.attempt = h.a)),
-  made as (
-    insert into troupe.ready (lane, job_id, attempt)
-    select troupe.lane_for(j.queue, j.priority, n.job_id), n.job_id, n.attempt
-      from again n join troupe.job j on j.id = n.job_id
-    returning lane)
+       and not exists (select from troupe.attempt t where t.job_id = h.i and t.attempt = h.a))
   select (select count(*) from ended), (select count(*) from ended where outcome = 3),
-         (select coalesce(array_agg(distinct l.queue), '{}')
-            from made join troupe.lane l on l.id = made.lane)
-    into lost, quarantined, queues;
+         (select array_agg(n.job_id) from again n), (select array_agg(n.attempt) from again n)
+    into lost, quarantined, ids, nths;
+  if ids is not null then
+    queues := array(select distinct j.queue from troupe.job j where j.id = any (ids));
+    heads := troupe.heads_among(queues, ids);
+    insert into troupe.ready (lane, job_id, attempt)
+    select troupe.lane_for(j.queue, j.priority, j.id), j.id, u.a
+      from unnest(ids, nths) u(i, a) join troupe.job j on j.id = u.i
+     where u.i <> all (heads);
+  end if;
   perform troupe.wake(queues);
   update troupe.node set ended_at = now() where id = p_node;
-end $$;
+end   $$;
 
 CREATE FUNCTION troupe.resume_queue(p_queue text) RETURNS void
     LANGUAGE sql
@@ -3618,7 +3862,9 @@ begin
     raise exception 'there is no job %', p_job using errcode = 'TR404';
   end if;
   delete from troupe.deferred where job_id = p_job returning attempt into next_attempt;
-  if not found then
+  if found and troupe.heads_among(array[j.queue], array[p_job]) <> '{}' then
+    return j.queue; -- it holds its place
+  elsif next_attempt is null then
     update troupe.attempt a set reopened = true
      where a.job_id = p_job and a.outcome in (1, 2, 3) and not a.reopened
        and a.attempt = (select max(b.attempt) from troupe.attempt b where b.job_id = p_job)
@@ -3634,11 +3880,14 @@ begin
       update troupe.unique_key set job_id = p_job where digest = mine.digest;
     end if;
   end if;
+  -- One that had ended goes to the end of the line. A node may still have what is left of it.
+  update troupe.queue q set head_job = null, head_lease = null, others = q.others || q.head_lease
+   where q.name = j.queue and q.head_job = p_job;
   insert into troupe.ready (lane, job_id, attempt)
   values (troupe.lane_for(j.queue, j.priority, p_job), p_job, next_attempt);
   perform troupe.wake(array[j.queue]);
   return j.queue;
-end $$;
+end   $$;
 
 CREATE FUNCTION troupe.retry_jobs(p_jobs bigint[], p_low bigint, p_high bigint) RETURNS bigint[]
     LANGUAGE plpgsql
@@ -3693,6 +3942,34 @@ begin
    order by x.i;
   perform troupe.wake(array(select j.queue from troupe.job j where j.id = any (jobs)));
   return coalesce(jobs, '{}');
+end $$;
+
+CREATE FUNCTION troupe.retry_numbers(p_retry jsonb) RETURNS bigint[]
+    LANGUAGE sql IMMUTABLE
+    AS $$
+  select case p_retry ->> 'policy'
+    when 'exponential' then array[1, coalesce((p_retry ->> 'base_ms')::numeric, 1000),
+                                  coalesce((p_retry ->> 'max_ms')::numeric, 21600000),
+                                  coalesce((p_retry ->> 'jitter_percent')::numeric, 25)]::bigint[]
+    when 'fixed' then array[2, (p_retry ->> 'delay_ms')::numeric]::bigint[]
+    when 'list' then array(select 2 union all
+                           select d::numeric::bigint from jsonb_array_elements_text(p_retry -> 'delays_ms') d)
+    when 'none' then array[2::bigint] end;
+$$;
+
+CREATE FUNCTION troupe.retry_pause(p_retry jsonb, p_attempt integer, p_random bigint) RETURNS bigint
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+declare
+  n constant bigint[] := troupe.retry_numbers(p_retry);
+  pauses constant int := cardinality(n) - 1;
+  pause bigint;
+begin
+  if n[1] = 2 then
+    return case when pauses > 0 then n[1 + least(greatest(p_attempt, 1), pauses)] end;
+  end if;
+  pause := least(n[3], n[2]::numeric * 2 ^ least(greatest(p_attempt - 1, 0), 40));
+  return pause - pause * n[4] / 100 + p_random % (pause * n[4] / 50 + 1);
 end $$;
 
 CREATE FUNCTION troupe.room_for(p_node bigint, p_queue text, p_limit integer, p_slots integer, p_held integer, OUT room integer, OUT most integer, OUT have integer) RETURNS record
@@ -3801,7 +4078,9 @@ begin
       if exists (select from troupe.queue q
                   where q.name = sleep_on.queue
                     and (q.paused_at is not null
-                         or q.rate_at is not null and troupe.rate_wait_ms(q.name) > 0)) then
+                         or q.rate_at is not null and troupe.rate_wait_ms(q.name) > 0
+                         or q.head_job is not null
+                            and (troupe.head_state(q.head_job, q.head_lease)).state in ('busy', 'later'))) then
         state := 3;
       end if;
       perform pg_advisory_unlock_shared(troupe.sleep_lock(queue));
@@ -4095,7 +4374,7 @@ exception
   when sqlstate 'TR409' then return 'again';
 end $_$;
 
-CREATE FUNCTION troupe.take(p_node bigint, p_queue text, p_limit integer, p_slots integer DEFAULT NULL::integer, p_held integer DEFAULT 0) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean)
+CREATE FUNCTION troupe.take(p_node bigint, p_queue text, p_limit integer, p_slots integer DEFAULT NULL::integer, p_held integer DEFAULT 0) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean, retry jsonb)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -4108,6 +4387,7 @@ declare
   candidate int;
   said boolean;
   keyed boolean;
+  in_order boolean;
   most int;
   have int;
   l troupe.lane;
@@ -4133,16 +4413,21 @@ begin
     raise exception 'node % is not alive', p_node using errcode = 'TR410';
   end if;
   perform pg_advisory_xact_lock_shared(troupe.queue_lock(p_queue));
-  select true, x.key_concurrency is not null or x.key_rate is not null into said, keyed
+  select true, x.key_concurrency is not null or x.key_rate is not null, x.ordered into said, keyed, in_order
     from troupe.queue x where x.name = p_queue;
   if said then
     if keyed then -- so that what one claim counts no other changes
       perform from troupe.queue x where x.name = p_queue for update;
+    elsif in_order then
+      perform from troupe.queue x where x.name = p_queue for no key update;
     end if;
     select r.room, r.most, r.have into p_limit, most, have
       from troupe.room_for(p_node, p_queue, p_limit, p_slots, p_held) r;
     if keyed then
       return query select * from troupe.take_keyed(p_node, p_queue, p_limit, p_slots, p_held, most, have);
+      return;
+    elsif in_order then
+      return query select * from troupe.take_ordered(p_node, p_queue, p_limit, p_slots);
       return;
     elsif p_limit <= 0 then
       return;
@@ -4190,6 +4475,9 @@ begin
         -- Writers that the cursor passes while they are open. The claim's own transaction is one of
         -- them when its caller goes on to enqueue; a snapshot never lists its own.
         own := pg_current_xact_id();
+        if own <= runs.xact then
+          runs.part := troupe.take_own(l.id, runs.xact, runs.seq, runs.part);
+        end if;
         if pg_snapshot_xmin(runs.snap) < runs.xact or own < runs.xact then
           l.open := l.open || array(select x from pg_snapshot_xip(runs.snap) x
                                      where x > l.xact and x < runs.xact and x <> own);
@@ -4237,13 +4525,13 @@ begin
       if whole then
         return query
           select lease_id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args,
-                 take.permits, take.permits_changed, null::boolean
+                 take.permits, take.permits_changed, null::boolean, j.retry
             from unnest(firsts, counts, attempts) u(f, c, a)
             join troupe.job j on j.id between u.f and u.f + u.c - 1;
       else
         return query
           select lease_id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args,
-                 take.permits, take.permits_changed, null::boolean
+                 take.permits, take.permits_changed, null::boolean, j.retry
             from unnest(ids, ats) u(i, a) join troupe.job j on j.id = u.i;
       end if;
       return;
@@ -4255,9 +4543,9 @@ begin
       return;
     end if;
   end loop;
-end $$;
+end    $$;
 
-CREATE FUNCTION troupe.take_keyed(p_node bigint, p_queue text, p_limit integer, p_slots integer, p_held integer, p_most integer, p_have integer) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean)
+CREATE FUNCTION troupe.take_keyed(p_node bigint, p_queue text, p_limit integer, p_slots integer, p_held integer, p_most integer, p_have integer) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean, retry jsonb)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -4343,8 +4631,197 @@ begin
   end if;
   return query
     select lease_id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args,
-           take_keyed.permits, take_keyed.permits_changed, true
+           take_keyed.permits, take_keyed.permits_changed, true, j.retry
       from unnest(ids, ats) u(i, a) join troupe.job j on j.id = u.i;
+end  $$;
+
+CREATE FUNCTION troupe.take_next(p_queue text, p_most integer, OUT job bigint, OUT attempt smallint, OUT passed integer) RETURNS record
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+declare
+  own constant xid8 := pg_current_xact_id();
+  urgency smallint;
+  lanes troupe.lane[];
+  was troupe.lane[];
+  l troupe.lane;
+  before pg_snapshot;
+  alive boolean;
+  next_part smallint;
+  e record;
+begin
+  passed := 0;
+  for urgency in select distinct x.priority from troupe.lane x where x.queue = p_queue order by 1 loop
+    lanes := array(select x from troupe.lane x where x.queue = p_queue and x.priority = urgency order by x.id);
+    was := lanes;
+    loop
+      before := pg_current_snapshot(); -- older than what the next statement sees
+      -- Of each lane: what late writers have left there, and what is behind its cursor. One statement: what is
+      -- read and what counts as still open come from one snapshot.
+      select x.nth, r.how, r.xact, r.seq, r.job_id + r.skip as job_id, r.jobs - r.skip as jobs, r.skip,
+             r.attempt, pg_current_snapshot() as snap
+        into e
+        from unnest(lanes) with ordinality x(xact, seq, late_xact, late_seq, served_at, taken, id, priority,
+                                             shard, queue, open, draining, part, late_part, nth)
+        cross join lateral (
+          (select 1 as how, 0 as skip, f.* from unnest(x.open) o(writer) cross join lateral (
+             select y.* from troupe.ready y where y.lane = x.id and y.xact = o.writer
+              order by y.xact, y.seq limit 1) f
+            where o.writer <> own order by f.xact, f.seq limit 1)
+          union all
+          (select 2, case when f.xact = x.late_xact and f.seq = x.late_seq + 1 then x.late_part else 0 end, f.*
+             from unnest(x.draining) o(writer) cross join lateral (
+             select y.* from troupe.ready y
+              where y.lane = x.id and y.xact = o.writer and (y.xact, y.seq) > (x.late_xact, x.late_seq)
+              order by y.xact, y.seq limit 1) f
+            order by f.xact, f.seq limit 1)
+          union all
+          (select 3, case when y.xact = x.xact and y.seq = x.seq + 1 then x.part else 0 end, y.*
+             from troupe.ready y where y.lane = x.id and (y.xact, y.seq) > (x.xact, x.seq)
+            order by y.xact, y.seq limit 1)) r
+       order by r.xact, r.seq limit 1;
+      exit when not found;
+      -- Whoever deletes or replaces a job holds it, and its lanes: then nobody goes past it, and nobody waits.
+      l := lanes[e.nth];
+      perform from troupe.lane x where x.id = l.id for update skip locked;
+      exit when not found;
+      perform from troupe.job j where j.id = e.job_id for key share skip locked;
+      alive := found;
+      exit when not alive and exists (select from troupe.job j where j.id = e.job_id);
+      -- Of a run with others in it the cursor passes the first one only.
+      next_part := case when e.jobs > 1 then e.skip + 1 else 0 end;
+      if e.how = 1 or e.xact = own then -- a late writer's, or one that will look like it: it goes itself
+        delete from troupe.ready y where y.lane = l.id and y.xact = e.xact and y.seq = e.seq and e.jobs = 1;
+        update troupe.ready y set job_id = e.job_id + 1, jobs = e.jobs - 1
+         where y.lane = l.id and y.xact = e.xact and y.seq = e.seq;
+        next_part := 0;
+      end if;
+      if e.how = 2 then
+        l.late_xact := e.xact; l.late_seq := e.seq - (e.jobs > 1)::int; l.late_part := next_part;
+      elsif e.how = 3 then
+        l.open := l.open || array(select x from pg_snapshot_xip(e.snap) x
+                                   where x > l.xact and x < e.xact and x <> own);
+        if own < e.xact and own <> all (l.open) then
+          l.open := l.open || own;
+        end if;
+        l.xact := e.xact; l.seq := e.seq - (e.jobs > 1)::int; l.part := next_part;
+      end if;
+      l.taken := l.taken + 1;
+      lanes[e.nth] := l;
+      -- A statement of its own, to see what was done before the job was held.
+      delete from troupe.revoked v where v.job_id = e.job_id and v.attempt = e.attempt;
+      if alive and not found then
+        job := e.job_id; attempt := e.attempt;
+        exit;
+      end if;
+      passed := passed + 1;
+      exit when passed >= p_most;
+    end loop;
+    for i in 1..cardinality(lanes) loop
+      l := lanes[i];
+      if l.open <> '{}' then -- writers that have ended and left nothing more
+        l.open := array(select o from unnest(l.open) o
+                         where o = own or not pg_visible_in_snapshot(o, before)
+                            or exists (select from troupe.ready y where y.lane = l.id and y.xact = o));
+      end if;
+      if l.draining <> '{}'
+         and not exists (select from unnest(l.draining) o(writer) cross join lateral (
+                           select from troupe.ready y
+                            where y.lane = l.id and y.xact = o.writer
+                              and (y.xact, y.seq) > (l.late_xact, l.late_seq) limit 1) f) then
+        l.draining := '{}';
+      end if;
+      if l is distinct from was[i] then
+        update troupe.lane x
+           set xact = l.xact, seq = l.seq, part = l.part, open = l.open, draining = l.draining,
+               late_xact = l.late_xact, late_seq = l.late_seq, late_part = l.late_part, taken = l.taken, served_at = clock_timestamp()
+         where x.id in (select y.id from troupe.lane y where y.id = l.id for update skip locked);
+      end if;
+    end loop;
+    exit when job is not null or e is not null; -- or somebody is at it, or there was too much to pass
+  end loop;
+end $$;
+
+CREATE FUNCTION troupe.take_ordered(p_node bigint, p_queue text, p_limit integer, p_slots integer) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean, retry jsonb)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  most_passed constant int := 1000; -- revoked entries by one claim
+  q troupe.queue;
+  head record;
+  mine boolean;
+  picked bigint;
+  nth smallint;
+  lease_id bigint;
+begin
+  again := false;
+  select * into q from troupe.queue x where x.name = p_queue;
+  -- A worker of plain SQL that asks for more has stopped what was cancelled, though it rolled back.
+  if p_limit <= 0
+     or exists (select from troupe.lease l
+                 where l.id = any (q.others)
+                   and not (p_slots is null and l.node = p_node
+                            and not exists (select from unnest(l.jobs, l.attempts) u(i, a)
+                                             where not exists (select from troupe.attempt t
+                                                                where t.job_id = u.i and t.attempt = u.a))))
+  then
+    return next;
+    return;
+  end if;
+  if q.head_job is not null then
+    -- Whoever cancels, deletes or replaces a job that waits holds its row.
+    perform from troupe.job j where j.id = q.head_job for key share skip locked;
+    mine := found;
+    select * into head from troupe.head_state(q.head_job, q.head_lease);
+    if head.state = 'ready' and mine then
+      picked := q.head_job; nth := head.attempt;
+    elsif head.state <> 'ended' and not (head.final and p_slots is null and head.node = p_node) then
+      return next;
+      return;
+    end if;
+  end if;
+  if picked is null then
+    select t.job, t.attempt, t.passed >= most_passed into picked, nth, again
+      from troupe.take_next(p_queue, most_passed) t;
+    if picked is null then
+      return next;
+      return;
+    end if;
+  end if;
+  insert into troupe.lease (node, jobs, attempts) values (p_node, array[picked], array[nth])
+    returning id into lease_id;
+  update troupe.queue x set head_job = picked, head_lease = lease_id, others = '{}' where x.name = p_queue;
+  perform troupe.note_claimed(p_node, p_queue, p_slots, 0, 1, null, null);
+  return query
+    select lease_id, j.id, nth, j.max_attempts, j.timeout_ms, j.kind, j.args, null::int, null::bigint,
+           false, j.retry
+      from troupe.job j where j.id = picked;
+end $$;
+
+CREATE FUNCTION troupe.take_own(p_lane integer, p_xact xid8, p_seq bigint, p_part smallint) RETURNS smallint
+    LANGUAGE plpgsql
+    AS $$
+begin
+  delete from troupe.ready r
+   where r.lane = p_lane and r.xact = pg_current_xact_id() and (r.xact, r.seq) <= (p_xact, p_seq);
+  if p_part > 0 and p_xact = pg_current_xact_id() then
+    update troupe.ready r set job_id = r.job_id + p_part, jobs = r.jobs - p_part
+     where r.lane = p_lane and r.xact = p_xact and r.seq = p_seq + 1;
+    return 0;
+  end if;
+  return p_part;
 end $$;
 
 CREATE FUNCTION troupe.tell(p_hint text) RETURNS void
@@ -4548,8 +5025,12 @@ begin
       union all
       select from troupe.parked p
        where p.queue = p_queue and troupe.still_waits(p.job_id, p.attempt)
+      union all
+      select from troupe.queue q
+       where q.name = p_queue and q.head_job is not null
+         and (troupe.head_state(q.head_job, q.head_lease)).state = 'ready'
        limit p_most) some_of_them);
-end $$;
+end   $$;
 
 CREATE FUNCTION troupe.wake(p_queues text[]) RETURNS void
     LANGUAGE plpgsql
@@ -4589,7 +5070,7 @@ begin
   end if;
 end $$;
 
-CREATE FUNCTION troupe.why(job bigint, OUT id bigint, OUT state text, OUT reason text, OUT queue text, OUT kind text, OUT limit_key text, OUT node text, OUT since timestamp with time zone, OUT due_at timestamp with time zone, OUT allowed bigint, OUT in_use bigint, OUT ahead bigint, OUT more_ahead boolean, OUT nodes integer, OUT error text) RETURNS record
+CREATE FUNCTION troupe.why(job bigint, OUT id bigint, OUT state text, OUT reason text, OUT queue text, OUT kind text, OUT limit_key text, OUT node text, OUT since timestamp with time zone, OUT due_at timestamp with time zone, OUT allowed bigint, OUT in_use bigint, OUT ahead bigint, OUT more_ahead boolean, OUT nodes integer, OUT error text, OUT holder bigint) RETURNS record
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -4600,7 +5081,7 @@ CREATE FUNCTION troupe.why(job bigint, OUT id bigint, OUT state text, OUT reason
     AS $$
 #variable_conflict use_column
 declare
-  holder bigint;  -- node
+  host bigint;    -- node
   its_lease bigint;
   own bigint;     -- permits
   late constant interval := '4 s';   -- of a heartbeat: then the node counts as dead
@@ -4614,6 +5095,8 @@ declare
   aside boolean;
   total bigint;
   of_key bigint;
+  head record;    -- of its queue, when that is ordered
+  behind_head boolean := false;
 begin
   select j.id, j.queue, j.kind, j.limit_key, j.priority into id, queue, kind, limit_key, urgency
     from troupe.job j where j.id = why.job;
@@ -4637,7 +5120,7 @@ begin
   end if;
   select * into q from troupe.queue x where x.name = why.queue;
   if state is null then
-    select n.name, l.taken_at, n.id, l.id into node, since, holder, its_lease
+    select n.name, l.taken_at, n.id, l.id into node, since, host, its_lease
       from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a), troupe.node n
      where l.jobs @> array[why.job] and u.i = why.job and u.a = coalesce(last.attempt, 0) + 1
        and n.id = l.node
@@ -4645,10 +5128,10 @@ begin
     if found then
       state := 'running'; reason := 'running';
       if q.concurrency is not null then -- it may have been claimed ahead
-        select coalesce(sum(p.permits), 0), sum(p.permits) filter (where p.node = holder)
+        select coalesce(sum(p.permits), 0), sum(p.permits) filter (where p.node = host)
           into total, own
           from troupe.permit p where p.queue = why.queue;
-        ahead := troupe.runs_before(holder, why.queue, its_lease, why.job) - own;
+        ahead := troupe.runs_before(host, why.queue, its_lease, why.job) - own;
         if ahead >= 0 then
           reason := 'limit'; allowed := q.concurrency; in_use := total;
         else
@@ -4713,6 +5196,26 @@ begin
     return;
   end if;
 
+  if q.others <> '{}' then
+    select u.i, n.name into holder, node
+      from troupe.lease l, unnest(l.jobs) u(i), troupe.node n
+     where l.id = any (q.others) and n.id = l.node
+     order by l.id limit 1;
+    if found then
+      reason := 'order';
+      return;
+    end if;
+  end if;
+  if q.head_job <> why.job then
+    select * into head from troupe.head_state(q.head_job, q.head_lease);
+    if head.state in ('busy', 'later') then
+      reason := 'order'; holder := q.head_job; due_at := coalesce(head.due_at, due_at);
+      node := (select n.name from troupe.node n where n.id = head.node);
+      return;
+    end if;
+    behind_head := head.state = 'ready';
+  end if;
+
   if q.concurrency is not null and nodes > 0 then
     total := (select coalesce(sum(p.permits), 0) from troupe.permit p where p.queue = why.queue);
     if total > q.concurrency then -- lowered, and what is too much was not given back yet
@@ -4765,10 +5268,15 @@ begin
       from troupe.entries_ahead(why.job, (coalesce(last.attempt, 0) + 1)::smallint, why.queue, urgency,
                                 most) e;
     ahead := ahead + coalesce(of_key, 0);
+    if q.head_job = why.job then
+      ahead := 0; more_ahead := false;
+    elsif behind_head then
+      ahead := ahead + 1;
+    end if;
   end if;
   ahead := least(ahead, most);
   reason := case when ahead = 0 then 'next' else 'turn' end;
-end $$;
+end  $$;
 
 CREATE FUNCTION troupe.write_outcomes(p_node bigint, p_done bigint[], p_held bigint[], p_plain boolean, p_leases bigint[], p_jobs bigint[], p_attempts smallint[], p_outcomes smallint[], p_started_ago_ms bigint[], p_finished_ago_ms bigint[], p_results jsonb[], p_errors text[], p_retry_ms bigint[], OUT fenced bigint[], OUT deferred bigint) RETURNS record
     LANGUAGE plpgsql
@@ -4909,6 +5417,7 @@ CREATE TABLE troupe.job (
     tags text[],
     meta jsonb,
     limit_key text COLLATE pg_catalog."C",
+    retry jsonb,
     CONSTRAINT job_args_check CHECK ((pg_column_size(args) <= 2097152)),
     CONSTRAINT job_kind_check CHECK (((octet_length(kind) >= 1) AND (octet_length(kind) <= 128))),
     CONSTRAINT job_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
@@ -4932,6 +5441,7 @@ CREATE TABLE troupe.job_1 (
     tags text[],
     meta jsonb,
     limit_key text COLLATE pg_catalog."C",
+    retry jsonb,
     CONSTRAINT job_args_check CHECK ((pg_column_size(args) <= 2097152)),
     CONSTRAINT job_kind_check CHECK (((octet_length(kind) >= 1) AND (octet_length(kind) <= 128))),
     CONSTRAINT job_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
@@ -4954,6 +5464,7 @@ CREATE TABLE troupe.job_5000001 (
     tags text[],
     meta jsonb,
     limit_key text COLLATE pg_catalog."C",
+    retry jsonb,
     CONSTRAINT job_args_check CHECK ((pg_column_size(args) <= 2097152)),
     CONSTRAINT job_kind_check CHECK (((octet_length(kind) >= 1) AND (octet_length(kind) <= 128))),
     CONSTRAINT job_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
@@ -5039,6 +5550,7 @@ CREATE TABLE troupe.job_rest (
     tags text[],
     meta jsonb,
     limit_key text COLLATE pg_catalog."C",
+    retry jsonb,
     CONSTRAINT job_args_check CHECK ((pg_column_size(args) <= 2097152)),
     CONSTRAINT job_kind_check CHECK (((octet_length(kind) >= 1) AND (octet_length(kind) <= 128))),
     CONSTRAINT job_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
@@ -5086,7 +5598,8 @@ CREATE VIEW troupe.jobs AS
     a.finished_at,
     a.result,
     a.error,
-    j.limit_key
+    j.limit_key,
+    j.retry
    FROM ((troupe.job j
      LEFT JOIN troupe.deferred d ON ((d.job_id = j.id)))
      LEFT JOIN LATERAL ( SELECT t.job_id,
@@ -5311,10 +5824,15 @@ CREATE TABLE troupe.queue (
     key_rate integer,
     key_rate_period_ms integer,
     key_rate_burst integer,
+    ordered boolean DEFAULT false NOT NULL,
+    head_job bigint,
+    head_lease bigint,
+    others bigint[] DEFAULT '{}'::bigint[] NOT NULL,
     CONSTRAINT queue_check CHECK ((rate <= ((1000)::bigint * rate_period_ms))),
     CONSTRAINT queue_check1 CHECK ((((rate IS NULL) = (rate_period_ms IS NULL)) AND ((rate IS NULL) = (rate_burst IS NULL)))),
     CONSTRAINT queue_check2 CHECK ((key_rate <= ((1000)::bigint * key_rate_period_ms))),
     CONSTRAINT queue_check3 CHECK ((((key_rate IS NULL) = (key_rate_period_ms IS NULL)) AND ((key_rate IS NULL) = (key_rate_burst IS NULL)))),
+    CONSTRAINT queue_check4 CHECK (((NOT ordered) OR ((concurrency IS NULL) AND (key_concurrency IS NULL) AND (key_rate IS NULL)))),
     CONSTRAINT queue_concurrency_check CHECK (((concurrency >= 1) AND (concurrency <= 1000000))),
     CONSTRAINT queue_key_concurrency_check CHECK (((key_concurrency >= 1) AND (key_concurrency <= 1000000))),
     CONSTRAINT queue_key_rate_burst_check CHECK (((key_rate_burst >= 1) AND (key_rate_burst <= 1000000))),

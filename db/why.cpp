@@ -40,6 +40,8 @@ job_hold decode_why(const result& rows) {
   hold.more_ahead = from.get<bool>(12);
   hold.nodes = from.get<std::int32_t>(13);
   hold.error = text_or_empty(from, 14);
+  if (const auto holder = from.get<std::optional<std::int64_t>>(15))
+    hold.holder = job_id{*holder};
   return hold;
 }
 

@@ -30,7 +30,8 @@ std::variant<edit_job, problem> read_edit(std::string_view body, timestamp now);
 /// Nothing, white space or `{}`, as cancel and retry take.
 bool is_empty_document(std::string_view body);
 
-/// `attempts` and `progress` only when asked for: lists do not read them.
+/// `attempts` and `progress` only when asked for, and `retry` only when there is one: lists do not
+/// read them.
 void append_job(std::string& out, const job_record& job, bool with_attempts);
 void append_attempt(std::string& out, const attempt_record& attempt);
 std::string log_json(const log_page& page);

@@ -2,6 +2,7 @@
 // fit.
 #include "http/json.hpp"
 #include "http/json_guard.hpp"
+#include "http/json_retry.hpp"
 #include "http/json_unique.hpp"
 #include "http/time_format.hpp"
 
@@ -15,7 +16,7 @@ namespace {
 
 constexpr std::size_t reported_errors = 20;
 constexpr std::size_t listed_kinds = 50;
-constexpr std::size_t fields_per_job = 32;
+constexpr std::size_t fields_per_job = 64; // and of its parts
 using kind = json_value::kind;
 
 /// Reads one job object; collects errors instead of stopping at the first.
@@ -35,6 +36,13 @@ private:
     if (!field.empty())
       append_pointer(pointer, field);
     errors_.push_back({std::move(pointer), std::move(detail)});
+  }
+
+  std::function<void(std::string, std::string)> faults_below(std::string_view field) {
+    return [this, at = base_ + std::string{field}](const std::string& below, std::string detail) {
+      if (errors_.size() < reported_errors)
+        errors_.push_back({at + below, std::move(detail)});
+    };
   }
 
   void read_field(json_member& member, job_spec& spec);
@@ -155,14 +163,13 @@ void job_reader::read_field(json_member& member, job_spec& spec) {
       spec.delay = std::chrono::milliseconds{*ms};
   } else if (key == "limit_key") {
     read_limit_key(value, spec);
+  } else if (key == "retry") {
+    spec.retry = read_retry(value, faults_below("/retry"));
   } else if (key == "unique") {
-    spec.unique = read_unique(value, [this](std::string below, std::string detail) {
-      if (errors_.size() < reported_errors)
-        errors_.push_back({base_ + "/unique" + below, std::move(detail)});
-    });
+    spec.unique = read_unique(value, faults_below("/unique"));
   } else {
     fail(key, "no such field; a job has kind, queue, args, priority, max_attempts, timeout_ms, "
-              "tags, run_at, delay_ms, limit_key, unique");
+              "tags, run_at, delay_ms, limit_key, retry, unique");
   }
 }
 

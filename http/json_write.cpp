@@ -113,6 +113,10 @@ void append_job(std::string& out, const job_record& job, bool with_attempts) {
     out += "null";
   append_tags(out, job.tags);
   append_string_or_null(out, ",\"limit_key\":", job.limit_key);
+  if (job.retry) {
+    out += ",\"retry\":";
+    out += to_json(*job.retry);
+  }
   append_time_field(out, ",\"run_at\":", job.run_at);
   append_time_field(out, ",\"created_at\":", job.created_at);
   if (with_attempts) {
@@ -176,6 +180,7 @@ job_record new_job(const job_spec& spec, job_id id, timestamp created_at) {
   job.timeout = spec.timeout;
   job.tags = spec.tags;
   job.limit_key = spec.limit_key;
+  job.retry = spec.retry;
   job.created_at = created_at;
   job.run_at = spec.run_at.value_or(created_at + spec.delay.value_or(std::chrono::milliseconds{0}));
   job.state = job.run_at > created_at ? job_state::scheduled : job_state::available;

@@ -40,6 +40,7 @@ void append_queue(std::string& out, const queue_record& queue) {
   append_time_or_null(out, queue.paused_at);
   append_limits(out, "", queue.concurrency, queue.rate);
   append_limits(out, "key_", queue.key_concurrency, queue.key_rate);
+  out += queue.ordered ? ",\"ordered\":true" : ",\"ordered\":false";
   out += ",\"waiting\":" + std::to_string(queue.waiting);
   out += queue.more_waiting ? ",\"more_waiting\":true" : ",\"more_waiting\":false";
   out += ",\"running\":" + std::to_string(queue.running);
@@ -190,9 +191,13 @@ std::variant<limit_queue, problem> read_limits(std::string_view body) {
       ask.key_concurrency.emplace(read.concurrency(value, pointer));
     else if (key == "key_rate")
       ask.key_rate.emplace(read.rate(value, pointer));
+    else if (key == "ordered" && value.type == kind::boolean)
+      ask.ordered = value.flag;
+    else if (key == "ordered")
+      read.fail(pointer, "must be true or false");
     else
       read.fail(pointer, "no such field; the limits of a queue are concurrency, rate, "
-                         "key_concurrency and key_rate");
+                         "key_concurrency, key_rate and ordered");
   }
   if (!read.errors.empty())
     return invalid_fields(std::move(read.errors));

@@ -44,6 +44,7 @@ std::string render(const job_hold& hold) {
   out += hold.more_ahead ? ",\"more_ahead\":true" : ",\"more_ahead\":false";
   append_number(out, "nodes", hold.nodes);
   append_text(out, "error", hold.error);
+  append_text(out, "holder", hold.holder ? std::to_string(hold.holder->value) : std::string{});
   return out + '}';
 }
 

@@ -100,6 +100,11 @@ public:
     return limit({queue, {}, {}, {}, std::optional{rate}});
   }
 
+  /// One job after the other, on all nodes together; see docs/queues.md.
+  queue_record order(const std::string& queue, bool ordered) {
+    return limit({.name = queue, .ordered = ordered});
+  }
+
   /// A unit of work of one's own; see launcher/session.hpp. It should be gone before stop().
   session open_session(const session_options& options = {});
   /// Runs `body(session)`, commits, and runs it again when the database undid it for the sake of

@@ -42,8 +42,9 @@ struct claimed_jobs {
   std::optional<run_permits> permits = {};    ///< what this node holds now; none: nothing limits it
   /// Until the queue's rate allows the next job. None: it has no rate.
   std::optional<std::chrono::milliseconds> wait = {};
-  /// None: the queue's keys are not limited. Without jobs: whether to ask again at once, as it is
-  /// when nothing but revoked entries was met.
+  /// None: neither are the queue's keys limited nor is it ordered, so that no end of a run makes
+  /// room for others. Else, and without jobs when nothing but revoked entries was met: whether to
+  /// ask again at once.
   std::optional<bool> again = {};
 };
 /// Stores jobs as enqueue_jobs does, and hands them to the node in the same transaction when

@@ -46,6 +46,7 @@ struct job_run {
   std::stop_token given_up;
   std::shared_ptr<run_port> work{};         ///< null in tests of a handler alone
   std::shared_ptr<run_listener> listener{}; ///< the same: nobody listens
+  std::optional<retry_policy> retry{};      ///< the job's own, if it has one
 
   // From any thread; they never wait and never fail. What is said after the lease is gone, or after
   // the outcome is written, is dropped.
@@ -110,7 +111,7 @@ async_handler on_worker(worker_pool& pool, blocking_handler handler);
 
 /// What holds for all jobs of a kind.
 struct kind_options {
-  /// When a failed attempt is followed by the next.
+  /// When a failed attempt is followed by the next, for jobs that do not say it themselves.
   retry_policy retry = {};
   /// Of one attempt, for jobs that name none. Default: unlimited
   std::optional<std::chrono::milliseconds> timeout = {};

@@ -87,6 +87,27 @@ std::optional<std::string> find_fault(const unique_rule& rule) {
   return std::nullopt;
 }
 
+std::optional<std::string> find_fault(const retry_policy& policy) {
+  const auto too_long = [](std::chrono::milliseconds pause) {
+    return pause.count() < 0 || pause > limits::max_delay;
+  };
+  if (const auto* doubling = std::get_if<backoff>(&policy.how())) {
+    if (too_long(doubling->base) || too_long(doubling->cap))
+      return std::string{"retry must have pauses of 0 to ten years"};
+    if (doubling->cap < doubling->base)
+      return std::string{"retry must not have a cap below its base"};
+    if (doubling->jitter_percent < 0 || doubling->jitter_percent > 100)
+      return std::string{"retry must have a jitter of 0 to 100 percent"};
+    return std::nullopt;
+  }
+  const auto& pauses = std::get<retry_policy::pauses>(policy.how());
+  if (pauses.size() > limits::retry_pauses)
+    return "retry must have at most " + std::to_string(limits::retry_pauses) + " pauses";
+  if (std::any_of(pauses.begin(), pauses.end(), too_long))
+    return std::string{"retry must have pauses of 0 to ten years"};
+  return std::nullopt;
+}
+
 std::optional<std::string> find_fault(const job_spec& job) {
   const auto name_rule = " must be 1 to 128 of A-Z a-z 0-9 . _ : -";
   if (!is_valid_name(job.kind))
@@ -112,6 +133,9 @@ std::optional<std::string> find_fault(const job_spec& job) {
     return std::string{"delay and run_at exclude each other"};
   if (job.delay && (job.delay->count() < 0 || *job.delay > limits::max_delay))
     return std::string{"delay must be 0 to ten years"};
+  if (job.retry)
+    if (auto fault = find_fault(*job.retry))
+      return fault;
   return job.unique ? find_fault(*job.unique) : std::nullopt;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "messages/job_limits.hpp"
+#include "messages/retry_policy.hpp"
 
 #include <chrono>
 #include <compare>
@@ -108,7 +109,11 @@ struct job_spec {
   std::optional<unique_rule> unique = {};
   /// What a queue's limits per key count it under, see docs/queues.md; empty: nothing.
   std::string limit_key = {};
+  std::optional<retry_policy> retry = {}; ///< none: as its kind says
 };
+
+/// What is wrong with the policy, as in find_fault(job_spec).
+std::optional<std::string> find_fault(const retry_policy& policy);
 
 /// What is wrong with the spec, as a sentence that begins with the field's name; nothing when it
 /// may be stored. Texts are not looked into: PostgreSQL refuses NUL, wrong UTF-8 and wrong JSON.
@@ -150,6 +155,7 @@ struct job_record {
   timestamp created_at;
   std::vector<attempt_record> attempts;      ///< only in answers about one job
   std::optional<job_progress> progress = {}; ///< the same
+  std::optional<retry_policy> retry = {};    ///< the same; none: as its kind says
 };
 
 /// Which jobs a list shows; empty fields do not filter.

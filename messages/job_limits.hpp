@@ -17,6 +17,7 @@ constexpr std::size_t tag_length = 255;
 constexpr std::size_t limit_key_length = 128;
 constexpr std::chrono::milliseconds max_timeout{std::chrono::hours{24 * 7}};
 constexpr std::chrono::hours max_delay{24 * 3650}; ///< run_at at most ten years away
+constexpr std::size_t retry_pauses = 32;           ///< in a job's list of them
 constexpr std::size_t result_bytes = 1024 * 1024;
 constexpr std::size_t error_bytes = 16 * 1024; ///< longer texts are cut
 constexpr std::size_t bulk_jobs = 10'000;      ///< jobs in one enqueue request

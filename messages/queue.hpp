@@ -38,6 +38,7 @@ struct queue_record {
   std::int64_t waiting = 0;            ///< may run and are not handed out
   bool more_waiting = false;           ///< more than limits::counted_waiting
   std::int64_t running = 0;            ///< handed out to nodes
+  bool ordered = false;                ///< one job after the other, on all nodes together
 };
 
 /// In the order of their names. `next` is the name after which the next page starts.

@@ -139,6 +139,8 @@ struct limit_queue {
   /// Of the jobs of each limit_key.
   std::optional<std::optional<int>> key_concurrency = {};
   std::optional<std::optional<job_rate>> key_rate = {};
+  /// One job after the other, on all nodes together; excludes all limits but the rate.
+  std::optional<bool> ordered = {};
 };
 
 /// Everything GATE takes. One SESSION serves one of them.

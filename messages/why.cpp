@@ -7,9 +7,9 @@ namespace troupe {
 
 namespace {
 
-constexpr std::array<std::string_view, 12> names = {"finished", "running", "time",  "key_limit",
-                                                    "key_rate", "paused",  "limit", "rate",
-                                                    "no_node",  "lag",     "turn",  "next"};
+constexpr std::array<std::string_view, 13> names = {
+    "finished", "running", "time", "key_limit", "key_rate", "paused", "limit",
+    "rate",     "no_node", "lag",  "turn",      "next",     "order"};
 
 } // namespace
 

@@ -24,6 +24,7 @@ enum class hold_reason : std::uint8_t {
   lag,       ///< the nodes are late: with their heartbeats, or with jobs that are due
   turn,      ///< others go first
   next,      ///< nothing: the next claim takes it
+  order,     ///< its queue is ordered, and the job before it has not ended yet
 };
 
 std::string_view to_string(hold_reason reason);
@@ -42,15 +43,16 @@ struct job_hold {
   std::string queue;
   std::string kind;
   std::string limit_key;               ///< empty: none
-  std::string node;                    ///< running and limit: who has it
+  std::string node;                    ///< running, limit and order: who has it
   std::optional<timestamp> since;      ///< end, claim, pause, or the last heartbeat of any node
-  std::optional<timestamp> due_at;     ///< time, key_rate and rate: not before
+  std::optional<timestamp> due_at;     ///< time, key_rate, rate and order: not before
   std::optional<std::int64_t> allowed; ///< limit and key_limit
   std::optional<std::int64_t> in_use;
   std::optional<std::int64_t> ahead; ///< turn and the limits of keys: jobs that go first, about
   bool more_ahead = false;           ///< more than were counted
   int nodes = 0;                     ///< live ones that serve its queue
   std::string error;                 ///< of its last attempt
+  std::optional<job_id> holder = {}; ///< order: the job that has not ended
 };
 
 } // namespace troupe

@@ -88,7 +88,6 @@ TESTED_ELSEWHERE = {
     "cli/bulk_commands.cpp": "e2e/test_bulk.py",
     "actors/gate.cpp": "actors/entrance_test.cpp",
     "actors/guard.cpp": "actors/entrance_test.cpp",
-    "actors/health_monitor.cpp": "actors/clockwork_test.cpp",
     "actors/janitor.cpp": "actors/clockwork_test.cpp",
     "actors/pulse.cpp": "actors/clockwork_test.cpp",
     "actors/scheduler.cpp": "actors/clockwork_test.cpp",

@@ -155,6 +155,27 @@ BOOST_AUTO_TEST_CASE(a_node_without_a_share_gives_all_back_that_has_not_started)
   BOOST_TEST(kept().keep.count == 1);
 }
 
+BOOST_AUTO_TEST_CASE(
+    of_an_ordered_queue_the_next_job_is_claimed_when_the_last_ones_end_is_written) {
+  join();
+  wake("q");
+  auto first = batch(lease_id{1}, 1);
+  first.again = false;
+  answer(in->claims, first);
+  BOOST_TEST(in->claims.empty()); // though there are slots
+  BOOST_REQUIRE(started.size() == 1U);
+  finish(0);
+  BOOST_TEST(in->claims.empty());
+  answer(in->finishes, finished_runs{});
+  BOOST_REQUIRE(in->claims.size() == 1U);
+  claimed_jobs nothing;
+  nothing.again = false;
+  answer(in->claims, nothing);
+  BOOST_TEST(in->claims.empty());
+  wake("q"); // somebody put something in, or what was to be tried again is due
+  BOOST_TEST(in->claims.size() == 1U);
+}
+
 BOOST_AUTO_TEST_CASE(without_a_limit_all_slots_are_used_again) {
   take_five();
   wake("q");

@@ -128,6 +128,29 @@ BOOST_AUTO_TEST_CASE(times_and_backoff_travel_with_the_outcome) {
   BOOST_TEST(counters.attempts_failed == 1U);
 }
 
+BOOST_AUTO_TEST_CASE(a_jobs_own_retry_policy_goes_before_its_kinds) {
+  auto four = batch_of("fragile", lease_id{1}, 4);
+  four.jobs[0]->retry = retry_policy::fixed(9s);
+  four.jobs[1]->retry = retry_policy::none();
+  four.jobs[2]->retry = retry_policy::none();
+  four.jobs[1]->kind = four.jobs[2]->kind = "brief";
+  take(four);
+  finish(0, failed("x"));
+  BOOST_TEST((in->finishes.front().runs.at(0).result.kind == job_result::verdict::failed));
+  BOOST_TEST((in->finishes.front().runs.at(0).retry_in == 9s));
+  finish(1, failed("x"));
+  auto own = failed("x");
+  own.retry_in = 7s;
+  finish(2, own); // its handler knows better
+  finish(3, failed("x"));
+  answer(in->finishes, finished_runs{});
+  const auto& others = in->finishes.front().runs;
+  BOOST_TEST((others.at(0).result.kind == job_result::verdict::discarded));
+  BOOST_TEST((others.at(1).result.kind == job_result::verdict::failed));
+  BOOST_TEST((others.at(1).retry_in == 7s));
+  BOOST_TEST((others.at(2).result.kind == job_result::verdict::discarded)); // as its kind says
+}
+
 BOOST_AUTO_TEST_CASE(a_kinds_retry_policy_says_when_or_that_no_attempt_follows) {
   take(batch_of("fragile", lease_id{1}, 2));
   finish(0, failed("x"));

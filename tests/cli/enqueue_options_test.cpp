@@ -1,4 +1,5 @@
 // What `troupe enqueue` takes about unique jobs and keys, and what does not go together.
+#include "cli/enqueue_options.hpp"
 #include "cli/options.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -30,6 +31,16 @@ BOOST_AUTO_TEST_CASE(what_does_not_go_together_is_refused_with_advice) {
            {"enqueue", "echo", "--unique-period-ms", "5"},
            {"enqueue", "echo", "--unique", "kind", "--on-conflict", "ignore"},
            {"enqueue", "echo", "--unique", "kind", "--unique-state", "done"},
+           {"enqueue", "echo", "--retry", "often"},
+           {"enqueue", "echo", "--retry", "fixed"},
+           {"enqueue", "echo", "--retry", "fixed:soon"},
+           {"enqueue", "echo", "--retry", "fixed:5s,6s"},
+           {"enqueue", "echo", "--retry", "list:1s,"},
+           {"enqueue", "echo", "--retry", "none:1s"},
+           {"enqueue", "echo", "--retry", "exponential:2s..1s"},
+           {"enqueue", "echo", "--retry", "fixed:1s", "--retry-jitter", "5"},
+           {"enqueue", "echo", "--retry", "exponential", "--retry-jitter", "101"},
+           {"enqueue", "echo", "--retry-jitter", "5"},
            {"enqueue", "echo", "--idempotency-key", ""}}) {
     const auto parsed = parse(arguments);
     const auto* refused = std::get_if<refusal>(&parsed);
@@ -50,4 +61,22 @@ BOOST_AUTO_TEST_CASE(a_unique_job_and_a_requests_key_are_read) {
   BOOST_TEST((job.unique_states == std::vector<std::string>{"running", "completed"}));
   BOOST_TEST(*job.on_conflict == "replace");
   BOOST_TEST(*job.idempotency_key == "k 1");
+}
+
+BOOST_AUTO_TEST_CASE(a_retry_policy_is_read) {
+  using namespace std::chrono_literals;
+  const auto policy = [](std::vector<std::string> options) {
+    std::vector<std::string> all{"enqueue", "echo"};
+    all.insert(all.end(), options.begin(), options.end());
+    return retry_of(good(std::move(all)).enqueue);
+  };
+  BOOST_TEST(!policy({}).has_value());
+  BOOST_TEST((policy({"--retry", "exponential"}) == retry_policy{}));
+  BOOST_TEST((policy({"--retry", "exponential:2s"}) == retry_policy::exponential({2s, 6h})));
+  BOOST_TEST((policy({"--retry", "exponential:250ms..1h", "--retry-jitter", "0"})
+              == retry_policy::exponential({250ms, 1h, 0})));
+  BOOST_TEST((policy({"--retry", "exponential:..1h"}) == retry_policy::exponential({1s, 1h})));
+  BOOST_TEST((policy({"--retry", "fixed:5s"}) == retry_policy::fixed(5s)));
+  BOOST_TEST((policy({"--retry", "list:0,1s,5min"}) == retry_policy::list({0s, 1s, 5min})));
+  BOOST_TEST((policy({"--retry", "none"}) == retry_policy::none()));
 }

@@ -325,6 +325,10 @@ BOOST_AUTO_TEST_CASE(the_limits_of_a_queue_become_what_the_server_takes) {
   BOOST_TEST(limits({"--rate", "1/s", "--key-rate", "none", "--key-concurrency", "none"})
              == R"({"rate":{"jobs":1,"period_ms":1000,"burst":1},"key_concurrency":null,)"
                 R"("key_rate":null})");
+  BOOST_TEST(limits({"--ordered", "on"}) == R"({"ordered":true})");
+  BOOST_TEST(limits({"--concurrency", "2", "--ordered", "off"})
+             == R"({"concurrency":2,"ordered":false})");
+  BOOST_TEST(!bad({"queues", "limit", "mail", "--ordered", "maybe"}).empty());
   BOOST_TEST(bad({"queues", "limit", "mail", "--key-concurrency", "0"}).find("--key-concurrency")
              != std::string::npos);
   BOOST_TEST(bad({"queues", "limit", "mail", "--key-rate", "5"}).find("--key-rate")

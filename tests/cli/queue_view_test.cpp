@@ -10,7 +10,7 @@ namespace {
 
 const std::string limited =
     R"({"name":"mail","paused":true,"paused_at":"2026-11-23T08:55:05.000001Z","concurrency":3,)"
-    R"("rate":{"jobs":100,"period_ms":60000,"burst":5},"key_concurrency":2,"key_rate":{"jobs":7,"period_ms":1000,"burst":9},"waiting":10000,"more_waiting":true,"running":2,"version":4,"changed_at":null})";
+    R"("rate":{"jobs":100,"period_ms":60000,"burst":5},"key_concurrency":2,"key_rate":{"jobs":7,"period_ms":1000,"burst":9},"ordered":true,"waiting":10000,"more_waiting":true,"running":2,"version":4,"changed_at":null})";
 const std::string plain = R"({"name":"default","paused":false,"paused_at":null,)"
                           R"("concurrency":null,"waiting":1,"more_waiting":false,"running":0})";
 
@@ -34,6 +34,7 @@ BOOST_AUTO_TEST_CASE(one_queue_is_shown_with_what_is_said_of_it) {
   const auto text = queue_details(limited);
   BOOST_TEST(text.find("paused_at        2026-11-23 08:55:05Z") != std::string::npos, text);
   BOOST_TEST(text.find("waiting          10000+") != std::string::npos, text);
+  BOOST_TEST(text.find("ordered          yes") != std::string::npos, text);
   BOOST_TEST(text.find("rate             100/min") != std::string::npos, text);
   BOOST_TEST(text.find("burst            5") != std::string::npos, text);
   BOOST_TEST(text.find("key_concurrency  2") != std::string::npos, text);

@@ -51,6 +51,13 @@ BOOST_AUTO_TEST_CASE(each_reason_is_a_sentence_with_its_figures) {
   BOOST_TEST(told("turn", R"("ahead":10000,"more_ahead":true)")
              == "waits for its turn in queue mail; more than 10000 jobs go first");
   BOOST_TEST(told("turn", R"("ahead":null)") == "waits for its turn in queue mail");
+  BOOST_TEST(told("order", R"("holder":"16","node":"one")")
+             == "waits: queue mail is ordered, and job 16 before it runs on one");
+  BOOST_TEST(told("order", R"("holder":"16",)" + due)
+             == "waits: queue mail is ordered, and job 16 before it goes on at "
+                "2026-11-24 00:00:00Z");
+  BOOST_TEST(told("order", R"("holder":"16")")
+             == "waits: queue mail is ordered, and job 16 before it has not ended");
   BOOST_TEST(told("next") == "is next: a node of queue mail takes it when it has a free slot");
 }
 

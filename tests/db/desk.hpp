@@ -118,6 +118,9 @@ public:
   void limit_key_rate(std::optional<job_rate> rate, const std::string& queue = "default") {
     ask(db::limit_query({queue, {}, {}, {}, std::optional{rate}}));
   }
+  void order(bool ordered, const std::string& queue = "default") {
+    ask(db::limit_query({.name = queue, .ordered = ordered}));
+  }
   std::optional<queue_record> queue(const std::string& name = "default") {
     return db::decode_queue(ask(db::queue_query(name)));
   }

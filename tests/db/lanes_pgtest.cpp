@@ -105,6 +105,23 @@ BOOST_AUTO_TEST_CASE(a_claim_in_a_transaction_that_goes_on_to_enqueue_loses_noth
   }
 }
 
+BOOST_AUTO_TEST_CASE(
+    what_a_transaction_puts_in_and_claims_comes_once_though_it_claims_later_ones_too) {
+  for (const bool keyed : {false, true}) {
+    if (keyed)
+      at.limit_keys(100);
+    for (int i = 0; i < 12; ++i) { // in one lane of four by chance
+      at.begin();
+      const auto own = set_of({at.enqueue()});
+      BOOST_TEST(difference(everything(at), own) == "");
+      const auto later = set_of({other.enqueue()});
+      BOOST_TEST(difference(everything(at), later) == "");
+      at.commit();
+      BOOST_TEST(difference(everything(other), {}) == "");
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_claim_that_is_rolled_back_gives_everything_back) {
   const auto ids = at.enqueue_many(600);
   at.begin();

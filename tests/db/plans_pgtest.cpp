@@ -268,4 +268,48 @@ BOOST_AUTO_TEST_CASE(what_late_writers_put_in_is_handed_out_without_a_look_at_wh
   }
 }
 
+BOOST_AUTO_TEST_CASE(no_statement_about_ordered_queues_reads_a_table_whole_that_was_small) {
+  at.join();
+  at.order(true);
+  at.enqueue_many(5);
+  database.exec("vacuum analyze");
+  at.begin();
+  for (int round = 0; round < 8; ++round) {
+    const auto jobs = at.enqueue_many(6);
+    auto batch = at.claim_for(5, 16, 0);
+    at.claim_for(5, 16, 0);
+    at.why(jobs.back());
+    at.beat();
+    at.finish(batch, failed("no"));
+    at.claim_for(5, 16, 0);
+    at.why(jobs.back());
+    at.retry(batch.jobs.at(0)->id);
+    at.queue();
+    at.promote();
+    at.finish(at.claim_for(5, 16, 0));
+    at.cancel(jobs.front());
+    put(at, unique_job(on_conflict::replace, "[" + std::to_string(round) + "]"));
+  }
+  at.order(false);
+  at.order(true);
+  BOOST_TEST(read_whole(at) == "");
+  at.rollback();
+}
+
+BOOST_AUTO_TEST_CASE(an_ordered_claim_touches_few_rows_however_many_wait) {
+  at.join();
+  at.enqueue_many(20);
+  at.finish(at.claim_for(10, 16, 0));
+  database.exec("vacuum analyze");
+  for (int i = 0; i < 4; ++i)
+    at.enqueue_many(10'000);
+  at.order(true);
+  at.finish(at.claim_for(1, 16, 0));
+  at.begin();
+  const auto before = fetched(at);
+  BOOST_TEST(at.claim_for(1, 16, 0).jobs.size() == 1U);
+  BOOST_TEST(fetched(at) - before <= 100, fetched(at) - before);
+  at.rollback();
+}
+
 BOOST_AUTO_TEST_SUITE_END()

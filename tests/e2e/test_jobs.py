@@ -1,11 +1,14 @@
 """The HTTP API's routes walked one by one, retries and schedules, and the two signals."""
 import datetime
+import re
 import signal
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
-from node import Node, ask_over, until
+from node import PROGRAM, Node, ask_over, clean_environment, run, until
 
 
 def parsed(text):
@@ -128,6 +131,36 @@ def test_a_job_without_attempts_left_is_discarded(node):
     job_id = node.create("fail", args={"times": 9}, max_attempts=1)["id"]
     job = node.await_state(job_id, "discarded")
     assert [a["outcome"] for a in job["attempts"]] == ["discarded"]
+
+
+def test_a_jobs_own_policy_says_when_it_is_tried_again(node):
+    retry = {"policy": "list", "delays_ms": [0, 1]}
+    job_id = node.create("fail", args={"times": 9}, max_attempts=3, retry=retry)["id"]
+    done = node.await_state(job_id, "discarded")
+    assert done["retry"] == retry and len(done["attempts"]) == 3
+    job_id = node.create("fail", args={"times": 9}, retry={"policy": "none"})["id"]
+    assert len(node.await_state(job_id, "discarded")["attempts"]) == 1
+    assert "retry" not in node.job(node.create("noop")["id"])
+    problem_of(node.ask("POST", "/api/v1/jobs/bulk", {"jobs": [
+        {"kind": "noop"}, {"kind": "noop", "retry": {"policy": "fixed", "delay_ms": -1}}]}), 400,
+        "/jobs/1/retry/delay_ms")
+
+
+def test_the_commands_of_the_page_about_retries_run_as_written(node):
+    page = (Path(__file__).resolve().parents[2] / "docs/retries.md").read_text()
+    (script,) = re.findall(r"^```sh\n(.*?)^```", page, re.M | re.S)
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", re.sub(r"^troupe", PROGRAM, script, flags=re.M)],
+                          capture_output=True, text=True, timeout=60,
+                          env=clean_environment(TROUPE_URL=node.url), check=False)
+    assert done.returncode == 0, done.stderr
+    ids = done.stdout.split()
+    assert [node.job(i)["retry"] for i in ids] == [
+        {"policy": "fixed", "delay_ms": 5000},
+        {"policy": "exponential", "base_ms": 500, "max_ms": 600000, "jitter_percent": 10},
+        {"policy": "list", "delays_ms": [0, 1000, 60000]}, {"policy": "none"}]
+    assert "fixed" in run("jobs", "get", ids[0], TROUPE_URL=node.url).stdout
+    for job_id in ids[:3]:
+        node.ask("POST", f"/api/v1/jobs/{job_id}/cancel")
 
 
 def test_a_scheduled_job_runs_at_its_time_and_not_before(node):

@@ -74,6 +74,25 @@ def test_a_rate_lets_its_burst_go_and_the_rest_wait(node):
         node.await_state(job_id, "completed")
 
 
+def test_an_ordered_queue_runs_one_job_after_the_other(node):
+    assert node.ask("PATCH", "/api/v1/queues/in-order", {"ordered": True}).json["ordered"] is True
+    first = node.create("fail", queue="in-order", args={"times": 1}, retry={"policy": "fixed", "delay_ms": 600000})["id"]
+    ids = [node.create("noop", queue="in-order")["id"] for _ in range(5)]
+    node.await_state(first, "retryable")
+    why = node.ask("GET", f"/api/v1/jobs/{ids[0]}/why").json
+    assert (why["reason"], why["holder"]) == ("order", first), why
+    assert all(node.job(i)["state"] == "available" for i in ids)
+    assert f"job {first} before it" in ask(node, "jobs", "why", ids[0]).stdout
+    assert node.ask("POST", f"/api/v1/jobs/{first}/retry", {}).status == 200
+    ends = [node.await_state(i, "completed")["attempts"][-1] for i in [first, *ids]]
+    assert ends == sorted(ends, key=lambda end: end["finished_at"])
+    assert all(a["finished_at"] <= b["started_at"] for a, b in zip(ends, ends[1:])), ends
+    refused = node.ask("PATCH", "/api/v1/queues/in-order", {"concurrency": 2})
+    assert refused.status == 409 and "ordered" in refused.json["detail"]
+    assert "ordered" in ask(node, "queues", "show", "in-order").stdout
+    assert ask(node, "queues", "limit", "in-order", "--ordered", "off", "--concurrency", "2").returncode == 0
+
+
 def test_a_drain_waits_for_what_runs_and_says_how_long_it_may(node):
     job = node.create("sleep", queue="draining", args={"ms": 60000})
     node.await_state(job["id"], "running")

@@ -141,6 +141,7 @@ BOOST_AUTO_TEST_CASE(every_field_is_read) {
   BOOST_TEST(!accepted(R"({"kind":"noop","timeout_ms":null})").timeout);
   BOOST_TEST(accepted(R"({"kind":"noop","limit_key":"acme"})").limit_key == "acme");
   BOOST_TEST(accepted(R"({"kind":"noop","limit_key":null})").limit_key.empty());
+  BOOST_TEST(!accepted(R"({"kind":"noop","retry":null})").retry);
 }
 
 BOOST_AUTO_TEST_CASE(an_unknown_kind_is_answered_with_the_known_ones) {

@@ -75,7 +75,7 @@ BOOST_AUTO_TEST_CASE(a_queue_is_shown_with_all_it_has) {
   const auto shown = json::parse(call(method::get, "/api/v1/queues/mail").body);
   BOOST_TEST(shown == json::parse(R"({"name":"mail","paused":true,
     "paused_at":"2023-11-14T22:13:20Z","concurrency":3,"rate":null,"key_concurrency":null,
-    "key_rate":null,"waiting":10000,"more_waiting":true,
+    "key_rate":null,"ordered":false,"waiting":10000,"more_waiting":true,
     "running":2,"version":4,"changed_at":null})"));
   BOOST_TEST(asked<get_queue>().name == "mail");
 }
@@ -129,6 +129,11 @@ BOOST_AUTO_TEST_CASE(limits_per_key_are_set_shown_and_removed) {
   BOOST_TEST(!asked<limit_queue>().key_concurrency->has_value());
   BOOST_TEST(!asked<limit_queue>().key_rate->has_value());
   BOOST_TEST(pointer_of(R"({"key_concurrency":0})") == "/key_concurrency");
+  call(method::patch, "/api/v1/queues/mail", R"({"ordered":true})");
+  BOOST_TEST((asked<limit_queue>().ordered == true));
+  BOOST_TEST(!asked<limit_queue>().concurrency.has_value());
+  BOOST_TEST(pointer_of(R"({"ordered":null})") == "/ordered");
+  BOOST_TEST(pointer_of(R"({"ordered":1})") == "/ordered");
   BOOST_TEST(pointer_of(R"({"key_rate":{"jobs":0}})") == "/key_rate/jobs");
 }
 

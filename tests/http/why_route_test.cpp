@@ -64,7 +64,7 @@ BOOST_AUTO_TEST_CASE(the_reason_is_written_with_all_its_figures) {
   BOOST_TEST(json::parse(shown.body) == json::parse(R"({"id":"17","state":"available",
     "reason":"key_limit","queue":"mail","kind":"send","limit_key":"a\"da","node":null,
     "since":null,"due_at":null,"allowed":2,"in_use":3,"ahead":10000,"more_ahead":true,
-    "nodes":4,"error":null})"));
+    "nodes":4,"error":null,"holder":null})"));
   BOOST_TEST((std::get<explain_job>(engine->asked().back()).id == job_id{17}));
 }
 
@@ -86,6 +86,12 @@ BOOST_AUTO_TEST_CASE(times_node_and_error_are_written_where_there_are_some) {
   BOOST_TEST(shown["due_at"] == "2023-11-14T22:13:20.5Z");
   BOOST_TEST(shown["error"] == "no handler");
   BOOST_TEST(shown["ahead"].is_null());
+  hold.reason = hold_reason::order;
+  hold.holder = job_id{16};
+  answer = hold;
+  const auto behind = json::parse(get("/api/v1/jobs/1/why").body);
+  BOOST_TEST(behind["reason"] == "order");
+  BOOST_TEST(behind["holder"] == "16");
 }
 
 BOOST_AUTO_TEST_CASE(what_is_no_job_is_not_found) {

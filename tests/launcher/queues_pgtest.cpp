@@ -80,6 +80,16 @@ struct two_engines {
         mine.leave();
         return completed();
       });
+      for (const bool fails : {false, true})
+        node->handle(fails ? "at_second" : "in_turn", [this, fails](const job_run& run) {
+          running.enter();
+          {
+            const std::lock_guard lock(turns_guard);
+            turns.push_back(run.id);
+          }
+          running.leave();
+          return fails && run.attempt == 1 ? failed("not yet") : completed();
+        });
       node->handle("held", [this](const job_run&) {
         running.enter();
         way_out.pass();
@@ -112,6 +122,8 @@ struct two_engines {
   temp_dir folder;
   turnstile running;
   std::array<turnstile, 3> of_key;
+  std::mutex turns_guard;
+  std::vector<job_id> turns; ///< in the order of their starts
   gate way_out;
   engine one{options("one")};
   engine two{options("two")};
@@ -248,6 +260,24 @@ BOOST_AUTO_TEST_CASE(on_two_nodes_no_more_of_a_key_start_in_a_time_than_its_rate
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
     BOOST_TEST(ended <= 10 + 100 * took.count());
   }
+}
+
+BOOST_AUTO_TEST_CASE(of_an_ordered_queue_two_nodes_run_one_job_after_the_other_through_failures) {
+  one.order("q", true);
+  std::vector<job_id> ids;
+  for (int i = 0; i < 60; ++i)
+    ids.push_back((i % 2 == 0 ? one : two)
+                      .enqueue({.kind = i % 5 == 0 ? "at_second" : "in_turn",
+                                .queue = "q",
+                                .retry = retry_policy::fixed(20ms)}));
+  BOOST_TEST((one.wait(ids.back(), 60s).state == job_state::completed));
+  BOOST_TEST(running.most() == 1);
+  const std::lock_guard lock(turns_guard);
+  std::vector<job_id> wanted;
+  for (int i = 0; i < 60; ++i)
+    wanted.insert(wanted.end(), i % 5 == 0 ? 2 : 1, ids[static_cast<std::size_t>(i)]);
+  BOOST_TEST((turns == wanted));
+  BOOST_TEST(one.queue("q").ordered);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -49,6 +49,24 @@ BOOST_AUTO_TEST_CASE(a_list_is_followed_and_its_last_pause_repeated) {
   BOOST_TEST((pauses.after(-3, 9) == 0ms));
 }
 
+BOOST_AUTO_TEST_CASE(a_jitter_of_its_own_spreads_so_far_and_none_not_at_all) {
+  const backoff exact{1000ms, 60s, 0};
+  for (const std::uint32_t random : {0U, 1U, 0xffffffffU})
+    BOOST_TEST((exact.after(3, random) == 4s));
+  const backoff wide{1000ms, 60s, 100};
+  BOOST_TEST((wide.after(1, 0) == 0ms));
+  BOOST_TEST((wide.after(1, 2000) == 2s));
+  BOOST_TEST((wide.after(1, 2001) == 0ms));
+}
+
+BOOST_AUTO_TEST_CASE(a_policy_is_said_in_json) {
+  BOOST_TEST(to_json(retry_policy{})
+             == R"({"policy":"exponential","base_ms":1000,"max_ms":21600000,"jitter_percent":25})");
+  BOOST_TEST(to_json(retry_policy::fixed(5s)) == R"({"policy":"fixed","delay_ms":5000})");
+  BOOST_TEST(to_json(retry_policy::list({0s, 1s})) == R"({"policy":"list","delays_ms":[0,1000]})");
+  BOOST_TEST(to_json(retry_policy::none()) == R"({"policy":"none"})");
+}
+
 BOOST_AUTO_TEST_CASE(without_retries_no_attempt_follows) {
   BOOST_TEST(!retry_policy::none().after(1, 0).has_value());
   BOOST_TEST(!retry_policy::list({}).after(1, 0).has_value());
