@@ -1,6 +1,6 @@
 // JANITOR: takes the jobs of dead nodes back, makes partitions ahead, drops revocations that no
-// cursor will meet any more. Told by PULSE of dead nodes; asks STORE; wakes EXECUTOR. Every node
-// has one: the statements let one of several win.
+// cursor will meet any more, folds counts and publishes them. Told by PULSE of dead nodes; asks
+// STORE; wakes EXECUTOR. Every node has one: the statements let one of several win.
 #pragma once
 
 #include "messages/counters.hpp"

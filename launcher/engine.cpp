@@ -416,6 +416,10 @@ queue_record engine::resume(const std::string& queue) {
   return parts_->ask_for<queue_record>(pause_queue{queue, false});
 }
 
+counts_page engine::counts(const get_counts& what) {
+  return parts_->ask_for<counts_page>(what);
+}
+
 queue_record engine::limit(const limit_queue& what) {
   return parts_->ask_for<queue_record>(what);
 }

@@ -94,6 +94,12 @@ public:
   queue_record limit_key_rate(const std::string& queue, std::optional<job_rate> rate) {
     return limit({queue, {}, {}, {}, std::optional{rate}});
   }
+  /// Beyond so many that wait, enqueue throws errc::overloaded.
+  queue_record limit_waiting(const std::string& queue, std::optional<int> most) {
+    return limit({queue, {}, {}, {}, {}, std::optional{most}});
+  }
+  /// How many jobs are in each state, of all queues after one by name or only of one.
+  counts_page counts(const get_counts& what = {});
 
   /// A unit of work of one's own; see launcher/session.hpp. It should be gone before stop().
   session open_session(const session_options& options = {});

@@ -1,8 +1,9 @@
--- How many runs of the queue there may be at once, and how many in a time, and the same of each key; null:
--- nothing limits it. Only what is to be changed.
+-- How many runs of the queue there may be at once, how many in a time, the same of each key, and how many
+-- jobs may wait; null: nothing limits it. Only what is to be changed.
 with runs as materialized (select troupe.limit_queue($1, $3) where $2),
      rates as materialized (select troupe.rate_queue($1, $5, $6, $7) where $4),
      keys as materialized (select troupe.limit_keys($1, $9) where $8),
-     paces as materialized (select troupe.rate_keys($1, $11, $12, $13) where $10)
+     paces as materialized (select troupe.rate_keys($1, $11, $12, $13) where $10),
+     waits as materialized (select troupe.limit_waiting($1, $15) where $14)
 select (select count(*) from runs) + (select count(*) from rates)
-       + (select count(*) from keys) + (select count(*) from paces)
+       + (select count(*) from keys) + (select count(*) from paces) + (select count(*) from waits)
