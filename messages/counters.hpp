@@ -41,7 +41,7 @@ struct engine_counters {
   counter http_connections{0};   ///< gauge
   counter requests_in_flight{0}; ///< gauge: sessions alive
   /// Of the first limits::measured_queues; null before they were read the first time.
-  std::atomic<std::shared_ptr<const std::vector<job_counts>>> jobs;
+  std::atomic<std::shared_ptr<const std::vector<job_counts>>> jobs{};
 };
 
 } // namespace troupe

@@ -168,8 +168,10 @@ declare
 begin
   select * into b from troupe.tally_base x where x.queue = p_queue for update skip locked;
   if not found then
-    -- Tried and not waited for: two that begin to fold many queues must not wait for each other.
-    if not pg_try_advisory_xact_lock(hashtextextended('tally of ' || p_queue, 7)) then
+    -- Somebody folds it, or nobody did before. To insert beside an update would wait for it, and two that
+    -- fold many queues must not wait for each other.
+    if exists (select from troupe.tally_base x where x.queue = p_queue)
+       or not pg_try_advisory_xact_lock(hashtextextended('tally of ' || p_queue, 7)) then
       return 0;
     end if;
     insert into troupe.tally_base (queue) values (p_queue) on conflict do nothing;

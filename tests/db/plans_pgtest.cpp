@@ -16,7 +16,7 @@ std::string read_whole(desk& at) {
           "select coalesce(string_agg(relname, ' ' order by relname), '') "
           "from pg_stat_xact_user_tables where schemaname = 'troupe' and seq_scan > 0 "
           "and relname ~ '^(attempt|deferred|idempotency|item|job|key_|page|parked|permit|progress|"
-          "ready|unique_)'"))
+          "ready|tally|unique_)'"))
       .one()
       .get<std::string>(0);
 }
@@ -96,6 +96,9 @@ BOOST_AUTO_TEST_CASE(no_statement_about_limits_reads_a_table_whole_that_was_smal
   at.limit_rate(job_rate{1000, std::chrono::milliseconds{1}, 1000});
   at.limit_keys(2);
   at.limit_key_rate(job_rate{1000, std::chrono::milliseconds{1}, 1000});
+  database.exec("select troupe.limit_waiting('default', 100)");
+  at.enqueue_many(3);
+  at.keep_up();
   database.exec("vacuum analyze");
   at.begin();
   for (int round = 0; round < 8; ++round) {
@@ -114,6 +117,8 @@ BOOST_AUTO_TEST_CASE(no_statement_about_limits_reads_a_table_whole_that_was_smal
     at.beat();
     at.queue();
     at.queues();
+    at.ask(make_query("select count(*) from troupe.counts()"));
+    at.ask(make_query("select troupe.fold_tallies()"));
     at.why(jobs.front());
     at.why(jobs.back());
     at.finish(finish_runs{at.node, {}, {}, {{"default", {1, 1}}}});
