@@ -57,6 +57,10 @@ enqueued_jobs share_of(const enqueued_jobs& stored, std::size_t index, std::size
   return own;
 }
 
+std::string full_text(const std::string& queue) {
+  return "queue \"" + queue + "\" is full: as many of its jobs wait as may";
+}
+
 void landed(self_ptr self, const flight& done, const enqueued_jobs& stored) {
   auto& peers = self->state.peers;
   for (const auto& queue : stored.ready_queues)
@@ -67,9 +71,12 @@ void landed(self_ptr self, const flight& done, const enqueued_jobs& stored) {
   for (std::size_t i = 0; i < done.callers.size(); ++i) {
     const auto& one = done.callers[i];
     auto own = share_of(stored, i, first, one.asked->jobs.size());
-    peers.counters->jobs_enqueued += created(own);
-    one.promise.deliver(std::move(own));
     first += one.asked->jobs.size();
+    peers.counters->jobs_enqueued += created(own);
+    if (const auto without = first_without_room(own))
+      one.promise.deliver(make_error(errc::overloaded, full_text(one.asked->jobs[*without].queue)));
+    else
+      one.promise.deliver(std::move(own));
   }
 }
 
@@ -80,27 +87,38 @@ bool is_refusal(errc code) {
          || code == errc::too_large || code == errc::not_found || code == errc::retry;
 }
 
+/// In front of a line: they have waited already.
+void wait_again(intake_state& state, line& in, std::vector<caller>& callers) {
+  for (auto& one : callers)
+    state.waiting_bytes += one.bytes;
+  in.waiting.insert(in.waiting.begin(), std::make_move_iterator(callers.begin()),
+                    std::make_move_iterator(callers.end()));
+}
+
 void failed(self_ptr self, line& from, flight& lost, const caf::error& why) {
   auto& state = self->state;
-  if (lost.callers.size() == 1 || !is_refusal(to_failure(why).code)) {
+  const auto code = to_failure(why).code;
+  if (lost.callers.size() > 1 && code == errc::overloaded && &from == &state.plain) {
+    // A queue may be full. In that line it is said of each caller.
+    wait_again(state, state.keyed, lost.callers);
+    return launch(self, state.keyed);
+  }
+  if (lost.callers.size() == 1 || !is_refusal(code)) {
     for (auto& one : lost.callers)
       one.promise.deliver(why);
     return;
   }
-  for (auto& one : lost.callers) {
+  for (auto& one : lost.callers)
     one.alone = true;
-    state.waiting_bytes += one.bytes;
-  }
-  // In front: they have waited already.
-  from.waiting.insert(from.waiting.begin(), std::make_move_iterator(lost.callers.begin()),
-                      std::make_move_iterator(lost.callers.end()));
+  wait_again(state, from, lost.callers);
 }
 
 /// The jobs of all; those of a single caller without a copy.
-enqueue_jobs_ptr put_together(const std::vector<caller>& callers, std::size_t jobs) {
+enqueue_jobs_ptr put_together(const std::vector<caller>& callers, std::size_t jobs, bool apart) {
   if (callers.size() == 1)
     return callers.front().asked;
   auto all = std::make_shared<enqueue_jobs>();
+  all->apart = apart;
   all->jobs.reserve(jobs);
   for (const auto& one : callers) {
     all->jobs.insert(all->jobs.end(), one.asked->jobs.begin(), one.asked->jobs.end());
@@ -133,7 +151,7 @@ std::shared_ptr<flight> gather(intake_state& state, line& from) {
     from.waiting.pop_front();
   }
   state.waiting_bytes -= bytes;
-  next->all = put_together(next->callers, jobs);
+  next->all = put_together(next->callers, jobs, &from == &state.keyed);
   return next;
 }
 

@@ -3,6 +3,7 @@
 // goes out at once while less than max_flights are on their way; what comes meanwhile gathers for
 // the next. Everybody is answered after the commit of his own jobs, all or none of them. When the
 // database refuses a flight, its callers are tried one by one: nobody fails for another's sake.
+// When a queue is full (max_waiting), they go out again together, and each is told of his own.
 // Requests with unique jobs or a key of their own may wait for somebody's transaction, so they
 // stand in a line of their own and share no flight with the others. Where EXECUTOR has said that it
 // could start jobs at once, the next flight goes to it instead of STORE: one wait for the disk less
@@ -66,7 +67,7 @@ struct intake_state {
   intake_options options;
   intake_peers peers;
   line plain;
-  line keyed; ///< with unique jobs or idempotency keys
+  line keyed; ///< with unique jobs or idempotency keys, or those who met a full queue
   std::size_t waiting_bytes = 0;
   /// Queues whose next flight goes to EXECUTOR. Bounded by executor_state::max_queues.
   std::set<std::string> invited;

@@ -82,6 +82,23 @@ void step(self_ptr self) {
           });
 }
 
+/// What /metrics shows until the next round.
+void read_counts(self_ptr self) {
+  get_counts ask;
+  ask.limit = limits::measured_queues;
+  self->request(self->state.store, caf::infinite, std::move(ask))
+      .then(
+          [self](counts_page& page) {
+            self->state.counters->jobs.store(
+                std::make_shared<const std::vector<job_counts>>(std::move(page.queues)));
+            expire(self);
+          },
+          [self](caf::error& error) {
+            log::warn("janitor", "no counts: " + to_failure(error).detail);
+            expire(self);
+          });
+}
+
 void keep_up(self_ptr self) {
   self->request(self->state.store, caf::infinite, upkeep{})
       .then(
@@ -91,7 +108,7 @@ void keep_up(self_ptr self) {
             if (done.partitions_dropped > 0)
               log::info("janitor", "dropped " + std::to_string(done.partitions_dropped)
                                        + " partitions of entries");
-            expire(self);
+            read_counts(self);
           },
           [self](caf::error& error) {
             log::warn("janitor", "no upkeep: " + to_failure(error).detail);

@@ -1,7 +1,7 @@
 // JANITOR: takes the jobs of dead nodes back, makes partitions ahead, drops revocations that no
-// cursor will meet any more, takes the steps of operations on many jobs. Told by PULSE of dead
-// nodes, by SESSION of new operations; asks STORE; wakes EXECUTOR. Every node has one: the
-// statements let one of several win.
+// cursor will meet any more, folds counts and publishes them, takes the steps of operations on many
+// jobs. Told by PULSE of dead nodes, by SESSION of new operations; asks STORE; wakes EXECUTOR.
+// Every node has one: the statements let one of several win.
 #pragma once
 
 #include "messages/counters.hpp"

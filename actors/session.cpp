@@ -82,6 +82,9 @@ struct serving {
   void operator()(const list_queues& question) const {
     ask<queue_page>(question, [](const queue_page&) {});
   }
+  void operator()(const get_counts& question) const {
+    ask<counts_page>(question, [](const counts_page&) {});
+  }
   void operator()(const pause_queue& question) const {
     ask<queue_record>(question, [*this](const queue_record& queue) {
       if (queue.paused_at)

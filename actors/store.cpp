@@ -182,6 +182,7 @@ store_actor::behavior_type store(store_actor::pointer self, const pool_actor& po
         return promise.result();
       }),
       asking(self, pool, db::queues_query, db::decode_queues),
+      asking(self, pool, db::counts_query, db::decode_counts),
       changing_queue(self, pool, db::pause_query),
       changing_queue(self, pool, db::limit_query),
       asking(self, pool, db::join_query, db::decode_join),

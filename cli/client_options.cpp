@@ -51,6 +51,9 @@ void command_line::add_jobs() {
     add_client(app);
     return app;
   };
+  auto* counts = add(*jobs, command::jobs_counts, "counts", "How many jobs are in each state");
+  counts->add_option("--queue", out_.list.queue, "Only of this queue");
+  add_client(counts);
   about(command::jobs_get, "get", "One job with its attempts, and how far it is", false);
   auto* logs = about(command::jobs_logs, "logs", "What the runs of a job said", false);
   logs->add_option("--after", out_.log.after, "Only lines above this number")
@@ -103,6 +106,9 @@ void command_line::add_queues() {
   };
   add_rate("", rate_, burst_);
   add_rate("key-", key_rate_, key_burst_);
+  limit->add_option(
+      "--max-waiting", max_waiting_,
+      "Jobs that may be available: a number, or none; beyond it enqueues are refused");
 }
 
 void check_names(const std::vector<std::string>& queues) {
@@ -156,18 +162,18 @@ void command_line::finish_queue_limit() {
       body += (body.empty() ? "\"" : ",\"") + std::string{name}
               + "\":" + (text == "none" ? std::string{"null"} : read());
   };
-  const auto runs = [&](const char* name, const char* option, const std::string& text) {
-    add(name, text,
-        [&] { return std::to_string(read_number(option, text, limits::max_concurrency)); });
+  const auto jobs = [&](const char* name, const char* option, const std::string& text, int most) {
+    add(name, text, [&] { return std::to_string(read_number(option, text, most)); });
   };
-  runs("concurrency", "--concurrency", concurrency_);
+  jobs("concurrency", "--concurrency", concurrency_, limits::max_concurrency);
   add("rate", rate_, [&] { return rate_json("--rate", rate_, burst_); });
-  runs("key_concurrency", "--key-concurrency", key_concurrency_);
+  jobs("key_concurrency", "--key-concurrency", key_concurrency_, limits::max_concurrency);
   add("key_rate", key_rate_, [&] { return rate_json("--key-rate", key_rate_, key_burst_); });
   add("ordered", ordered_, [&] { return std::string{ordered_ == "on" ? "true" : "false"}; });
+  jobs("max_waiting", "--max-waiting", max_waiting_, limits::max_waiting);
   if (body.empty())
-    throw std::invalid_argument("give --concurrency, --rate, --key-concurrency, --key-rate or "
-                                "--ordered; none takes a limit away");
+    throw std::invalid_argument("give --concurrency, --rate, --key-concurrency, --key-rate, "
+                                "--max-waiting or --ordered; none takes a limit away");
   out_.new_limits = "{" + body + "}";
 }
 

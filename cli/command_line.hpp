@@ -74,6 +74,7 @@ private:
   std::string rate_;
   int burst_ = 0;
   std::string key_concurrency_;
+  std::string max_waiting_;
   std::string key_rate_;
   std::string ordered_;
   int key_burst_ = 0;

@@ -16,6 +16,7 @@ exit_code run_version(const invocation& wanted);
 exit_code run_enqueue(const invocation& wanted);
 exit_code run_jobs_list(const invocation& wanted);
 exit_code run_jobs_logs(const invocation& wanted);
+exit_code run_jobs_counts(const invocation& wanted);
 /// get, why, cancel, retry and delete.
 exit_code run_jobs_by_id(const invocation& wanted);
 exit_code run_jobs_bulk(const invocation& wanted);

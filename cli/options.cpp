@@ -377,6 +377,10 @@ void command_line::finish() {
     if (out_.list.state)
       check_state(*out_.list.state);
     return;
+  case command::jobs_counts:
+    if (out_.list.queue)
+      check_names({*out_.list.queue});
+    return;
   case command::enqueue:
     return check_enqueue(out_.enqueue);
   case command::version:

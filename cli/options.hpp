@@ -26,6 +26,7 @@ enum class command : std::uint8_t {
   jobs_get,
   jobs_logs,
   jobs_why,
+  jobs_counts,
   jobs_cancel,
   jobs_retry,
   jobs_delete,

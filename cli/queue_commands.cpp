@@ -46,17 +46,15 @@ std::string wait_until_idle(http_client& server, const std::string& path, std::s
   return queue;
 }
 
-} // namespace
-
-exit_code run_queues_list(const invocation& wanted) {
+/// Pages by the names of queues, as one.
+exit_code list_all(const invocation& wanted, const std::string& path, table rows,
+                   void (*add)(table&, std::string_view)) {
   exit_on_interrupt();
   http_client server(wanted.client.url, wanted.client.timeout);
-  auto rows = queues_table();
   std::string after;
   std::string all;
   do {
-    const auto answer = server.request("GET", "/api/v1/queues?limit=500"
-                                                  + (after.empty() ? "" : "&after=" + after));
+    const auto answer = server.request("GET", path + (after.empty() ? "" : "&after=" + after));
     if (wanted.json) {
       const auto page = raw_member(answer.body, "queues");
       if (page.size() < 2)
@@ -64,7 +62,7 @@ exit_code run_queues_list(const invocation& wanted) {
       const auto elements = printable_json(page.substr(1, page.size() - 2));
       all += (all.empty() || elements.empty() ? "" : ",") + elements;
     } else {
-      add_queues(rows, answer.body);
+      add(rows, answer.body);
       print(rows.take());
     }
     after = next_queue(answer.body);
@@ -72,6 +70,20 @@ exit_code run_queues_list(const invocation& wanted) {
   if (wanted.json)
     print("{\"queues\":[" + all + "],\"next\":null}\n");
   return exit_code::ok;
+}
+
+} // namespace
+
+exit_code run_queues_list(const invocation& wanted) {
+  return list_all(wanted, "/api/v1/queues?limit=500", queues_table(), add_queues);
+}
+
+exit_code run_jobs_counts(const invocation& wanted) {
+  const auto& only = wanted.list.queue;
+  return list_all(wanted,
+                  "/api/v1/jobs/counts?"
+                      + (only ? "queue=" + http_client::escaped(*only) : std::string{"limit=500"}),
+                  counts_table(), add_counts);
 }
 
 exit_code run_queue(const invocation& wanted) {

@@ -8,10 +8,6 @@ namespace troupe::cli {
 
 namespace {
 
-std::string waiting_of(const json& queue) {
-  return field(queue, "waiting") + (queue.value("more_waiting", false) ? "+" : "");
-}
-
 std::string limit_of(const json& queue, const char* name = "concurrency") {
   const auto limit = field(queue, name);
   return limit.empty() ? "none" : limit;
@@ -55,8 +51,31 @@ void add_queues(table& to, std::string_view answer) {
     throw command_error(exit_code::failed, "the server's answer holds no list of queues");
   for (const auto& queue : *queues)
     if (queue.is_object())
-      to.add({field(queue, "name"), state_of(queue), waiting_of(queue), field(queue, "running"),
-              limit_of(queue), rate_of(queue)});
+      to.add({field(queue, "name"), state_of(queue), field(queue, "waiting"),
+              field(queue, "running"), limit_of(queue), rate_of(queue)});
+}
+
+table counts_table() {
+  return table({{"QUEUE"},
+                {"SCHEDULED", true},
+                {"AVAILABLE", true},
+                {"RUNNING", true},
+                {"RETRYABLE", true},
+                {"COMPLETED", true},
+                {"CANCELLED", true},
+                {"DISCARDED", true}});
+}
+
+void add_counts(table& to, std::string_view answer) {
+  const auto page = read_object(answer);
+  const auto queues = page.find("queues");
+  if (queues == page.end() || !queues->is_array())
+    throw command_error(exit_code::failed, "the server's answer holds no list of queues");
+  for (const auto& one : *queues)
+    if (one.is_object())
+      to.add({field(one, "queue"), field(one, "scheduled"), field(one, "available"),
+              field(one, "running"), field(one, "retryable"), field(one, "completed"),
+              field(one, "cancelled"), field(one, "discarded")});
 }
 
 std::string queue_details(std::string_view text) {
@@ -66,7 +85,7 @@ std::string queue_details(std::string_view text) {
   fields.add({"state", state_of(queue)});
   if (const auto since = field(queue, "paused_at"); !since.empty())
     fields.add({"paused_at", short_time(since)});
-  fields.add({"waiting", waiting_of(queue)});
+  fields.add({"waiting", field(queue, "waiting")});
   fields.add({"running", field(queue, "running")});
   fields.add({"ordered", order_of(queue)});
   fields.add({"concurrency", limit_of(queue)});
@@ -77,6 +96,7 @@ std::string queue_details(std::string_view text) {
   fields.add({"key_rate", rate_of(queue, "key_rate")});
   if (const auto rate = queue.find("key_rate"); rate != queue.end() && rate->is_object())
     fields.add({"key_burst", field(*rate, "burst")});
+  fields.add({"max_waiting", limit_of(queue, "max_waiting")});
   return fields.take();
 }
 

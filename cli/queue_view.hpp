@@ -12,6 +12,9 @@ namespace troupe::cli {
 table queues_table();
 /// Adds the queues of a page; command_error when it is none.
 void add_queues(table& to, std::string_view answer);
+/// Jobs by queue and state, a line for each queue of a page.
+table counts_table();
+void add_counts(table& to, std::string_view answer);
 /// The fields of one queue, aligned.
 std::string queue_details(std::string_view queue);
 /// How many runs of the queue there are.

@@ -24,6 +24,7 @@ constexpr std::array rules{
     rule{"TR404", errc::not_found, consequence::plain},
     rule{"TR409", errc::conflict, consequence::plain},
     rule{"TR400", errc::invalid_argument, consequence::plain},
+    rule{"TR503", errc::overloaded, consequence::plain}, // a queue is full
     // The statement was undone for the sake of others.
     rule{"40001", errc::retry, consequence::try_again},
     rule{"40P01", errc::retry, consequence::try_again},

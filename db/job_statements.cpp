@@ -43,7 +43,7 @@ bool waits(const job_spec& job) {
 }
 
 bool is_keyed(const enqueue_jobs& ask) {
-  return !ask.idempotency_key.empty()
+  return ask.apart || !ask.idempotency_key.empty()
          || std::any_of(ask.parts.begin(), ask.parts.end(),
                         [](const auto& part) { return !part.idempotency_key.empty(); })
          || any(ask.jobs, [](const job_spec& j) { return j.unique.has_value(); });

@@ -2,8 +2,6 @@
 
 #include "db/statements.hpp"
 
-#include <algorithm>
-
 namespace troupe::db {
 
 namespace {
@@ -11,7 +9,6 @@ namespace {
 query list(const std::optional<std::string>& only, const std::string& after, int limit) {
   query q{sql::queue_list};
   q.bind(only).bind(after).bind(std::int32_t{limit});
-  q.bind(std::int32_t{limits::counted_waiting + 1});
   return q;
 }
 
@@ -43,14 +40,13 @@ queue_record decode(const row& from) {
   queue.concurrency = from.get<std::optional<std::int32_t>>(2);
   queue.version = from.get<std::int64_t>(3);
   queue.changed_at = from.get<std::optional<timestamp>>(4);
-  const auto waiting = from.get<std::int64_t>(5);
-  queue.waiting = std::min<std::int64_t>(waiting, limits::counted_waiting);
-  queue.more_waiting = waiting > limits::counted_waiting;
+  queue.waiting = from.get<std::int64_t>(5);
   queue.running = from.get<std::int64_t>(6);
   queue.rate = rate(from, 7);
   queue.key_concurrency = from.get<std::optional<std::int32_t>>(10);
   queue.key_rate = rate(from, 11);
   queue.ordered = from.get<bool>(14);
+  queue.max_waiting = from.get<std::optional<std::int32_t>>(15);
   return queue;
 }
 
@@ -79,6 +75,30 @@ queue_page decode_queues(const result& rows, const list_queues& asked) {
   return page;
 }
 
+query counts_query(const get_counts& ask) {
+  query q{sql::queue_counts};
+  q.bind(ask.queue.empty() ? std::nullopt : std::optional{ask.queue});
+  q.bind(ask.after).bind(std::int32_t{ask.limit});
+  return q;
+}
+
+counts_page decode_counts(const result& rows, const get_counts& asked) {
+  counts_page page;
+  for (int i = 0; i < rows.rows(); ++i) {
+    const auto from = rows[i];
+    job_counts one;
+    one.queue = from.get<std::string>(0);
+    int column = 0;
+    for (auto* jobs : {&one.scheduled, &one.available, &one.running, &one.retryable, &one.completed,
+                       &one.cancelled, &one.discarded})
+      *jobs = from.get<std::int64_t>(++column);
+    page.queues.push_back(std::move(one));
+  }
+  if (asked.queue.empty() && rows.rows() >= asked.limit && !page.queues.empty())
+    page.next = page.queues.back().queue;
+  return page;
+}
+
 query pause_query(const pause_queue& ask) {
   query q{ask.paused ? sql::queue_pause : sql::queue_resume};
   q.bind(ask.name);
@@ -91,6 +111,7 @@ query limit_query(const limit_queue& ask) {
   bind_limits(q, ask.concurrency, ask.rate);
   bind_limits(q, ask.key_concurrency, ask.key_rate);
   q.bind(ask.ordered);
+  q.bind(ask.max_waiting.has_value()).bind(ask.max_waiting.value_or(std::nullopt));
   return q;
 }
 

@@ -584,6 +584,7 @@ begin
          limit 1) r on true
     on conflict do nothing;
     if found then
+      insert into troupe.tally (queue, state, jobs) select j.queue, 2, 1 from troupe.job j where j.id = p_job;
       delete from troupe.deferred where job_id = p_job;
       if not found then
         insert into troupe.revoked (job_id, attempt, queue, priority)
@@ -639,7 +640,10 @@ begin
       insert into troupe.attempt (job_id, attempt, outcome, node, started_at)
       select n.id, n.attempt + 1, 2, n.node, n.taken_at from now n
       on conflict do nothing
-      returning job_id)
+      returning job_id),
+    counted as (
+      insert into troupe.tally (queue, state, jobs)
+      select n.queue, 2, count(*) from ended e join now n on n.id = e.job_id group by n.queue)
     select coalesce(array_agg(n.id) filter (where e.job_id is not null), '{}'),
            coalesce(array_agg(n.id) filter (where e.job_id is not null and n.state = 'running'), '{}'),
            array_agg(n.id) filter (where e.job_id is null)
@@ -671,13 +675,23 @@ CREATE FUNCTION troupe.change_lanes(p_jobs bigint[], p_queues text[], p_prioriti
     AS $$
 declare
   lanes int[];
+  heads bigint[]; -- which stay where they are
+  away bigint[];
 begin
   lanes := array(select l.lane from unnest(p_jobs) with ordinality g(i, o)
                    join troupe.lanes_of(p_jobs) l on l.job_id = g.i order by g.o);
   update troupe.deferred d set lane = x.lane from unnest(p_jobs, lanes) x(i, lane) where d.job_id = x.i;
+  heads := troupe.heads_among(p_queues, p_jobs);
+  if heads <> '{}' then
+    away := array(select x.i from unnest(p_jobs, p_queues) x(i, q) join troupe.job j on j.id = x.i
+                   where x.i = any (heads) and j.queue <> x.q);
+    perform troupe.leave_place(p_queues, away);
+    heads := array(select i from unnest(heads) i where i <> all (away));
+  end if;
   with moved as materialized (
     select x.i, x.q, x.p, x.lane, e.a from unnest(p_jobs, p_queues, p_priorities, lanes) x(i, q, p, lane)
-      join unnest(p_available, p_entries) e(i, a) on e.i = x.i),
+      join unnest(p_available, p_entries) e(i, a) on e.i = x.i
+     where x.i <> all (heads)),
   noted as (
     insert into troupe.attempt (job_id, attempt, outcome, reopened, error)
     select m.i, m.a, 2, true, p_note from moved m),
@@ -830,6 +844,12 @@ CREATE FUNCTION troupe.close_crawl(p_crawl bigint) RETURNS void
     AS $$
 begin
   update troupe.crawl set closed = true where job_id = p_crawl;
+  -- A snooze writes no attempt that the statement below could meet, so these two meet at the job.
+  perform from troupe.job j
+    where j.id in (select p.job_id from troupe.page p
+                    where p.crawl = p_crawl
+                      and not exists (select from troupe.item i where i.crawl = p.crawl and i.page = p.job_id))
+    order by j.id for update;
   -- As troupe.cancel, for all pages at once. A page whose attempt ends at this moment may run once
   -- more; a closed crawl takes no links from it.
   with waiting as (
@@ -844,6 +864,9 @@ begin
     insert into troupe.attempt (job_id, attempt, outcome) select job_id, n, 2 from waiting
     on conflict do nothing
     returning job_id, attempt),
+  counted as (
+    insert into troupe.tally (queue, state, jobs)
+    select j.queue, 2, count(*) from ended e join troupe.job j on j.id = e.job_id group by j.queue),
   gone as (
     delete from troupe.deferred d using ended e where d.job_id = e.job_id returning d.job_id)
   insert into troupe.revoked (job_id, attempt, queue, priority)
@@ -867,7 +890,7 @@ begin
     first := last + 1;
     last := last + p_parts[p];
     continue when p_uses[p] <> 1;
-    if p_fates[first:last] && '{3}' then
+    if p_fates[first:last] && '{3,5}' then
       delete from troupe.idempotency where key = p_keys[p];
     else
       update troupe.idempotency set ids = p_ids[first:last], fates = p_fates[first:last]
@@ -898,6 +921,12 @@ begin
                    p_low, p_high) using p_jobs;
   end loop;
 end $_$;
+
+CREATE FUNCTION troupe.counts(of_queue text DEFAULT NULL::text) RETURNS TABLE(queue text, scheduled bigint, available bigint, running bigint, retryable bigint, completed bigint, cancelled bigint, discarded bigint)
+    LANGUAGE sql STABLE
+    AS $$
+  select * from troupe.list_counts(of_queue, '', null);
+$$;
 
 CREATE FUNCTION troupe.current_attempt(p_job bigint) RETURNS smallint
     LANGUAGE plpgsql
@@ -1009,8 +1038,14 @@ begin
     having not coalesce(bool_or(outcome in (1, 2, 3) and not reopened), false)
     on conflict do nothing;
   end if;
-  delete from troupe.attempt where job_id = p_job;
-  delete from troupe.job where id = p_job;
+  delete from troupe.job where id = p_job; -- before its attempts: how it ended is counted by them
+  -- One that was cancelled while it ran may still be in its node's hands: what that has to say of it finds
+  -- the outcome there.
+  delete from troupe.attempt t
+   where t.job_id = p_job
+     and not exists (select from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a)
+                      where l.jobs @> array[p_job] and u.i = p_job and u.a = t.attempt);
+  update troupe.attempt set reopened = true where job_id = p_job and not reopened;
   if mine is not null then
     delete from troupe.unique_key where digest = mine and job_id = p_job;
     delete from troupe.unique_job where job_id = p_job;
@@ -1038,15 +1073,23 @@ begin
   delete from troupe.unique_key k using troupe.unique_job u
    where u.job_id = any (p_jobs) and k.digest = u.digest and k.job_id = u.job_id;
   delete from troupe.unique_job u where u.job_id = any (p_jobs);
-  with gone as (
-    delete from troupe.attempt a where a.job_id = any (p_jobs) and a.job_id between p_low and p_high
+  delete from troupe.job j where j.id = any (p_jobs) and j.id between p_low and p_high;
+  with held as materialized (select l.job_id, l.attempt from troupe.leased_of(p_jobs) l),
+  gone as (
+    delete from troupe.attempt a
+     where a.job_id = any (p_jobs) and a.job_id between p_low and p_high
+       and not exists (select from held h where h.job_id = a.job_id and h.attempt = a.attempt)
+    returning a.job_id, a.attempt),
+  left_there as (
+    update troupe.attempt a set reopened = true from held h
+     where a.job_id = h.job_id and a.attempt = h.attempt and a.job_id between p_low and p_high
     returning a.job_id, a.attempt)
-  select exists (select from gone g join unnest(p_available, p_entries) x(i, a) on x.i = g.job_id
+  select exists (select from (select * from gone union all select * from left_there) g
+                   join unnest(p_available, p_entries) x(i, a) on x.i = g.job_id
                   where g.attempt >= x.a) into ran;
   if ran then
     raise exception using errcode = 'TR499';
   end if;
-  delete from troupe.job j where j.id = any (p_jobs) and j.id between p_low and p_high;
   return p_jobs;
 end $$;
 
@@ -1146,6 +1189,7 @@ declare
   new troupe.job;
   now_in text;
   entry smallint; -- the attempt that it waits for
+  lane_id int;
   holder bigint;
   held text;
 begin
@@ -1269,9 +1313,10 @@ begin
     update troupe.deferred d set due_at = at where d.job_id = p_job;
     perform troupe.wake_for_deferred(array[new.queue], array[at], null);
   elsif changes ? 'run_at' then
-    with gone as (
-      delete from troupe.deferred d where d.job_id = p_job returning d.attempt, d.lane)
-    insert into troupe.ready (lane, job_id, attempt) select g.lane, p_job, g.attempt from gone g;
+    delete from troupe.deferred d where d.job_id = p_job returning d.attempt, d.lane into entry, lane_id;
+    if lane_id is not null and troupe.heads_among(array[new.queue], array[p_job]) = '{}' then
+      insert into troupe.ready (lane, job_id, attempt) values (lane_id, p_job, entry);
+    end if;
     perform troupe.wake(array[new.queue]);
   end if;
 end $_$;
@@ -1338,14 +1383,18 @@ declare
 begin
   perform from troupe.node n where n.id = p_node and n.ended_at is null for key share skip locked;
   -- The lock is the claim's; tried and not waited for: whoever stores jobs must not wait for a pause.
-  if found and pg_try_advisory_xact_lock_shared(troupe.queue_lock(p_queues[1])) then
+  if found
+     -- Before the lock: who waits for room shall hold up no pause.
+     and not exists (select from troupe.queue q where q.name = p_queues[1] and q.max_waiting is not null)
+     and pg_try_advisory_xact_lock_shared(troupe.queue_lock(p_queues[1])) then
     -- After the lock, by a statement of its own: a pause or a limit is either seen or waits for us.
     -- Lanes there are from a queue's first job on.
     free := p_queues[1] = all (p_queues)
       and not exists (select from troupe.queue q
                        where q.name = p_queues[1]
                          and (q.paused_at is not null or q.concurrency is not null or q.rate is not null
-                              or q.key_concurrency is not null or q.key_rate is not null or q.ordered))
+                              or q.key_concurrency is not null or q.key_rate is not null or q.ordered
+                              or q.max_waiting is not null))
       and not exists (select from unnest(p_priorities) u(p)
                        where not exists (select from troupe.lane l
                                           where l.queue = p_queues[1] and l.priority = u.p and l.shard = 3));
@@ -1373,9 +1422,11 @@ begin
         from unnest(ids, p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
                     p_limit_keys, p_retries)
              u(i, k, q, a, p, m, t, g, lk, rt)
-      returning j.id, j.args)
+      returning j.id, j.args),
+    counted as (
+      insert into troupe.tally (queue, state, jobs) values (p_queues[1], 0, cardinality(p_kinds)))
     select lease_id, s.id, s.args from stored s order by s.id;
-end  $$;
+end $$;
 
 CREATE FUNCTION troupe.enqueue_keyed(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_timeouts_ms bigint[], p_tags text[], p_run_at timestamp with time zone[], p_delays_ms bigint[], p_uniques jsonb[], p_parts integer[] DEFAULT NULL::integer[], p_keys text[] DEFAULT NULL::text[], p_limit_keys text[] DEFAULT NULL::text[], p_retries jsonb[] DEFAULT NULL::jsonb[], OUT ids bigint[], OUT fates smallint[], OUT uses smallint[], OUT stored_at timestamp with time zone[]) RETURNS record
     LANGUAGE plpgsql
@@ -1401,6 +1452,11 @@ declare
   undo_holders bigint[];
   undo_states text[];
   refused int;
+  full_at int;     -- the first job that there is no room for
+  bounded text[];  -- the queues in which not as many wait as come, and
+  rooms bigint[];  -- how many more each of them takes
+  left_over bigint[];
+  most int[];
   first int;
   i int := 0;
   r int;
@@ -1463,6 +1519,13 @@ begin
     insert into troupe.unique_key (job_id, digest)
     select 0, d from unnest(digests) with ordinality u(d, o) order by o
     on conflict (digest) do update set job_id = excluded.job_id where false; -- locks it
+  end if;
+  if exists (select from troupe.queue q where q.max_waiting is not null) then
+    select x.names, x.free, x.most into bounded, rooms, most
+      from troupe.rooms(array(select distinct q from unnest(p_queues, p_run_at, p_delays_ms, acts) u(q, w, d, a)
+                               where a = 0 and d is null and (w > now()) is not true), n) x;
+  end if;
+  if digests is not null then
     -- A statement of its own, to see what the one above has waited for.
     select array_agg(k.job_id order by k.digest) into holders
       from troupe.unique_key k where k.digest = any (digests);
@@ -1480,13 +1543,15 @@ begin
         holders[x] := 0;
       end if;
     end loop;
+  end if;
 
+  if digests is not null or bounded <> '{}' then
     -- What becomes of each job, in the order given, as if they came one by one.
     i := 0;
     for p in 1..cardinality(parts) loop
       first := i + 1;
       i := i + parts[p];
-      refused := null; undo_ranks := '{}'; undo_holders := '{}'; undo_states := '{}';
+      refused := null; full_at := null; undo_ranks := '{}'; undo_holders := '{}'; undo_states := '{}';
       for k in first..i loop
         r := ranks[k];
         continue when r is null;
@@ -1512,7 +1577,26 @@ begin
         states[r] := case when p_delays_ms[k] is not null or p_run_at[k] > now() then 'scheduled'
                           else 'available' end;
       end loop;
-      continue when refused is null;
+      if refused is null and bounded <> '{}' then
+        left_over := rooms;
+        for k in first..i loop
+          r := array_position(bounded, p_queues[k]);
+          continue when r is null or acts[k] <> 0 or p_delays_ms[k] is not null or p_run_at[k] > now();
+          left_over[r] := left_over[r] - 1;
+          if left_over[r] < 0 then
+            full_at := k;
+            exit;
+          end if;
+        end loop;
+        if full_at is null then
+          rooms := left_over;
+          continue;
+        elsif p_parts is null then
+          raise exception 'queue "%" is full: % jobs wait, and at most % may', bounded[r], most[r] - rooms[r],
+            most[r] using errcode = 'TR503';
+        end if;
+      end if;
+      continue when refused is null and full_at is null;
       if p_parts is null then
         raise exception '%', case when targets[refused] = 0
             then 'two of these jobs have the same unique key'
@@ -1525,7 +1609,11 @@ begin
         states[undo_ranks[x]] := undo_states[x];
       end loop;
       acts[first:i] := array_fill(4::smallint, array[parts[p]]);
-      acts[refused] := 3;
+      if refused is not null then
+        acts[refused] := 3;
+      else
+        acts[full_at] := 5;
+      end if;
     end loop;
 
     -- One that is to be created and was replaced before it was: as the last one says.
@@ -1555,7 +1643,7 @@ begin
              case when p_run_at is not null then array_agg(w order by o) end,
              case when p_delays_ms is not null then array_agg(d order by o) end,
              case when p_limit_keys is not null then array_agg(lk order by o) end,
-             case when p_retries is not null then array_agg(rt order by o) end)
+             case when p_retries is not null then array_agg(rt order by o) end, true)
       into made
       from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
                   p_run_at, p_delays_ms, p_limit_keys, p_retries, acts)
@@ -1604,9 +1692,9 @@ begin
           on s.o = x.o;
     end if;
   end if;
-end   $$;
+end $$;
 
-CREATE FUNCTION troupe.enqueue_many(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[] DEFAULT NULL::smallint[], p_timeouts_ms bigint[] DEFAULT NULL::bigint[], p_tags text[] DEFAULT NULL::text[], p_run_at timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], p_delays_ms bigint[] DEFAULT NULL::bigint[], p_limit_keys text[] DEFAULT NULL::text[], p_retries jsonb[] DEFAULT NULL::jsonb[]) RETURNS bigint[]
+CREATE FUNCTION troupe.enqueue_many(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[] DEFAULT NULL::smallint[], p_timeouts_ms bigint[] DEFAULT NULL::bigint[], p_tags text[] DEFAULT NULL::text[], p_run_at timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], p_delays_ms bigint[] DEFAULT NULL::bigint[], p_limit_keys text[] DEFAULT NULL::text[], p_retries jsonb[] DEFAULT NULL::jsonb[], p_has_room boolean DEFAULT false) RETURNS bigint[]
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -1627,6 +1715,9 @@ begin
   end if;
   if p_retries <> '{}' then
     perform troupe.check_retries(p_retries);
+  end if;
+  if exists (select from troupe.queue q where q.max_waiting is not null) and not p_has_room then
+    perform troupe.take_room(p_queues, p_run_at, p_delays_ms);
   end if;
   if p_queues[1] = all (p_queues) and p_priorities[1] = all (p_priorities) then
     shards := array(select l.id from troupe.lane l
@@ -1660,7 +1751,9 @@ begin
       insert into troupe.ready (lane, job_id, jobs)
       select shards[1 + (base + g.chunk) % 4], min(g.id), count(*)
         from (select o / 256 as chunk, id, id - o as gap from given) g
-       group by g.chunk, g.gap order by min(g.id))
+       group by g.chunk, g.gap order by min(g.id)),
+    counted as (
+      insert into troupe.tally (queue, state, jobs) values (p_queues[1], 0, cardinality(p_kinds)))
     select coalesce(array_agg(id order by o), '{}') into ids from given;
     if lanes is not null or troupe.is_slept_on(p_queues[1]) then
       perform troupe.wake(p_queues);
@@ -1687,11 +1780,16 @@ begin
      group by g.lane, g.chunk, g.gap order by min(g.id)),
   waits as (
     insert into troupe.deferred (job_id, due_at, lane, attempt, reason)
-    select id, due, lane, 1, 1 from given where due is not null)
+    select id, due, lane, 1, 1 from given where due is not null),
+  counted as (
+    insert into troupe.tally (queue, state, jobs)
+    select p_queues[1], 0, cardinality(p_kinds) where lanes is null
+    union all
+    select q, 0, count(*) from unnest(p_queues) q where lanes is not null group by q)
   select coalesce(array_agg(id order by o), '{}') into ids from given;
   perform troupe.wake_for_deferred(p_queues, p_run_at, p_delays_ms);
   return ids;
-end   $$;
+end $$;
 
 CREATE FUNCTION troupe.entries_ahead(p_job bigint, p_attempt smallint, p_queue text, p_priority smallint, p_most integer, OUT ahead bigint, OUT more boolean) RETURNS record
     LANGUAGE plpgsql STABLE
@@ -1810,6 +1908,7 @@ begin
     end if;
     delete from troupe.touched t where t.job_id >= part.low and t.job_id < part.high;
     delete from troupe.straggler s;
+    delete from troupe.expiring x;
     part.looked_to := part.low; part.looked_jobs := 0;
   end if;
 
@@ -1866,7 +1965,8 @@ begin
   end if;
   -- Locked, so that two that end at the same time do not each leave the lease to the other.
   select * into held from troupe.lease l where l.id = finish.lease and l.node = finish.node for update;
-  if not found then
+  if not found or not exists (select from unnest(held.jobs, held.attempts) u(i, a)
+                               where u.i = finish.job and u.a = finish.attempt) then
     return false;
   end if;
   if code = 4 and retry_ms is null then
@@ -1967,6 +2067,103 @@ begin
   if freed <> '{}' and exists (select from troupe.parked p where p.queue = p_queue) then
     perform troupe.note_keys(p_queue, freed);
   end if;
+end $$;
+
+CREATE FUNCTION troupe.fold_tallies(p_most integer DEFAULT 200000) RETURNS bigint
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  folded bigint := 0;
+  one text;
+begin
+  for one in
+    select k.name from (select distinct l.queue as name from troupe.lane l
+                        union
+                        select q.name from troupe.queue q) k
+      left join troupe.tally_base b on b.queue = k.name
+     where b.open <> '{}'
+        or exists (select from troupe.tally t where t.queue = k.name and t.xact > coalesce(b.xact, '0'))
+     order by random()
+  loop
+    exit when folded >= p_most;
+    folded := folded + troupe.fold_tally(one, p_most);
+  end loop;
+  return folded;
+end $$;
+
+CREATE FUNCTION troupe.fold_tally(p_queue text, p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  b troupe.tally_base;
+  snap pg_snapshot;
+  own xid8;
+  top xid8;
+  still_open xid8[];
+  n bigint;
+  sums bigint[];
+begin
+  select * into b from troupe.tally_base x where x.queue = p_queue for update skip locked;
+  if not found then
+    -- Somebody folds it, or nobody did before. To insert beside an update would wait for it, and two that
+    -- fold many queues must not wait for each other.
+    if exists (select from troupe.tally_base x where x.queue = p_queue)
+       or not pg_try_advisory_xact_lock(hashtextextended('tally of ' || p_queue, 7)) then
+      return 0;
+    end if;
+    insert into troupe.tally_base (queue) values (p_queue) on conflict do nothing;
+    select * into b from troupe.tally_base x where x.queue = p_queue for update skip locked;
+    if not found then
+      return 0;
+    end if;
+  end if;
+  own := pg_current_xact_id();
+  -- One statement: what is read and what counts as still open come from one snapshot. What the own
+  -- transaction has told is left: it may tell more.
+  with late as materialized (
+    select t.xact, t.state, t.jobs from unnest(b.open) o(writer) cross join lateral (
+      select * from troupe.tally x where x.queue = p_queue and x.xact = o.writer offset 0) t
+     where o.writer <> own),
+  fresh as materialized (
+    select t.xact, t.state, t.jobs from troupe.tally t
+     where t.queue = p_queue and t.xact > b.xact and t.xact <> own
+     order by t.xact fetch first (p_limit) rows with ties),
+  seen as (select * from late union all select * from fresh)
+  select count(*), (select f.xact from fresh f order by f.xact desc limit 1), pg_current_snapshot(),
+         array(select coalesce(sum(s.jobs), 0) from generate_series(0, 5) g(state)
+                 left join seen s on s.state = g.state group by g.state order by g.state)
+    into n, top, snap, sums
+    from seen;
+  top := coalesce(top, b.xact);
+  still_open := array(select o from unnest(b.open) o where o = own or not pg_visible_in_snapshot(o, snap))
+       || array(select x from pg_snapshot_xip(snap) x where x > b.xact and x < top and x <> own);
+  if own > b.xact and own < top then
+    still_open := still_open || own;
+  end if;
+  if n = 0 and still_open = b.open then
+    return 0;
+  end if;
+  delete from troupe.tally t
+   where t.queue = p_queue and t.xact > b.xact and t.xact <= top and t.xact <> all (still_open);
+  delete from troupe.tally t using unnest(b.open) o
+   where o <> all (still_open) and t.queue = p_queue and t.xact = o;
+  update troupe.tally_base x
+     set xact = top, open = still_open, jobs = x.jobs + sums[1], completed = x.completed + sums[2],
+         cancelled = x.cancelled + sums[3], discarded = x.discarded + sums[4],
+         retryable = x.retryable + sums[5], scheduled = x.scheduled + sums[6]
+   where x.queue = p_queue;
+  return n;
 end $$;
 
 CREATE FUNCTION troupe.forget_keys(p_limit integer DEFAULT 20000, OUT keys_dropped bigint, OUT requests_dropped bigint) RETURNS record
@@ -2453,6 +2650,22 @@ CREATE FUNCTION troupe.leave_node(node bigint) RETURNS void
    where n.id = $1 and n.ended_at is null;
 $_$;
 
+CREATE FUNCTION troupe.leave_place(p_queues text[], p_jobs bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  with held as materialized (
+    select q.name from troupe.queue q where q.name = any (p_queues) and q.head_job = any (p_jobs)
+     order by q.name for no key update)
+  update troupe.queue q set head_job = null, head_lease = null, others = q.others || q.head_lease
+    from held h where q.name = h.name;
+end $$;
+
 CREATE FUNCTION troupe.limit_key_of(p_job bigint) RETURNS text
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
@@ -2504,6 +2717,15 @@ begin
    where queue.concurrency is distinct from p_concurrency;
 end  $$;
 
+CREATE FUNCTION troupe.limit_waiting(p_queue text, p_most integer) RETURNS void
+    LANGUAGE sql
+    AS $$
+  insert into troupe.queue (name, max_waiting) values (p_queue, p_most)
+  on conflict (name) do update
+     set max_waiting = p_most, changed_at = now(), version = queue.version + 1
+   where queue.max_waiting is distinct from p_most;
+$$;
+
 CREATE FUNCTION troupe.list_attempts(p_job bigint) RETURNS TABLE(attempt smallint, outcome smallint, node text, started_at timestamp with time zone, finished_at timestamp with time zone, result jsonb, error text)
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
@@ -2521,6 +2743,32 @@ begin
    where a.job_id = p_job
    order by a.attempt
    limit 2000;
+end $$;
+
+CREATE FUNCTION troupe.list_counts(p_only text, p_after text, p_limit integer) RETURNS TABLE(queue text, scheduled bigint, available bigint, running bigint, retryable bigint, completed bigint, cancelled bigint, discarded bigint)
+    LANGUAGE plpgsql STABLE
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  with known as materialized (
+    select k.name from (select distinct l.queue as name from troupe.lane l
+                        union
+                        select q.name from troupe.queue q) k
+     where case when p_only is null then k.name > p_after else k.name = p_only end
+     order by k.name limit p_limit),
+  busy as materialized (select * from troupe.running(array(select k.name from known k)))
+  select k.name, t.scheduled,
+         t.jobs - t.scheduled - t.retryable - t.completed - t.cancelled - t.discarded - coalesce(b.jobs, 0),
+         coalesce(b.jobs, 0), t.retryable, t.completed, t.cancelled, t.discarded
+    from known k
+   cross join lateral troupe.tallied(k.name) t
+    left join busy b on b.queue = k.name
+   order by k.name;
 end $$;
 
 CREATE FUNCTION troupe.list_items(p_crawl bigint, p_after bigint, p_limit bigint) RETURNS TABLE(page bigint, url text, status integer, title text, headings integer, links integer, bytes bigint, fetched_at timestamp with time zone, fields jsonb, error text)
@@ -2630,7 +2878,7 @@ begin
    where l.job_id = p_job and l.seq > p_after order by l.seq limit p_limit;
 end $$;
 
-CREATE FUNCTION troupe.list_queues(p_only text, p_after text, p_limit integer, p_most integer) RETURNS TABLE(name text, paused_at timestamp with time zone, concurrency integer, version bigint, changed_at timestamp with time zone, waiting bigint, running bigint, rate integer, rate_period_ms integer, rate_burst integer, key_concurrency integer, key_rate integer, key_rate_period_ms integer, key_rate_burst integer, ordered boolean)
+CREATE FUNCTION troupe.list_queues(p_only text, p_after text, p_limit integer) RETURNS TABLE(name text, paused_at timestamp with time zone, concurrency integer, version bigint, changed_at timestamp with time zone, waiting bigint, running bigint, rate integer, rate_period_ms integer, rate_burst integer, key_concurrency integer, key_rate integer, key_rate_period_ms integer, key_rate_burst integer, ordered boolean, max_waiting integer)
     LANGUAGE plpgsql STABLE
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
@@ -2646,20 +2894,19 @@ begin
                         select q.name from troupe.queue q) k
      where case when p_only is null then k.name > p_after else k.name = p_only end
      order by k.name limit p_limit),
-  busy as materialized (
-    select j.queue, count(*) as runs
-      from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a) join troupe.job j on j.id = u.i
-     where not exists (select from troupe.attempt t where t.job_id = u.i and t.attempt = u.a offset 0)
-     group by j.queue)
+  busy as materialized (select * from troupe.running(array(select k.name from known k)))
   select k.name, q.paused_at, q.concurrency, coalesce(q.version, 0), q.changed_at,
-         troupe.waiting(k.name, p_most),
-         coalesce((select b.runs from busy b where b.queue = k.name), 0),
+         t.jobs - t.scheduled - t.retryable - t.completed - t.cancelled - t.discarded - coalesce(b.jobs, 0),
+         coalesce(b.jobs, 0),
          q.rate, q.rate_period_ms, q.rate_burst,
          q.key_concurrency, q.key_rate, q.key_rate_period_ms, q.key_rate_burst,
-         coalesce(q.ordered, false)
-    from known k left join troupe.queue q on q.name = k.name
+         coalesce(q.ordered, false), q.max_waiting
+    from known k
+   cross join lateral troupe.tallied(k.name) t
+    left join troupe.queue q on q.name = k.name
+    left join busy b on b.queue = k.name
    order by k.name;
-end  $$;
+end $$;
 
 CREATE FUNCTION troupe.live_runs(p_leases bigint[], p_jobs bigint[], p_attempts smallint[]) RETURNS boolean[]
     LANGUAGE plpgsql
@@ -2716,7 +2963,7 @@ begin
   with age as materialized (select * from troupe.retention),
   usual as materialized (select * from age where queue = ''),
   last as materialized (
-    select j.id, j.parent, a.outcome,
+    select j.id, j.queue, j.parent, a.outcome,
            a.finished_at + case when r.queue is not null
              then case a.outcome when 1 then r.completed when 2 then r.cancelled else r.discarded end
              else case a.outcome when 1 then s.completed when 2 then s.cancelled else s.discarded end end
@@ -2741,7 +2988,12 @@ begin
            -- An open crawl would count a page without a job as failed.
            or e.parent is not null
               and exists (select from troupe.crawl c join troupe.job p on p.id = c.job_id
-                           where c.job_id = e.parent and not c.closed offset 0))
+                           where c.job_id = e.parent and not c.closed offset 0)
+    returning job_id),
+  leaving as (
+    insert into troupe.expiring (queue, outcome, jobs)
+    select e.queue, e.outcome, count(*) from last e where e.id not in (select k.job_id from kept k)
+     group by e.queue, e.outcome)
   select count(*) into met from last;
   return met;
 end $$;
@@ -3292,6 +3544,16 @@ CREATE FUNCTION troupe.put_off(p_job bigint, p_due timestamp with time zone, p_q
 declare
   current constant smallint := (select s.attempt from troupe.standing(array[p_job]) s) + 1;
 begin
+  if troupe.heads_among(array[p_queue], array[p_job]) <> '{}' then
+    if exists (select from troupe.job j where j.id = p_job and j.queue = p_queue) then
+      -- It has no entry that could be met, and holds its place.
+      insert into troupe.deferred (job_id, due_at, lane, attempt, reason)
+      select p_job, p_due, l.lane, current, 1 from troupe.lanes_of(array[p_job]) l;
+      perform troupe.wake_for_deferred(array[p_queue], array[p_due], null);
+      return;
+    end if;
+    perform troupe.leave_place(array[p_queue], array[p_job]);
+  end if;
   insert into troupe.attempt (job_id, attempt, outcome, reopened, error)
   values (p_job, current, 2, true, 'put off while it waited');
   insert into troupe.revoked (job_id, attempt, queue, priority)
@@ -3340,6 +3602,7 @@ begin
     select troupe.lane_for('scrape.pages', 0::smallint, id / 16), id from given)
   select count(*) into made from given;
   if made > 0 then
+    insert into troupe.tally (queue, state, jobs) values ('scrape.pages', 0, made);
     perform troupe.wake(array['scrape.pages']);
     update troupe.crawl set pages = pages + made where job_id = p_crawl;
   end if;
@@ -3525,14 +3788,20 @@ begin
     select xact as x from troupe.lane
     union all
     select (select r.xact from troupe.ready r where r.lane = l.id order by r.xact desc limit 1)
-      from troupe.lane l) u
-   where x is not null order by x desc limit 1; -- max(xid8) came with PostgreSQL 15
+      from troupe.lane l
+    union all
+    select xact from troupe.tally_base
+    union all
+    select xact from troupe.tally) u
+   where x is distinct from pg_current_xact_id_if_assigned() -- whose caller may have enqueued something
+     and x is not null order by x desc limit 1; -- max(xid8) came with PostgreSQL 15
   -- In a later snapshot than the one above, or what has committed in between would look ahead of it.
   if newest is null or newest < pg_snapshot_xmax(pg_current_snapshot()) then
     return false;
   end if;
   lock table troupe.lane in access exclusive mode;
   lock table troupe.ready in access exclusive mode;
+  lock table troupe.tally in access exclusive mode;
   with old as (delete from troupe.ready returning *),
   entry as (
     select distinct on (g.job_id, o.attempt) o.lane, o.seq, g.job_id, o.attempt -- a snoozed run has several
@@ -3550,6 +3819,8 @@ begin
   update troupe.revoked set xact = '1';
   update troupe.lane set xact = '0', seq = 0, part = 0, open = '{}', draining = '{}',
                          late_xact = '0', late_seq = 0, late_part = 0;
+  update troupe.tally set xact = '1'; -- what was folded is gone, so all of these count
+  update troupe.tally_base set xact = '0', open = '{}';
   return true;
 end $$;
 
@@ -3660,6 +3931,45 @@ begin
   end if;
   return (select coalesce(array_agg(distinct u.job), '{}')
             from unnest(p_jobs || l_jobs, p_live || l_live) u(job, live) where not u.live);
+end $$;
+
+CREATE FUNCTION troupe.recount() RETURNS bigint
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_hashjoin TO 'on'
+    SET enable_mergejoin TO 'on'
+    SET enable_seqscan TO 'on'
+    SET jit TO 'off'
+    AS $$
+declare
+  wrong bigint;
+begin
+  with real as (
+    select j.queue, 0 as state, count(*) as jobs from troupe.job j group by j.queue
+    union all
+    select j.queue, a.outcome, count(*) from troupe.attempt a join troupe.job j on j.id = a.job_id
+     where a.outcome in (1, 2, 3) and not a.reopened
+       and not exists (select from troupe.deferred d where d.job_id = a.job_id)
+     group by j.queue, a.outcome
+    union all
+    select j.queue, case d.reason when 2 then 4 else 5 end, count(*)
+      from troupe.deferred d join troupe.job j on j.id = d.job_id group by 1, 2),
+  told as (
+    select t.queue, t.state, t.jobs from troupe.tally t
+    union all
+    select b.queue, s.state, s.jobs from troupe.tally_base b cross join lateral (values
+      (0, b.jobs), (1, b.completed), (2, b.cancelled), (3, b.discarded), (4, b.retryable),
+      (5, b.scheduled)) s(state, jobs)),
+  made as (
+    insert into troupe.tally (queue, state, jobs)
+    select x.queue, x.state, sum(x.jobs)
+      from (select r.queue, r.state, r.jobs from real r
+            union all
+            select t.queue, t.state, -t.jobs from told t) x
+     group by x.queue, x.state having sum(x.jobs) <> 0
+    returning state)
+  select count(*) into wrong from made;
+  return wrong;
 end $$;
 
 CREATE FUNCTION troupe.refuse_if_ordered(p_queue text) RETURNS void
@@ -3774,6 +4084,10 @@ begin
       from held h where h.losses = 0 or h.started or not tells
     on conflict do nothing
     returning job_id, attempt, outcome),
+  counted as (
+    insert into troupe.tally (queue, state, jobs)
+    select j.queue, 3, count(*) from ended e join troupe.job j on j.id = e.job_id
+     where e.outcome = 3 group by j.queue),
   again as (
     select e.job_id, e.attempt + 1 as attempt from ended e where e.outcome = 5
     union all
@@ -3793,7 +4107,7 @@ begin
   end if;
   perform troupe.wake(queues);
   update troupe.node set ended_at = now() where id = p_node;
-end   $$;
+end $$;
 
 CREATE FUNCTION troupe.resume_queue(p_queue text) RETURNS void
     LANGUAGE sql
@@ -3904,6 +4218,9 @@ declare
   refused bigint[];
   jobs bigint[];
   attempts smallint[];
+  ended bigint[];
+  heads bigint[];
+  queues text[];
 begin
   final := array(select i from unnest(p_jobs) i
                   where not exists (select from troupe.deferred d where d.job_id = i offset 0));
@@ -3933,14 +4250,22 @@ begin
      where a.job_id = any (final) and a.job_id between p_low and p_high
        and a.job_id <> all (refused) and a.outcome in (1, 2, 3) and not a.reopened
     returning a.job_id, a.attempt)
-  select array_agg(x.job_id order by x.job_id), array_agg(x.attempt order by x.job_id) into jobs, attempts
-    from (select g.job_id, g.attempt from gone g
+  select array_agg(x.job_id order by x.job_id), array_agg(x.attempt order by x.job_id),
+         coalesce(array_agg(x.job_id) filter (where x.was_over), '{}')
+    into jobs, attempts, ended
+    from (select g.job_id, g.attempt, false as was_over from gone g
           union all
-          select o.job_id, (o.attempt + 1)::smallint from opened o) x;
+          select o.job_id, (o.attempt + 1)::smallint, true from opened o) x;
+  queues := array(select distinct j.queue from troupe.job j where j.id = any (jobs));
+  heads := troupe.heads_among(queues, jobs);
+  if heads && ended then -- one that had ended goes to the end of the line
+    perform troupe.leave_place(queues, ended);
+  end if;
   insert into troupe.ready (lane, job_id, attempt)
   select l.lane, x.i, x.a from unnest(jobs, attempts) x(i, a) join troupe.lanes_of(jobs) l on l.job_id = x.i
+   where x.i <> all (heads) or x.i = any (ended)
    order by x.i;
-  perform troupe.wake(array(select j.queue from troupe.job j where j.id = any (jobs)));
+  perform troupe.wake(queues);
   return coalesce(jobs, '{}');
 end $$;
 
@@ -4001,6 +4326,50 @@ begin
   select r.room, r.most, r.have into room, most, have
     from troupe.permitted_room(p_node, p_queue, p_limit, p_slots, p_held) r;
   room := least(room, allowed);
+end $$;
+
+CREATE FUNCTION troupe.rooms(p_queues text[], p_wanted integer, OUT names text[], OUT free bigint[], OUT most integer[]) RETURNS record
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  names := array(select q.name from troupe.queue q where q.max_waiting is not null and q.name = any (p_queues));
+  -- Not the queue's row: claims may want that.
+  perform pg_advisory_xact_lock(hashtextextended('room in ' || n, 6))
+    from (select n from unnest(names) n order by n) x;
+  -- A statement of its own, to see what others have left.
+  select coalesce(array_agg(q.name), '{}'), array_agg(q.max_waiting - case
+           when q.max_waiting - b.jobs >= p_wanted then b.jobs
+           else b.jobs - coalesce((select r.jobs from troupe.running(array[q.name]) r), 0) end),
+         array_agg(q.max_waiting)
+    into names, free, most
+    from troupe.queue q cross join lateral (
+      select t.jobs - t.scheduled - t.retryable - t.completed - t.cancelled - t.discarded as jobs
+        from troupe.tallied(q.name) t) b
+   where q.max_waiting is not null and q.name = any (names);
+end $$;
+
+CREATE FUNCTION troupe.running(p_queues text[]) RETURNS TABLE(queue text, jobs bigint)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  return query
+  select x.queue, count(distinct x.i)
+    -- The queue of each by itself: a join might begin with all jobs of these queues.
+    from (select u.i, (select j.queue from troupe.job j where j.id = u.i) as queue
+            from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a)
+           where not exists (select from troupe.attempt t
+                              where t.job_id = u.i and t.attempt = u.a offset 0)) x
+   where x.queue = any (p_queues) group by x.queue;
 end $$;
 
 CREATE FUNCTION troupe.runs_before(p_node bigint, p_queue text, p_lease bigint, p_job bigint) RETURNS bigint
@@ -4243,6 +4612,8 @@ declare
   snoozed bigint[];
   held_jobs bigint[];
   held_attempts smallint[];
+  homes text[];   -- the queues of the leases, and
+  amounts bigint[]; -- how many outcomes are of each
 begin
   fenced := '{}'; deferred := 0;
   if p_outcomes @> array[6::smallint] then
@@ -4263,12 +4634,30 @@ begin
                              where l.id = any (p_held) and l.node = p_node order by l.id for key share);
   end if;
   if p_plain and cardinality(alive) = cardinality(p_done) + cardinality(p_held) then
+    -- A lease has jobs of one queue, so one of them tells it. Null: that one was deleted.
+    homes := array(select distinct (select j.queue from troupe.job j
+                                     where j.id = p_jobs[array_position(p_leases, l)])
+                     from unnest(alive) l where l = any (p_leases));
+    if cardinality(homes) = 1 then
+      amounts := array[cardinality(p_jobs)];
+    elsif array_position(homes, null) is null then
+      select coalesce(array_agg(x.queue), '{}'), array_agg(x.jobs) into homes, amounts
+        from (select j.queue, sum(u.jobs) as jobs
+                from (select g.l, min(g.i) as i, count(*) as jobs from unnest(p_leases, p_jobs) g(l, i)
+                       group by g.l) u
+                join troupe.job j on j.id = u.i group by j.queue) x;
+    end if;
+  end if;
+  if homes is not null and array_position(homes, null) is null then
     begin
       -- The plain insert costs half of ON CONFLICT; the other way is for the rare batch in which
       -- somebody was first.
-      insert into troupe.attempt (job_id, attempt, outcome, node, started_at, finished_at, result)
-      select i, a, 1, p_node, now() - s * interval '1 ms', now() - f * interval '1 ms', r
-        from unnest(p_jobs, p_attempts, p_started_ago_ms, p_finished_ago_ms, p_results) u(i, a, s, f, r);
+      with ended as (
+        insert into troupe.attempt (job_id, attempt, outcome, node, started_at, finished_at, result)
+        select i, a, 1, p_node, now() - s * interval '1 ms', now() - f * interval '1 ms', r
+          from unnest(p_jobs, p_attempts, p_started_ago_ms, p_finished_ago_ms, p_results) u(i, a, s, f, r))
+      insert into troupe.tally (queue, state, jobs)
+      select q, 1, c from unnest(homes, amounts) u(q, c);
       return;
     exception when unique_violation then
       null;
@@ -4281,7 +4670,7 @@ begin
                                                        where t.job_id = i and t.outcome = 4)
                 then 3 else o end as o,
            now() - s * interval '1 ms' as started, now() - f * interval '1 ms' as finished, r, e, w,
-           troupe.lane_for(j.queue, j.priority, i) as lane
+           troupe.lane_for(j.queue, j.priority, i) as lane, j.queue as home
       from unnest(p_leases, p_jobs, p_attempts, p_outcomes, p_started_ago_ms, p_finished_ago_ms,
                   p_results, p_errors, p_retry_ms) u(l, i, a, o, s, f, r, e, w)
       join troupe.job j on j.id = u.i
@@ -4292,7 +4681,7 @@ begin
     on conflict do nothing
     returning job_id),
   kept as materialized (
-    select i, a, o, w, lane from given
+    select i, a, o, w, lane, home from given
      where case when o = 6 then (i, a) in (select * from unnest(held_jobs, held_attempts))
                                 and not exists (select from troupe.attempt t
                                                  where t.job_id = i and t.attempt = a)
@@ -4303,7 +4692,10 @@ begin
            case when o = 4 then a + 1 else a end, case when o = 4 then 2 else 3 end
       from kept where o in (4, 6)
     on conflict do nothing
-    returning job_id)
+    returning job_id),
+  counted as (
+    insert into troupe.tally (queue, state, jobs)
+    select home, o, count(*) from kept where o in (1, 2, 3) group by home, o)
   select coalesce(array_agg(i), '{}'), coalesce(array_agg(i) filter (where o = 6), '{}'),
          (select count(*) from waits)
     into written, snoozed, deferred
@@ -4368,6 +4760,9 @@ begin
   if not p_moved then
     delete from troupe.partition p where p.what = 'jobs' and p.low = p_low;
   end if;
+  insert into troupe.tally (queue, state, jobs)
+  select e.queue, s.state, -sum(e.jobs) from troupe.expiring e cross join lateral unnest(array[0, e.outcome]) s(state)
+   group by e.queue, s.state;
   return case when p_moved then 'moved' else 'dropped' end;
 exception
   when lock_not_available then return 'busy';
@@ -4824,6 +5219,62 @@ begin
   return p_part;
 end $$;
 
+CREATE FUNCTION troupe.take_room(p_queues text[], p_run_at timestamp with time zone[], p_delays_ms bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  asked text[];
+  wanted bigint[];
+  lack record;
+begin
+  select array_agg(x.q), array_agg(x.n) into asked, wanted
+    from (select u.q, count(*) as n from unnest(p_queues, p_run_at, p_delays_ms) u(q, r, d)
+           where u.d is null and (u.r > now()) is not true group by u.q) x;
+  select r.name, r.most - r.free as waits, r.most, a.n into lack
+    from troupe.rooms(asked, cardinality(p_queues)) x
+   cross join lateral unnest(x.names, x.free, x.most) r(name, free, most)
+    join unnest(asked, wanted) a(q, n) on a.q = r.name
+   where a.n > r.free limit 1;
+  if found then
+    raise exception 'queue "%" is full: % jobs wait, at most % may, and % more do not fit',
+      lack.name, lack.waits, lack.most, lack.n using errcode = 'TR503';
+  end if;
+end $$;
+
+CREATE FUNCTION troupe.tallied(p_queue text, OUT jobs bigint, OUT completed bigint, OUT cancelled bigint, OUT discarded bigint, OUT retryable bigint, OUT scheduled bigint) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+  select coalesce(max(b.jobs), 0) + coalesce(sum(d.jobs) filter (where d.state = 0), 0),
+         coalesce(max(b.completed), 0) + coalesce(sum(d.jobs) filter (where d.state = 1), 0),
+         coalesce(max(b.cancelled), 0) + coalesce(sum(d.jobs) filter (where d.state = 2), 0),
+         coalesce(max(b.discarded), 0) + coalesce(sum(d.jobs) filter (where d.state = 3), 0),
+         coalesce(max(b.retryable), 0) + coalesce(sum(d.jobs) filter (where d.state = 4), 0),
+         coalesce(max(b.scheduled), 0) + coalesce(sum(d.jobs) filter (where d.state = 5), 0)
+    into jobs, completed, cancelled, discarded, retryable, scheduled
+    from (select) one
+    left join troupe.tally_base b on b.queue = p_queue
+    left join lateral (
+      select t.jobs, t.state from troupe.tally t
+       where t.queue = p_queue and t.xact > coalesce(b.xact, '0')
+      union all
+      select t.jobs, t.state from unnest(b.open) o(writer) cross join lateral (
+        select x.jobs, x.state from troupe.tally x where x.queue = p_queue and x.xact = o.writer offset 0) t
+    ) d on true;
+end $$;
+
 CREATE FUNCTION troupe.tell(p_hint text) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -4831,6 +5282,73 @@ begin
   if current_setting('max_prepared_transactions') = '0' and pg_notification_queue_usage() < 0.5 then
     perform pg_notify('troupe', p_hint);
   end if;
+end $$;
+
+CREATE FUNCTION troupe.tell_deferred() RETURNS trigger
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  if tg_op = 'INSERT' then
+    insert into troupe.tally (queue, state, jobs)
+    select l.queue, c.state, sum(c.jobs)
+      from (select lane, case reason when 2 then 4 else 5 end as state, count(*) as jobs
+              from come group by 1, 2) c
+      join troupe.lane l on l.id = c.lane group by l.queue, c.state;
+  elsif tg_op = 'DELETE' then
+    insert into troupe.tally (queue, state, jobs)
+    select l.queue, c.state, -sum(c.jobs)
+      from (select lane, case reason when 2 then 4 else 5 end as state, count(*) as jobs
+              from gone group by 1, 2) c
+      join troupe.lane l on l.id = c.lane group by l.queue, c.state;
+  else
+    insert into troupe.tally (queue, state, jobs)
+    select l.queue, c.state, sum(c.jobs)
+      from (select lane, case reason when 2 then 4 else 5 end as state, count(*) as jobs
+              from come group by 1, 2
+            union all
+            select lane, case reason when 2 then 4 else 5 end, -count(*) from gone group by 1, 2) c
+      join troupe.lane l on l.id = c.lane group by l.queue, c.state having sum(c.jobs) <> 0;
+  end if;
+  return null;
+end $$;
+
+CREATE FUNCTION troupe.tell_deleted() RETURNS trigger
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  insert into troupe.tally (queue, state, jobs)
+  select g.queue, 0, -count(*) from gone g group by g.queue
+  union all
+  select g.queue, a.outcome, -count(*)
+    from gone g cross join lateral (select t.outcome, t.reopened from troupe.attempt t
+                                     where t.job_id = g.id order by t.attempt desc limit 1) a
+   where a.outcome in (1, 2, 3) and not a.reopened group by g.queue, a.outcome;
+  return null;
+end $$;
+
+CREATE FUNCTION troupe.tell_moved() RETURNS trigger
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  insert into troupe.tally (queue, state, jobs)
+  select x.queue, 0, sum(x.jobs)
+    from (select n.queue, count(*) as jobs from is_now n group by n.queue
+          union all
+          select w.queue, -count(*) from was w group by w.queue) x
+   group by x.queue having sum(x.jobs) <> 0;
+  return null;
 end $$;
 
 CREATE FUNCTION troupe.tell_of_cancels() RETURNS trigger
@@ -4877,6 +5395,23 @@ CREATE FUNCTION troupe.tell_of_queue() RETURNS trigger
     AS $$
 begin
   perform troupe.tell('beat');
+  return null;
+end $$;
+
+CREATE FUNCTION troupe.tell_reopened() RETURNS trigger
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'on'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  insert into troupe.tally (queue, state, jobs)
+  select x.queue, x.outcome, -count(*)
+    from (select w.outcome, (select j.queue from troupe.job j where j.id = w.job_id) as queue
+            from was w join is_now n on n.job_id = w.job_id and n.attempt = w.attempt
+           where n.reopened and not w.reopened and w.outcome in (1, 2, 3)) x
+   where x.queue is not null group by x.queue, x.outcome;
   return null;
 end $$;
 
@@ -4990,47 +5525,6 @@ begin
      and not exists (select from leased x where x.i = v.job_id);
   get diagnostics revocations_dropped = row_count;
 end $$;
-
-CREATE FUNCTION troupe.waiting(p_queue text, p_most integer) RETURNS bigint
-    LANGUAGE plpgsql STABLE
-    SET plan_cache_mode TO 'force_generic_plan'
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
-    SET enable_seqscan TO 'off'
-    SET enable_bitmapscan TO 'off'
-    SET jit TO 'off'
-    AS $$
-begin
-  return (
-    select count(*) from (
-      select from troupe.lane l cross join lateral (
-          select r.job_id + case when r.xact = l.xact and r.seq = l.seq + 1 then l.part else 0 end as first,
-                 r.job_id + r.jobs - 1 as last, r.attempt
-            from troupe.ready r
-           where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)
-          union all
-          select r.job_id, r.job_id + r.jobs - 1, r.attempt from unnest(l.open) o(writer) cross join lateral (
-            select * from troupe.ready x where x.lane = l.id and x.xact = o.writer offset 0) r
-          union all
-          select r.job_id + case when r.xact = l.late_xact and r.seq = l.late_seq + 1 then l.late_part else 0 end,
-                 r.job_id + r.jobs - 1, r.attempt
-            from unnest(l.draining) o(writer) cross join lateral (
-              select * from troupe.ready x
-               where x.lane = l.id and x.xact = o.writer
-                 and (x.xact, x.seq) > (l.late_xact, l.late_seq) offset 0) r) e
-       cross join generate_series(e.first, e.last) g(job_id)
-       where l.queue = p_queue
-         and not exists (select from troupe.revoked v
-                          where v.job_id = g.job_id and v.attempt = e.attempt offset 0)
-      union all
-      select from troupe.parked p
-       where p.queue = p_queue and troupe.still_waits(p.job_id, p.attempt)
-      union all
-      select from troupe.queue q
-       where q.name = p_queue and q.head_job is not null
-         and (troupe.head_state(q.head_job, q.head_lease)).state = 'ready'
-       limit p_most) some_of_them);
-end   $$;
 
 CREATE FUNCTION troupe.wake(p_queues text[]) RETURNS void
     LANGUAGE plpgsql
@@ -5378,6 +5872,12 @@ CREATE TABLE troupe.deferred (
     attempt smallint NOT NULL,
     reason smallint NOT NULL,
     CONSTRAINT deferred_reason_check CHECK (((reason >= 1) AND (reason <= 3)))
+);
+
+CREATE TABLE troupe.expiring (
+    jobs bigint NOT NULL,
+    outcome smallint NOT NULL,
+    queue text NOT NULL
 );
 
 CREATE TABLE troupe.idempotency (
@@ -5828,6 +6328,7 @@ CREATE TABLE troupe.queue (
     head_job bigint,
     head_lease bigint,
     others bigint[] DEFAULT '{}'::bigint[] NOT NULL,
+    max_waiting integer,
     CONSTRAINT queue_check CHECK ((rate <= ((1000)::bigint * rate_period_ms))),
     CONSTRAINT queue_check1 CHECK ((((rate IS NULL) = (rate_period_ms IS NULL)) AND ((rate IS NULL) = (rate_burst IS NULL)))),
     CONSTRAINT queue_check2 CHECK ((key_rate <= ((1000)::bigint * key_rate_period_ms))),
@@ -5838,6 +6339,7 @@ CREATE TABLE troupe.queue (
     CONSTRAINT queue_key_rate_burst_check CHECK (((key_rate_burst >= 1) AND (key_rate_burst <= 1000000))),
     CONSTRAINT queue_key_rate_check CHECK (((key_rate >= 1) AND (key_rate <= 1000000))),
     CONSTRAINT queue_key_rate_period_ms_check CHECK (((key_rate_period_ms >= 1) AND (key_rate_period_ms <= 86400000))),
+    CONSTRAINT queue_max_waiting_check CHECK (((max_waiting >= 1) AND (max_waiting <= 1000000000))),
     CONSTRAINT queue_name_check CHECK ((name ~ '^[A-Za-z0-9._:-]{1,128}$'::text)),
     CONSTRAINT queue_rate_burst_check CHECK (((rate_burst >= 1) AND (rate_burst <= 1000000))),
     CONSTRAINT queue_rate_check CHECK (((rate >= 1) AND (rate <= 1000000))),
@@ -5910,6 +6412,26 @@ CREATE TABLE troupe.straggler (
     job_id bigint NOT NULL,
     alive boolean NOT NULL
 );
+
+CREATE TABLE troupe.tally (
+    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    jobs bigint NOT NULL,
+    state smallint NOT NULL,
+    queue text NOT NULL
+);
+
+CREATE TABLE troupe.tally_base (
+    xact xid8 DEFAULT '0'::xid8 NOT NULL,
+    jobs bigint DEFAULT 0 NOT NULL,
+    completed bigint DEFAULT 0 NOT NULL,
+    cancelled bigint DEFAULT 0 NOT NULL,
+    discarded bigint DEFAULT 0 NOT NULL,
+    retryable bigint DEFAULT 0 NOT NULL,
+    scheduled bigint DEFAULT 0 NOT NULL,
+    queue text NOT NULL,
+    open xid8[] DEFAULT '{}'::xid8[] NOT NULL
+)
+WITH (fillfactor='50');
 
 CREATE TABLE troupe.touched (
     job_id bigint NOT NULL
@@ -6091,6 +6613,9 @@ ALTER TABLE ONLY troupe.schema_version
 ALTER TABLE ONLY troupe.straggler
     ADD CONSTRAINT straggler_pkey PRIMARY KEY (job_id);
 
+ALTER TABLE ONLY troupe.tally_base
+    ADD CONSTRAINT tally_base_pkey PRIMARY KEY (queue);
+
 ALTER TABLE ONLY troupe.unique_job
     ADD CONSTRAINT unique_job_pkey PRIMARY KEY (job_id);
 
@@ -6122,6 +6647,10 @@ CREATE INDEX node_alive ON troupe.node USING btree (id) WHERE (ended_at IS NULL)
 CREATE INDEX parked_job ON troupe.parked USING btree (job_id);
 
 CREATE INDEX permit_node ON troupe.permit USING btree (node);
+
+CREATE INDEX queue_bounded ON troupe.queue USING btree (name) WHERE (max_waiting IS NOT NULL);
+
+CREATE INDEX tally_queue ON troupe.tally USING btree (queue, xact);
 
 CREATE INDEX touched_job ON troupe.touched USING btree (job_id);
 
@@ -6169,6 +6698,16 @@ CREATE TRIGGER free_keys AFTER UPDATE OF ended_at ON troupe.node FOR EACH ROW WH
 
 CREATE TRIGGER note_reopened AFTER UPDATE OF reopened ON troupe.attempt FOR EACH ROW WHEN ((new.reopened AND (NOT old.reopened))) EXECUTE FUNCTION troupe.note_touched('job_id');
 
+CREATE TRIGGER tell_changed AFTER UPDATE ON troupe.deferred REFERENCING OLD TABLE AS gone NEW TABLE AS come FOR EACH STATEMENT EXECUTE FUNCTION troupe.tell_deferred();
+
+CREATE TRIGGER tell_come AFTER INSERT ON troupe.deferred REFERENCING NEW TABLE AS come FOR EACH STATEMENT EXECUTE FUNCTION troupe.tell_deferred();
+
+CREATE TRIGGER tell_deleted AFTER DELETE ON troupe.job REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION troupe.tell_deleted();
+
+CREATE TRIGGER tell_gone AFTER DELETE ON troupe.deferred REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION troupe.tell_deferred();
+
+CREATE TRIGGER tell_moved AFTER UPDATE ON troupe.job REFERENCING OLD TABLE AS was NEW TABLE AS is_now FOR EACH STATEMENT EXECUTE FUNCTION troupe.tell_moved();
+
 CREATE TRIGGER tell_of_cancels AFTER INSERT ON troupe.revoked REFERENCING NEW TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION troupe.tell_of_cancels();
 
 CREATE TRIGGER tell_of_lanes AFTER INSERT ON troupe.lane REFERENCING NEW TABLE AS made FOR EACH STATEMENT EXECUTE FUNCTION troupe.tell_of_lanes();
@@ -6176,6 +6715,8 @@ CREATE TRIGGER tell_of_lanes AFTER INSERT ON troupe.lane REFERENCING NEW TABLE A
 CREATE TRIGGER tell_of_permits AFTER UPDATE OF permits ON troupe.permit FOR EACH ROW WHEN ((new.permits < old.permits)) EXECUTE FUNCTION troupe.tell_of_permits();
 
 CREATE TRIGGER tell_of_queue AFTER INSERT OR UPDATE OF version ON troupe.queue FOR EACH ROW EXECUTE FUNCTION troupe.tell_of_queue();
+
+CREATE TRIGGER tell_reopened AFTER UPDATE ON troupe.attempt REFERENCING OLD TABLE AS was NEW TABLE AS is_now FOR EACH STATEMENT EXECUTE FUNCTION troupe.tell_reopened();
 
 ALTER TABLE ONLY troupe.lease
     ADD CONSTRAINT lease_node_fkey FOREIGN KEY (node) REFERENCES troupe.node(id);

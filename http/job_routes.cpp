@@ -189,6 +189,7 @@ void add_job_routes(router& table, const services& context, const server_limits&
   };
   table.add({method::get, "/api/v1/jobs", "viewer", 0, false, list(context, limits.page_bytes)});
   add_enqueue_routes(table, context, limits);
+  add_counts_route(table, context);
   table.add({method::get, "/api/v1/jobs/{id}", "viewer", 0, false, about_job<get_job>(context)});
   table.add({method::get, "/api/v1/jobs/{id}/logs", "viewer", 0, false, bound(logs)});
   add_why_route(table, context);

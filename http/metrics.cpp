@@ -81,6 +81,33 @@ void add(std::vector<MetricFamily>& out, const engine_counters& counters, const 
   out.push_back(family(entry.name, entry.help, type, static_cast<double>(value)));
 }
 
+/// The database's, as every node publishes them.
+MetricFamily jobs_by_state(const engine_counters& counters) {
+  MetricFamily out{"troupe_jobs",
+                   "Jobs of the first 100 queues by name, on all nodes together, as read last.",
+                   MetricType::Gauge,
+                   {}};
+  const auto queues = counters.jobs.load();
+  if (queues == nullptr)
+    return out;
+  for (const auto& of : *queues) {
+    const auto add = [&](const char* state, std::int64_t jobs) {
+      ClientMetric metric;
+      metric.gauge.value = static_cast<double>(jobs);
+      metric.label = {{"queue", of.queue}, {"state", state}};
+      out.metric.push_back(std::move(metric));
+    };
+    add("scheduled", of.scheduled);
+    add("available", of.available);
+    add("running", of.running);
+    add("retryable", of.retryable);
+    add("completed", of.completed);
+    add("cancelled", of.cancelled);
+    add("discarded", of.discarded);
+  }
+  return out;
+}
+
 } // namespace
 
 process_figures read_process() {
@@ -111,6 +138,7 @@ std::string metrics_text(const engine_counters& counters, const database_metrics
     add(out, counters, entry, MetricType::Counter);
   for (const auto& entry : gauges)
     add(out, counters, entry, MetricType::Gauge);
+  out.push_back(jobs_by_state(counters));
   add_database_families(out, database);
   auto info = family("troupe_build_info", "What runs here; always 1.", MetricType::Gauge, 1);
   info.metric.front().label = {{"version", version}, {"node", node}};

@@ -41,8 +41,8 @@ void append_queue(std::string& out, const queue_record& queue) {
   append_limits(out, "", queue.concurrency, queue.rate);
   append_limits(out, "key_", queue.key_concurrency, queue.key_rate);
   out += queue.ordered ? ",\"ordered\":true" : ",\"ordered\":false";
+  out += ",\"max_waiting\":" + (queue.max_waiting ? std::to_string(*queue.max_waiting) : "null");
   out += ",\"waiting\":" + std::to_string(queue.waiting);
-  out += queue.more_waiting ? ",\"more_waiting\":true" : ",\"more_waiting\":false";
   out += ",\"running\":" + std::to_string(queue.running);
   out += ",\"version\":" + std::to_string(queue.version);
   out += ",\"changed_at\":";
@@ -124,10 +124,10 @@ public:
     return std::nullopt;
   }
 
-  std::optional<int> concurrency(const json_value& value, const std::string& pointer) {
+  std::optional<int> limit(const json_value& value, const std::string& pointer, int most) {
     if (value.type == kind::null)
       return std::nullopt;
-    return number(value, pointer, limits::max_concurrency);
+    return number(value, pointer, most);
   }
 
   std::optional<job_rate> rate(const json_value& value, const std::string& pointer) {
@@ -184,20 +184,22 @@ std::variant<limit_queue, problem> read_limits(std::string_view body) {
     std::string pointer;
     append_pointer(pointer, key);
     if (key == "concurrency")
-      ask.concurrency.emplace(read.concurrency(value, pointer));
+      ask.concurrency.emplace(read.limit(value, pointer, limits::max_concurrency));
     else if (key == "rate")
       ask.rate.emplace(read.rate(value, pointer));
     else if (key == "key_concurrency")
-      ask.key_concurrency.emplace(read.concurrency(value, pointer));
+      ask.key_concurrency.emplace(read.limit(value, pointer, limits::max_concurrency));
     else if (key == "key_rate")
       ask.key_rate.emplace(read.rate(value, pointer));
+    else if (key == "max_waiting")
+      ask.max_waiting.emplace(read.limit(value, pointer, limits::max_waiting));
     else if (key == "ordered" && value.type == kind::boolean)
       ask.ordered = value.flag;
     else if (key == "ordered")
       read.fail(pointer, "must be true or false");
     else
       read.fail(pointer, "no such field; the limits of a queue are concurrency, rate, "
-                         "key_concurrency, key_rate and ordered");
+                         "key_concurrency, key_rate, max_waiting and ordered");
   }
   if (!read.errors.empty())
     return invalid_fields(std::move(read.errors));

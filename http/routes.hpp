@@ -38,6 +38,8 @@ void add_enqueue_routes(router& table, const services& context, const server_lim
 void add_why_route(router& table, const services& context);
 /// /api/v1/bulk and below, and the edit of one job.
 void add_bulk_routes(router& table, const services& context, const server_limits& limits);
+/// /api/v1/jobs/counts; add_job_routes calls it before a path with an id.
+void add_counts_route(router& table, const services& context);
 /// /api/v1/queues and below.
 void add_queue_routes(router& table, const services& context, const server_limits& limits);
 /// Probes, health, metrics, and the index at `/`.

@@ -17,12 +17,11 @@
 #include "launcher/disk_space.hpp"
 #include "launcher/private_postgres.hpp"
 #include "launcher/session_core.hpp"
-#include "launcher/socket_scheduler.hpp"
+#include "launcher/system_config.hpp"
 #include "launcher/worker_pool.hpp"
 #include "messages/log.hpp"
 #include "messages/version.hpp"
 
-#include <caf/actor_system_config.hpp>
 #include <caf/scoped_actor.hpp>
 
 #include <algorithm>
@@ -49,26 +48,6 @@ std::size_t threads_or_cores(int wanted) {
     return static_cast<std::size_t>(wanted);
   return std::max<std::size_t>(2, std::thread::hardware_concurrency());
 }
-
-/// Marks the threads of the actors: waiting on one of them could wait for itself.
-struct mark_threads : caf::thread_hook {
-  void init(caf::actor_system&) override {}
-  void thread_started() override { never_blocks = "an actor's thread"; }
-  void thread_terminates() override {}
-};
-
-struct system_config : caf::actor_system_config {
-  system_config(std::size_t threads, readiness& sockets) {
-    use_socket_scheduler(*this, sockets);
-    add_thread_hook<mark_threads>();
-    set("scheduler.max-threads", threads);
-    set("scheduler.max-throughput", std::size_t{100});
-    add_error_category(errc_category,
-                       [](std::uint8_t code, caf::atom_value, const caf::message& context) {
-                         return to_string(static_cast<errc>(code)) + caf::to_string(context);
-                       });
-  }
-};
 
 } // namespace
 
@@ -428,6 +407,10 @@ queue_record engine::pause(const std::string& queue) {
 
 queue_record engine::resume(const std::string& queue) {
   return parts_->ask_for<queue_record>(pause_queue{queue, false});
+}
+
+counts_page engine::counts(const get_counts& what) {
+  return parts_->ask_for<counts_page>(what);
 }
 
 queue_record engine::limit(const limit_queue& what) {

@@ -99,6 +99,14 @@ public:
   queue_record limit_key_rate(const std::string& queue, std::optional<job_rate> rate) {
     return limit({queue, {}, {}, {}, std::optional{rate}});
   }
+  /// Beyond so many that wait, enqueue throws errc::overloaded.
+  queue_record limit_waiting(const std::string& queue, std::optional<int> most) {
+    limit_queue what{queue};
+    what.max_waiting.emplace(most);
+    return limit(what);
+  }
+  /// How many jobs are in each state, of all queues after one by name or only of one.
+  counts_page counts(const get_counts& what = {});
 
   /// One job after the other, on all nodes together; see docs/queues.md.
   queue_record order(const std::string& queue, bool ordered) {

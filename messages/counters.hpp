@@ -1,9 +1,12 @@
 // The engine's counters: written by the actors, read by /metrics. Relaxed atomics; each stands
-// alone.
+// alone. Counts of jobs are read from the database now and then.
 #pragma once
+
+#include "messages/queue.hpp"
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 
 namespace troupe {
 
@@ -40,6 +43,8 @@ struct engine_counters {
   counter http_rejected{0};      ///< refused before routing: framing, limits
   counter http_connections{0};   ///< gauge
   counter requests_in_flight{0}; ///< gauge: sessions alive
+  /// Of the first limits::measured_queues; null before they were read the first time.
+  std::atomic<std::shared_ptr<const std::vector<job_counts>>> jobs{};
 };
 
 } // namespace troupe

@@ -69,9 +69,11 @@ using store_actor = caf::typed_actor<
     caf::replies_to<get_queue>::with<queue_record>,
     // One page of queues.
     caf::replies_to<list_queues>::with<queue_page>,
+    // How many jobs are in each state.
+    caf::replies_to<get_counts>::with<counts_page>,
     // From its commit on nothing of the queue is handed out, or it is again.
     caf::replies_to<pause_queue>::with<queue_record>,
-    // How much of the queue may run at once.
+    // How much of the queue may run at once, or wait.
     caf::replies_to<limit_queue>::with<queue_record>,
     // Begin a node's life.
     caf::replies_to<join_node>::with<node_id>,
@@ -164,7 +166,7 @@ using runner_actor = caf::typed_actor<
     // Request stop: the job was cancelled or its lease is gone.
     caf::reacts_to<cancel_atom>>;
 
-/// JANITOR: rescue of dead nodes, partitions ahead, revocations, operations on many jobs.
+/// JANITOR: rescue of dead nodes, partitions ahead, revocations, counts, operations on many jobs.
 using janitor_actor = caf::typed_actor<
     // This node is dead: take its jobs back.
     caf::reacts_to<node_id>,

@@ -14,9 +14,10 @@ namespace limits {
 constexpr int max_concurrency = 1'000'000;
 constexpr int max_rate = 1'000'000; ///< jobs, and burst
 constexpr std::chrono::milliseconds max_rate_period{std::chrono::hours{24}};
+constexpr int max_waiting = 1'000'000'000;
 constexpr std::size_t queue_page = 500; ///< queues in one page
-/// Waiting jobs of a queue are counted so far and no further.
-constexpr int counted_waiting = 10'000;
+/// Queues whose counts are in /metrics: the first by name.
+constexpr int measured_queues = 100;
 } // namespace limits
 
 /// Jobs handed out in a period, on all nodes together; of these `burst` may come at once.
@@ -33,10 +34,10 @@ struct queue_record {
   std::optional<job_rate> rate;       ///< none: unlimited
   std::optional<int> key_concurrency; ///< the same of the jobs of each limit_key
   std::optional<job_rate> key_rate;
+  std::optional<int> max_waiting;      ///< beyond it nobody may enqueue; none: as many as come
   std::optional<timestamp> changed_at; ///< none: nobody has said anything of it yet
   std::int64_t version = 0;            ///< counts the changes
   std::int64_t waiting = 0;            ///< may run and are not handed out
-  bool more_waiting = false;           ///< more than limits::counted_waiting
   std::int64_t running = 0;            ///< handed out to nodes
   bool ordered = false;                ///< one job after the other, on all nodes together
 };
@@ -44,6 +45,24 @@ struct queue_record {
 /// In the order of their names. `next` is the name after which the next page starts.
 struct queue_page {
   std::vector<queue_record> queues;
+  std::optional<std::string> next;
+};
+
+/// How many jobs of a queue are in each state.
+struct job_counts {
+  std::string queue;
+  std::int64_t scheduled = 0;
+  std::int64_t available = 0;
+  std::int64_t running = 0;
+  std::int64_t retryable = 0;
+  std::int64_t completed = 0;
+  std::int64_t cancelled = 0;
+  std::int64_t discarded = 0;
+};
+
+/// All of one moment, in the order of the queues' names; `next` as above.
+struct counts_page {
+  std::vector<job_counts> queues;
   std::optional<std::string> next;
 };
 

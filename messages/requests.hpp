@@ -34,6 +34,8 @@ struct enqueue_jobs {
     std::string idempotency_key;
   };
   std::vector<part> parts = {};
+  /// INTAKE's: a part that there is no room for fails alone, told by its fates.
+  bool apart = false;
 };
 using enqueue_jobs_ptr = std::shared_ptr<const enqueue_jobs>;
 
@@ -44,6 +46,7 @@ enum class enqueue_fate : std::uint8_t {
   replaced = 2, ///< the same, and that one waits and does now what this one said
   rejected = 3, ///< the same; nothing of the request was stored
   none = 4,     ///< nothing was stored, for the request's sake
+  no_room = 5,  ///< its queue takes no more (max_waiting); nothing of the request was stored
 };
 /// What an idempotency key did for its request.
 enum class key_use : std::uint8_t {
@@ -72,6 +75,14 @@ struct enqueued_jobs {
 /// The index of the first job that was rejected.
 inline std::optional<std::size_t> first_rejected(const enqueued_jobs& jobs) {
   const auto found = std::find(jobs.fates.begin(), jobs.fates.end(), enqueue_fate::rejected);
+  if (found == jobs.fates.end())
+    return std::nullopt;
+  return static_cast<std::size_t>(found - jobs.fates.begin());
+}
+
+/// Of the job whose queue takes no more.
+inline std::optional<std::size_t> first_without_room(const enqueued_jobs& jobs) {
+  const auto found = std::find(jobs.fates.begin(), jobs.fates.end(), enqueue_fate::no_room);
   if (found == jobs.fates.end())
     return std::nullopt;
   return static_cast<std::size_t>(found - jobs.fates.begin());
@@ -141,20 +152,27 @@ struct limit_queue {
   std::optional<std::optional<job_rate>> key_rate = {};
   /// One job after the other, on all nodes together; excludes all limits but the rate.
   std::optional<bool> ordered = {};
+  std::optional<std::optional<int>> max_waiting = {};
+};
+/// How many jobs are in each state: of one queue, which may be unknown, or of all by pages.
+struct get_counts {
+  std::string queue; ///< empty: all
+  std::string after; ///< empty: from the first
+  int limit = 100;
 };
 
 /// Everything GATE takes. One SESSION serves one of them.
 using api_request =
     std::variant<enqueue_jobs, get_job, list_jobs, cancel_job, retry_job, delete_job, explain_job,
-                 get_log, get_queue, list_queues, pause_queue, limit_queue, edit_job, start_bulk,
-                 preview_bulk, get_bulk, list_bulks, cancel_bulk>;
+                 get_log, get_queue, list_queues, pause_queue, limit_queue, get_counts, edit_job,
+                 start_bulk, preview_bulk, get_bulk, list_bulks, cancel_bulk>;
 /// One SESSION's answer: enqueue -> enqueued_jobs; get, cancel, retry, edit -> job_record;
 /// list -> job_page; delete -> deleted_job; explain -> job_hold; get_log -> log_page; about queues
-/// -> queue_record, list_queues -> queue_page; about bulks -> bulk_record, preview_bulk ->
-/// bulk_preview, list_bulks -> bulk_page; anything -> failure.
+/// -> queue_record, list_queues -> queue_page, get_counts -> counts_page; about bulks ->
+/// bulk_record, preview_bulk -> bulk_preview, list_bulks -> bulk_page; anything -> failure.
 using api_reply =
     std::variant<failure, enqueued_jobs, job_record, job_page, deleted_job, job_hold, log_page,
-                 queue_record, queue_page, bulk_record, bulk_preview, bulk_page>;
+                 queue_record, queue_page, counts_page, bulk_record, bulk_preview, bulk_page>;
 
 /// A request with its answer's way back. The reply function is called exactly once, on whatever
 /// thread answers; when the call dies unanswered (its actor ended) it gets errc::stopping.

@@ -1,4 +1,5 @@
 -- Partitions ahead; revocations that no cursor will meet any more; keys that are in nobody's way;
--- rates of keys that are used up no more; partitions of entries that nobody needs, last, for the lock.
+-- rates of keys that are used up no more; counts; partitions of entries that nobody needs, last, for the lock.
 select u.partitions_made, u.revocations_dropped, k.keys_dropped, k.requests_dropped, d as dropped
-  from troupe.upkeep() u, troupe.forget_keys() k, troupe.tidy_keys() t, troupe.drop_entries() d
+  from troupe.upkeep() u, troupe.forget_keys() k, troupe.tidy_keys() t, troupe.fold_tallies() f,
+       troupe.drop_entries() d

@@ -296,6 +296,10 @@ BOOST_AUTO_TEST_CASE(upkeep_goes_on_after_success_and_failure) {
       answer(in->upkeeps, upkept{1, 2});
     BOOST_TEST(in->upkeeps.empty());
     if (i == 0)
+      answer(in->counts, counts_page{});
+    else if (i == 2)
+      refuse(in->counts, errc::unavailable);
+    if (i == 0)
       answer(in->expiries, expired_jobs{});
     else if (i == 2)
       refuse(in->expiries, errc::retry);
@@ -338,11 +342,27 @@ BOOST_AUTO_TEST_CASE(steps_of_operations_follow_each_other_without_a_pause) {
   BOOST_TEST(in->steps.size() == 1U); // tried again by the clock
 }
 
+BOOST_AUTO_TEST_CASE(counts_are_published_and_kept_while_they_cannot_be_read) {
+  const janitor_impl one = spawn(janitor, store, told_executor, &counters);
+  run();
+  BOOST_TEST((counters.jobs.load() == nullptr));
+  answer(in->upkeeps, upkept{});
+  BOOST_TEST(in->counts.front().limit == limits::measured_queues);
+  answer(in->counts, counts_page{{{"mail", 1, 2, 3, 4, 5, 6, 7}}, {}});
+  answer(in->expiries, expired_jobs{});
+  advance(10s, 100ms);
+  answer(in->upkeeps, upkept{});
+  refuse(in->counts, errc::unavailable);
+  BOOST_REQUIRE((counters.jobs.load() != nullptr));
+  BOOST_TEST(counters.jobs.load()->at(0).available == 2);
+}
+
 BOOST_AUTO_TEST_CASE(history_that_can_go_goes_step_by_step_without_long_breaks) {
   const janitor_impl one = spawn(janitor, store, told_executor, &counters);
   run();
   for (const auto* step : {"cut", "sealed", "looked", "dropped", "moved", "again"}) {
     answer(in->upkeeps, upkept{});
+    answer(in->counts, counts_page{});
     answer(in->expiries, expired_jobs{step, 1, 20, 3});
     advance(1s, 100ms);
     BOOST_REQUIRE(in->upkeeps.size() == 1U);
@@ -350,6 +370,7 @@ BOOST_AUTO_TEST_CASE(history_that_can_go_goes_step_by_step_without_long_breaks) 
   BOOST_TEST(counters.jobs_expired == 120U);
   for (const auto* step : {"waits", "busy", ""}) {
     answer(in->upkeeps, upkept{});
+    answer(in->counts, counts_page{});
     answer(in->expiries, expired_jobs{step, 1, 0, 3});
     advance(9s, 100ms);
     BOOST_TEST(in->upkeeps.empty());

@@ -143,6 +143,7 @@ struct store_inboxes {
   inbox<explain_job, job_hold> explanations;
   inbox<get_queue, queue_record> queue_gets;
   inbox<list_queues, queue_page> queue_lists;
+  inbox<get_counts, counts_page> counts;
   inbox<pause_queue, queue_record> pauses;
   inbox<limit_queue, queue_record> limits;
   inbox<join_node, node_id> joins;
@@ -184,6 +185,7 @@ inline store_double_impl::behavior_type store_double(store_double_impl::pointer 
       [=](const explain_job& ask) { return keep(in->explanations, ask); },
       [=](const get_queue& ask) { return keep(in->queue_gets, ask); },
       [=](const list_queues& ask) { return keep(in->queue_lists, ask); },
+      [=](const get_counts& ask) { return keep(in->counts, ask); },
       [=](const pause_queue& ask) { return keep(in->pauses, ask); },
       [=](const limit_queue& ask) { return keep(in->limits, ask); },
       [=](const join_node& ask) { return keep(in->joins, ask); },

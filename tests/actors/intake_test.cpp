@@ -189,6 +189,52 @@ BOOST_AUTO_TEST_CASE(of_a_shared_flight_each_hears_what_became_of_his_own_jobs_a
   BOOST_TEST(counters.jobs_enqueued == 3U); // a, b and e; what was replayed counted long ago
 }
 
+BOOST_AUTO_TEST_CASE(a_full_queue_refuses_those_it_has_no_room_for_and_nobody_else) {
+  ask("a");
+  ask("b");
+  ask("c", 2);
+  ask("d");
+  ask("e");
+  land(1);
+  land(2);
+  BOOST_TEST(flying() == "ccde");
+  BOOST_TEST(!in->enqueues.front()->apart);
+  refuse(in->enqueues, errc::overloaded);
+  BOOST_TEST(flying() == "ccde"); // together, and each by himself
+  BOOST_TEST(in->enqueues.front()->apart);
+  BOOST_TEST(in->enqueues.front()->parts.size() == 3U);
+  using f = enqueue_fate;
+  answer(in->enqueues, enqueued_jobs{{job_id{0}, job_id{0}, job_id{3}, job_id{0}},
+                                     {"default"},
+                                     false,
+                                     timestamp{9s},
+                                     {f::none, f::no_room, f::created, f::no_room},
+                                     key_use::none,
+                                     {{key_use::none, timestamp{9s}},
+                                      {key_use::none, timestamp{9s}},
+                                      {key_use::none, timestamp{9s}}}});
+  BOOST_TEST((refusal("c") == errc::overloaded));
+  BOOST_TEST((refusal("e") == errc::overloaded));
+  BOOST_TEST(std::get<failure>(replies["e"].front()).detail
+             == "queue \"default\" is full: as many of its jobs wait as may");
+  BOOST_TEST(ids("d") == longs{3}, boost::test_tools::per_element());
+  BOOST_TEST(counters.jobs_enqueued == 3U);
+}
+
+BOOST_AUTO_TEST_CASE(a_pool_that_is_overloaded_is_asked_twice_and_then_everybody_hears) {
+  ask("a");
+  ask("b");
+  ask("c");
+  ask("d");
+  land(1);
+  land(2);
+  refuse(in->enqueues, errc::overloaded);
+  refuse(in->enqueues, errc::overloaded);
+  BOOST_TEST((refusal("c") == errc::overloaded));
+  BOOST_TEST((refusal("d") == errc::overloaded));
+  BOOST_TEST(in->enqueues.empty());
+}
+
 BOOST_AUTO_TEST_CASE(one_key_is_never_twice_in_a_flight) {
   ask("a", 1, 2, "a");
   ask("b", 1, 2, "b");

@@ -61,6 +61,7 @@ BOOST_AUTO_TEST_CASE(each_sqlstate_has_its_consequence) {
       {"3D000", errc::unavailable, true, true},
       {"TR404", errc::not_found, false, false},
       {"TR409", errc::conflict, false, false},
+      {"TR503", errc::overloaded, false, false},
       {"TR400", errc::invalid_argument, false, false},
       {"42P01", errc::database, false, false},
       {"25P02", errc::aborted, false, false},

@@ -122,6 +122,29 @@ def test_queues_are_listed_for_people_and_for_programs(node):
     assert {"list-a", "list-b"} <= {one["name"] for one in listed["queues"]}
 
 
+def test_a_full_queue_takes_no_more_and_counts_tell_how_full_it_is(node):
+    steer(node, "full", "pause")
+    assert ask(node, "queues", "limit", "full", "--max-waiting", "3").returncode == 0
+    ids = node.ask("POST", "/api/v1/jobs/bulk", {"jobs": [{"kind": "noop", "queue": "full"}] * 3}).json["ids"]
+    answer = node.ask("POST", "/api/v1/jobs", {"kind": "noop", "queue": "full"})
+    assert answer.status == 503 and answer.json["code"] == "overloaded" and "is full" in answer.json["detail"]
+    assert answer.headers["Retry-After"]
+    assert ask(node, "enqueue", "noop", "--queue", "full").returncode == 6
+    assert node.ask("POST", "/api/v1/jobs", {"kind": "noop", "queue": "full", "delay_ms": 3600000}).status == 201
+    counts = json.loads(ask(node, "jobs", "counts", "--queue", "full", "--json").stdout)["queues"]
+    assert counts == [{"queue": "full", "scheduled": 1, "available": 3, "running": 0, "retryable": 0,
+                       "completed": 0, "cancelled": 0, "discarded": 0}]
+    steer(node, "full", "resume")
+    for job_id in ids:
+        node.await_state(job_id, "completed")
+    node.create("noop", queue="full")
+    rows = [line.split() for line in ask(node, "jobs", "counts").stdout.splitlines()]
+    assert rows[0][:3] == ["QUEUE", "SCHEDULED", "AVAILABLE"]
+    assert any(row[0] == "full" and row[1] == "1" for row in rows)
+    until(lambda: 'troupe_jobs{queue="full",state="scheduled"} 1' in node.ask("GET", "/metrics").body.decode(),
+          "the counts are published")
+
+
 def test_the_commands_of_the_page_run_in_their_order(node):
     node.create("noop", queue="mail")
     (script,) = re.findall(r"^```sh\n(.*?)^```", PAGE, re.M | re.S)
@@ -131,5 +154,5 @@ def test_the_commands_of_the_page_run_in_their_order(node):
     assert done.returncode == 0, done.stderr
     shown = queue(node, "mail")
     assert shown["paused"] and shown["concurrency"] is None and shown["rate"] is None
-    assert shown["key_rate"] is None and shown["version"] == 11
+    assert shown["key_rate"] is None and shown["max_waiting"] is None and shown["version"] == 13
     assert steer(node, "mail", "resume")["waiting"] == 0

@@ -68,16 +68,28 @@ BOOST_FIXTURE_TEST_SUITE(about_queues, queue_routes)
 BOOST_AUTO_TEST_CASE(a_queue_is_shown_with_all_it_has) {
   queue.concurrency = 3;
   queue.waiting = 10'000;
-  queue.more_waiting = true;
+  queue.max_waiting = 20'000;
   queue.running = 2;
   queue.version = 4;
   queue.paused_at = timestamp{std::chrono::seconds{1'700'000'000}};
   const auto shown = json::parse(call(method::get, "/api/v1/queues/mail").body);
   BOOST_TEST(shown == json::parse(R"({"name":"mail","paused":true,
     "paused_at":"2023-11-14T22:13:20Z","concurrency":3,"rate":null,"key_concurrency":null,
-    "key_rate":null,"ordered":false,"waiting":10000,"more_waiting":true,
+    "key_rate":null,"ordered":false,"max_waiting":20000,"waiting":10000,
     "running":2,"version":4,"changed_at":null})"));
   BOOST_TEST(asked<get_queue>().name == "mail");
+}
+
+BOOST_AUTO_TEST_CASE(how_many_may_wait_is_a_number_or_null) {
+  call(method::patch, "/api/v1/queues/mail", R"({"max_waiting":1000})");
+  BOOST_TEST(**asked<limit_queue>().max_waiting == 1000);
+  BOOST_TEST(!asked<limit_queue>().concurrency.has_value());
+  call(method::patch, "/api/v1/queues/mail", R"({"max_waiting":null})");
+  BOOST_REQUIRE(asked<limit_queue>().max_waiting.has_value());
+  BOOST_TEST(!asked<limit_queue>().max_waiting->has_value());
+  for (const auto* wrong : {"0", "1000000001", "-1", "1.5", "\"1\"", "true"})
+    BOOST_TEST(pointer_of(R"({"max_waiting":)" + std::string{wrong} + "}") == "/max_waiting",
+               wrong);
 }
 
 BOOST_AUTO_TEST_CASE(a_list_says_where_the_next_page_begins) {
