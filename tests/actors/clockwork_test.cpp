@@ -337,6 +337,7 @@ BOOST_AUTO_TEST_CASE(steps_of_operations_follow_each_other_without_a_pause) {
   refuse(in->steps, errc::unavailable);
   BOOST_TEST(in->steps.empty());
   answer(in->upkeeps, upkept{});
+  answer(in->counts, counts_page{});
   answer(in->expiries, expired_jobs{});
   advance(10s, 100ms);
   BOOST_TEST(in->steps.size() == 1U); // tried again by the clock
