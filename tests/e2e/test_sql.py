@@ -38,7 +38,7 @@ def query(url, sql, *values):
 def test_the_examples_run_in_psql(database):
     query(database, "create table orders (id int generated always as identity, item text, shipped boolean)")
     scripts = blocks("sql")
-    assert len(scripts) == 6
+    assert len(scripts) == 7
     done = subprocess.run(["psql", "-X", "-v", "ON_ERROR_STOP=1", "-A", "-t", database],
                           input="\n".join(scripts), capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
