@@ -4267,6 +4267,10 @@ begin
   exception when lock_not_available then
     partitions_made := 0; -- there is time: they are made two ahead, and the next round tries again
   end;
+  revocations_dropped := 0;
+  if not exists (select from troupe.revoked) then
+    return;
+  end if;
   with pair as materialized (
     select l.queue, l.priority, l.open <> '{}' or l.draining <> '{}' as open,
            (select r.xact from troupe.ready r where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)
