@@ -72,6 +72,8 @@ class Server:
         """So far from the machine's."""
         self.eras.append((time.monotonic(), ahead))
         self.clock.step(ahead)
+        shown = float(self.ask("select extract(epoch from clock_timestamp())")[0][0])
+        assert abs(shown - ahead - time.time()) < 60, f"the server's clock was not stepped by {ahead}: {shown}"
 
     def connect(self, name="chaos"):
         connection = psycopg2.connect(self.url, connect_timeout=10, application_name=name)
@@ -79,11 +81,12 @@ class Server:
         return connection
 
     def ask(self, sql, *values):
+        """Its rows; none of what gives none."""
         connection = self.connect()
         try:
             with connection.cursor() as cursor:
-                cursor.execute(sql, values)
-                return cursor.fetchall()
+                cursor.execute(sql, values or None)
+                return cursor.fetchall() if cursor.description else []
         finally:
             connection.close()
 

@@ -14,13 +14,13 @@ SETTINGS = "shared_preload_libraries = 'pg_stat_statements'\n"
 JOBS = 4000
 DRAINED_WITHIN = 120.0  # seconds
 
-COUNTS = """
-    select coalesce(sum(calls) filter (where query like '%troupe.take(%'), 0)::bigint,
-           coalesce(sum(shared_blks_hit + shared_blks_read) filter (where query like '%troupe.take(%'), 0)::bigint,
-           sum(shared_blks_hit + shared_blks_read)::bigint
+# The engine's statements: claims, outcomes, heartbeats, what is due, starts.
+COUNTS = r"""
+    select coalesce(sum(calls) filter (where query ~ 'troupe\.take\('), 0)::bigint,
+           coalesce(sum(shared_blks_hit + shared_blks_read) filter (where query ~ 'troupe\.take\('), 0)::bigint,
+           coalesce(sum(shared_blks_hit + shared_blks_read), 0)::bigint
       from public.pg_stat_statements
-     where query like any (array['%troupe.take(%', '%troupe.write_outcomes(%', '%troupe.beat(%', '%troupe.promote(%',
-                                 '%troupe.start_run(%'])"""
+     where query ~ 'troupe\.(take|write_outcomes|beat|promote|start_run)\('"""
 
 
 class HeldSnapshot:
@@ -31,7 +31,7 @@ class HeldSnapshot:
         self.drains = {}
         self.rounds = 0
         self.connection = None
-        server.ask("create extension pg_stat_statements schema public; select 1")
+        server.ask("create extension pg_stat_statements schema public")
 
     def take(self):
         self.drain()  # warm: plans are made, tables have their first pages
@@ -61,13 +61,13 @@ class HeldSnapshot:
         self.connection = None
 
     def drain(self):
-        """Through the nodes, from one enqueue to the last outcome."""
+        """Through the nodes and the busiest queue, from one enqueue to the last outcome."""
         self.rounds += 1
         tokens = [f"drain{self.rounds}-{n}" for n in range(JOBS)]
         self.ledger.write("sent", tokens=tokens)
         self.server.ask("select public.pg_stat_statements_reset()")
         begin = time.monotonic()
-        ids = self.server.ask("select troupe.enqueue_many(array_agg('noop'::text), array_agg('drain'::text),"
+        ids = self.server.ask("select troupe.enqueue_many(array_agg('noop'::text), array_agg('default'::text),"
                               " array_agg(jsonb_build_object('note', t))) from unnest(%s) t", tokens)[0][0]
         self.ledger.write("accepted", tokens=tokens, ids=ids)
         until(lambda: self.server.ask("select count(*) from troupe.attempt where job_id between %s and %s",

@@ -76,7 +76,10 @@ class SteppedClock:
 
     def __init__(self, path, library, program=None):
         self.path = path
-        libraries = [str(library)]
+        copy = path.with_suffix(".so")  # the server's user may not enter the library's directory
+        shutil.copyfile(library, copy)
+        copy.chmod(0o755)
+        libraries = [str(copy)]
         if program is not None:  # AddressSanitizer wants to be first
             linked = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
             libraries = [line.split()[2] for line in linked.splitlines() if "libasan" in line] + libraries

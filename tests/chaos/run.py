@@ -146,7 +146,7 @@ class Run:
         self.server = Server(place / "pg", self.folder / "server.log",
                              SETTINGS if given.snapshot_minutes else "", self.clock("server"))
         migrate(given.program, self.server)
-        self.server.ask("create table public.effect (job bigint, attempt int); select 1")
+        self.server.ask("create table public.effect (job bigint, attempt int)")
         self.server.ask("select troupe.limit_queue(%s, %s)", LIMITED, LIMIT)
         self.server.ask("select troupe.limit_keys(%s, %s)", KEYED, KEY_LIMIT)
         self.proxy = Proxy(self.server.socket)
