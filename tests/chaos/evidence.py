@@ -95,11 +95,14 @@ class Drain:
     jobs: int
     claims: int
     blocks_of_claims: int  # of 8 KiB, read or found in memory
-    blocks: int  # of all of the engine's statements
+    others: int  # statements that write outcomes, beat, start and move what is due
+    blocks_of_others: int
+    pages: int  # of the tables that all of them update: lanes and nodes
+    milliseconds: float  # of claims
     seconds: float
 
     per_claim = property(lambda self: self.blocks_of_claims / max(self.claims, 1))
-    per_job = property(lambda self: self.blocks / self.jobs)
+    per_other = property(lambda self: self.blocks_of_others / max(self.others, 1))
 
 
 class ServerClock:
@@ -146,7 +149,7 @@ class Evidence:
     limits: dict = field(default_factory=dict)  # queue: concurrency
     key_limits: dict = field(default_factory=dict)  # queue: concurrency of each key
     clock: ServerClock = field(default_factory=ServerClock)
-    drains: dict = field(default_factory=dict)  # before, held, after: Drain; of a snapshot held for long
+    drains: dict = field(default_factory=dict)  # of a held snapshot; before, held, after: Drain
     unhealed: list = field(default_factory=list)  # sentences
 
     def read_requests(self, path):

@@ -14,13 +14,19 @@ SETTINGS = "shared_preload_libraries = 'pg_stat_statements'\n"
 JOBS = 4000
 DRAINED_WITHIN = 120.0  # seconds
 
-# The engine's statements: claims, outcomes, heartbeats, what is due, starts.
+# The engine's statements: claims, then outcomes, heartbeats, starts and what is due.
 COUNTS = r"""
-    select coalesce(sum(calls) filter (where query ~ 'troupe\.take\('), 0)::bigint,
-           coalesce(sum(shared_blks_hit + shared_blks_read) filter (where query ~ 'troupe\.take\('), 0)::bigint,
-           coalesce(sum(shared_blks_hit + shared_blks_read), 0)::bigint
-      from public.pg_stat_statements
-     where query ~ 'troupe\.(take|write_outcomes|beat|promote|start_run)\('"""
+    with s as (select query ~ 'troupe\.take\(' as claims, calls, shared_blks_hit + shared_blks_read as blocks,
+                      total_exec_time as ms
+                 from public.pg_stat_statements
+                where query ~ 'troupe\.(take|write_outcomes|beat|promote|start_run)\(')
+    select coalesce(sum(calls) filter (where claims), 0)::bigint,
+           coalesce(sum(blocks) filter (where claims), 0)::bigint,
+           coalesce(sum(calls) filter (where not claims), 0)::bigint,
+           coalesce(sum(blocks) filter (where not claims), 0)::bigint,
+           (pg_relation_size('troupe.lane') + pg_relation_size('troupe.node')) / 8192,
+           coalesce(sum(ms) filter (where claims), 0)
+      from s"""
 
 
 class HeldSnapshot:
@@ -51,7 +57,7 @@ class HeldSnapshot:
         assert self.look() is not None
         self.drains["held"] = self.drain()
         self.release()
-        self.server.ask("vacuum troupe.lane, troupe.lease, troupe.node, troupe.deferred")
+        self.server.ask("vacuum (index_cleanup on) troupe.lane, troupe.lease, troupe.node, troupe.deferred")
         self.drains["after"] = self.drain()
 
     def release(self):
@@ -68,10 +74,10 @@ class HeldSnapshot:
         self.server.ask("select public.pg_stat_statements_reset()")
         begin = time.monotonic()
         ids = self.server.ask("select troupe.enqueue_many(array_agg('noop'::text), array_agg('default'::text),"
-                              " array_agg(jsonb_build_object('note', t))) from unnest(%s) t", tokens)[0][0]
+                              " array_agg(jsonb_build_object('note', t)), array_agg(0::smallint))"
+                              " from unnest(%s) t", tokens)[0][0]
         self.ledger.write("accepted", tokens=tokens, ids=ids)
         until(lambda: self.server.ask("select count(*) from troupe.attempt where job_id between %s and %s",
                                       min(ids), max(ids))[0][0] >= JOBS, "the end of a drain", DRAINED_WITHIN)
         seconds = time.monotonic() - begin
-        claims, of_claims, blocks = self.server.ask(COUNTS)[0]
-        return Drain(JOBS, claims, of_claims, blocks, seconds)
+        return Drain(JOBS, *self.server.ask(COUNTS)[0], seconds)

@@ -36,9 +36,11 @@ def report(given, faults, evidence, checker, violations, seconds):
         (lost_jobs, sum(one.outcome == LOST for one in evidence.attempts), checker.fenced(), explained,
          unexplained, sum(evidence.committed.values()), f"{seconds:.0f}")])
     if evidence.drains:
-        print_table([("drain", "jobs", "claims", "blocks a claim", "blocks a job", "seconds"),
-                     *((when, one.jobs, one.claims, f"{one.per_claim:.1f}", f"{one.per_job:.2f}",
-                        f"{one.seconds:.1f}") for when, one in evidence.drains.items())])
+        print_table([("drain", "jobs", "claims", "blocks a claim", "ms a claim", "other statements", "blocks each",
+                      "pages of lanes and nodes", "seconds"),
+                     *((when, one.jobs, one.claims, f"{one.per_claim:.1f}",
+                        f"{one.milliseconds / max(one.claims, 1):.2f}", one.others, f"{one.per_other:.1f}",
+                        one.pages, f"{one.seconds:.1f}") for when, one in evidence.drains.items())])
     for sentence in violations:
         print("  BROKEN " + sentence)
     length = f"--minutes {given.minutes:g}"
