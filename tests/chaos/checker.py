@@ -8,8 +8,9 @@ from evidence import COMPLETED, DISCARDED, FAILED, FINAL, LOST
 RESCUE_WITHIN = 20.0  # seconds after its begin, or before its end, in which a fault explains a loss
 GRAIN = 0.02  # seconds that two readings of clocks may be apart
 SILENCE = 4.0  # seconds between a node's last heartbeat and the fault that silenced it
-MOST_TIMES = 3.0  # the blocks of a statement before the snapshot was taken that it may touch later on
-MOST_READS = 8  # times that a statement may read each page of what is updated and cannot be pruned
+MOST_TIMES = 3.0  # the blocks of a drain before the snapshot was taken that a later one may touch,
+AT_LEAST = 60  # and so many for each statement, as how many jobs each carries is chance,
+MOST_READS = 8  # and each page of what is updated and cannot be pruned so often
 MOST_SHOWN = 5  # violations of one rule that are shown
 
 
@@ -275,10 +276,12 @@ class Checker:
             drain = self.e.drains.get(when)
             if before is None or drain is None:
                 continue
-            for what in ("per_claim", "per_other"):
-                cost, most = getattr(drain, what), MOST_TIMES * getattr(before, what) + reads * drain.pages
-                if cost > most:
-                    yield f"{cost:.1f} blocks {what.replace('_', ' ')} when {when}, at most {most:.1f}"
+            for what, count, blocks in (("claims", drain.claims, drain.blocks_of_claims),
+                                        ("others", drain.others, drain.blocks_of_others)):
+                most = (MOST_TIMES * getattr(before, f"blocks_of_{what}")
+                        + count * (AT_LEAST + reads * drain.pages))
+                if blocks > most:
+                    yield f"{blocks} blocks of {count} {what} when {when}, at most {most:.0f}"
 
     # -- what is counted -----------------------------------------------------------------------------
 

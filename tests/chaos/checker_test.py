@@ -25,9 +25,9 @@ def sound():
     1000 s forwards at 70, and is due by that; there are drains around a held snapshot."""
     e = Evidence(limits={"narrow": 1}, leftovers={"lease": 0}, key_limits={"tenants": 1},
                  clock=ServerClock(5000.0, [(0.0, 0.0), (70.0, 1000.0)]),
-                 drains={"before": Drain(100, 10, 100, 20, 100, 2, 1.0, 1.0),
-                         "held": Drain(100, 10, 1050, 20, 1800, 10, 9.0, 9.0),
-                         "after": Drain(100, 10, 250, 20, 250, 10, 1.0, 1.0)})
+                 drains={"before": Drain(100, 10, 1000, 20, 2000, 2, 1.0, 1.0),
+                         "held": Drain(100, 10, 4400, 20, 8800, 10, 9.0, 9.0),
+                         "after": Drain(100, 10, 3600, 20, 7200, 10, 1.0, 1.0)})
 
     def job(number, attempts, kind="effect", queue="default", **more):
         token = f"t{number}"
@@ -216,10 +216,10 @@ class Planted(unittest.TestCase):
         self.plant("nothing_runs_early", lambda e: e.asked.update(t17=Asked(0.9, run_at=6071.5)))
 
     def test_a_drain_that_a_held_snapshot_makes_dear(self):
-        for when, dear in (("held", Drain(100, 10, 1101, 20, 1800, 10, 9.0, 9.0)),
-                           ("held", Drain(100, 10, 1050, 20, 1901, 10, 9.0, 9.0)),
-                           ("after", Drain(100, 10, 301, 20, 250, 10, 1.0, 1.0)),
-                           ("after", Drain(100, 10, 250, 20, 301, 10, 1.0, 1.0))):
+        for when, dear in (("held", Drain(100, 10, 4401, 20, 8800, 10, 9.0, 9.0)),
+                           ("held", Drain(100, 10, 4400, 20, 8801, 10, 9.0, 9.0)),
+                           ("after", Drain(100, 10, 3601, 20, 7200, 10, 1.0, 1.0)),
+                           ("after", Drain(100, 10, 3600, 20, 7201, 10, 1.0, 1.0))):
             self.plant("a_held_snapshot_costs_little", lambda e, when=when, dear=dear: e.drains.update({when: dear}))
 
     def test_a_committed_effect_that_is_missing_or_twice(self):
