@@ -671,13 +671,23 @@ CREATE FUNCTION troupe.change_lanes(p_jobs bigint[], p_queues text[], p_prioriti
     AS $$
 declare
   lanes int[];
+  heads bigint[]; -- which stay where they are
+  away bigint[];
 begin
   lanes := array(select l.lane from unnest(p_jobs) with ordinality g(i, o)
                    join troupe.lanes_of(p_jobs) l on l.job_id = g.i order by g.o);
   update troupe.deferred d set lane = x.lane from unnest(p_jobs, lanes) x(i, lane) where d.job_id = x.i;
+  heads := troupe.heads_among(p_queues, p_jobs);
+  if heads <> '{}' then
+    away := array(select x.i from unnest(p_jobs, p_queues) x(i, q) join troupe.job j on j.id = x.i
+                   where x.i = any (heads) and j.queue <> x.q);
+    perform troupe.leave_place(p_queues, away);
+    heads := array(select i from unnest(heads) i where i <> all (away));
+  end if;
   with moved as materialized (
     select x.i, x.q, x.p, x.lane, e.a from unnest(p_jobs, p_queues, p_priorities, lanes) x(i, q, p, lane)
-      join unnest(p_available, p_entries) e(i, a) on e.i = x.i),
+      join unnest(p_available, p_entries) e(i, a) on e.i = x.i
+     where x.i <> all (heads)),
   noted as (
     insert into troupe.attempt (job_id, attempt, outcome, reopened, error)
     select m.i, m.a, 2, true, p_note from moved m),
@@ -1146,6 +1156,7 @@ declare
   new troupe.job;
   now_in text;
   entry smallint; -- the attempt that it waits for
+  lane_id int;
   holder bigint;
   held text;
 begin
@@ -1269,9 +1280,10 @@ begin
     update troupe.deferred d set due_at = at where d.job_id = p_job;
     perform troupe.wake_for_deferred(array[new.queue], array[at], null);
   elsif changes ? 'run_at' then
-    with gone as (
-      delete from troupe.deferred d where d.job_id = p_job returning d.attempt, d.lane)
-    insert into troupe.ready (lane, job_id, attempt) select g.lane, p_job, g.attempt from gone g;
+    delete from troupe.deferred d where d.job_id = p_job returning d.attempt, d.lane into entry, lane_id;
+    if lane_id is not null and troupe.heads_among(array[new.queue], array[p_job]) = '{}' then
+      insert into troupe.ready (lane, job_id, attempt) values (lane_id, p_job, entry);
+    end if;
     perform troupe.wake(array[new.queue]);
   end if;
 end $_$;
@@ -2453,6 +2465,22 @@ CREATE FUNCTION troupe.leave_node(node bigint) RETURNS void
    where n.id = $1 and n.ended_at is null;
 $_$;
 
+CREATE FUNCTION troupe.leave_place(p_queues text[], p_jobs bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  with held as materialized (
+    select q.name from troupe.queue q where q.name = any (p_queues) and q.head_job = any (p_jobs)
+     order by q.name for no key update)
+  update troupe.queue q set head_job = null, head_lease = null, others = q.others || q.head_lease
+    from held h where q.name = h.name;
+end $$;
+
 CREATE FUNCTION troupe.limit_key_of(p_job bigint) RETURNS text
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
@@ -3292,6 +3320,16 @@ CREATE FUNCTION troupe.put_off(p_job bigint, p_due timestamp with time zone, p_q
 declare
   current constant smallint := (select s.attempt from troupe.standing(array[p_job]) s) + 1;
 begin
+  if troupe.heads_among(array[p_queue], array[p_job]) <> '{}' then
+    if exists (select from troupe.job j where j.id = p_job and j.queue = p_queue) then
+      -- It has no entry that could be met, and holds its place.
+      insert into troupe.deferred (job_id, due_at, lane, attempt, reason)
+      select p_job, p_due, l.lane, current, 1 from troupe.lanes_of(array[p_job]) l;
+      perform troupe.wake_for_deferred(array[p_queue], array[p_due], null);
+      return;
+    end if;
+    perform troupe.leave_place(array[p_queue], array[p_job]);
+  end if;
   insert into troupe.attempt (job_id, attempt, outcome, reopened, error)
   values (p_job, current, 2, true, 'put off while it waited');
   insert into troupe.revoked (job_id, attempt, queue, priority)
@@ -3904,6 +3942,9 @@ declare
   refused bigint[];
   jobs bigint[];
   attempts smallint[];
+  ended bigint[];
+  heads bigint[];
+  queues text[];
 begin
   final := array(select i from unnest(p_jobs) i
                   where not exists (select from troupe.deferred d where d.job_id = i offset 0));
@@ -3933,14 +3974,22 @@ begin
      where a.job_id = any (final) and a.job_id between p_low and p_high
        and a.job_id <> all (refused) and a.outcome in (1, 2, 3) and not a.reopened
     returning a.job_id, a.attempt)
-  select array_agg(x.job_id order by x.job_id), array_agg(x.attempt order by x.job_id) into jobs, attempts
-    from (select g.job_id, g.attempt from gone g
+  select array_agg(x.job_id order by x.job_id), array_agg(x.attempt order by x.job_id),
+         coalesce(array_agg(x.job_id) filter (where x.was_over), '{}')
+    into jobs, attempts, ended
+    from (select g.job_id, g.attempt, false as was_over from gone g
           union all
-          select o.job_id, (o.attempt + 1)::smallint from opened o) x;
+          select o.job_id, (o.attempt + 1)::smallint, true from opened o) x;
+  queues := array(select distinct j.queue from troupe.job j where j.id = any (jobs));
+  heads := troupe.heads_among(queues, jobs);
+  if heads && ended then -- one that had ended goes to the end of the line
+    perform troupe.leave_place(queues, ended);
+  end if;
   insert into troupe.ready (lane, job_id, attempt)
   select l.lane, x.i, x.a from unnest(jobs, attempts) x(i, a) join troupe.lanes_of(jobs) l on l.job_id = x.i
+   where x.i <> all (heads) or x.i = any (ended)
    order by x.i;
-  perform troupe.wake(array(select j.queue from troupe.job j where j.id = any (jobs)));
+  perform troupe.wake(queues);
   return coalesce(jobs, '{}');
 end $$;
 
