@@ -29,6 +29,8 @@ struct executor_options {
   std::map<std::string, int> queues;
   /// Slots of every other queue. Default: 16
   int default_slots = 16;
+  /// Claimed ahead of the slots of one queue, at most.
+  int prefetch = queue_slots::max_prefetch;
   /// For the transactions of runs. Filled before the first run; null: they have none.
   std::shared_ptr<const work_peers> work = {};
   /// A handler that goes on for so long after it was asked to stop is stuck. Default: 1 min
@@ -50,7 +52,7 @@ struct executor_state {
   static constexpr std::size_t max_stuck = 64;
 
   struct queue_state {
-    explicit queue_state(int slots) : limits(slots) {}
+    queue_state(int slots, int prefetch) : limits(slots, prefetch) {}
     queue_slots limits;
     held_permits permits;
     std::deque<assignment> backlog;      ///< claimed, not started

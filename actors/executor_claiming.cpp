@@ -112,7 +112,7 @@ queue_state* queue_of(executor_state& state, const std::string& name) {
   const auto named = state.options.queues.find(name);
   const int slots =
       named != state.options.queues.end() ? named->second : state.options.default_slots;
-  return &state.queues.emplace(name, queue_state{slots}).first->second;
+  return &state.queues.emplace(name, queue_state{slots, state.options.prefetch}).first->second;
 }
 
 void invite(self_ptr self, const std::string& name, queue_state& queue) {

@@ -11,12 +11,14 @@ namespace troupe {
 
 class queue_slots {
 public:
-  /// Claimed ahead at most, however short the jobs are.
+  /// Claimed ahead at most, however short the jobs are and whatever the node was told.
   static constexpr int max_prefetch = 4000;
   /// Prefetch covers this much work of all slots together.
   static constexpr std::chrono::microseconds horizon{50'000};
 
-  explicit queue_slots(int slots) : slots_(slots) {}
+  /// Claims no more than `most` ahead, 0 to max_prefetch.
+  explicit queue_slots(int slots, int most = max_prefetch)
+      : slots_(slots), most_(std::clamp(most, 0, max_prefetch)) {}
 
   int slots() const { return slots_; }
 
@@ -54,11 +56,12 @@ private:
   int prefetch(int slots) const {
     const auto mean = std::max<double>(1.0, mean_us_);
     const double ahead = slots * static_cast<double>(horizon.count()) / mean;
-    return static_cast<int>(std::clamp<double>(ahead, 0.0, max_prefetch));
+    return static_cast<int>(std::clamp<double>(ahead, 0.0, most_));
   }
   int capacity(int slots) const { return slots + prefetch(slots); }
 
   int slots_;
+  int most_;
   double mean_us_ = 10'000.0; ///< before anything ran: short enough for a useful first batch
 };
 

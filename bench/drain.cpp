@@ -2,13 +2,18 @@
 // job sleeps. Prints one JSON object. --limit: the queue's concurrency, on all nodes together.
 // --keys: the jobs have one of so many limit keys each; --key-limit: how many of each run at once.
 // --ordered: they are spread over so many ordered queues. --backlog: so many more wait behind them.
-// Usage: troupe_bench_drain --url URL [--jobs N] [--slots N] [--connections N] [--nodes N]
-//                           [--limit N] [--ms N] [--keys N] [--key-limit N] [--ordered N]
-//                           [--backlog N]
+// --checkpoint 1: what was stored is written back before the clock runs. --prefetch: as
+// engine_options has it. --every: the object tells the time of every so many outcomes, too, as
+// [outcomes, seconds]. Usage: troupe_bench_drain --url URL [--jobs N] [--slots N] [--prefetch N]
+// [--connections N]
+//                           [--nodes N] [--limit N] [--ms N] [--keys N] [--key-limit N]
+//                           [--ordered N] [--backlog N] [--checkpoint 1] [--every N]
 // The clock runs from start() on a migrated database to the commit of --jobs outcomes.
+#include "db/blocking.hpp"
 #include "launcher/engine.hpp"
 #include "launcher/log.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -16,12 +21,14 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
 namespace {
 
 using namespace std::chrono_literals;
+using namespace std::string_view_literals;
 using clock_type = std::chrono::steady_clock;
 
 const std::string queue = "bench";
@@ -51,8 +58,20 @@ troupe::engine_options options_of(const std::map<std::string, std::string>& flag
   options.database.max_connections = std::atoi(flags.at("--connections").c_str());
   for (const auto& name : queues_of(flags))
     options.queues[name] = slots;
+  if (const auto prefetch = flags.find("--prefetch"); prefetch != flags.end())
+    options.prefetch = std::atoi(prefetch->second.c_str());
   options.test_kinds = true;
   return options;
+}
+
+/// Answered claims of an engine, those that found nothing included.
+std::uint64_t claims_of(const troupe::engine& worker) {
+  std::uint64_t all = 0;
+  for (const auto& statement : worker.database().statements())
+    if (const char* name = statement.name.load(); name != nullptr && name == "job_claim"sv)
+      for (std::size_t i = 0; i <= troupe::latency_histogram::bounds_us.size(); ++i)
+        all += statement.latency.count(i);
+  return all;
 }
 
 troupe::job_spec job_of(const std::map<std::string, std::string>& flags, int number) {
@@ -69,50 +88,52 @@ troupe::job_spec job_of(const std::map<std::string, std::string>& flags, int num
   return job;
 }
 
-void set_limits(troupe::engine& node, const std::map<std::string, std::string>& flags) {
+/// Stores the jobs and sets the limits of their queue; the seconds that the first of these took.
+double enqueue(const std::map<std::string, std::string>& flags, int stored) {
+  troupe::engine producer{options_of(flags, 0)};
+  producer.start();
+  const auto begun = clock_type::now();
+  for (int done = 0; done < stored; done += chunk) {
+    std::vector<troupe::job_spec> batch;
+    for (int i = 0; i < std::min(chunk, stored - done); ++i)
+      batch.push_back(job_of(flags, done + i));
+    producer.enqueue_all(std::move(batch));
+  }
+  const double seconds = seconds_since(begun);
   if (flags.count("--limit"))
-    node.limit(queue, std::atoi(flags.at("--limit").c_str()));
+    producer.limit(queue, std::atoi(flags.at("--limit").c_str()));
   if (flags.count("--key-limit"))
-    node.limit_keys(queue, std::atoi(flags.at("--key-limit").c_str()));
+    producer.limit_keys(queue, std::atoi(flags.at("--key-limit").c_str()));
   if (flags.count("--ordered"))
     for (const auto& name : queues_of(flags))
-      node.order(name, true);
+      producer.order(name, true);
+  producer.stop();
+  return seconds;
 }
 
 } // namespace
 
 int main(int argc, char** argv) {
-  std::map<std::string, std::string> flags = {{"--jobs", "100000"},
-                                              {"--slots", "64"},
-                                              {"--connections", "2"},
-                                              {"--nodes", "1"},
-                                              {"--backlog", "0"}};
+  std::map<std::string, std::string> flags = {{"--jobs", "100000"},   {"--slots", "64"},
+                                              {"--connections", "2"}, {"--nodes", "1"},
+                                              {"--backlog", "0"},     {"--every", "0"}};
   for (int i = 1; i + 1 < argc; i += 2)
     flags[argv[i]] = argv[i + 1];
   if (flags.count("--url") == 0) {
     std::cerr << "usage: troupe_bench_drain --url URL [--jobs N] [--slots N] [--connections N] "
-                 "[--nodes N] [--limit N] [--ms N] [--keys N] [--key-limit N] "
-                 "[--ordered N] [--backlog N]\n";
+                 "[--nodes N] [--prefetch N] [--limit N] [--ms N] [--keys N] [--key-limit N] "
+                 "[--ordered N] [--backlog N] [--checkpoint 1] [--every N]\n";
     return 2;
   }
   const int jobs = std::atoi(flags["--jobs"].c_str());
   const int stored = jobs + std::atoi(flags["--backlog"].c_str());
   try {
     troupe::log::install({});
-    double enqueue_seconds = 0;
-    {
-      troupe::engine producer{options_of(flags, 0)};
-      producer.start();
-      const auto begun = clock_type::now();
-      for (int done = 0; done < stored; done += chunk) {
-        std::vector<troupe::job_spec> batch;
-        for (int i = 0; i < std::min(chunk, stored - done); ++i)
-          batch.push_back(job_of(flags, done + i));
-        producer.enqueue_all(std::move(batch));
-      }
-      enqueue_seconds = seconds_since(begun);
-      set_limits(producer, flags);
-      producer.stop();
+    const double enqueue_seconds = enqueue(flags, stored);
+    if (flags.count("--checkpoint")) {
+      troupe::db::connect_options admin;
+      admin.url = flags["--url"];
+      troupe::db::startup_session{admin}.exec("checkpoint");
     }
     std::vector<std::unique_ptr<troupe::engine>> workers;
     for (int i = 0; i < std::atoi(flags["--nodes"].c_str()); ++i)
@@ -124,22 +145,37 @@ int main(int argc, char** argv) {
         all += (worker->counters().*counter).load();
       return all;
     };
+    const std::uint64_t every = std::strtoull(flags["--every"].c_str(), nullptr, 10);
+    std::vector<std::pair<std::uint64_t, double>> steps;
     const auto begun = clock_type::now();
     for (const auto& worker : workers)
       worker->start();
-    while (sum(&troupe::engine_counters::attempts_completed) < static_cast<std::uint64_t>(jobs)) {
+    for (std::uint64_t done = 0; done < static_cast<std::uint64_t>(jobs);) {
       if (clock_type::now() - begun > limit) {
-        std::cerr << "drain: " << sum(&troupe::engine_counters::attempts_completed) << " of "
-                  << jobs << " jobs after the time limit\n";
+        std::cerr << "drain: " << done << " of " << jobs << " jobs after the time limit\n";
         return 1;
       }
       std::this_thread::sleep_for(1ms);
+      done = sum(&troupe::engine_counters::attempts_completed);
+      if (every > 0 && done / every > (steps.empty() ? 0 : steps.back().first / every))
+        steps.emplace_back(done, seconds_since(begun));
     }
     const double seconds = seconds_since(begun);
-    std::printf("{\"jobs\":%d,\"seconds\":%.4f,\"jobs_per_second\":%.0f,"
-                "\"enqueue_per_second\":%.0f,\"fenced\":%llu}\n",
-                jobs, seconds, jobs / seconds, stored / enqueue_seconds,
-                static_cast<unsigned long long>(sum(&troupe::engine_counters::attempts_fenced)));
+    std::uint64_t claims = 0;
+    for (const auto& worker : workers)
+      claims += claims_of(*worker);
+    const auto claimed = sum(&troupe::engine_counters::jobs_claimed);
+    std::string told;
+    for (const auto& [outcomes, when] : steps)
+      told +=
+          (told.empty() ? "[" : ",[") + std::to_string(outcomes) + "," + std::to_string(when) + "]";
+    std::printf(
+        "{\"jobs\":%d,\"seconds\":%.4f,\"jobs_per_second\":%.0f,"
+        "\"enqueue_per_second\":%.0f,\"jobs_per_claim\":%.1f,\"fenced\":%llu,\"steps\":[%s]}\n",
+        jobs, seconds, jobs / seconds, stored / enqueue_seconds,
+        static_cast<double>(claimed) / static_cast<double>(std::max<std::uint64_t>(1, claims)),
+        static_cast<unsigned long long>(sum(&troupe::engine_counters::attempts_fenced)),
+        told.c_str());
     for (const auto& worker : workers)
       worker->stop();
   } catch (const troupe::engine_error& error) {

@@ -1,6 +1,7 @@
-"""What the benchmarks share: a private PostgreSQL, CPU seconds of processes, medians and ranges."""
+"""What the benchmarks share: a private PostgreSQL, CPU seconds of processes, medians and ranges, the machine."""
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -25,8 +26,13 @@ class Database:
             check=True, capture_output=True, text=True,
         )
         self.admin = done.stdout.split()[-1]
-        self.url = f"postgresql://postgres@/bench?host={self.folder}&port=5432"
+        self.use("bench")
         return self
+
+    def use(self, name):
+        """From now on the benchmark's database is this one of the server."""
+        self.name = name
+        self.url = f"postgresql://postgres@/{name}?host={self.folder}&port=5432"
 
     def __exit__(self, *_):
         subprocess.run([ROOT / "scripts/test-database", "stop", self.folder], check=True)
@@ -44,7 +50,7 @@ class Database:
 
     def fresh(self):
         """An empty database and an empty WAL: each round starts from the same place."""
-        self.sql("drop database if exists bench", "create database bench", "checkpoint")
+        self.sql(f"drop database if exists {self.name}", f"create database {self.name}", "checkpoint")
 
     def cpu_seconds(self):
         """Of the postmaster and all backends that have ended."""
@@ -75,6 +81,18 @@ def peer(name):
     if not (folder / "node_modules" / name).exists():
         subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--silent"], cwd=folder, check=True)
     return folder
+
+
+def machine():
+    """What a page says of the machine and of what was measured on it."""
+    def told(*command):
+        return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+    model = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+    memory = int(re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text()).group(1)) / 2**20
+    version = told("psql", "--version").removeprefix("psql (PostgreSQL) ").split()[0]
+    return (f"Commit {told('git', 'describe', '--always', '--dirty')}, {time.strftime('%Y-%m-%d')}; "
+            f"{os.cpu_count()} processors ({model.group(1) if model else os.uname().machine}), {memory:.0f} GiB; "
+            f"{version} is PostgreSQL's version, with " + ", ".join(SETTINGS[1::2]) + ".")
 
 
 def last_json(text):

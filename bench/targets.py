@@ -18,11 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import http_api
-from measure import BUILD, ROOT, SETTINGS, TICKS, Database, last_json, peer, spread, table, timed
+from measure import BUILD, TICKS, Database, last_json, machine, peer, spread, table, timed
+from rates import BACKLOG, ENV, drain, held_snapshot, limit_rate
 
-ENV = {"TROUPE_LOG": "warn", "PATH": "/usr/bin:/bin"}
-BATCH = 1000  # of the PostgreSQL limit
-BACKLOG = 5_000_000
 CONNECTIONS = 10_000  # idle ones
 SECONDS_IDLE = 20
 BULK = 1000  # jobs of one request
@@ -58,51 +56,12 @@ class Row:
 # -- drains ----------------------------------------------------------------------------------------
 
 
-def drain(db, jobs, *more, fresh=True):
-    """What the program printed, with its peak of memory in MB and the WAL bytes of a job."""
-    if fresh:
-        db.fresh()
-        subprocess.run([BUILD / "troupe", "migrate"], env={**ENV, "DATABASE_URL": db.url}, check=True,
-                       stdout=subprocess.DEVNULL)
-    before = db.psql("select pg_current_wal_insert_lsn()")
-    process = subprocess.Popen([BUILD / "bench/troupe_bench_drain", "--url", db.url, "--jobs", str(jobs),
-                                *map(str, more)], env=ENV, stdout=subprocess.PIPE, text=True)
-    out = process.stdout.read()
-    _, status, used = os.wait4(process.pid, 0)
-    if status != 0:
-        raise SystemExit(f"targets: the drain ended with {status}")
-    told = last_json(out)
-    told["wal"] = float(db.psql(f"select pg_current_wal_insert_lsn() - '{before}'")) / jobs
-    told["rss_mb"] = used.ru_maxrss / 1024
-    return told
-
-
 def node(name, script, db, jobs, *more):
     db.fresh()
     folder = peer(name)
     own = folder / "node_modules/.bin/node"  # pg-boss wants a newer one than Debian's
     out, _, _ = timed([own if own.exists() else "node", folder / script, db.url, str(jobs), *more])
     return last_json(out)
-
-
-def limit_rate(db, jobs, connections=2):
-    """The lane prototype, claims and finishes by pgbench: what PostgreSQL does without an engine."""
-    db.fresh()
-    folder = ROOT / "bench/peers/lane"
-    subprocess.run(["psql", "-qX", "-f", folder / "lane.sql", db.url], check=True, capture_output=True)
-    db.psql("with j as (insert into t.job (kind, args) select 'noop', jsonb_build_object('n', g, 'to', "
-            f"'user@example.com') from generate_series(1, {jobs}) g returning id) "
-            "insert into t.ready (lane, job_id) select 1 + id % 2, id from j",
-            "vacuum analyze t.ready, t.job", "checkpoint")
-    claims = jobs // BATCH // connections
-    begun = time.monotonic()
-    subprocess.run(["pgbench", "-n", "-M", "prepared", "-c", str(connections), "-j", "1", "-t", str(claims),
-                    "-D", f"n={BATCH}", "-f", folder / "cycle.sql", db.url], check=True, capture_output=True)
-    seconds = time.monotonic() - begun
-    done = int(db.psql("select count(*) from t.attempt"))
-    if done != claims * connections * BATCH:
-        raise SystemExit(f"targets: the PostgreSQL limit ended {done} jobs")
-    return done / seconds
 
 
 class Drains:
@@ -134,15 +93,19 @@ class Drains:
 
 
 def history(db, jobs, backlog, rounds):
-    """With much that waits behind, and with much that has ended; both are made once."""
+    """With much that waits behind, and with much that has ended; both are made once. What was stored is written
+    back before each drain: the rows are about how much there is, not about storing it a moment ago."""
+    def rate_of(*more, **how):
+        return drain(db, jobs, "--checkpoint", 1, *more, **how)["jobs_per_second"]
+
     behind = Row(f"drain with {backlog:,} jobs behind, against none", ">=", 0.9)
     after = Row(f"drain after {backlog:,} have ended, against none", ">=", 0.9)
-    bases = [drain(db, jobs)["jobs_per_second"] for _ in range(rounds)]
+    bases = [rate_of() for _ in range(rounds)]
     base = statistics.median(bases)
-    rate = drain(db, jobs, "--backlog", backlog)["jobs_per_second"]
+    rate = rate_of("--backlog", backlog)
     behind.add(rate / base, empty=base, behind=rate)
-    drain(db, backlog - jobs, fresh=False)  # of those that are left
-    rates = [drain(db, jobs, fresh=False)["jobs_per_second"] for _ in range(rounds)]
+    drain(db, backlog - jobs, empty=False)  # of those that are left
+    rates = [rate_of(empty=False) for _ in range(rounds)]
     for rate in rates:
         after.add(rate / base, after=rate)
     return [behind, after]
@@ -151,15 +114,10 @@ def history(db, jobs, backlog, rounds):
 def snapshot(db, jobs, rounds):
     """One snapshot is held over all of the drains."""
     row = Row("drain while a snapshot is held, against none", ">=", 0.95)
-    free = [drain(db, jobs, fresh=number == 0)["jobs_per_second"] for number in range(rounds)]
+    free = [drain(db, jobs, empty=number == 0)["jobs_per_second"] for number in range(rounds)]
     drain(db, jobs)
-    holder = subprocess.Popen(["psql", "-qAtX", db.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    holder.stdin.write("begin isolation level repeatable read;\nselect 1;\n")
-    holder.stdin.flush()
-    holder.stdout.readline()
-    held = [drain(db, jobs, fresh=False)["jobs_per_second"] for _ in range(rounds)]
-    holder.stdin.close()
-    holder.wait()
+    with held_snapshot(db):
+        held = [drain(db, jobs, empty=False)["jobs_per_second"] for _ in range(rounds)]
     for one, other in zip(held, free):
         row.add(one / other, free=other, held=one)
     return [row]
@@ -301,14 +259,7 @@ def warm_start(rounds):
 
 def write_page(path, title, lines):
     """Puts the table where the page's old one is: from its heading to its end, or to the next heading."""
-    def told(*command):
-        return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
-    model = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
-    memory = int(re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text()).group(1)) / 2**20
-    text = [f"## {title}", "", f"Commit {told('git', 'describe', '--always', '--dirty')}, {time.strftime('%Y-%m-%d')}; "
-            f"{os.cpu_count()} processors ({model.group(1) if model else os.uname().machine}), {memory:.0f} GiB; "
-            f"{told('psql', '--version').removeprefix('psql (PostgreSQL) ').split()[0]} is PostgreSQL's version, with "
-            + ", ".join(SETTINGS[1::2]) + ".", ""]
+    text = [f"## {title}", "", machine(), ""]
     text += ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines]
     text.insert(text.index("") + 4, "|---" * len(lines[0]) + "|")
     page = Path(path)

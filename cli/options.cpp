@@ -190,6 +190,12 @@ void command_line::add_node(CLI::App* app) {
           ->capture_default_str(),
       "TROUPE_SLOTS");
   env(app,
+      app->add_option("--prefetch", engine.prefetch,
+                      "Short jobs claimed ahead of the slots at most, per queue")
+          ->check(CLI::Range(0, 4'000))
+          ->capture_default_str(),
+      "TROUPE_PREFETCH");
+  env(app,
       list(app->add_option("--queue", queues_,
                            "NAME:SLOTS, slots of one queue; 0 leaves it to other nodes "
                            "(repeatable)")),

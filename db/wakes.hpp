@@ -1,4 +1,4 @@
-// What PostgreSQL tells a node without being asked, and on which queues it sleeps; 000016_wakes.sql
+// What PostgreSQL tells a node without being asked, and on which queues it sleeps; 000017_wakes.sql
 // has the protocol. Values to query, rows to values; NOTIFIER is the only user.
 #pragma once
 

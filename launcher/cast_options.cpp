@@ -34,6 +34,7 @@ cast_options cast_options_of(const engine_options& options, const std::string& u
   out.executor.queues = options.queues;
   out.executor.queues.try_emplace(page_queue, options.fetches);
   out.executor.default_slots = options.slots;
+  out.executor.prefetch = options.prefetch;
   out.executor.stuck_after = options.stuck_after;
   out.pulse.node_name = options.node;
   out.health.limits.schema_version = db::migrations().back().number;

@@ -59,6 +59,10 @@ struct engine_options {
   std::map<std::string, int> queues;
   /// Slots of every other queue. Default: 16
   int slots = 16;
+  /// Jobs of one queue that this node claims ahead of its slots, at most: many when jobs are short,
+  /// so that a claim brings a large batch; few or none (0) leave them to other nodes. Default:
+  /// 4000, and never more.
+  int prefetch = 4000;
   /// Threads for blocking handlers and for parsing. 0: one per core, at least 2.
   int worker_threads = 0;
   /// Threads of the actors' scheduler. 0: one per core, at least 2.

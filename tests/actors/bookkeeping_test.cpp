@@ -23,6 +23,20 @@ BOOST_AUTO_TEST_CASE(prefetch_is_what_the_slots_finish_in_a_moment) {
   BOOST_TEST(slots.prefetch() == queue_slots::max_prefetch);
 }
 
+BOOST_AUTO_TEST_CASE(prefetch_keeps_to_its_bound) {
+  for (const int most : {-1, 0, 7, queue_slots::max_prefetch, queue_slots::max_prefetch + 1}) {
+    queue_slots slots{10, most};
+    for (int i = 0; i < 2000; ++i)
+      slots.ran(1us);
+    const int bound = std::clamp(most, 0, queue_slots::max_prefetch);
+    BOOST_TEST(slots.prefetch() == bound);
+    BOOST_TEST(slots.claim_limit(0) == 10 + bound);
+    for (int i = 0; i < 2000; ++i)
+      slots.ran(5s);
+    BOOST_TEST(slots.prefetch() == 0);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(claims_wait_for_a_quarter_of_the_capacity_and_never_exceed_it) {
   const queue_slots slots{4};
   const int capacity = 4 + slots.prefetch();

@@ -61,7 +61,8 @@ struct whole_cast {
       told_to_stop.emplace(run->stop, [done] { done(failed("stopped")); });
     };
     handlers["scrape.page"] = [](const job_run_ptr&, const completion& done) { done(snoozed(1h)); };
-    begin(sys, all, options, std::make_shared<const handler_table>(std::move(handlers)), counters);
+    begin(sys, all, options, loop, std::make_shared<const handler_table>(std::move(handlers)),
+          counters);
   }
   api_reply ask(api_request request) {
     auto promised = std::make_shared<std::promise<api_reply>>();

@@ -29,6 +29,17 @@ BOOST_AUTO_TEST_CASE(a_claim_asks_for_slots_and_prefetch_and_only_slots_run) {
   BOOST_TEST(in->claims.empty()); // full
 }
 
+BOOST_AUTO_TEST_CASE(no_more_is_claimed_ahead_than_the_node_was_told) {
+  executor_system few{2};
+  few.join();
+  few.wake("q");
+  BOOST_REQUIRE(few.in->claims.size() == 1U);
+  BOOST_TEST(few.in->claims.front().limit == 4 + 2);
+  few.answer(few.in->claims, executor_system::batch(lease_id{1}, 6));
+  BOOST_TEST(few.started.size() == 4U);
+  BOOST_TEST(few.counters.backlog == 2U);
+}
+
 BOOST_AUTO_TEST_CASE(a_queue_without_slots_is_left_to_others) {
   join();
   wake("none");

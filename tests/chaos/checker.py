@@ -6,7 +6,11 @@ from collections import defaultdict
 from evidence import COMPLETED, DISCARDED, FAILED, FINAL, LOST
 
 RESCUE_WITHIN = 20.0  # seconds after its begin, or before its end, in which a fault explains a loss
+GRAIN = 0.02  # seconds that two readings of clocks may be apart
 SILENCE = 4.0  # seconds between a node's last heartbeat and the fault that silenced it
+MOST_TIMES = 3.0  # the blocks of a drain before the snapshot was taken that a later one may touch,
+AT_LEAST = 60  # and so many for each statement, as how many jobs each carries is chance,
+MOST_READS = 8  # and each page of what is updated and cannot be pruned so often
 MOST_SHOWN = 5  # violations of one rule that are shown
 
 
@@ -22,14 +26,17 @@ class Checker:
         for effect in sorted(evidence.effects, key=lambda x: x.at):
             self.lines[effect.job, effect.attempt].setdefault(effect.what, []).append(effect)
 
+    def rules(self):
+        return (self.nothing_is_lost, self.nothing_is_made_up, self.attempts_are_in_order,
+                self.what_ran_is_recorded, self.no_attempt_runs_twice, self.losses_are_explained,
+                self.a_lost_lease_changes_nothing, self.cancels_are_kept, self.nothing_is_left,
+                self.keys_are_unique, self.limits_are_kept, self.key_limits_are_kept,
+                self.nothing_runs_early, self.committed_effects_happen_once,
+                self.trouble_ends_as_it_should, self.a_held_snapshot_costs_little)
+
     def violations(self):
-        rules = (self.nothing_is_lost, self.nothing_is_made_up, self.attempts_are_in_order,
-                 self.what_ran_is_recorded, self.no_attempt_runs_twice, self.losses_are_explained,
-                 self.a_lost_lease_changes_nothing, self.cancels_are_kept, self.nothing_is_left,
-                 self.keys_are_unique, self.limits_are_kept, self.committed_effects_happen_once,
-                 self.trouble_ends_as_it_should)
         found = []
-        for rule in rules:
+        for rule in self.rules():
             wrong = list(rule())
             name = rule.__name__
             found += [f"{name}: {sentence}" for sentence in wrong[:MOST_SHOWN]]
@@ -187,16 +194,40 @@ class Checker:
 
     def limits_are_kept(self):
         for queue, limit in self.e.limits.items():
-            moments = []
+            yield from self.beyond(limit, queue, [job for job in self.e.jobs if job.queue == queue])
+
+    def key_limits_are_kept(self):
+        """By the key that was asked for, whatever was stored."""
+        for queue, limit in self.e.key_limits.items():
+            of_key = defaultdict(list)
             for job in self.e.jobs:
-                if job.queue == queue:
-                    for one in self.attempts[job.id]:
-                        moments += self.run_of(one)
-            running = 0
-            for at, change, job in sorted(moments):  # an end before a begin of the same moment
-                running += change
-                if change > 0 and running > limit:
-                    yield f"{running} jobs of {queue} at once, at most {limit}, with job {job}"
+                asked = self.e.asked.get(job.token)
+                if job.queue == queue and asked is not None and asked.limit_key is not None:
+                    of_key[asked.limit_key].append(job)
+            for key, jobs in of_key.items():
+                yield from self.beyond(limit, f"{queue}, key {key},", jobs)
+
+    def beyond(self, limit, what, jobs):
+        """Whenever more than so many of these jobs ran at once."""
+        moments = [one for job in jobs for attempt in self.attempts[job.id] for one in self.run_of(attempt)]
+        running = 0
+        for at, change, job in sorted(moments):  # an end before a begin of the same moment
+            running += change
+            if change > 0 and running > limit:
+                yield f"{running} jobs of {what} at once, at most {limit}, with job {job}"
+
+    def nothing_runs_early(self):
+        """No handler begins before the server's clock has shown the time that was asked for."""
+        for (number, attempt), lines in self.lines.items():
+            job = self.jobs.get(number)
+            asked = self.e.asked.get(job.token) if job else None
+            for begin in lines.get("begin", ()) if asked is not None else ():
+                due = asked.run_at
+                if asked.delay is not None:
+                    due = self.e.clock.shown(asked.at, max(job.created, asked.at))[0] + asked.delay
+                early = 0 if due is None else due - self.e.clock.shown(asked.at, begin.at)[1]
+                if early > GRAIN:
+                    yield f"attempt {attempt} of job {number} began {early:.3f} s before it was due"
 
     def run_of(self, attempt):
         """Its begin and its end: for others that is the end of the life which it began in, whatever the
@@ -237,6 +268,20 @@ class Checker:
             wanted = COMPLETED if job.how == "twice" else DISCARDED
             if last.outcome != wanted and not is_quarantine(last):
                 yield f"job {job.id}, trouble {job.how}, ended with {last.outcome}: {last.error}"
+
+    def a_held_snapshot_costs_little(self):
+        """Statements read the versions of a few rows that nobody may prune, and after it no more."""
+        before = self.e.drains.get("before")
+        for when, reads in (("held", MOST_READS), ("after", 0)):
+            drain = self.e.drains.get(when)
+            if before is None or drain is None:
+                continue
+            for what, count, blocks in (("claims", drain.claims, drain.blocks_of_claims),
+                                        ("others", drain.others, drain.blocks_of_others)):
+                most = (MOST_TIMES * getattr(before, f"blocks_of_{what}")
+                        + count * (AT_LEAST + reads * drain.pages))
+                if blocks > most:
+                    yield f"{blocks} blocks of {count} {what} when {when}, at most {most:.0f}"
 
     # -- what is counted -----------------------------------------------------------------------------
 

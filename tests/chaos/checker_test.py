@@ -1,6 +1,7 @@
 """A checker that cannot fail is worth nothing: into the ledgers of a run without fault each kind of
 violation is planted, alone, and has to be found by the rule that it breaks and by no other."""
 import json
+import re
 import socket
 import struct
 import tempfile
@@ -10,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from checker import Checker
-from evidence import (CANCELLED, COMPLETED, DISCARDED, FAILED, LOST, Attempt, Effect, Evidence, Fault,
-                      Job, Ledger, Life, Process)
+from evidence import (CANCELLED, COMPLETED, DISCARDED, FAILED, LOST, Asked, Attempt, Drain, Effect, Evidence,
+                      Fault, Job, Ledger, Life, Process, ServerClock)
 from proxy import Proxy, Trap
 
 
@@ -19,8 +20,14 @@ def sound():
     """Two nodes; a is killed at 10 while it runs job 2, which b runs again; job 3 fails once because it
     is stopped; job 4 is cancelled; 5 and 6 share a key; 7 and 8 a queue with a limit of 1; 9 is a SQL
     worker's; 10 is quarantined; 11 is trouble; c is frozen and declared dead while it runs 12, which is
-    cancelled then, and goes on with it."""
-    e = Evidence(limits={"narrow": 1}, leftovers={"lease": 0})
+    cancelled then, and goes on with it; 13 to 15 have limit keys, of which 13 and 14 have the same; 16 and
+    17 run when they are due, 16 after a delay, and 17 at a time of the server's clock, which steps by
+    1000 s forwards at 70, and is due by that; there are drains around a held snapshot."""
+    e = Evidence(limits={"narrow": 1}, leftovers={"lease": 0}, key_limits={"tenants": 1},
+                 clock=ServerClock(5000.0, [(0.0, 0.0), (70.0, 1000.0)]),
+                 drains={"before": Drain(100, 10, 1000, 20, 2000, 2, 1.0, 1.0),
+                         "held": Drain(100, 10, 4400, 20, 8800, 10, 9.0, 9.0),
+                         "after": Drain(100, 10, 3600, 20, 7200, 10, 1.0, 1.0)})
 
     def job(number, attempts, kind="effect", queue="default", **more):
         token = f"t{number}"
@@ -67,6 +74,16 @@ def sound():
     ran(12, 1, 300, 20, 30.2)
     e.cancelled[12] = 24.1
     job(11, [(DISCARDED, 2, 40)], kind="trouble", how="throw")
+    for number, key, begin, end in ((13, "k1", 50, 51), (14, "k1", 51.5, 52), (15, "k2", 50.2, 51.8)):
+        job(number, [(COMPLETED, 2, 53)], queue="tenants")
+        e.asked[f"t{number}"] = Asked(0.9, limit_key=key)
+        ran(number, 1, 200, begin, end)
+    job(16, [(COMPLETED, 2, 61)])
+    e.asked["t16"] = Asked(0.9, delay=59.0)
+    ran(16, 1, 200, 60, 60.5)
+    job(17, [(COMPLETED, 2, 72)])
+    e.asked["t17"] = Asked(0.9, run_at=6070.5)
+    ran(17, 1, 200, 71, 71.5)
     return e
 
 
@@ -87,6 +104,10 @@ class Planted(unittest.TestCase):
         e = sound()
         change(e)
         self.assertEqual({rule}, self.broken(e), Checker(e).violations())
+
+    def test_each_rule_has_its_violation(self):
+        planted = set(re.findall(r'plant\(\s*"(\w+)"', Path(__file__).read_text(encoding="utf-8")))
+        self.assertEqual({rule.__name__ for rule in Checker(sound()).rules()} | {"unhealed"}, planted)
 
     def test_a_sound_run_breaks_nothing(self):
         e = sound()
@@ -184,6 +205,23 @@ class Planted(unittest.TestCase):
         self.plant("limits_are_kept", lambda e: edit(e.effects, {"job": 7, "what": "end"}, at=30.8))
         self.plant("limits_are_kept", lambda e: e.lives.update({4: Life(4, "c", 1, 98), 5: Life(5, "c", 98, 98)}))
 
+    def test_more_runs_of_a_key_than_its_limit(self):
+        self.plant("key_limits_are_kept", lambda e: edit(e.effects, {"job": 14, "what": "begin"}, at=50.9))
+        self.plant("key_limits_are_kept", lambda e: edit(e.effects, {"job": 13, "what": "end"}, at=51.6))
+        self.plant("key_limits_are_kept", lambda e: e.asked.update(t15=Asked(0.9, limit_key="k1")))
+
+    def test_a_run_before_its_time(self):
+        self.plant("nothing_runs_early", lambda e: edit(e.effects, {"job": 16, "what": "begin"}, at=59.8))
+        self.plant("nothing_runs_early", lambda e: edit(e.effects, {"job": 17, "what": "begin"}, at=69.9))
+        self.plant("nothing_runs_early", lambda e: e.asked.update(t17=Asked(0.9, run_at=6071.5)))
+
+    def test_a_drain_that_a_held_snapshot_makes_dear(self):
+        for when, dear in (("held", Drain(100, 10, 4401, 20, 8800, 10, 9.0, 9.0)),
+                           ("held", Drain(100, 10, 4400, 20, 8801, 10, 9.0, 9.0)),
+                           ("after", Drain(100, 10, 3601, 20, 7200, 10, 1.0, 1.0)),
+                           ("after", Drain(100, 10, 3600, 20, 7201, 10, 1.0, 1.0))):
+            self.plant("a_held_snapshot_costs_little", lambda e, when=when, dear=dear: e.drains.update({when: dear}))
+
     def test_a_committed_effect_that_is_missing_or_twice(self):
         self.plant("committed_effects_happen_once", lambda e: e.committed.clear())
         self.plant("committed_effects_happen_once", lambda e: e.committed.update({9: 2}))
@@ -197,12 +235,34 @@ class Planted(unittest.TestCase):
         self.plant("unhealed", lambda e: e.unhealed.append("a node ended by itself"))
 
 
+class SteppedServer(unittest.TestCase):
+    """A clock that goes back by an hour at 10 and ahead by two at 15."""
+
+    def setUp(self):
+        self.clock = ServerClock(100.0, [(0.0, 0.0), (10.0, -3600.0), (15.0, 3600.0)])
+
+    def test_each_epoch_is_of_one_moment(self):
+        self.assertEqual([None, 0.0, 9.9, 10.5, 14.9, 15.0, 99.0],
+                         [at if at is None else round(at, 6) for at in map(self.clock.moment, (
+                             None, 100.0, 109.9, -3489.5, -3485.1, 3715.0, 3799.0))])
+
+    def test_what_is_read_at_a_step_is_of_the_nearer_era(self):
+        self.assertAlmostEqual(10.2, self.clock.moment(110.2))
+        self.assertAlmostEqual(9.9, self.clock.moment(-3490.1))
+
+    def test_the_lowest_and_the_highest_that_it_has_shown(self):
+        self.assertEqual((101.0, 102.0), self.clock.shown(1.0, 2.0))
+        self.assertEqual((-3490.0, 110.0), self.clock.shown(1.0, 12.0))
+        self.assertEqual((-3489.0, 3716.0), self.clock.shown(11.0, 16.0))
+
+
 class Ledgers(unittest.TestCase):
     def test_what_was_told_last_counts_and_half_a_line_does_not(self):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "requests"
             ledger = Ledger(path)
-            ledger.write("sent", tokens=["a", "b", "c", "d"])
+            ledger.write("sent", tokens=["a", "b", "c", "d"], asked={
+                "a": {"delay_ms": 1500, "limit_key": "k"}, "b": {"run_at": "1970-01-01T00:01:00.500000Z"}})
             ledger.write("unknown", tokens=["a", "b"])
             ledger.write("accepted", tokens=["a"], ids=["7"])
             ledger.write("refused", tokens=["c"])
@@ -217,6 +277,8 @@ class Ledgers(unittest.TestCase):
             e.read_effects(effects)
             self.assertEqual(({"a": 7}, {"c"}, {"b", "d"}), (e.accepted, e.refused, e.unknown))
             self.assertEqual([7], list(e.cancelled))
+            self.assertEqual([("a", 1.5, None, "k"), ("b", None, 60.5, None)],
+                             [(t, x.delay, x.run_at, x.limit_key) for t, x in sorted(e.asked.items())])
             self.assertEqual([Effect("begin", 7, 1, 55, 1.5)], e.effects)
 
 

@@ -4,11 +4,13 @@ else. The server keeps fsync on, and the moments of commits for the checker.
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import threading
 import time
 import urllib.request
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import psycopg2
@@ -48,11 +50,13 @@ def clean_environment():
 class Server:
     """A PostgreSQL of the run's own, reached by its socket."""
 
-    def __init__(self, folder):
-        self.folder = Path(folder)
+    def __init__(self, folder, log, settings="", clock=None):
+        self.folder, self.log = Path(folder), log
+        self.clock = clock
+        self.eras = [(time.monotonic(), 0.0)]  # of its clock: since when, and so many seconds ahead
         self._script("start")
         with open(self.folder / "data" / "postgresql.conf", "a", encoding="ascii") as file:
-            file.write("track_commit_timestamp = on\nmax_connections = 300\n")
+            file.write("track_commit_timestamp = on\nmax_connections = 300\n" + settings)
         self.end_server(signal.SIGINT)
         self._script("start")
 
@@ -60,8 +64,16 @@ class Server:
     socket = property(lambda self: str(self.folder / ".s.PGSQL.5432"))
 
     def _script(self, action):
+        preloaded = self.clock.environment if self.clock is not None else {}
         subprocess.run([ROOT / "scripts/test-database", action, self.folder], check=True,
-                       stdout=subprocess.DEVNULL, timeout=READY_WITHIN)
+                       stdout=subprocess.DEVNULL, timeout=READY_WITHIN, env={**os.environ, **preloaded})
+
+    def step_clock(self, ahead):
+        """So far from the machine's."""
+        self.eras.append((time.monotonic(), ahead))
+        self.clock.step(ahead)
+        shown = float(self.ask("select extract(epoch from clock_timestamp())")[0][0])
+        assert abs(shown - ahead - time.time()) < 60, f"the server's clock was not stepped by {ahead}: {shown}"
 
     def connect(self, name="chaos"):
         connection = psycopg2.connect(self.url, connect_timeout=10, application_name=name)
@@ -69,21 +81,28 @@ class Server:
         return connection
 
     def ask(self, sql, *values):
+        """Its rows; none of what gives none."""
         connection = self.connect()
         try:
             with connection.cursor() as cursor:
-                cursor.execute(sql, values)
-                return cursor.fetchall()
+                cursor.execute(sql, values or None)
+                return cursor.fetchall() if cursor.description else []
         finally:
             connection.close()
 
     def postmaster(self):
         return int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
 
+    def runs(self):
+        try:
+            return Path(f"/proc/{self.postmaster()}").exists()
+        except (FileNotFoundError, IndexError):
+            return False
+
     def children(self):
-        found = []
+        found, parent = [], self.postmaster()
         for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and parent_of(entry) == self.postmaster():
+            if entry.name.isdigit() and parent_of(entry) == parent:
                 found.append(int(entry.name))
         return found
 
@@ -103,7 +122,10 @@ class Server:
         self._script("start")
 
     def await_answer(self):
+        """Started again when it has given up."""
         def answers():
+            if not self.runs():
+                self._script("start")
             try:
                 return self.ask("select 1")
             except psycopg2.Error:
@@ -112,8 +134,12 @@ class Server:
         until(answers, "an answer of the server", READY_WITHIN)
 
     def close(self):
-        for pid in (self.children() if self.folder.exists() else ()):
+        """Its log stays beside it."""
+        for pid in (self.children() if self.runs() else ()):
             send(pid, signal.SIGCONT)
+        log = self.folder / "server.log"
+        if log.exists():
+            shutil.copyfile(log, self.log)
         self._script("stop")
 
 
@@ -127,8 +153,9 @@ def parent_of(entry):
 class Node:
     """A `troupe serve` of one name; it may be killed and started again, under another name too."""
 
-    def __init__(self, number, place, program, port):
+    def __init__(self, number, place, program, port, clock=None):
         self.number, self.place, self.program, self.port = number, place, program, port
+        self.clock = clock
         self.generation = 0
         self.process = None
         self.url = None
@@ -144,13 +171,15 @@ class Node:
     def start(self):
         self.data.mkdir(exist_ok=True)
         self.began = time.monotonic()
+        preloaded = self.clock.environment if self.clock is not None else {}
         with open(self.place / f"node{self.number}.log", "ab") as log:
             self.process = subprocess.Popen(
                 [self.program, "serve", "--listen", "127.0.0.1:0", "--node", self.name,
                  "--data-dir", self.data, "--test-kinds", "--stuck-after", "1", "--grace", "1",
                  "--queue", "sql:0", "--database",
                  f"postgresql://postgres@127.0.0.1:{self.port}/postgres?sslmode=disable&gssencmode=disable"],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=clean_environment())
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+                env={**clean_environment(), **preloaded})
         self.url = self._ready().split()[2]
 
     def _ready(self):
@@ -185,6 +214,11 @@ class Node:
             send(self.process.pid, signal.SIGCONT)
             self.kill()
             self.end()
+
+    def seconds_ahead(self):
+        """Of its clock, against the machine's; by the answers' Date, which has whole seconds."""
+        with urllib.request.urlopen(self.url + "/livez", timeout=10) as answer:
+            return parsedate_to_datetime(answer.headers["Date"]).timestamp() - time.time()
 
     def ask(self, path):
         with urllib.request.urlopen(self.url + path, timeout=10) as answer:

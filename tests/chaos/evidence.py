@@ -9,6 +9,7 @@ import json
 import threading
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 
 COMPLETED, CANCELLED, DISCARDED, FAILED, LOST = 1, 2, 3, 4, 5
 FINAL = (COMPLETED, CANCELLED, DISCARDED)
@@ -79,9 +80,60 @@ class Life:
     beat: float = None
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a request said beyond its kind; at is when it was about to be sent, run_at an epoch."""
+    at: float
+    delay: float = None
+    run_at: float = None
+    limit_key: str = None
+
+
+@dataclass(frozen=True)
+class Drain:
+    """What a batch of jobs cost from its enqueue to its last outcome, as the server counted it."""
+    jobs: int
+    claims: int
+    blocks_of_claims: int  # of 8 KiB, read or found in memory
+    others: int  # statements that write outcomes, beat, start and move what is due
+    blocks_of_others: int
+    pages: int  # of the tables that all of them update: lanes and nodes
+    milliseconds: float  # of claims
+    seconds: float
+
+    per_claim = property(lambda self: self.blocks_of_claims / max(self.claims, 1))
+    per_other = property(lambda self: self.blocks_of_others / max(self.others, 1))
+
+
+class ServerClock:
+    """How the server's clock went: eras of (first moment, seconds ahead of the first era). No two of
+    them show the same epoch, so that each epoch is of one moment."""
+
+    def __init__(self, zero=0.0, eras=((0.0, 0.0),)):
+        self.zero = zero  # the epoch of moment 0, before any step
+        ends = [begin for begin, _ in eras[1:]] + [float("inf")]
+        self.eras = [(begin, end, ahead) for (begin, ahead), end in zip(eras, ends)]
+
+    def moment(self, epoch):
+        """None for None."""
+        def away(era):
+            begin, end, ahead = era
+            at = epoch - self.zero - ahead
+            return max(begin - at, at - end, 0.0)
+
+        return None if epoch is None else epoch - self.zero - min(self.eras, key=away)[2]
+
+    def shown(self, since, till):
+        """The lowest and the highest epoch that it has shown between two moments."""
+        lived = [(max(begin, since) + ahead, min(end, till) + ahead) for begin, end, ahead in self.eras
+                 if begin <= till and end >= since]
+        return self.zero + min(low for low, _ in lived), self.zero + max(high for _, high in lived)
+
+
 @dataclass
 class Evidence:
     sent: set = field(default_factory=set)  # tokens
+    asked: dict = field(default_factory=dict)  # token: Asked, of those with a delay, a time or a key
     accepted: dict = field(default_factory=dict)  # token: job id
     refused: set = field(default_factory=set)
     unknown: set = field(default_factory=set)
@@ -95,6 +147,9 @@ class Evidence:
     committed: dict = field(default_factory=dict)  # job id: rows written with its outcome, of SQL workers
     leftovers: dict = field(default_factory=dict)  # what: how many
     limits: dict = field(default_factory=dict)  # queue: concurrency
+    key_limits: dict = field(default_factory=dict)  # queue: concurrency of each key
+    clock: ServerClock = field(default_factory=ServerClock)
+    drains: dict = field(default_factory=dict)  # of a held snapshot; before, held, after: Drain
     unhealed: list = field(default_factory=list)  # sentences
 
     def read_requests(self, path):
@@ -105,6 +160,8 @@ class Evidence:
             if what == "sent":
                 self.sent.update(tokens)
                 self.unknown.update(tokens)
+                for token, said in told.get("asked", {}).items():
+                    self.asked[token] = read_asked(told["t"], said)
                 continue
             self.unknown.difference_update(tokens)
             if what == "accepted":
@@ -120,6 +177,12 @@ class Evidence:
         for line in whole_lines(path):
             what, job, attempt, pid, at = line.split()
             self.effects.append(Effect(what, int(job), int(attempt), int(pid), int(at) / 1e9))
+
+
+def read_asked(at, said):
+    delay, run_at = said.get("delay_ms"), said.get("run_at")
+    return Asked(at, None if delay is None else delay / 1000,
+                 None if run_at is None else datetime.fromisoformat(run_at).timestamp(), said.get("limit_key"))
 
 
 def whole_lines(path):

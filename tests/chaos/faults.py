@@ -14,12 +14,17 @@ from cluster import READY_WITHIN, pause, send, until
 from evidence import Fault
 from proxy import Trap
 
-CLAIM, FINISH = ("job_claim",), ("job_finish", "job_finish_keeping")
-ANSWERS = (CLAIM, CLAIM, FINISH, FINISH, ("job_enqueue",), ("job_enqueue_keyed",), ("job_cancel",),
-           ("node_beat",), ("job_promote",), ("job_start",))
+CLAIM, FINISH = ("job_claim", "job_enqueue_here"), ("job_finish", "job_finish_keeping")
+ANSWERS = (CLAIM, CLAIM, FINISH, FINISH, ("job_enqueue", "job_enqueue_here"), ("job_enqueue_keyed",),
+           ("job_cancel",), ("node_beat",), ("job_promote",), ("job_start",))
 LEASE = 4.0  # seconds of silence after which a node is taken for dead
 EVERYBODY = (None, 0)  # the nodes it touches, and its kills
 MEET_WITHIN = 6.0  # seconds for a trap to spring; else the point was not met
+HOUR = 3600.0
+FARTHEST = 10 * HOUR  # of the server's clock, either way: what is kept for a day must not end meanwhile
+SPARED = "spared"  # the application's name of a session that is not ended
+# These end every session, or the snapshot themselves.
+WITHOUT_SNAPSHOT = ("restart", "crash", "disk", "snapshot")
 
 
 class Faults:
@@ -29,12 +34,13 @@ class Faults:
     # How often each kind is in a deck; a deck is shuffled and dealt, then the next.
     DECK = {"kill": 4, "stall": 1, "term": 1, "claim_before": 1, "claim_after": 1, "effect": 1,
             "finish_before": 1, "finish_after": 1, "answer": 3, "cut": 1, "sessions": 1, "restart": 1,
-            "crash": 1, "freeze": 1, "snapshot": 1, "storm": 1}
+            "crash": 1, "freeze": 1, "snapshot": 1, "storm": 1, "disk": 1, "clock": 2, "server_clock": 1}
 
-    def __init__(self, seed, kinds, server, nodes, proxy, ledger, storm):
+    def __init__(self, seed, kinds, server, nodes, proxy, ledger, storm, disk=None, apart=HOUR):
         self.chance = random.Random(f"{seed}/faults")
         self.kinds, self.server, self.nodes, self.proxy = kinds, server, nodes, proxy
-        self.ledger, self.storm_size = ledger, storm
+        self.ledger, self.storm_size, self.disk_of_server = ledger, storm, disk
+        self.apart = apart  # seconds, more than the run lasts: no two of the server's clocks show the same
         self.deck, self.done, self.unmet = [], [], []
         self.kills = self.storms = 0
         self.held = None  # a snapshot's connection, and when it was taken
@@ -154,13 +160,25 @@ class Faults:
             pause.wait(0.2)
         return (node.name,), 0
 
+    def clock(self):
+        """Minutes to days, either way; it stays so until the node's next one. Costs nothing."""
+        node = self.some_node()
+        for _ in range(self.chance.randrange(1, 4)):
+            ahead = self.chance.choice((-1, 1)) * self.chance.choice((60, 600, HOUR, 30 * HOUR))
+            ahead *= self.chance.uniform(1, 3)
+            node.clock.step(ahead)
+            until(lambda: abs(node.seconds_ahead() - ahead) < 10, f"{node.name} with its clock stepped", 10)
+            pause.wait(self.chance.uniform(0.1, 1.5))
+        return (), 0
+
     # -- of the server -------------------------------------------------------------------------------
 
     def sessions(self):
         for _ in range(self.chance.randrange(1, 6)):
             with suppress(psycopg2.Error):
                 self.server.ask("select pg_terminate_backend(pid) from pg_stat_activity"
-                                " where pid <> pg_backend_pid() and backend_type = 'client backend'")
+                                " where pid <> pg_backend_pid() and backend_type = 'client backend'"
+                                " and application_name <> %s", SPARED)
             pause.wait(0.2)
         return EVERYBODY
 
@@ -183,6 +201,47 @@ class Faults:
         for pid in pids:
             send(pid, signal.SIGCONT)
         self.server.await_answer()
+        return EVERYBODY
+
+    def disk(self):
+        """No room for some seconds. Statements are refused; when what is ready of the log is used up, too,
+        the server goes down, and does not come up before there is room."""
+        log_too = self.chance.random() < 0.5
+        refused = 0
+        end = time.monotonic() + self.chance.uniform(2.0, 6.0)
+        try:
+            while time.monotonic() < end:
+                self.disk_of_server.fill()
+                refused += self.is_refused(log_too)
+                pause.wait(0.05)
+        finally:
+            self.disk_of_server.make_room()
+        assert refused, "a server without room refused nothing"
+        self.server.await_answer()
+        return EVERYBODY
+
+    def is_refused(self, log_too):
+        """What a statement that needs room hears; True as well when there is nobody who answers."""
+        try:
+            if log_too:
+                self.server.ask("select pg_switch_wal(), pg_logical_emit_message(false, 'chaos', 'x')")
+            self.server.ask("create temp table room as select string_agg(md5(n::text), '')"
+                            " from generate_series(1, 100000) n")
+            return False
+        except (psycopg2.OperationalError, psycopg2.InternalError):
+            return True
+
+    def server_clock(self):
+        """Back for some seconds, then ahead of all that it has shown; or ahead at once. By the only clock
+        there is every node has been silent for long then, and none of them may be right."""
+        far = self.apart * (len(self.server.eras) + 1)
+        if far > FARTHEST:
+            return None
+        if self.chance.random() < 0.6:
+            self.server.step_clock(-far)
+            pause.wait(self.chance.uniform(1.0, LEASE + 2))
+        self.server.step_clock(far)
+        pause.wait(1.0)
         return EVERYBODY
 
     def snapshot(self):

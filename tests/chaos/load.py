@@ -6,6 +6,7 @@ import json
 import random
 import threading
 import time
+from datetime import datetime, timezone
 
 import psycopg2
 
@@ -13,8 +14,13 @@ from cluster import pause
 
 LIMITED = "narrow"  # the queue with a limit
 LIMIT = 3
+KEYED = "tenants"  # the queue with a limit for each key
+KEY_LIMIT = 2
+LIMIT_KEYS = 4
 KEYS = 6  # unique keys that the producers share
-REFUSALS = ("unavailable", "overloaded", "retry", "stopping", "timed_out", "conflict")
+# What a refusal may be called, and its status. Any other is a producer's failure.
+REFUSALS = {"unavailable": 503, "overloaded": 503, "retry": 503, "stopping": 503, "timed_out": 503,
+            "conflict": 409}
 TROUBLE = ("throw", "throw_other", "silent", "twice", "huge", "huge_error", "nul", "nul_escape",
            "nul_error", "utf8", "utf8_error", "not_json", "deep", "block", "spin")
 
@@ -77,7 +83,7 @@ class Producer(threading.Thread):
         if status == 201 or (status == 200 and not said.get("existing")):
             ids = said["ids"] if "ids" in said else [said["id"]]
             self.ledger.write("accepted", tokens=tokens, ids=ids)
-        elif status == 200 or said.get("code") in REFUSALS:
+        elif status == 200 or REFUSALS.get(said.get("code")) == status:
             if doubted:
                 return False
             self.ledger.write("refused", tokens=tokens, why=said.get("code", "existing"))
@@ -87,13 +93,25 @@ class Producer(threading.Thread):
 
     def job(self, token, **more):
         spec = {"kind": "effect", "args": {"note": token, "ms": self.chance.randrange(5, 120)},
-                "queue": self.chance.choice(("default", "default", "mail", LIMITED)),
+                "queue": self.chance.choice(("default", "default", "mail", LIMITED, KEYED)),
                 "priority": self.chance.choice((0, 0, 0, 5)), **more}
-        if self.chance.random() < 0.1 and spec["queue"] != LIMITED:
+        if self.chance.random() < 0.1 and spec["queue"] not in (LIMITED, KEYED):
             spec["args"]["ms"] = self.chance.randrange(300, 2500)
-        if self.chance.random() < 0.15:
+        if spec["queue"] == KEYED:
+            spec["limit_key"] = f"tenant{self.chance.randrange(LIMIT_KEYS)}"
+        later = self.chance.random()
+        if later < 0.1:
             spec["delay_ms"] = self.chance.randrange(50, 3000)
+        elif later < 0.2:
+            due = datetime.fromtimestamp(time.time() + self.chance.uniform(-1, 3), timezone.utc)
+            spec["run_at"] = due.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         return spec
+
+    def announce(self, specs):
+        """Before anything of them is on its way. The specs are by token."""
+        asked = {token: {name: spec[name] for name in ("delay_ms", "run_at", "limit_key") if name in spec}
+                 for token, spec in specs.items()}
+        self.ledger.write("sent", tokens=list(specs), asked={t: said for t, said in asked.items() if said})
 
 
 class Single(Producer):
@@ -102,7 +120,7 @@ class Single(Producer):
     def step(self):
         token = self.token()
         body, key = self.job(token), token if self.chance.random() < 0.5 else None
-        self.ledger.write("sent", tokens=[token])
+        self.announce({token: body})
         doubted = False
         while True:
             answer = self.post("/api/v1/jobs", body, key)
@@ -123,8 +141,9 @@ class Single(Producer):
 class Bulk(Producer):
     def step(self):
         tokens = [self.token() for _ in range(self.chance.randrange(5, 60))]
-        self.ledger.write("sent", tokens=tokens)
-        self.settle(tokens, self.post("/api/v1/jobs/bulk", {"jobs": [self.job(t) for t in tokens]}))
+        specs = {token: self.job(token) for token in tokens}
+        self.announce(specs)
+        self.settle(tokens, self.post("/api/v1/jobs/bulk", {"jobs": list(specs.values())}))
 
 
 class Unique(Producer):
@@ -135,7 +154,7 @@ class Unique(Producer):
         body = self.job(token, queue="default", unique={
             "args": ["key"], "on_conflict": self.chance.choice(("reject", "existing"))})
         body["args"]["key"] = f"key{self.chance.randrange(KEYS)}"
-        self.ledger.write("sent", tokens=[token])
+        self.announce({token: body})
         self.settle([token], self.post("/api/v1/jobs", body))
 
 
@@ -146,7 +165,7 @@ class Trouble(Producer):
         token, how = self.token(), self.chance.choice(TROUBLE)
         body = {"kind": "trouble", "args": {"note": token, "how": how, "ms": 1500}, "queue": "bad",
                 "max_attempts": 1, "timeout_ms": 400}
-        self.ledger.write("sent", tokens=[token])
+        self.announce({token: body})
         self.settle([token], self.post("/api/v1/jobs", body))
 
 
@@ -160,13 +179,14 @@ class Sql(Producer):
 
     def step(self):
         tokens = [self.token() for _ in range(self.chance.randrange(1, 8))]
-        self.ledger.write("sent", tokens=tokens)
+        specs = {token: self.spec(token) for token in tokens}
+        self.announce(specs)
         committing = False
         try:
             if self.connection is None or self.connection.closed:
                 self.connection = psycopg2.connect(self.server.url, connect_timeout=10)
             with self.connection.cursor() as cursor:
-                ids = [self.enqueue(cursor, token) for token in tokens]
+                ids = [self.enqueue(cursor, spec) for spec in specs.values()]
             if self.chance.random() < 0.15:
                 self.connection.rollback()
                 return self.ledger.write("refused", tokens=tokens, why="rolled back")
@@ -180,13 +200,18 @@ class Sql(Producer):
             self.ledger.write("unknown" if committing else "refused", tokens=tokens, why="sql")
             self.stopping.wait(0.2)
 
-    def enqueue(self, cursor, token):
+    def spec(self, token):
         spec = self.job(token)
         if self.chance.random() < 0.5:
             spec.update(kind="ledgered", queue="sql")
-        cursor.execute("select troupe.enqueue(%s, %s, queue => %s, priority => %s, delay_ms => %s)",
+        return spec
+
+    @staticmethod
+    def enqueue(cursor, spec):
+        cursor.execute("select troupe.enqueue(%s, %s, queue => %s, priority => %s, delay_ms => %s,"
+                       " run_at => %s, limit_key => %s)",
                        (spec["kind"], json.dumps(spec["args"]), spec["queue"], spec["priority"],
-                        spec.get("delay_ms")))
+                        spec.get("delay_ms"), spec.get("run_at"), spec.get("limit_key")))
         return str(cursor.fetchone()[0])
 
 

@@ -35,9 +35,17 @@ def report(given, faults, evidence, checker, violations, seconds):
          "committed effects", "seconds"),
         (lost_jobs, sum(one.outcome == LOST for one in evidence.attempts), checker.fenced(), explained,
          unexplained, sum(evidence.committed.values()), f"{seconds:.0f}")])
+    if evidence.drains:
+        print_table([("drain", "jobs", "claims", "blocks a claim", "ms a claim", "other statements", "blocks each",
+                      "pages of lanes and nodes", "seconds"),
+                     *((when, one.jobs, one.claims, f"{one.per_claim:.1f}",
+                        f"{one.milliseconds / max(one.claims, 1):.2f}", one.others, f"{one.per_other:.1f}",
+                        one.pages, f"{one.seconds:.1f}") for when, one in evidence.drains.items())])
     for sentence in violations:
         print("  BROKEN " + sentence)
-    length = f"--kills {given.kills}" if given.kills else f"--minutes {given.minutes:g}"
+    length = f"--minutes {given.minutes:g}"
+    if given.kills or given.snapshot_minutes:
+        length = f"--kills {given.kills}" if given.kills else f"--snapshot-minutes {given.snapshot_minutes:g}"
     print(f"chaos: {'BROKEN' if violations else 'all kept'}; again: scripts/chaos --seed {given.seed} "
           f"{length} --nodes {given.nodes} --rate {given.rate:g} --storm {given.storm}"
           + (f" --faults {given.faults}" if given.faults else ""), flush=True)

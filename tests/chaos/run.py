@@ -16,9 +16,11 @@ import psycopg2
 
 from checker import Checker
 from cluster import ROOT, Node, Server, clean_environment, migrate, pause, until
-from evidence import Attempt, Evidence, Job, Ledger, Life
-from faults import Faults
-from load import LIMIT, LIMITED, Bulk, Single, Sql, SqlWorker, Trouble, Unique
+from evidence import Attempt, Evidence, Job, Ledger, Life, ServerClock
+from faults import HOUR, WITHOUT_SNAPSHOT, Faults
+from held import SETTINGS, HeldSnapshot
+from load import KEY_LIMIT, KEYED, LIMIT, LIMITED, Bulk, Single, Sql, SqlWorker, Trouble, Unique
+from machine import Disk, SteppedClock, why_no_clock, why_no_disk
 from proxy import Proxy
 from report import report
 
@@ -43,6 +45,9 @@ UNENDED = """
 LEFTOVERS = """
     select 'lease', count(*) from troupe.lease
     union all select 'deferred', count(*) from troupe.deferred
+    union all select 'parked', count(*) from troupe.parked
+    union all select 'key_run without key_end', count(*) from troupe.key_run k
+     where not exists (select from troupe.key_end e where e.queue = k.queue and e.lease = k.lease)
     union all select 'permit', coalesce(sum(permits), 0) from troupe.permit
     union all select 'ready behind no cursor', count(*)
       from troupe.ready r join troupe.lane l on l.id = r.lane where (r.xact, r.seq) > (l.xact, l.seq)
@@ -58,19 +63,23 @@ def arguments():
     length = options.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, default=1.0, help="of faults, 0.05 to 600 (1)")
     length.add_argument("--kills", type=int, help="as long as it takes to kill so many nodes, 1 to 10000")
+    length.add_argument("--snapshot-minutes", type=float,
+                        help="of faults, with one snapshot held all the time; 0.05 to 600; without "
+                        + ", ".join(WITHOUT_SNAPSHOT))
     options.add_argument("--nodes", type=int, default=3, help="1 to 8 (3)")
     options.add_argument("--faults", help="only these, with commas")
     options.add_argument("--rate", type=float, default=100.0, help="jobs a second, about; 1 to 2000 (100)")
     options.add_argument("--storm", type=int, default=10_000, help="jobs that fail at once, 1 to 10000")
     options.add_argument("--program", type=Path, default=ROOT / "build/release/troupe",
                          help="the troupe to try (build/release/troupe)")
+    options.add_argument("--clock", type=Path, help="the library that steps clocks (beside --program)")
     options.add_argument("--keep", action="store_true", help="keep the ledgers and logs")
     given = options.parse_args()
-    for name, low, high in (("minutes", 0.05, 600), ("kills", 1, 10_000), ("nodes", 1, 8),
-                            ("rate", 1, 2000), ("storm", 1, 10_000)):
+    for name, low, high in (("minutes", 0.05, 600), ("snapshot_minutes", 0.05, 600), ("kills", 1, 10_000),
+                            ("nodes", 1, 8), ("rate", 1, 2000), ("storm", 1, 10_000)):
         value = getattr(given, name)
         if value is not None and not low <= value <= high:
-            options.error(f"--{name} must be {low} to {high}")
+            options.error(f"--{name.replace('_', '-')} must be {low} to {high}")
     given.kinds = (given.faults or ",".join(Faults.DECK)).split(",")
     for kind in given.kinds:
         if kind not in Faults.DECK:
@@ -81,31 +90,44 @@ def arguments():
     if not os.access(given.program, os.X_OK):
         options.error(f"--program: {given.program} cannot be run; build it with scripts/run or name one")
     given.program = given.program.resolve()
+    given.clock = (given.clock or given.program.parent / "tests/chaos/libstepped_clock.so").resolve()
+    given.kinds = leave_out(given)
+    if not given.kinds:
+        options.error("--faults: none of them can be had")
+    given.limit = 60.0 * (given.snapshot_minutes or given.minutes)
+    if given.kills:
+        given.limit = 60.0 + 30.0 * given.kills
     if given.seed is None:
         given.seed = random.SystemRandom().randrange(1 << 31)
     return given
+
+
+def leave_out(given):
+    """The faults that can be had, and a word about each of the others."""
+    held = "a snapshot is held" if given.snapshot_minutes else None
+    reasons = {kind: held for kind in WITHOUT_SNAPSHOT}
+    reasons["disk"] = held or why_no_disk()
+    reasons["clock"] = reasons["server_clock"] = why_no_clock(given.clock)
+    for kind in given.kinds:
+        if reasons.get(kind):
+            print(f"chaos: without {kind}: {reasons[kind]}", flush=True)
+    return [kind for kind in given.kinds if not reasons.get(kind)]
 
 
 class Run:
     def __init__(self, given, folder):
         self.given, self.folder = given, folder
         self.unhealed = []
-        self.faults = self.server = self.proxy = None
+        self.faults = self.server = self.proxy = self.disk = self.held = None
         self.nodes, self.threads = [], []
         self.ledger = Ledger(folder / "requests")
 
     def go(self):
         """The evidence."""
-        self.server = Server(self.folder / "pg")
-        migrate(self.given.program, self.server)
-        self.server.ask("create table public.effect (job bigint, attempt int); select 1")
-        self.server.ask("select troupe.limit_queue(%s, %s)", LIMITED, LIMIT)
-        self.proxy = Proxy(self.server.socket)
-        for number in range(1, self.given.nodes + 1):
-            self.nodes.append(Node(number, self.folder, self.given.program, self.proxy.open(number)))
-            self.nodes[-1].start()
-        self.faults = Faults(self.given.seed, self.given.kinds, self.server, self.nodes, self.proxy,
-                             self.ledger, self.given.storm)
+        self.start()
+        if self.given.snapshot_minutes:
+            self.held = HeldSnapshot(self.server, self.ledger)
+            self.held.take()
         self.load()
         try:
             self.harm()
@@ -114,6 +136,32 @@ class Run:
                                  + ", ".join(f.kind for f in self.faults.done[-3:]))
         self.calm()
         return self.evidence()
+
+    def start(self):
+        """The server and the nodes; only what can be stepped or run full is made so."""
+        given, place = self.given, self.folder
+        if "disk" in given.kinds:
+            self.disk = Disk(self.folder / "disk")
+            place = self.disk.folder
+        self.server = Server(place / "pg", self.folder / "server.log",
+                             SETTINGS if given.snapshot_minutes else "", self.clock("server"))
+        migrate(given.program, self.server)
+        self.server.ask("create table public.effect (job bigint, attempt int)")
+        self.server.ask("select troupe.limit_queue(%s, %s)", LIMITED, LIMIT)
+        self.server.ask("select troupe.limit_keys(%s, %s)", KEYED, KEY_LIMIT)
+        self.proxy = Proxy(self.server.socket)
+        for number in range(1, given.nodes + 1):
+            self.nodes.append(Node(number, self.folder, given.program, self.proxy.open(number),
+                                   self.clock(f"node{number}", given.program)))
+            self.nodes[-1].start()
+        self.faults = Faults(given.seed, given.kinds, self.server, self.nodes, self.proxy, self.ledger,
+                             given.storm, self.disk, max(HOUR / 4, 2 * given.limit))
+
+    def clock(self, name, program=None):
+        """None when no fault steps it."""
+        if ("clock" if program else "server_clock") not in self.given.kinds:
+            return None
+        return SteppedClock(self.folder / f"{name}.clock", self.given.clock, program)
 
     def load(self):
         seed, rate = self.given.seed, self.given.rate
@@ -128,9 +176,7 @@ class Run:
 
     def harm(self):
         begin = time.monotonic()
-        limit = 60.0 * self.given.minutes
-        if self.given.kills:
-            limit = 60.0 + 30.0 * self.given.kills
+        limit = self.given.limit
         while time.monotonic() < begin + limit and not self.enough():
             self.faults.next()
             self.watch()
@@ -158,10 +204,12 @@ class Run:
                 assert not thread.is_alive(), f"{thread.name} waits for an answer for ever"
             self.watch()
             until(lambda: self.server.ask(UNENDED) == [(0,)], "the end of every job", QUIET_WITHIN, 0.5)
+            if self.held is not None:
+                self.held.finish()
             self.threads[-1].stopping.set()
             self.threads[-1].join(30)
             until(self.nothing_left, "an engine that holds nothing", 40, 0.5)
-        except AssertionError as failure:
+        except (AssertionError, psycopg2.Error) as failure:
             self.unhealed.append(str(failure))
         self.leftovers = dict(self.server.ask(LEFTOVERS))
         for node in self.nodes:
@@ -177,12 +225,13 @@ class Run:
         return not any(count for _, count in self.server.ask(LEFTOVERS))
 
     def evidence(self):
+        clock = ServerClock(time.time() - time.monotonic(), self.server.eras)
         e = Evidence(faults=self.faults.done, leftovers=self.leftovers, limits={LIMITED: LIMIT},
-                     unhealed=self.unhealed)
-        past = time.time() - time.monotonic()  # of the wall clock, which the server goes by
+                     key_limits={KEYED: KEY_LIMIT}, clock=clock, unhealed=self.unhealed,
+                     drains=self.held.drains if self.held is not None else {})
 
         def moment(epoch):
-            return None if epoch is None else float(epoch) - past
+            return None if epoch is None else clock.moment(float(epoch))
 
         e.read_requests(self.folder / "requests")
         for node in self.nodes:
@@ -203,8 +252,12 @@ class Run:
             node.end_now()
         if self.proxy is not None:
             self.proxy.close()
+        if self.held is not None:
+            self.held.release()
         if self.server is not None:
             self.server.close()
+        if self.disk is not None:
+            self.disk.close()
         self.ledger.close()
 
 

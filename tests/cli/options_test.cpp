@@ -106,6 +106,9 @@ BOOST_AUTO_TEST_CASE(flags_win_over_variables_and_those_over_defaults) {
   const set_variable slots("TROUPE_SLOTS", "7");
   BOOST_TEST(good({"dev"}).engine.slots == 7);
   BOOST_TEST(good({"dev", "--slots", "9"}).engine.slots == 9);
+  const set_variable prefetch("TROUPE_PREFETCH", "0");
+  BOOST_TEST(good({"dev"}).engine.prefetch == 0);
+  BOOST_TEST(good({"dev", "--prefetch", "4000"}).engine.prefetch == 4000);
 }
 
 BOOST_AUTO_TEST_CASE(a_wrong_variable_is_named_and_hurts_only_commands_that_use_it) {
@@ -136,6 +139,8 @@ BOOST_AUTO_TEST_CASE(wrong_values_are_refused_with_the_way_to_the_help) {
            {"dev", "--slots", "-1"},
            {"dev", "--slots", "many"},
            {"dev", "--slots"},
+           {"dev", "--prefetch", "-1"},
+           {"dev", "--prefetch", "4001"},
            {"dev", "--listen", "8080"},
            {"dev", "--listen", "127.0.0.1:70000"},
            {"dev", "--listen", "somewhere:80"},

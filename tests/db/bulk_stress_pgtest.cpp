@@ -29,6 +29,7 @@ struct modelled {
   int priority = 0;
   job_state state = job_state::available;
   std::string kind;
+  int run = 0; ///< the attempt that runs, or ran last
 };
 
 bool waits(job_state state) {
@@ -79,6 +80,7 @@ struct play_of_steps : bulk_desk {
       BOOST_TEST(found->second.queue == queue);
       BOOST_TEST(found->second.kind == run->kind);
       found->second.state = job_state::running;
+      found->second.run = run->attempt;
     }
     if (!batch.jobs.empty())
       runs.push_back({&node, batch});
@@ -99,7 +101,9 @@ struct play_of_steps : bulk_desk {
       const auto found = jobs.find(run->id.value);
       if (found == jobs.end()) // cancelled while it ran, and deleted: nobody asks for it any more
         continue;
-      const bool runs_on = found->second.state == job_state::running;
+      // It may have been cancelled, retried, and run a second time meanwhile.
+      const bool runs_on =
+          found->second.state == job_state::running && found->second.run == run->attempt;
       if (how != 2) // a snooze of a cancelled job is fenced, too, but may be told otherwise
         BOOST_TEST((fenced.count(run->id.value) == 0) == runs_on);
       if (!runs_on)

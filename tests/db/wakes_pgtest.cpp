@@ -362,7 +362,8 @@ struct duel {
   std::atomic<bool> over{false};
   std::int64_t written = 0;
   int naps = 0;
-  std::string problem = {};
+  std::string problem = {}; ///< the writer's
+  std::string trouble = {}; ///< the node's
 
   void write(int rounds) {
     std::mt19937 random{seed};
@@ -371,7 +372,7 @@ struct duel {
       for (auto left = random() % most; left > 0; --left)
         mine.ask(db::query{nothing});
     };
-    for (int i = 0; i < rounds && problem.empty(); ++i) {
+    for (int i = 0; i < rounds && !over; ++i) {
       mine.ask(db::query{random() % 3 == 0 ? old_snapshot : begin_statement});
       pauses(3); // the first takes the snapshot
       const auto id = mine.enqueue(job_spec{.kind = "noop", .queue = queue});
@@ -439,23 +440,24 @@ BOOST_FIXTURE_TEST_CASE(no_job_goes_unnoticed_however_writers_and_sleepers_meet,
       duels.emplace_back(database.url(), "q" + std::to_string(i), seed + i);
     {
       std::vector<std::jthread> threads;
-      const auto begin = [&](duel& one, auto act) {
-        threads.emplace_back([&one, act] {
+      const auto begin = [&](duel& one, std::string& problem, auto act) {
+        threads.emplace_back([&one, &problem, act] {
           try {
             act(one);
           } catch (const std::exception& failed) {
-            one.problem = failed.what();
+            problem = failed.what();
           }
           one.over = true;
         });
       };
       for (auto& one : duels) {
-        begin(one, [](duel& it) { it.run(); });
-        begin(one, [](duel& it) { it.write(500); });
+        begin(one, one.trouble, [](duel& it) { it.run(); });
+        begin(one, one.problem, [](duel& it) { it.write(500); });
       }
     }
     for (const auto& one : duels) {
       BOOST_TEST(one.problem == "");
+      BOOST_TEST(one.trouble == "");
       BOOST_TEST(one.written > 300);
       BOOST_TEST(one.naps > 0);
       BOOST_TEST_MESSAGE(one.queue << ": " << one.written << " jobs, " << one.naps << " naps");

@@ -49,6 +49,9 @@ BOOST_AUTO_TEST_CASE(pages_have_as_many_slots_as_there_are_fetches_unless_their_
 BOOST_AUTO_TEST_CASE(the_node_and_its_schema_are_those_of_this_program) {
   options.node = "n1";
   options.stuck_after = 5s;
+  BOOST_TEST(out().executor.prefetch == queue_slots::max_prefetch); // the same default twice
+  options.prefetch = 6;
+  BOOST_TEST(out().executor.prefetch == 6);
   BOOST_TEST(out().pulse.node_name == "n1");
   BOOST_TEST((out().executor.stuck_after == 5s));
   BOOST_TEST(out().health.limits.schema_version == db::migrations().back().number);

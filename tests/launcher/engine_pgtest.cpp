@@ -65,8 +65,11 @@ BOOST_AUTO_TEST_CASE(jobs_that_wait_are_edited_and_moved_and_run_where_they_are_
   std::vector<troupe::job_spec> specs(2500, {.kind = "count", .queue = "here"});
   const auto ids = engine.enqueue_all(specs);
   BOOST_TEST((engine.edit({.id = ids[7], .args = "7", .priority = 1}).priority == 1));
-  const auto begun = engine.bulk(
-      {.action = troupe::bulk_action::move, .filter = {.queue = "here"}, .to_queue = "there"});
+  troupe::bulk_request moving;
+  moving.action = troupe::bulk_action::move;
+  moving.filter.queue = "here";
+  moving.to_queue = "there";
+  const auto begun = engine.bulk(moving);
   AWAIT("the operation's end", [&] { return engine.bulk(begun.id).state == "done"; });
   BOOST_TEST(engine.bulk(begun.id).changed == 2500);
   AWAIT("all runs", [&] { return runs == 2500; });

@@ -157,7 +157,8 @@ BOOST_AUTO_TEST_CASE(a_pause_and_its_end_reach_the_other_node) {
     BOOST_REQUIRE(await_until([&] { return operating.queue("q").running > 1; }));
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-  BOOST_TEST(all.front()->counters().heartbeats - before >= 2U * rounds);
+  // Two for a round, but news that come within 20 ms share one.
+  BOOST_TEST(all.front()->counters().heartbeats - before >= 1U * rounds);
   BOOST_TEST(took.count() < 2 * rounds,
              "the clock alone would have done: " << took.count() << " s");
   operating.cancel(first);

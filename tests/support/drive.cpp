@@ -67,8 +67,9 @@ db::db_failure connect_failure(const std::string& url) {
 }
 
 void step(db::connection& on) {
+  const bool waited = on.wants_write();
   on.flush();
-  if (on.broken())
+  if (on.broken() || (waited && !on.wants_write())) // the caller may send more; nothing need come
     return;
   short events = POLLIN;
   if (on.wants_write())
