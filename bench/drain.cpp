@@ -2,14 +2,11 @@
 // job sleeps. Prints one JSON object. --limit: the queue's concurrency, on all nodes together.
 // --keys: the jobs have one of so many limit keys each; --key-limit: how many of each run at once.
 // --ordered: they are spread over so many ordered queues. --backlog: so many more wait behind them.
-// --checkpoint 1: what was stored is written back before the clock runs. --prefetch: as
-// engine_options has it. --every: the object tells the time of every so many outcomes, too, as
-// [outcomes, seconds]. Usage: troupe_bench_drain --url URL [--jobs N] [--slots N] [--prefetch N]
-// [--connections N]
-//                           [--nodes N] [--limit N] [--ms N] [--keys N] [--key-limit N]
-//                           [--ordered N] [--backlog N] [--checkpoint 1] [--every N]
+// --prefetch: as engine_options has it. --every: the object tells the time of every so many
+// outcomes, too, as [outcomes, seconds]. Usage: troupe_bench_drain --url URL [--jobs N] [--slots N]
+// [--connections N] [--nodes N] [--prefetch N] [--limit N] [--ms N] [--keys N] [--key-limit N]
+// [--ordered N] [--backlog N] [--every N]
 // The clock runs from start() on a migrated database to the commit of --jobs outcomes.
-#include "db/blocking.hpp"
 #include "launcher/engine.hpp"
 #include "launcher/log.hpp"
 
@@ -122,7 +119,7 @@ int main(int argc, char** argv) {
   if (flags.count("--url") == 0) {
     std::cerr << "usage: troupe_bench_drain --url URL [--jobs N] [--slots N] [--connections N] "
                  "[--nodes N] [--prefetch N] [--limit N] [--ms N] [--keys N] [--key-limit N] "
-                 "[--ordered N] [--backlog N] [--checkpoint 1] [--every N]\n";
+                 "[--ordered N] [--backlog N] [--every N]\n";
     return 2;
   }
   const int jobs = std::atoi(flags["--jobs"].c_str());
@@ -130,11 +127,6 @@ int main(int argc, char** argv) {
   try {
     troupe::log::install({});
     const double enqueue_seconds = enqueue(flags, stored);
-    if (flags.count("--checkpoint")) {
-      troupe::db::connect_options admin;
-      admin.url = flags["--url"];
-      troupe::db::startup_session{admin}.exec("checkpoint");
-    }
     std::vector<std::unique_ptr<troupe::engine>> workers;
     for (int i = 0; i < std::atoi(flags["--nodes"].c_str()); ++i)
       workers.push_back(

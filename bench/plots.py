@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from measure import Database, machine, spread, table
-from rates import BACKLOG, drain, fresh, held_snapshot, limit_rate
+from rates import BACKLOG, drain, fresh, held_snapshot, limit_rate, running, settle
 
 SLOTS = 64
 BACKLOGS = (0, BACKLOG // 50, BACKLOG // 5, BACKLOG)
@@ -48,15 +48,6 @@ def step_rates(steps):
     return [(done, (done - before) / (end - begin)) for (before, begin), (done, end) in zip(steps, steps[1:])]
 
 
-def running(db, jobs, *more, empty=True):
-    """A drain, its rate that of the last four fifths: a start takes about 0.1 s, as long as many jobs."""
-    told = drain(db, jobs, "--every", max(1, jobs // 5), *more, empty=empty)
-    first, last = told["steps"][0], told["steps"][-1]
-    if last[0] > first[0]:  # else all ended at once
-        told["jobs_per_second"] = (last[0] - first[0]) / (last[1] - first[1])
-    return told
-
-
 def backlog(db, jobs, rounds):
     """Each backlog has a database of its own, where jobs are put in at its end and as many taken from its front."""
     series = Series("Troupe")
@@ -66,8 +57,7 @@ def backlog(db, jobs, rounds):
         db.use(f"backlog_{size}")
         fresh(db)
         drain(db, some, "--slots", SLOTS, "--backlog", size, empty=False)
-        db.psql("vacuum analyze")
-        db.sql("checkpoint")
+        settle(db)
     for _ in range(rounds):
         for size in sizes:
             db.use(f"backlog_{size}")

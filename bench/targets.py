@@ -19,7 +19,7 @@ from pathlib import Path
 
 import http_api
 from measure import BUILD, TICKS, Database, last_json, machine, peer, spread, table, timed
-from rates import BACKLOG, ENV, drain, held_snapshot, limit_rate
+from rates import BACKLOG, ENV, drain, fresh, held_snapshot, limit_rate, running, settle
 
 CONNECTIONS = 10_000  # idle ones
 SECONDS_IDLE = 20
@@ -93,33 +93,44 @@ class Drains:
 
 
 def history(db, jobs, backlog, rounds):
-    """With much that waits behind, and with much that has ended; both are made once. What was stored is written
-    back before each drain: the rows are about how much there is, not about storing it a moment ago."""
-    def rate_of(*more, **how):
-        return drain(db, jobs, "--checkpoint", 1, *more, **how)["jobs_per_second"]
-
+    """With much that waits behind, with much that has ended, and with neither: each in a database of its own that is
+    made once. Then, round by round, as many jobs are put in at the end as are drained."""
     behind = Row(f"drain with {backlog:,} jobs behind, against none", ">=", 0.9)
     after = Row(f"drain after {backlog:,} have ended, against none", ">=", 0.9)
-    bases = [rate_of() for _ in range(rounds)]
-    base = statistics.median(bases)
-    rate = rate_of("--backlog", backlog)
-    behind.add(rate / base, empty=base, behind=rate)
-    drain(db, backlog - jobs, empty=False)  # of those that are left
-    rates = [rate_of(empty=False) for _ in range(rounds)]
-    for rate in rates:
-        after.add(rate / base, after=rate)
+    places = {"empty": (0, 0), "behind": (backlog, 0), "after": (0, backlog)}
+    some = 2 * jobs
+    for name, (waiting, ended) in places.items():
+        db.use(name)
+        fresh(db)
+        drain(db, some + ended, "--backlog", waiting, empty=False)
+        settle(db)
+    for _ in range(rounds):
+        rates = {}
+        for name in places:
+            db.use(name)
+            rates[name] = running(db, some, empty=False)["jobs_per_second"]
+        behind.add(rates["behind"] / rates["empty"], empty=rates["empty"], behind=rates["behind"])
+        after.add(rates["after"] / rates["empty"], after=rates["after"])
+    db.use("bench")
+    db.sql(*(f"drop database {name}" for name in places))
     return [behind, after]
 
 
 def snapshot(db, jobs, rounds):
-    """One snapshot is held over all of the drains."""
+    """One snapshot is held over all drains of a database; another one, which is drained in turn with it, has none."""
     row = Row("drain while a snapshot is held, against none", ">=", 0.95)
-    free = [drain(db, jobs, empty=number == 0)["jobs_per_second"] for number in range(rounds)]
-    drain(db, jobs)
+    for name in ("free", "held"):
+        db.use(name)
+        drain(db, jobs)
     with held_snapshot(db):
-        held = [drain(db, jobs, empty=False)["jobs_per_second"] for _ in range(rounds)]
-    for one, other in zip(held, free):
-        row.add(one / other, free=other, held=one)
+        for _ in range(rounds):
+            rates = {}
+            for name in ("free", "held"):
+                db.use(name)
+                rates[name] = running(db, 2 * jobs, empty=False)["jobs_per_second"]
+            row.add(rates["held"] / rates["free"], **rates)
+    db.use("bench")
+    db.sql("drop database free", "drop database held")
     return [row]
 
 
