@@ -3034,8 +3034,8 @@ begin
       newest := (select case when is_called then last_value else 0 end from troupe.ready_seq_seq);
     end if;
     select coalesce(max(p.high), 1) into top from troupe.partition p where p.what = kind;
-    if top <= newest then -- the rest partition holds rows from here on: begin above them
-      top := newest + 1;
+    if top <= newest then -- the rest partition holds rows from here on, and those of open writers
+      top := newest + 1 + p_size / 8;
     end if;
     while (select count(*) from troupe.partition p
             where p.what = kind and p.high > newest) < p_ahead loop

@@ -81,21 +81,22 @@ void add(std::vector<MetricFamily>& out, const engine_counters& counters, const 
   out.push_back(family(entry.name, entry.help, type, static_cast<double>(value)));
 }
 
-/// The database's, as every node publishes them.
-MetricFamily jobs_by_state(const engine_counters& counters) {
-  MetricFamily out{"troupe_jobs",
+/// The database's, as every node publishes them; nothing before they were read for the first time.
+void add_jobs_by_state(std::vector<MetricFamily>& out, const engine_counters& counters) {
+  const auto queues = counters.jobs.load();
+  if (queues == nullptr || queues->empty())
+    return;
+  auto& jobs = out.emplace_back(
+      MetricFamily{"troupe_jobs",
                    "Jobs of the first 100 queues by name, on all nodes together, as read last.",
                    MetricType::Gauge,
-                   {}};
-  const auto queues = counters.jobs.load();
-  if (queues == nullptr)
-    return out;
+                   {}});
   for (const auto& of : *queues) {
-    const auto add = [&](const char* state, std::int64_t jobs) {
+    const auto add = [&](const char* state, std::int64_t count) {
       ClientMetric metric;
-      metric.gauge.value = static_cast<double>(jobs);
+      metric.gauge.value = static_cast<double>(count);
       metric.label = {{"queue", of.queue}, {"state", state}};
-      out.metric.push_back(std::move(metric));
+      jobs.metric.push_back(std::move(metric));
     };
     add("scheduled", of.scheduled);
     add("available", of.available);
@@ -105,7 +106,6 @@ MetricFamily jobs_by_state(const engine_counters& counters) {
     add("cancelled", of.cancelled);
     add("discarded", of.discarded);
   }
-  return out;
 }
 
 } // namespace
@@ -138,7 +138,7 @@ std::string metrics_text(const engine_counters& counters, const database_metrics
     add(out, counters, entry, MetricType::Counter);
   for (const auto& entry : gauges)
     add(out, counters, entry, MetricType::Gauge);
-  out.push_back(jobs_by_state(counters));
+  add_jobs_by_state(out, counters);
   add_database_families(out, database);
   auto info = family("troupe_build_info", "What runs here; always 1.", MetricType::Gauge, 1);
   info.metric.front().label = {{"version", version}, {"node", node}};

@@ -14,6 +14,7 @@ import unittest.mock
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "bench"))
 import plots  # noqa: E402
+import rates  # noqa: E402
 
 
 class Measuring(unittest.TestCase):
@@ -48,7 +49,8 @@ class Measuring(unittest.TestCase):
             asked.append(("limit", some, batch))
             return len(asked)
 
-        with unittest.mock.patch.multiple(plots, drain=drain, limit_rate=limit_rate, held_snapshot=held,
+        with unittest.mock.patch.object(rates, "drain", drain), \
+                unittest.mock.patch.multiple(plots, drain=drain, limit_rate=limit_rate, held_snapshot=held,
                                           fresh=lambda _: asked.append(("fresh",))):
             return plots.PLOTS[name](Server(), jobs, rounds), asked
 

@@ -329,7 +329,7 @@ struct counted : jobs_database {
 BOOST_AUTO_TEST_CASE(after_whatever_happens_the_counts_are_what_the_jobs_are) {
   std::int64_t dropped = 0, stepped = 0, edited = 0;
   const auto first = first_seed();
-  for (unsigned seed = first; seed < first + 4; ++seed)
+  for (unsigned seed = first; seed < first + 2; ++seed)
     BOOST_TEST_CONTEXT("seed " << seed) {
       counts_play one(seed);
       for (int i = 0; i < 300; ++i) {
@@ -346,9 +346,9 @@ BOOST_AUTO_TEST_CASE(after_whatever_happens_the_counts_are_what_the_jobs_are) {
       stepped += one.stepped;
       edited += one.edited;
     }
-  BOOST_TEST(dropped > 50);
-  BOOST_TEST(stepped > 50);
-  BOOST_TEST(edited > 5);
+  BOOST_TEST(dropped > 25);
+  BOOST_TEST(stepped > 25);
+  BOOST_TEST(edited > 2);
 }
 
 BOOST_FIXTURE_TEST_SUITE(counts, counted)

@@ -34,9 +34,10 @@ struct partitioned : two_nodes {
     at.enqueue_many(batch);
     everything(at);
   }
-  bool waits_for_entries() {
+  bool waits_for_entries(const std::string& table = "ready") {
     return database.value("select count(*) from pg_locks where not granted and "
-                          "relation = 'troupe.ready'::regclass")
+                          "relation = 'troupe."
+                          + table + "'::regclass")
            != "0";
   }
   bool is_there(std::int64_t low) {
@@ -105,6 +106,27 @@ BOOST_AUTO_TEST_CASE(
     dropping.get();
     BOOST_REQUIRE(is_there(second));
     BOOST_TEST(everything(at) == set_of(late), boost::test_tools::per_element());
+  }
+  BOOST_TEST(met == 3);
+}
+
+BOOST_AUTO_TEST_CASE(who_enters_more_while_the_next_partition_is_made_does_not_hinder_it) {
+  make_lanes();
+  int met = 0; // rounds in which the writer ended in time
+  for (int round = 0; round < 30 && met < 3; ++round) {
+    database.exec("select setval('troupe.ready_seq_seq', max(high) + 10) from troupe.partition"
+                  " where what = 'entries'");
+    desk writer(database.url());
+    writer.begin();
+    auto late = set_of(writer.enqueue_many(batch));
+    auto making = std::async(std::launch::async, [&] { return other.keep_up(); });
+    const bool waited =
+        await_until([&] { return waits_for_entries("ready_rest") || is_ready(making); })
+        && !is_ready(making);
+    late.merge(set_of(writer.enqueue_many(batch)));
+    writer.commit();
+    met += making.get().partitions_made > 0 && waited;
+    BOOST_TEST(everything(at) == late, boost::test_tools::per_element());
   }
   BOOST_TEST(met == 3);
 }

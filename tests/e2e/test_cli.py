@@ -135,7 +135,7 @@ def test_escape_sequences_of_a_job_do_not_reach_the_output(node):
 @pytest.mark.parametrize("arguments, advice", [
     (["enqueu", "noop"], "did you mean enqueue?"),
     (["jobs", "lst"], "did you mean list?"),
-    (["jobs"], "list, get, logs, why, cancel, retry, delete"),
+    (["jobs"], "list, counts, get, logs, why, cancel, retry, delete"),
     (["dev", "--slot", "3"], "did you mean --slots?"),
     (["dev", "--listen", "0.0.0.0:8080"], "--insecure-listen"),
     (["serve"], "DATABASE_URL"),
