@@ -12,7 +12,6 @@ namespace troupe {
 namespace {
 
 using connection_parts::ending;
-using connection_parts::reason_of;
 using connection_parts::self_ptr;
 using connection_parts::silence_grace;
 using namespace std::chrono_literals;
@@ -115,11 +114,9 @@ using connection_parts::arm;
 using connection_parts::deliver;
 using connection_parts::end;
 using connection_parts::lend;
-using connection_parts::notify;
 using connection_parts::publish;
 using connection_parts::refusal;
 using connection_parts::take_back;
-using connection_parts::undone;
 
 /// No statement that follows has a part in the reads' sync.
 void end_group(connection_state& state) {

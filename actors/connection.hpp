@@ -75,6 +75,15 @@ struct connection_config {
   listener_actor listener = {};
 };
 
+/// Names of the URL that are being looked up.
+struct name_lookup {
+  std::set<std::string> missing; ///< without an address so far
+  std::size_t open = 0;          ///< without an answer so far
+  bool useful = false;           ///< some host can be dialed
+  std::string failure;
+  std::chrono::steady_clock::time_point since; // of the actor's clock
+};
+
 struct connection_state {
   static inline const char* name = "connection";
   using time_point = std::chrono::steady_clock::time_point; // of the actor's clock
@@ -141,18 +150,9 @@ struct connection_state {
     const connection_config& of_;
   };
 
-  /// Names of the URL that are being looked up.
-  struct names {
-    std::set<std::string> missing; ///< without an address so far
-    std::size_t open = 0;          ///< without an answer so far
-    bool useful = false;           ///< some host can be dialed
-    std::string failure;
-    time_point since;
-  };
-
   connection_config config;
   bool begun = false;
-  std::optional<names> lookup;
+  std::optional<name_lookup> lookup;
   std::optional<up_count> counted;
   std::optional<db::connecting> dialing;
   std::optional<db::connection> link;

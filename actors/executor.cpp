@@ -50,7 +50,7 @@ void end_last_chance(self_ptr self) {
 }
 
 /// A job that was lost before: when this node dies, too, the loss counts only if it had started.
-void announce(self_ptr self, assignment next, queue_state& queue) {
+void announce(self_ptr self, const assignment& next, queue_state& queue) {
   auto& state = self->state;
   ++state.announced;
   const auto node = state.node;
@@ -106,7 +106,7 @@ void start_backlog(self_ptr self, queue_state& queue) {
     --state.counters->backlog;
     ++queue.running;
     if (next.run->losses > 0)
-      announce(self, std::move(next), queue);
+      announce(self, next, queue);
     else
       assign(self, std::move(next));
   }

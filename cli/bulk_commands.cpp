@@ -72,12 +72,13 @@ std::string follow(http_client& server, std::string operation, bool quiet) {
          + " has begun; it goes on without this command, and ends with 'troupe jobs "
            "bulk stop "
          + id + "'");
+  const auto path = bulk_path + "/" + id;
   auto said = steady::now();
   auto pause = std::chrono::milliseconds{first_pause};
   while (text_of(read, "state") == "running") {
     std::this_thread::sleep_for(pause);
     pause = std::min<std::chrono::milliseconds>(pause * 2, longest_pause);
-    operation = server.request("GET", bulk_path + "/" + id).body;
+    operation = server.request("GET", path).body;
     read = parsed(operation);
     if (!quiet && steady::now() - said >= line_every) {
       tell(sentence(read));

@@ -224,6 +224,7 @@ exit_code run_jobs_logs(const invocation& wanted) {
   exit_on_interrupt();
   http_client server(wanted.client.url, wanted.client.timeout);
   const auto job = "/api/v1/jobs/" + wanted.ids.front();
+  const auto page = job + "/logs?limit=" + std::to_string(limits::log_page) + "&after=";
   auto after = std::to_string(wanted.log.after);
   auto pause = std::chrono::milliseconds{first_pause};
   for (bool over = !wanted.log.follow;;) {
@@ -231,8 +232,7 @@ exit_code run_jobs_logs(const invocation& wanted) {
     const bool ended = over
                        || is_final(parse_job_state(head_of(server.request("GET", job).body).state)
                                        .value_or(job_state::available));
-    const auto answer = server.request(
-        "GET", job + "/logs?limit=" + std::to_string(limits::log_page) + "&after=" + after);
+    const auto answer = server.request("GET", page + after);
     if (const auto last = last_line(answer.body); !last.empty()) {
       if (wanted.json)
         for (const auto& line : raw_elements(raw_member(answer.body, "lines")))

@@ -19,7 +19,10 @@
 namespace troupe::tests {
 
 struct refused : std::runtime_error {
-  explicit refused(db::db_failure what) : std::runtime_error(what.message), why(std::move(what)) {}
+  explicit refused(db::db_failure what)
+      : std::runtime_error(what.code == errc::retry ? what.message + " in " + what.statement
+                                                    : what.message),
+        why(std::move(what)) {}
   db::db_failure why;
 };
 

@@ -12,11 +12,11 @@ using namespace troupe::tests;
 namespace {
 
 struct history : two_nodes {
-  static constexpr std::int64_t begin = 10'000'002; ///< of the first small partition
+  static constexpr std::int64_t begin = 10'000'001; ///< of the first small partition
 
   history() {
-    database.exec("select setval('troupe.job_id_seq', 10000001)");
-    database.exec("select troupe.make_partitions(1000, 4)");
+    database.exec("select setval('troupe.job_id_seq', 10000000)");
+    database.exec("select troupe.make_partitions(1000, 5)");
     database.exec("delete from troupe.partition where what = 'jobs' and low < 10000001");
   }
   std::vector<job_id> completed_jobs(int count, const std::string& queue = "default") {

@@ -216,8 +216,8 @@ BOOST_AUTO_TEST_CASE(the_policy_belongs_to_a_request_with_a_key) {
 }
 
 BOOST_AUTO_TEST_CASE(a_job_that_is_moved_to_another_table_keeps_its_policy) {
-  database.exec("select setval('troupe.job_id_seq', 10000001)");
-  database.exec("select troupe.make_partitions(1000, 4)");
+  database.exec("select setval('troupe.job_id_seq', 10000000)");
+  database.exec("select troupe.make_partitions(1000, 5)");
   database.exec("delete from troupe.partition where what = 'jobs' and low < 10000001");
   const auto policy = retry_policy::list({1s, 1min});
   const auto waits = at.enqueue(job(policy, "waits"));

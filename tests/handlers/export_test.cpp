@@ -208,12 +208,12 @@ BOOST_AUTO_TEST_CASE(jobs_are_exported_by_filter_and_page_by_page) {
 }
 
 BOOST_AUTO_TEST_CASE(a_stop_between_pages_ends_the_export_without_a_file) {
+  one_run run("export", R"({"what":"items","crawl":"17"})", 40); // outlives the port
   exporter e;
   e.port.know(job_id{17}, crawled());
   e.port.items_crawl = job_id{17};
   for (int i = 1; i <= 3000; ++i)
     e.port.stored_items.push_back(item(i, "t"));
-  one_run run("export", R"({"what":"items","crawl":"17"})", 40);
   e.port.on_item_page = [&] { run.stop(); };
   const auto r = run.start(e.kinds).result();
   BOOST_TEST((r.kind == verdict::failed));
