@@ -126,9 +126,8 @@ void pipeline::answer(entry& which, std::variant<result, db_failure> outcome) {
 
 void pipeline::note_end_of(const entry& which, const result& rows) {
   auto tag = rows.command_tag();
-  if (tag == "BEGIN" || tag == "START TRANSACTION") {
-    block_ = block_state::open;
-  } else if (tag == "ROLLBACK" && is_rollback_to(*which.what)) {
+  if (tag == "BEGIN" || tag == "START TRANSACTION"
+      || (tag == "ROLLBACK" && is_rollback_to(*which.what))) {
     block_ = block_state::open;
   } else if (tag == "COMMIT" || tag == "ROLLBACK" || tag == "PREPARE TRANSACTION") {
     block_ = block_state::none;

@@ -61,6 +61,7 @@ query sleep_query(const sleep_request& ask) {
 
 std::vector<slept> decode_slept(const result& rows) {
   std::vector<slept> all;
+  all.reserve(static_cast<std::size_t>(rows.rows()));
   for (int i = 0; i < rows.rows(); ++i)
     all.push_back(
         {rows[i].get<std::string>(0), static_cast<sleep_state>(rows[i].get<std::int16_t>(1))});
