@@ -67,8 +67,10 @@ cast spawn_cast(caf::actor_system& system, const cast_options& options, io_loop&
 
 void begin(caf::actor_system& system, cast& all, const cast_options& options, io_loop& io,
            handler_table_ptr handlers, engine_counters& counters) {
-  caf::anon_send(all.executor, std::move(handlers));
   auto node = options.pulse;
+  for (const auto& [kind, handler] : *handlers)
+    node.kinds.push_back(kind);
+  caf::anon_send(all.executor, std::move(handlers));
   node.queues = options.executor.queues;
   node.default_slots = options.executor.default_slots;
   all.pulse = system.spawn(pulse_of_node, node, all.store, all.executor, all.scheduler, all.janitor,

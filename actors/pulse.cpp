@@ -25,6 +25,8 @@ join_node joining(const pulse_options& options) {
       ask.skips.push_back(queue);
     else if (ask.serves)
       ask.serves->push_back(queue);
+  if (options.kinds.size() <= pulse_options::most_kinds)
+    ask.kinds = options.kinds;
   return ask;
 }
 

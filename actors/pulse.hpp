@@ -19,6 +19,9 @@ struct pulse_options {
   std::string node_name = "node";
   std::map<std::string, int> queues = {}; ///< slots; 0 leaves it to other nodes
   int default_slots = 1;                  ///< of all others
+  std::vector<std::string> kinds = {};    ///< that this node has handlers for
+  /// Above it the kinds are not told, as if this node had any.
+  static constexpr std::size_t most_kinds = 1000;
   /// The heartbeat limit (db/node_statements.hpp) is four of these.
   std::chrono::milliseconds interval{1000};
   /// When news comes all the time, so long between an answer and the next beat.

@@ -56,6 +56,12 @@ std::string no_node_sentence(const json& hold, const std::string& queue) {
          + (last.empty() ? "" : "; the last heartbeat was at " + last);
 }
 
+std::string no_kind_sentence(const json& hold, const std::string& queue) {
+  const auto due = time_of(hold, "due_at");
+  return "waits: no live node of " + queue + " has kind " + field(hold, "kind")
+         + (due.empty() ? "" : "; it is tried again at " + due);
+}
+
 std::string order_sentence(const json& hold, const std::string& queue) {
   const auto node = field(hold, "node");
   const auto due = time_of(hold, "due_at");
@@ -91,6 +97,8 @@ std::string body_of(const json& hold) {
     return used_up(hold, queue);
   case hold_reason::no_node:
     return no_node_sentence(hold, queue);
+  case hold_reason::no_kind:
+    return no_kind_sentence(hold, queue);
   case hold_reason::lag:
     return late_sentence(hold, queue);
   case hold_reason::turn:

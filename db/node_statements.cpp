@@ -36,7 +36,7 @@ std::optional<std::chrono::milliseconds> due(const row& from, int column) {
 
 query join_query(const join_node& ask) {
   query q{sql::node_join};
-  q.bind(ask.name).bind(ask.skips).bind(ask.serves);
+  q.bind(ask.name).bind(ask.skips).bind(ask.serves).bind(ask.kinds);
   return q;
 }
 

@@ -5591,14 +5591,17 @@ declare
   of_key bigint;
   head record;    -- of its queue, when that is ordered
   behind_head boolean := false;
+  able int;       -- nodes that have its kind
 begin
   select j.id, j.queue, j.kind, j.limit_key, j.priority into id, queue, kind, limit_key, urgency
     from troupe.job j where j.id = why.job;
   if not found then
     raise exception 'there is no job %', job using errcode = 'TR404';
   end if;
-  select count(*) filter (where n.heartbeat_at > clock_timestamp() - late), max(n.heartbeat_at)
-    into nodes, heartbeat
+  select count(*) filter (where n.heartbeat_at > clock_timestamp() - late), max(n.heartbeat_at),
+         count(*) filter (where n.heartbeat_at > clock_timestamp() - late
+                            and (n.kinds is null or why.kind = any (n.kinds)))
+    into nodes, heartbeat, able
     from troupe.node n
    where n.ended_at is null and why.queue <> all (n.skips)
      and (n.serves is null or why.queue = any (n.serves));
@@ -5638,7 +5641,7 @@ begin
   else
     due_at := later.due_at; error := last.error;
     if due_at > clock_timestamp() then
-      reason := 'time';
+      reason := case when later.reason = 2 and nodes > 0 and able = 0 then 'no_kind' else 'time' end;
       return;
     end if;
   end if;
@@ -5741,6 +5744,11 @@ begin
   if nodes = 0 then
     reason := case when heartbeat > clock_timestamp() - gone then 'lag' else 'no_node' end;
     since := nullif(heartbeat, '-infinity');
+    return;
+  end if;
+
+  if able = 0 then
+    reason := 'no_kind';
     return;
   end if;
 
@@ -6210,6 +6218,7 @@ CREATE TABLE troupe.node (
     tells_starts boolean DEFAULT false NOT NULL,
     skips text[] DEFAULT '{}'::text[] NOT NULL,
     serves text[],
+    kinds text[],
     CONSTRAINT node_name_check CHECK ((name ~ '^[A-Za-z0-9._:-]{1,128}$'::text))
 )
 WITH (fillfactor='50');

@@ -24,6 +24,7 @@ struct join_node {
   std::string name;
   std::vector<std::string> skips = {};                 ///< queues it leaves to others
   std::optional<std::vector<std::string>> serves = {}; ///< none: all but these
+  std::optional<std::vector<std::string>> kinds = {};  ///< it has handlers for; none: not told
 };
 /// This life of the node is over: its row goes, its leases must be empty or are rescued at once.
 struct leave_node {

@@ -7,9 +7,9 @@ namespace troupe {
 
 namespace {
 
-constexpr std::array<std::string_view, 13> names = {
+constexpr std::array<std::string_view, 14> names = {
     "finished", "running", "time", "key_limit", "key_rate", "paused", "limit",
-    "rate",     "no_node", "lag",  "turn",      "next",     "order"};
+    "rate",     "no_node", "lag",  "turn",      "next",     "order",  "no_kind"};
 
 } // namespace
 

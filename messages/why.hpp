@@ -25,6 +25,7 @@ enum class hold_reason : std::uint8_t {
   turn,      ///< others go first
   next,      ///< nothing: the next claim takes it
   order,     ///< its queue is ordered, and the job before it has not ended yet
+  no_kind,   ///< live nodes serve its queue, and none has its kind
 };
 
 std::string_view to_string(hold_reason reason);

@@ -21,8 +21,9 @@ struct beating : clockwork {
   std::shared_ptr<std::vector<node_id>> dead = std::make_shared<std::vector<node_id>>();
   scheduler_actor told_scheduler = spawn(scheduler_double, dues);
   janitor_actor told_janitor = spawn(janitor_double, dead);
-  pulse_actor one = spawn(pulse_of_node, pulse_options{.node_name = "n1", .interval = 1s}, store,
-                          told_executor, told_scheduler, told_janitor, &counters);
+  pulse_actor one = spawn(
+      pulse_of_node, pulse_options{.node_name = "n1", .kinds = {"echo", "noop"}, .interval = 1s},
+      store, told_executor, told_scheduler, told_janitor, &counters);
   bool left = false;
 
   beating() { run(); }
@@ -72,6 +73,7 @@ BOOST_FIXTURE_TEST_SUITE(pulses, beating)
 
 BOOST_AUTO_TEST_CASE(it_joins_and_beats_once_an_interval) {
   BOOST_TEST(in->joins.front().name == "n1");
+  BOOST_TEST((in->joins.front().kinds == std::vector<std::string>{"echo", "noop"}));
   join(7);
   BOOST_TEST(notes->nodes == std::vector{node_id{7}}, boost::test_tools::per_element());
   BOOST_TEST(in->beats.front().node == node_id{7});
@@ -102,6 +104,20 @@ BOOST_AUTO_TEST_CASE(what_the_answer_says_reaches_those_it_concerns) {
              boost::test_tools::per_element());
   BOOST_REQUIRE(dues->size() == 1U);
   BOOST_TEST((dues->front() == caf::timespan{250ms}));
+}
+
+BOOST_AUTO_TEST_CASE(more_kinds_than_the_bound_are_not_told) {
+  pulse_options many{.node_name = "n2"};
+  many.kinds.assign(pulse_options::most_kinds, "kind");
+  const auto joins = [&] {
+    const pulse_actor other =
+        spawn(pulse_of_node, many, store, told_executor, told_scheduler, told_janitor, &counters);
+    run();
+    return in->joins.waiting.back().ask.kinds.has_value();
+  };
+  BOOST_TEST(joins());
+  many.kinds.emplace_back("one_more");
+  BOOST_TEST(!joins());
 }
 
 BOOST_AUTO_TEST_CASE(declared_dead_it_joins_anew) {

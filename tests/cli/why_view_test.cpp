@@ -41,6 +41,11 @@ BOOST_AUTO_TEST_CASE(each_reason_is_a_sentence_with_its_figures) {
   BOOST_TEST(told("no_node", since)
              == "waits: no live node serves queue mail; the last heartbeat was at "
                 "2026-11-23 08:55:05Z");
+  BOOST_TEST(told("no_kind", R"("kind":"resize")")
+             == "waits: no live node of queue mail has kind resize");
+  BOOST_TEST(told("no_kind", R"("kind":"resize",)" + due)
+             == "waits: no live node of queue mail has kind resize; it is tried again at "
+                "2026-11-24 00:00:00Z");
   BOOST_TEST(told("lag", since)
              == "waits: the nodes of queue mail are late, the last heartbeat was at "
                 "2026-11-23 08:55:05Z");

@@ -377,6 +377,44 @@ BOOST_AUTO_TEST_CASE(what_dead_nodes_ran_fills_no_limit) {
   BOOST_TEST(reason(jobs[1]) == "no_node");
 }
 
+BOOST_AUTO_TEST_CASE(a_kind_that_no_live_node_has_holds_its_jobs) {
+  const auto kinds = [](std::vector<std::string> names) { return std::optional{std::move(names)}; };
+  const auto id = at.enqueue(job_spec{.kind = "resize"});
+  const auto later = at.enqueue(job_spec{.kind = "resize", .delay = 1h});
+  const auto plain = at.enqueue();
+  at.ask(db::join_query({.name = "one", .kinds = kinds({"noop", "echo"})}));
+  heard("-1 hour");
+  BOOST_TEST(reason(id) == "no_kind");
+  BOOST_TEST(at.why(id).nodes == 1);
+  BOOST_TEST(!at.why(id).due_at.has_value());
+  BOOST_TEST(reason(later) == "time");
+  BOOST_TEST(reason(plain) != "no_kind");
+  at.ask(db::join_query({.name = "two", .kinds = kinds({"resize"})}));
+  heard("-1 hour");
+  BOOST_TEST(reason(id) == "next");
+  database.exec("update troupe.node set ended_at = now() where name = 'two'");
+  BOOST_TEST(reason(id) == "no_kind");
+  at.pause();
+  BOOST_TEST(reason(id) == "paused");
+  at.resume();
+  at.join(); // as a worker by SQL, which tells no kinds
+  heard("-1 hour");
+  BOOST_TEST(reason(id) == "next");
+}
+
+BOOST_AUTO_TEST_CASE(a_job_that_failed_for_want_of_its_kind_waits_for_a_node_that_has_it) {
+  at.join();
+  const auto id = at.enqueue(job_spec{.kind = "resize"});
+  auto batch = at.claim_one();
+  at.finish(batch, failed("unknown kind"));
+  BOOST_TEST(reason(id) == "time");
+  database.exec("update troupe.node set kinds = '{noop}'");
+  const auto held = at.why(id);
+  BOOST_TEST((held.reason == hold_reason::no_kind));
+  BOOST_TEST(held.due_at.has_value());
+  BOOST_TEST(held.error == "unknown kind");
+}
+
 BOOST_AUTO_TEST_CASE(a_node_that_leaves_a_queue_to_others_does_not_serve_it) {
   const auto id = at.enqueue(job_spec{.kind = "noop", .queue = "mail"});
   const auto plain = at.enqueue();

@@ -63,6 +63,18 @@ def test_a_job_waits_for_its_time_and_json_is_the_servers(node):
     assert told(node, job["id"]).startswith(f"job {job['id']} waits for its time, 20")
 
 
+def test_a_kind_that_no_node_has_is_named(node):
+    url = f"postgresql://postgres@/troupe?host={node.place.data}/pg"
+    put = subprocess.run(["psql", "-qAtX", url, "-c", "select troupe.enqueue('resize')"], check=True,
+                         capture_output=True, text=True, timeout=30)
+    job = put.stdout.strip()
+    until(lambda: why(node, job)["due_at"], "the node has failed it")
+    held = why(node, job)
+    assert held["reason"] == "no_kind" and held["nodes"] == 1
+    assert held["error"] == "no handler for kind 'resize' on this node"
+    assert f"job {job} waits: no live node of queue default has kind resize; it is tried again at 20" in told(node, job)
+
+
 def test_what_is_no_job_is_refused(node):
     assert node.ask("GET", "/api/v1/jobs/999999999/why").status == 404
     assert node.ask("GET", "/api/v1/jobs/x/why").status == 404
