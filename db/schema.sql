@@ -3684,7 +3684,7 @@ CREATE FUNCTION troupe.rate_wait_ms(p_queue text) RETURNS bigint
     from troupe.queue q where q.name = p_queue and q.rate is not null;
 $$;
 
-CREATE FUNCTION troupe.read_lane(p_queue text, p_lane integer, p_limit integer, p_looks integer, OUT jobs bigint[], OUT attempts smallint[], OUT keys text[], OUT fresh text[], OUT looked integer) RETURNS record
+CREATE FUNCTION troupe.read_lane(p_queue text, p_lane integer, p_limit integer, p_looks integer, OUT jobs bigint[], OUT attempts smallint[], OUT keys text[], OUT fresh text[], OUT looked integer, OUT firsts bigint[], OUT counts integer[], OUT tries smallint[]) RETURNS record
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -3704,9 +3704,11 @@ declare
   wanted int;
   late boolean;
   part record;
+  whole boolean := true;
   cut int := 0; -- not read off part: that is an error while nothing is assigned to it
 begin
   jobs := '{}'; attempts := '{}'; keys := '{}'; fresh := '{}'; looked := 0;
+  firsts := '{}'; counts := '{}'; tries := '{}';
   select * into l from troupe.lane x where x.id = p_lane for update skip locked;
   if not found then
     return;
@@ -3735,10 +3737,13 @@ begin
       select array_agg(g.i), array_agg(u.a) into ids, ats
         from unnest(runs.firsts, runs.counts, runs.attempts) u(f, c, a)
              cross join generate_series(u.f, u.f + u.c - 1) g(i);
-      select * into part from troupe.sort_entries(p_queue, l.priority, ids, ats, p_limit - cardinality(jobs));
+      select * into part from troupe.sort_entries(p_queue, l.priority, runs.firsts, runs.counts, ids, ats,
+                                                  p_limit - cardinality(jobs));
       jobs := jobs || part.jobs; attempts := attempts || part.attempts;
       keys := keys || part.keys; fresh := fresh || part.fresh;
       cut := part.cut;
+      whole := whole and cardinality(part.jobs) = runs.got;
+      firsts := firsts || runs.firsts; counts := counts || runs.counts; tries := tries || runs.attempts;
       looked := looked + cut;
     end if;
     if late and not runs.more and (runs.got = 0 or cut = runs.got) then
@@ -3767,6 +3772,9 @@ begin
     l.xact := runs.xact; l.seq := runs.seq; l.part := runs.part;
     exit when not runs.more and cut = runs.got;
   end loop;
+  if not whole then
+    firsts := null;
+  end if;
   update troupe.lane x
      set xact = l.xact, seq = l.seq, part = l.part, open = l.open, draining = l.draining,
          late_xact = l.late_xact, late_seq = l.late_seq, late_part = l.late_part,
@@ -4458,7 +4466,7 @@ begin
   end loop;
 end $$;
 
-CREATE FUNCTION troupe.sort_entries(p_queue text, p_priority smallint, p_jobs bigint[], p_attempts smallint[], p_room integer, OUT cut integer, OUT jobs bigint[], OUT attempts smallint[], OUT keys text[], OUT fresh text[]) RETURNS record
+CREATE FUNCTION troupe.sort_entries(p_queue text, p_priority smallint, p_firsts bigint[], p_counts integer[], p_jobs bigint[], p_attempts smallint[], p_room integer, OUT cut integer, OUT jobs bigint[], OUT attempts smallint[], OUT keys text[], OUT fresh text[]) RETURNS record
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'on'
@@ -4468,12 +4476,17 @@ CREATE FUNCTION troupe.sort_entries(p_queue text, p_priority smallint, p_jobs bi
     SET jit TO 'off'
     AS $$
 declare
+  found bigint[];
   names text[];
   counts bigint[];
   rooms int[];
 begin
-  keys := array(select j.limit_key from unnest(p_jobs) with ordinality u(i, o)
-                  left join troupe.job j on j.id = u.i order by u.o);
+  select array_agg(j.id), array_agg(j.limit_key) into found, keys
+    from unnest(p_firsts, p_counts) u(f, c) join troupe.job j on j.id between u.f and u.f + u.c - 1;
+  if found is distinct from p_jobs then -- some are gone, or they came in another order
+    keys := array(select j.limit_key from unnest(p_jobs) with ordinality u(i, o)
+                    left join troupe.job j on j.id = u.i order by u.o);
+  end if;
   fresh := '{}';
   select array_agg(x.k), array_agg(x.n) into names, counts
     from (select k, count(*) as n from unnest(keys) k where k is not null group by k) x;
@@ -4958,6 +4971,7 @@ declare
   ids bigint[] := '{}';
   ats smallint[];
   names text[];
+  firsts bigint[]; -- of the runs that are handed out whole; null: some are not
   touched text[] := '{}';
   served boolean := false;
   many boolean := false; -- keys were noted beyond those that were looked at
@@ -4987,11 +5001,13 @@ begin
           from troupe.unpark(p_queue, offered.best, offered.dues, offered.turns, offered.names,
                              offered.jobs, offered.attempts, offered.keys) u;
         served := true;
+        firsts := null;
       else
         select * into part from troupe.read_lane(p_queue, candidate.id, p_limit, looks);
         looks := looks - part.looked;
         ids := part.jobs; ats := part.attempts; names := part.keys;
         touched := touched || part.fresh;
+        firsts := part.firsts;
       end if;
       exit when ids <> '{}' or looks <= 0;
     end loop;
@@ -5022,6 +5038,14 @@ begin
   if ids = '{}' then
     again := many or looks <= 0;
     return next;
+    return;
+  end if;
+  if firsts is not null then
+    return query
+      select lease_id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args,
+             take_keyed.permits, take_keyed.permits_changed, true, j.retry
+        from unnest(firsts, part.counts, part.tries) u(f, c, a)
+        join troupe.job j on j.id between u.f and u.f + u.c - 1;
     return;
   end if;
   return query
