@@ -52,6 +52,7 @@ void session::core::send(db::work_request request, std::function<void(outcome)> 
 }
 
 template<class T>
+// NOLINTNEXTLINE(performance-unnecessary-value-param): moved on, which a template hides
 pending<T> session::core::ask(db::work_request request) {
   auto [answer, give] = make_pending<T>();
   send(std::move(request), [give = std::move(give)](outcome what) {
