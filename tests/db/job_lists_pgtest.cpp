@@ -2,6 +2,7 @@
 #include "tests/db/desk.hpp"
 
 #include <map>
+#include <random>
 #include <set>
 
 using namespace troupe;
@@ -89,6 +90,126 @@ BOOST_AUTO_TEST_CASE(pages_of_every_state_have_no_gaps_and_no_doubles) {
     BOOST_TEST(std::is_sorted(seen.rbegin(), seen.rend()));
     BOOST_TEST(std::set(seen.begin(), seen.end()).size() == 25U);
   }
+}
+
+namespace {
+
+/// Jobs in all states at random, with gaps between them, on both sides of a partition's end.
+struct random_jobs : jobs_database {
+  std::mt19937 random{20'261'128};
+  std::vector<job_id> jobs;
+
+  int below(int end) { return static_cast<int>(random() % static_cast<unsigned>(end)); }
+  job_id any() { return jobs[static_cast<std::size_t>(below(static_cast<int>(jobs.size())))]; }
+  std::string queue() { return below(12) == 0 ? "rare" : below(2) == 0 ? "a" : "b"; }
+
+  void put_in() {
+    std::vector<job_spec> some(static_cast<std::size_t>(1 + below(8)));
+    for (auto& one : some) {
+      one = job_spec{.kind = below(3) == 0 ? "k" : "noop", .queue = queue()};
+      if (below(4) == 0)
+        one.delay = std::chrono::hours{1};
+      if (below(4) == 0)
+        one.tags = {"t"};
+    }
+    for (const auto id : at.enqueue(std::move(some)))
+      jobs.push_back(id);
+  }
+  void run_some() {
+    const auto batch = at.claim(1 + below(5), queue());
+    if (batch.jobs.empty())
+      return;
+    switch (below(4)) {
+    case 0:
+      return at.finish(batch), void();
+    case 1:
+      return at.finish(batch, failed("again")), void();
+    case 2:
+      return at.finish(batch, discarded("never")), void();
+    default:
+      return; // they run on
+    }
+  }
+  /// Jobs may be in no state for it; then nothing happens.
+  void steer() {
+    try {
+      const auto id = any();
+      switch (below(3)) {
+      case 0:
+        return at.cancel(id);
+      case 1:
+        return at.retry(id);
+      default:
+        return at.remove(id);
+      }
+    } catch (const refused& e) {
+      if (!is_conflict(e) && !is_not_found(e))
+        throw;
+    }
+  }
+};
+
+} // namespace
+
+BOOST_FIXTURE_TEST_CASE(a_page_is_what_its_jobs_are_one_by_one_in_all_states_and_partitions,
+                        random_jobs) {
+  at.ask(db::make_query("select setval('troupe.job_id_seq', 4999800)"));
+  put_in();
+  for (int step = 0; step < 150; ++step) {
+    put_in();
+    run_some();
+    steer();
+    if (step % 50 == 25) {
+      let_time_pass();
+      at.promote();
+    }
+  }
+  BOOST_REQUIRE(jobs.front().value < 5'000'000);
+  BOOST_REQUIRE(jobs.back().value > 5'000'001);
+  const std::vector<std::string> states = {"null",        "'available'", "'scheduled'",
+                                           "'retryable'", "'running'",   "'completed'",
+                                           "'cancelled'", "'discarded'"};
+  const std::vector<std::string> queues = {"null", "'a'", "'b'", "'rare'"};
+  int close = 0;
+  int apart = 0;
+  const auto look = [&](const std::string& state, const std::string& queue,
+                        const std::string& kind) {
+    const auto before = std::to_string(any().value + below(3));
+    const auto limit = std::to_string(1 + below(60));
+    const auto page = "troupe.list_jobs(" + state + ", " + before + ", " + queue + ", " + kind
+                      + ", " + limit + ")";
+    const auto row =
+        at
+            .ask(db::make_query(
+                "with page as materialized (select l.*, row_number() over () as at from " + page
+                + " l) select "
+                  // As the view says, which knows nothing of pages.
+                  "array(select id from page order by at) = array(select j.id from troupe.jobs j "
+                  "where j.id < "
+                + before + " and (" + state + " is null or j.state = " + state + ") and (" + queue
+                + " is null or j.queue = " + queue + ") and (" + kind
+                + " is null or j.kind = " + kind + ") order by j.id desc limit " + limit
+                + "), "
+                  "(select count(*) from page p cross join lateral troupe.jobs_of(array[p.id]) o "
+                  "where (p.id, p.queue, p.kind, p.priority, p.state, p.args, p.attempt, "
+                  "p.max_attempts, p.timeout_ms, p.tags, p.run_at, p.created_at, p.limit_key) "
+                  "is distinct from (o.id, o.queue, o.kind, o.priority, o.state, o.args, "
+                  "o.attempt, o.max_attempts, o.timeout_ms, o.tags, o.run_at, o.created_at, "
+                  "o.limit_key)), "
+                  "(select count(*) from page), "
+                  "(select coalesce(max(id) - min(id), 0) from page)"))
+            .one();
+    BOOST_TEST(row.get<bool>(0), page);
+    BOOST_TEST(row.get<std::int64_t>(1) == 0, page);
+    if (const auto count = row.get<std::int64_t>(2); count > 0)
+      ++(row.get<std::int64_t>(3) < 4 * count ? close : apart); // as the function distinguishes
+  };
+  for (int round = 0; round < 5; ++round)
+    for (const auto& state : states)
+      for (const auto& queue : queues)
+        look(state, queue, below(3) == 0 ? "'k'" : "null");
+  BOOST_TEST(close > 20);
+  BOOST_TEST(apart > 20);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
