@@ -5,6 +5,7 @@
 -- -- lanes -----------------------------------------------------------------------------------------
 
 -- Every claim updates a lane. Which lanes there are does not change, and most want to know nothing else.
+lock table troupe.lane in access exclusive mode; -- from the look to the end
 create table troupe.known_lane (
   id int primary key,
   priority smallint not null,
