@@ -3742,6 +3742,8 @@ begin
   select ceil(extract(epoch from troupe.next_due() - clock_timestamp()) * 1000)::bigint into next_due_ms;
   if moved >= 100 then
     perform troupe.note_deferred();
+  else
+    perform troupe.note_checkpoints();
   end if;
 end $$;
 

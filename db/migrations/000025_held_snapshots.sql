@@ -1196,7 +1196,7 @@ begin
    where p.xact = o.writer and p.xact <> all (new.open);
 end $$;
 
--- Called with every heartbeat. Does something when there is much to pass: so many transactions since.
+-- Called with every heartbeat and promotion. Does something when there is much to pass: so many transactions since.
 create function troupe.note_checkpoints() returns void language plpgsql as $$
 declare
   most constant bigint := 200;
@@ -1284,6 +1284,8 @@ begin
   select ceil(extract(epoch from troupe.next_due() - clock_timestamp()) * 1000)::bigint into next_due_ms;
   if moved >= 100 then
     perform troupe.note_deferred();
+  else
+    perform troupe.note_checkpoints();
   end if;
 end $$;
 
