@@ -9,11 +9,6 @@ using namespace troupe::tests;
 
 namespace {
 
-timestamp in_an_hour() {
-  return std::chrono::time_point_cast<timestamp::duration>(std::chrono::system_clock::now())
-         + std::chrono::hours{1};
-}
-
 struct many_in_order : in_order {
   void all_of(bulk_request what) {
     at.ask(db::start_bulk_query({std::move(what)}));
