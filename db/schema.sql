@@ -43,6 +43,7 @@ begin
     update troupe.node n set heartbeat_at = clock_timestamp() from old
      where n.id = old.id and n.ended_at is null
     returning old.heartbeat_at),
+  held as materialized (select l.id, l.jobs, l.attempts from troupe.live_leases(p_node) l),
   sharing as (
     select p.queue, p.node, q.concurrency, count(*) over w as nodes, sum(p.permits) over w as total,
            row_number() over (partition by p.queue order by p.node) as place,
@@ -67,14 +68,15 @@ begin
                           where ended_at is null and id <> p_node
                             and heartbeat_at < now() - p_late_ms * interval '1 ms')
               else '{}' end as dead,
-         array(select u.i from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a)
-                where l.node = p_node and (select exists (select from troupe.revoked))
+         array(select u.i from held l, unnest(l.jobs, l.attempts) u(i, a)
+                where exists (select from troupe.revoked v
+                               where v.job_id between (select min(j) from unnest(l.jobs) j)
+                                                  and (select max(j) from unnest(l.jobs) j))
                   and exists (select from troupe.revoked v
                                where v.job_id = u.i and v.attempt = u.a offset 0)) as cancelled,
-         array(select id from troupe.lease where node = p_node order by id) as leases,
-         (select ceil(extract(epoch from min(due_at) - clock_timestamp()) * 1000)::bigint
-            from troupe.deferred) as next_due_ms,
-         array(select distinct l.queue from troupe.lane l
+         array(select id from held order by id) as leases,
+         (select ceil(extract(epoch from troupe.next_due() - clock_timestamp()) * 1000)::bigint) as next_due_ms,
+         array(select distinct l.queue from troupe.lane_now l
                 where (l.open <> '{}' or l.draining <> '{}'
                        or exists (select from troupe.ready r
                                    where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)))
@@ -89,7 +91,8 @@ begin
          array(select q.name from troupe.queue q where q.paused_at is not null) as paused,
          array(select s.queue from share s order by s.queue) as capped,
          array(select s.most from share s order by s.queue) as caps;
-end   $$;
+  perform troupe.note_checkpoints();
+end  $$;
 
 CREATE FUNCTION troupe.bulk(action text, filter jsonb DEFAULT NULL::jsonb, ids bigint[] DEFAULT NULL::bigint[], to_queue text DEFAULT NULL::text, to_priority integer DEFAULT NULL::integer, created_by text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql
@@ -208,14 +211,14 @@ begin
   if op.action in ('delete', 'move', 'reprioritise') and available <> '{}' then
     lanes := array(
       select x.id from (select distinct s.queue, s.priority from troupe.standing(available) s) p
-        join troupe.lane x on x.queue = p.queue and x.priority = p.priority order by x.id);
+        join troupe.known_lane x on x.queue = p.queue and x.priority = p.priority order by x.id);
   end if;
   -- What a claim holds while it reads, a lane, is taken at the very end, to be in its way for a moment only. Who
   -- was handed out before has it all done again, the other way round.
   for round in 1..2 loop
     begin
       if round = 2 and lanes is not null then
-        perform from troupe.lane l where l.id = any (lanes) order by l.id for update;
+        perform troupe.hold_lanes(lanes);
         jobs := array(select i from unnest(jobs) i where i <> all (available) order by i);
         select array_agg(s.id order by s.id), array_agg((s.attempt + 1)::smallint order by s.id)
           into available, entries from troupe.standing(available) s where s.state = 'available';
@@ -235,7 +238,7 @@ begin
         end if;
       end if;
       if round = 1 and lanes is not null then
-        perform from troupe.lane l where l.id = any (lanes) order by l.id for update;
+        perform troupe.hold_lanes(lanes);
         -- A statement of its own, to see the leases of the claims that were waited for, and what has run by
         -- them and was ended since. A job that is moved has an attempt of that number here.
         if exists (select from troupe.leased_of(available) l
@@ -261,7 +264,7 @@ begin
   if op.action in ('retry', 'move', 'reprioritise') then
     queues := array(select distinct s.queue from troupe.standing(changed) s);
   end if;
-end $$;
+end  $$;
 
 CREATE FUNCTION troupe.bulk_asked(p_action text, p_filter jsonb, p_ids bigint[], p_to_queue text, p_to_priority integer) RETURNS troupe.bulk_operation
     LANGUAGE plpgsql STABLE
@@ -1025,8 +1028,8 @@ begin
     raise exception 'there is no job %', p_job using errcode = 'TR404';
   end if;
   -- A claim that has read the job's entry and not committed its lease yet: wait for it.
-  perform from troupe.lane l where l.queue = j.queue and l.priority = j.priority
-    order by l.id for update;
+  perform troupe.hold_lanes(array(select l.id from troupe.known_lane l
+                                   where l.queue = j.queue and l.priority = j.priority));
   if troupe.is_running(p_job) then
     raise exception 'job % is running; cancel it first', p_job using errcode = 'TR409';
   end if;
@@ -1050,7 +1053,7 @@ begin
     delete from troupe.unique_key where digest = mine and job_id = p_job;
     delete from troupe.unique_job where job_id = p_job;
   end if;
-end $$;
+end  $$;
 
 CREATE FUNCTION troupe.delete_jobs(p_jobs bigint[], p_low bigint, p_high bigint, p_available bigint[], p_entries smallint[]) RETURNS bigint[]
     LANGUAGE plpgsql
@@ -1164,6 +1167,26 @@ begin
   delete from troupe.progress where job_id = old.id;
   delete from troupe.job_log where job_id = old.id;
   return null;
+end $$;
+
+CREATE FUNCTION troupe.due_from() RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  c constant troupe.checkpoint := troupe.newest_checkpoint('deferred');
+begin
+  if c.nth is null then
+    return '-infinity';
+  end if;
+  return least(c.due_at,
+               (select min(p.due_at) from troupe.put_off_at p where p.xact >= c.xact),
+               (select min(p.due_at) from unnest(c.open) o(writer) join troupe.put_off_at p on p.xact = o.writer));
 end $$;
 
 CREATE FUNCTION troupe.edit(job bigint, changes jsonb) RETURNS void
@@ -1396,7 +1419,7 @@ begin
                               or q.key_concurrency is not null or q.key_rate is not null or q.ordered
                               or q.max_waiting is not null))
       and not exists (select from unnest(p_priorities) u(p)
-                       where not exists (select from troupe.lane l
+                       where not exists (select from troupe.known_lane l
                                           where l.queue = p_queues[1] and l.priority = u.p and l.shard = 3));
   end if;
   if not free then
@@ -1426,7 +1449,7 @@ begin
     counted as (
       insert into troupe.tally (queue, state, jobs) values (p_queues[1], 0, cardinality(p_kinds)))
     select lease_id, s.id, s.args from stored s order by s.id;
-end $$;
+end  $$;
 
 CREATE FUNCTION troupe.enqueue_keyed(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_timeouts_ms bigint[], p_tags text[], p_run_at timestamp with time zone[], p_delays_ms bigint[], p_uniques jsonb[], p_parts integer[] DEFAULT NULL::integer[], p_keys text[] DEFAULT NULL::text[], p_limit_keys text[] DEFAULT NULL::text[], p_retries jsonb[] DEFAULT NULL::jsonb[], OUT ids bigint[], OUT fates smallint[], OUT uses smallint[], OUT stored_at timestamp with time zone[]) RETURNS record
     LANGUAGE plpgsql
@@ -1720,18 +1743,18 @@ begin
     perform troupe.take_room(p_queues, p_run_at, p_delays_ms);
   end if;
   if p_queues[1] = all (p_queues) and p_priorities[1] = all (p_priorities) then
-    shards := array(select l.id from troupe.lane l
+    shards := array(select l.id from troupe.known_lane l
                      where l.queue = p_queues[1] and l.priority = p_priorities[1] and l.shard < 4
                      order by l.shard);
   end if;
   if cardinality(shards) is distinct from 4 then
     if exists (select from unnest(p_queues, p_priorities) g(q, p)
-                where not exists (select from troupe.lane l
+                where not exists (select from troupe.known_lane l
                                    where l.queue = q and l.priority = p and l.shard = 3)) then
       perform troupe.open_lanes(p_queues, p_priorities);
     end if;
     lanes := array(
-      select coalesce((select l.id from troupe.lane l
+      select coalesce((select l.id from troupe.known_lane l
                         where l.queue = q and l.priority = p and l.shard = (base + o / 256) % 4),
                       troupe.lane_for(q, p, 0))
         from unnest(p_queues, p_priorities) with ordinality u(q, p, o) order by o);
@@ -1789,7 +1812,7 @@ begin
   select coalesce(array_agg(id order by o), '{}') into ids from given;
   perform troupe.wake_for_deferred(p_queues, p_run_at, p_delays_ms);
   return ids;
-end $$;
+end  $$;
 
 CREATE FUNCTION troupe.entries_ahead(p_job bigint, p_attempt smallint, p_queue text, p_priority smallint, p_most integer, OUT ahead bigint, OUT more boolean) RETURNS record
     LANGUAGE plpgsql STABLE
@@ -1850,12 +1873,12 @@ declare
 begin
   execute format(
     'select exists (
-       select from troupe.lane l
+       select from troupe.lane_now l
         where exists (select from troupe.%1$I r where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq))
            or exists (select from troupe.%1$I r where r.lane = l.id and r.xact = any (l.open || l.draining)))',
     p_partition) into wanted;
   return wanted;
-end $_$;
+end  $_$;
 
 CREATE FUNCTION troupe.expire_jobs(p_span interval DEFAULT '1 day'::interval, p_chunk integer DEFAULT 20000, OUT step text, OUT low bigint, OUT dropped bigint, OUT kept bigint) RETURNS record
     LANGUAGE plpgsql
@@ -2082,7 +2105,7 @@ declare
   one text;
 begin
   for one in
-    select k.name from (select distinct l.queue as name from troupe.lane l
+    select k.name from (select distinct l.queue as name from troupe.known_lane l
                         union
                         select q.name from troupe.queue q) k
       left join troupe.tally_base b on b.queue = k.name
@@ -2094,7 +2117,7 @@ begin
     folded := folded + troupe.fold_tally(one, p_most);
   end loop;
   return folded;
-end $$;
+end  $$;
 
 CREATE FUNCTION troupe.fold_tally(p_queue text, p_limit integer) RETURNS bigint
     LANGUAGE plpgsql
@@ -2358,6 +2381,24 @@ begin
   on conflict (digest) do update set job_id = excluded.job_id where false; -- locks it
 end $$;
 
+CREATE FUNCTION troupe.hold_lanes(p_lanes integer[]) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  one int;
+begin
+  for one in select distinct u.id from unnest(p_lanes) u(id) order by u.id loop
+    perform from troupe.lane x
+      where x.id = one and x.era >= (select l.era from troupe.lane l where l.id = one order by l.era desc limit 1)
+        for update;
+  end loop;
+end $$;
+
 CREATE FUNCTION troupe.hold_waiting(p_jobs bigint[]) RETURNS void
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -2368,13 +2409,13 @@ CREATE FUNCTION troupe.hold_waiting(p_jobs bigint[]) RETURNS void
 begin
   perform from troupe.job j where j.id = any (p_jobs) order by j.id for update;
   perform from troupe.deferred d where d.job_id = any (p_jobs) order by d.job_id for update;
-  perform from troupe.lane l
-    where (l.queue, l.priority) in (select j.queue, j.priority from troupe.job j
-                                     where j.id = any (p_jobs)
-                                       and not exists (select from troupe.deferred d
-                                                        where d.job_id = j.id))
-    order by l.id for update;
-end $$;
+  perform troupe.hold_lanes(array(
+    select l.id from troupe.known_lane l
+     where (l.queue, l.priority) in (select j.queue, j.priority from troupe.job j
+                                      where j.id = any (p_jobs)
+                                        and not exists (select from troupe.deferred d
+                                                         where d.job_id = j.id))));
+end  $$;
 
 CREATE FUNCTION troupe.is_running(p_job bigint) RETURNS boolean
     LANGUAGE sql STABLE
@@ -2573,7 +2614,7 @@ end $$;
 CREATE FUNCTION troupe.lane_for(p_queue text, p_priority smallint, p_n bigint) RETURNS integer
     LANGUAGE sql STABLE
     AS $$
-  select l.id from troupe.lane l where l.queue = p_queue and l.priority = p_priority
+  select l.id from troupe.known_lane l where l.queue = p_queue and l.priority = p_priority
    order by l.shard = p_n % 4 desc, l.shard limit 1;
 $$;
 
@@ -2588,12 +2629,12 @@ CREATE FUNCTION troupe.lanes_of(p_jobs bigint[]) RETURNS TABLE(job_id bigint, la
     AS $$
 begin
   return query
-  select g.i, coalesce((select l.id from troupe.lane l
+  select g.i, coalesce((select l.id from troupe.known_lane l
                          where l.queue = j.queue and l.priority = j.priority and l.shard = g.i % 4),
                        troupe.lane_for(j.queue, j.priority, g.i))
     from unnest(p_jobs) g(i)
     cross join lateral (select x.queue, x.priority from troupe.job x where x.id = g.i offset 0) j;
-end $$;
+end  $$;
 
 CREATE TABLE troupe.ready (
     xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
@@ -2757,7 +2798,7 @@ CREATE FUNCTION troupe.list_counts(p_only text, p_after text, p_limit integer) R
 begin
   return query
   with known as materialized (
-    select k.name from (select distinct l.queue as name from troupe.lane l
+    select k.name from (select distinct l.queue as name from troupe.known_lane l
                         union
                         select q.name from troupe.queue q) k
      where case when p_only is null then k.name > p_after else k.name = p_only end
@@ -2770,7 +2811,7 @@ begin
    cross join lateral troupe.tallied(k.name) t
     left join busy b on b.queue = k.name
    order by k.name;
-end $$;
+end  $$;
 
 CREATE FUNCTION troupe.list_items(p_crawl bigint, p_after bigint, p_limit bigint) RETURNS TABLE(page bigint, url text, status integer, title text, headings integer, links integer, bytes bigint, fetched_at timestamp with time zone, fields jsonb, error text)
     LANGUAGE plpgsql STABLE
@@ -2925,7 +2966,7 @@ CREATE FUNCTION troupe.list_queues(p_only text, p_after text, p_limit integer) R
 begin
   return query
   with known as materialized (
-    select k.name from (select distinct l.queue as name from troupe.lane l
+    select k.name from (select distinct l.queue as name from troupe.known_lane l
                         union
                         select q.name from troupe.queue q) k
      where case when p_only is null then k.name > p_after else k.name = p_only end
@@ -2942,6 +2983,44 @@ begin
     left join troupe.queue q on q.name = k.name
     left join busy b on b.queue = k.name
    order by k.name;
+end  $$;
+
+CREATE TABLE troupe.lease (
+    id bigint NOT NULL,
+    node bigint NOT NULL,
+    taken_at timestamp with time zone DEFAULT now() NOT NULL,
+    jobs bigint[] NOT NULL,
+    attempts smallint[] NOT NULL,
+    started bigint[] DEFAULT '{}'::bigint[] NOT NULL,
+    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    CONSTRAINT lease_check CHECK ((cardinality(attempts) = cardinality(jobs)))
+);
+
+CREATE FUNCTION troupe.live_leases(p_node bigint DEFAULT NULL::bigint) RETURNS SETOF troupe.lease
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  c constant troupe.checkpoint := troupe.newest_checkpoint('leases');
+begin
+  if c.nth is null then
+    return query select l.* from troupe.lease l where p_node is null or l.node = p_node order by l.id;
+    return;
+  end if;
+  return query
+    select l.* from unnest(c.leases) u(i) join troupe.lease l on l.id = u.i
+     where p_node is null or l.node = p_node
+    union all
+    select l.* from unnest(c.open) o(writer) join troupe.lease l on l.xact = o.writer
+     where p_node is null or l.node = p_node
+    union all
+    select l.* from troupe.lease l
+     where l.xact >= c.xact and (p_node is null or l.node = p_node);
 end $$;
 
 CREATE FUNCTION troupe.live_runs(p_leases bigint[], p_jobs bigint[], p_attempts smallint[]) RETURNS boolean[]
@@ -3051,6 +3130,18 @@ begin
                where t.job_id = p_job and t.attempt = p_attempt - 2 and t.outcome = 5);
 end $$;
 
+CREATE FUNCTION troupe.make_lanes(p_queue text, p_priority smallint, p_shards integer[]) RETURNS void
+    LANGUAGE sql
+    AS $$
+  with made as (
+    insert into troupe.known_lane (id, queue, priority, shard)
+    select nextval('troupe.lane_id_seq'), p_queue, p_priority, s from unnest(p_shards) s
+    on conflict do nothing
+    returning *)
+  insert into troupe.lane (id, queue, priority, shard) overriding system value
+  select m.id, m.queue, m.priority, m.shard from made m order by m.id;
+$$;
+
 CREATE FUNCTION troupe.make_partitions(p_size bigint DEFAULT 5000000, p_ahead integer DEFAULT 2) RETURNS integer
     LANGUAGE plpgsql
     SET lock_timeout TO '300ms'
@@ -3151,6 +3242,48 @@ begin
   return jobs;
 end $$;
 
+CREATE TABLE troupe.checkpoint (
+    nth bigint NOT NULL,
+    what text NOT NULL,
+    xact xid8 NOT NULL,
+    open xid8[] NOT NULL,
+    leases bigint[],
+    due_at timestamp with time zone,
+    CONSTRAINT checkpoint_what_check CHECK ((what = ANY (ARRAY['leases'::text, 'deferred'::text])))
+);
+
+CREATE FUNCTION troupe.newest_checkpoint(p_what text) RETURNS troupe.checkpoint
+    LANGUAGE plpgsql STABLE
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  c troupe.checkpoint;
+begin
+  select * into c from troupe.checkpoint x where x.what = p_what order by x.nth desc limit 1;
+  if c.xact > pg_snapshot_xmax(pg_current_snapshot()) then
+    return null;
+  end if;
+  return c;
+end $$;
+
+CREATE FUNCTION troupe.next_due() RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  return (select d.due_at from troupe.deferred d where d.due_at >= (select troupe.due_from())
+           order by d.due_at limit 1);
+end $$;
+
 CREATE FUNCTION troupe.next_runs(p_lane integer, p_writers xid8[], p_xact xid8, p_seq bigint, p_part smallint, p_limit integer, p_rows integer, OUT firsts bigint[], OUT counts integer[], OUT attempts smallint[], OUT xacts xid8[], OUT seqs bigint[], OUT got integer, OUT more boolean, OUT snap pg_snapshot, OUT skip integer, OUT xact xid8, OUT seq bigint, OUT part smallint) RETURNS record
     LANGUAGE plpgsql
     AS $$
@@ -3188,6 +3321,21 @@ begin
     from troupe.cut_runs(firsts, counts, attempts, xacts, seqs, skip, got);
 end $$;
 
+CREATE FUNCTION troupe.note_checkpoints() RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  most constant bigint := 200;
+  newest constant bigint := pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
+begin
+  if newest - coalesce((troupe.newest_checkpoint('leases')).xact, '0')::text::bigint > most then
+    perform troupe.note_leases();
+  end if;
+  if newest - coalesce((troupe.newest_checkpoint('deferred')).xact, '0')::text::bigint > most then
+    perform troupe.note_deferred();
+  end if;
+end $$;
+
 CREATE FUNCTION troupe.note_claimed(p_node bigint, p_queue text, p_slots integer, p_held integer, p_got integer, p_most integer, p_have integer, OUT permits integer, OUT changed bigint) RETURNS record
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -3202,6 +3350,37 @@ begin
    where q.name = p_queue and q.rate is not null;
   select n.permits, n.changed into permits, changed
     from troupe.note_permits(p_node, p_queue, p_slots, p_held, p_got, p_most, p_have) n;
+end $$;
+
+CREATE FUNCTION troupe.note_deferred() RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  own xid8;
+  snap pg_snapshot;
+  old troupe.checkpoint;
+  new troupe.checkpoint;
+begin
+  if current_setting('transaction_isolation') <> 'read committed' or not pg_try_advisory_xact_lock(72331733, 4) then
+    return;
+  end if;
+  own := pg_current_xact_id();
+  select * into old from troupe.checkpoint x where x.what = 'deferred' order by x.nth desc limit 1;
+  select coalesce(troupe.next_due(), 'infinity'), pg_current_snapshot() into new.due_at, snap;
+  new.what := 'deferred';
+  new.xact := pg_snapshot_xmax(snap);
+  new.open := troupe.unseen_by(snap, own);
+  perform troupe.replace_checkpoint(old.nth, new);
+  -- What the new one has seen. Earlier ones have taken with them what lies before the old one.
+  delete from troupe.put_off_at p
+   where p.xact >= coalesce(old.xact, '0') and p.xact < new.xact and p.xact <> all (new.open);
+  delete from troupe.put_off_at p using unnest(old.open) o(writer)
+   where p.xact = o.writer and p.xact <> all (new.open);
 end $$;
 
 CREATE FUNCTION troupe.note_keys(p_queue text, p_keys text[]) RETURNS void
@@ -3233,6 +3412,40 @@ begin
       or not exists (select from troupe.key_turn t
                       where t.queue = p_queue and t.limit_key = w.k and t.due_at > '-infinity')
    order by w.o;
+end $$;
+
+CREATE FUNCTION troupe.note_leases() RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  most constant int := 10000;
+  own xid8;
+  snap pg_snapshot;
+  ids bigint[];
+  xacts xid8[];
+  old bigint;
+  new troupe.checkpoint;
+begin
+  if current_setting('transaction_isolation') <> 'read committed' or not pg_try_advisory_xact_lock(72331733, 3) then
+    return;
+  end if;
+  own := pg_current_xact_id();
+  -- Statements of their own, to see what the one before has left; of what is read and the snapshot one.
+  old := (select x.nth from troupe.checkpoint x where x.what = 'leases' order by x.nth desc limit 1);
+  select array_agg(l.id), array_agg(l.xact), pg_current_snapshot() into ids, xacts, snap
+    from troupe.live_leases() l;
+  new.what := 'leases';
+  new.xact := pg_snapshot_xmax(snap);
+  new.open := troupe.unseen_by(snap, own);
+  new.leases := array(select u.i from unnest(ids, xacts) u(i, x) where u.x < new.xact and u.x <> all (new.open));
+  if cardinality(new.leases) <= most then
+    perform troupe.replace_checkpoint(old, new);
+  end if;
 end $$;
 
 CREATE FUNCTION troupe.note_permits(p_node bigint, p_queue text, p_slots integer, p_held integer, p_got integer, p_most integer, p_have integer, OUT permits integer, OUT changed bigint) RETURNS record
@@ -3360,7 +3573,7 @@ declare
 begin
   for pair in
     select distinct q, p from unnest(p_queues, p_priorities) g(q, p)
-     where not exists (select from troupe.lane l where l.queue = q and l.priority = p and l.shard = 3)
+     where not exists (select from troupe.known_lane l where l.queue = q and l.priority = p and l.shard = 3)
      order by q, p
   loop
     if pair.q !~ '^[A-Za-z0-9._:-]{1,128}$' or pair.p not between 0 and 9 then
@@ -3368,16 +3581,12 @@ begin
         using errcode = 'check_violation';
     end if;
     if pg_try_advisory_xact_lock(hashtextextended('lanes of ' || pair.q, pair.p)) then
-      insert into troupe.lane (queue, priority, shard)
-      select pair.q, pair.p, s from generate_series(0, 3) s
-      on conflict do nothing;
-    elsif not exists (select from troupe.lane l where l.queue = pair.q and l.priority = pair.p) then
-      insert into troupe.lane (queue, priority, shard)
-      values (pair.q, pair.p, 4 + floor(random() * 32000))
-      on conflict do nothing;
+      perform troupe.make_lanes(pair.q, pair.p, array[0, 1, 2, 3]);
+    elsif not exists (select from troupe.known_lane l where l.queue = pair.q and l.priority = pair.p) then
+      perform troupe.make_lanes(pair.q, pair.p, array[4 + floor(random() * 32000)::int]);
     end if;
   end loop;
-end $_$;
+end  $_$;
 
 CREATE FUNCTION troupe.open_requests(p_keys text[], p_prints bytea[], OUT uses smallint[], OUT since timestamp with time zone[]) RETURNS record
     LANGUAGE plpgsql
@@ -3537,9 +3746,11 @@ declare
   lanes int[];
   attempts smallint[];
   heads bigint[];
+  since timestamptz;
 begin
+  since := troupe.due_from();
   with due as (
-    select d.job_id from troupe.deferred d where d.due_at <= now()
+    select d.job_id from troupe.deferred d where d.due_at >= since and d.due_at <= now()
      order by d.due_at limit p_limit for update skip locked),
   gone as (
     delete from troupe.deferred d using due where d.job_id = due.job_id
@@ -3550,7 +3761,7 @@ begin
     from gone g;
   moved := 0; queues := '{}';
   if ids is not null then
-    queues := array(select distinct l.queue from troupe.lane l where l.id = any (lanes));
+    queues := array(select distinct l.queue from troupe.known_lane l where l.id = any (lanes));
     heads := troupe.heads_among(queues, ids);
     with made as (
       -- A snooze and a cancel may cross: an attempt with an outcome does not run again.
@@ -3564,9 +3775,13 @@ begin
   end if;
   perform troupe.wake(queues);
   -- A statement of its own, to see what the one above has left.
-  select ceil(extract(epoch from min(d.due_at) - clock_timestamp()) * 1000)::bigint into next_due_ms
-    from troupe.deferred d;
-end   $$;
+  select ceil(extract(epoch from troupe.next_due() - clock_timestamp()) * 1000)::bigint into next_due_ms;
+  if moved >= 100 then
+    perform troupe.note_deferred();
+  else
+    perform troupe.note_checkpoints();
+  end if;
+end  $$;
 
 CREATE FUNCTION troupe.put_off(p_job bigint, p_due timestamp with time zone, p_queue text, p_priority smallint) RETURNS void
     LANGUAGE plpgsql
@@ -3745,7 +3960,9 @@ declare
 begin
   jobs := '{}'; attempts := '{}'; keys := '{}'; fresh := '{}'; looked := 0;
   firsts := '{}'; counts := '{}'; tries := '{}';
-  select * into l from troupe.lane x where x.id = p_lane for update skip locked;
+  select * into l from troupe.lane x
+    where x.id = p_lane and x.era >= (select y.era from troupe.lane y where y.id = p_lane order by y.era desc limit 1)
+      for update skip locked;
   if not found then
     return;
   end if;
@@ -3814,8 +4031,9 @@ begin
   update troupe.lane x
      set xact = l.xact, seq = l.seq, part = l.part, open = l.open, draining = l.draining,
          late_xact = l.late_xact, late_seq = l.late_seq, late_part = l.late_part,
-         taken = taken + looked, served_at = clock_timestamp()
-   where x.id = l.id and (looked > 0 or x.draining <> l.draining or x.open <> l.open);
+         taken = taken + looked, served_at = clock_timestamp(), moves = moves + 1,
+         era = (moves + 1) / 32
+   where x.id = l.id and x.era = l.era and (looked > 0 or x.draining <> l.draining or x.open <> l.open);
 end   $$;
 
 CREATE FUNCTION troupe.rebase_lanes() RETURNS boolean
@@ -3828,6 +4046,7 @@ CREATE FUNCTION troupe.rebase_lanes() RETURNS boolean
 declare
   newest xid8;
 begin
+  delete from troupe.checkpoint c where c.xact > pg_snapshot_xmax(pg_current_snapshot());
   select x into newest from (
     select xact as x from troupe.lane
     union all
@@ -3866,13 +4085,13 @@ begin
   update troupe.tally set xact = '1'; -- what was folded is gone, so all of these count
   update troupe.tally_base set xact = '0', open = '{}';
   return true;
-end $$;
+end  $$;
 
 CREATE FUNCTION troupe.recent_queues(p_limit integer) RETURNS text[]
     LANGUAGE sql STABLE
     AS $$
   select coalesce(array_agg(x.queue), '{}') from (
-    select l.queue from troupe.lane l group by l.queue order by max(l.served_at) desc, l.queue
+    select l.queue from troupe.lane_now l group by l.queue order by max(l.served_at) desc, l.queue
      limit p_limit) x;
 $$;
 
@@ -4024,6 +4243,20 @@ begin
     raise exception 'queue "%" is ordered: one job runs after the other, and only a rate limits it', p_queue
       using errcode = 'TR409';
   end if;
+end $$;
+
+CREATE FUNCTION troupe.replace_checkpoint(p_old bigint, p_new troupe.checkpoint) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  insert into troupe.checkpoint (what, xact, open, leases, due_at)
+  values (p_new.what, p_new.xact, p_new.open, p_new.leases, p_new.due_at);
+  delete from troupe.checkpoint x where x.what = p_new.what and x.nth = p_old;
 end $$;
 
 CREATE FUNCTION troupe.replace_job(p_job bigint, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_timeout_ms bigint, p_tags text[], p_due timestamp with time zone, p_limit_key text, p_retry jsonb) RETURNS void
@@ -4410,11 +4643,11 @@ begin
   select x.queue, count(distinct x.i)
     -- The queue of each by itself: a join might begin with all jobs of these queues.
     from (select u.i, (select j.queue from troupe.job j where j.id = u.i) as queue
-            from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a)
+            from troupe.live_leases() l, unnest(l.jobs, l.attempts) u(i, a)
            where not exists (select from troupe.attempt t
                               where t.job_id = u.i and t.attempt = u.a offset 0)) x
    where x.queue = any (p_queues) group by x.queue;
-end $$;
+end  $$;
 
 CREATE FUNCTION troupe.runs_before(p_node bigint, p_queue text, p_lease bigint, p_job bigint) RETURNS bigint
     LANGUAGE plpgsql STABLE
@@ -4481,7 +4714,7 @@ begin
     -- As troupe.beat, but what a writer that is still open has written is no work yet, though a cursor
     -- has passed it.
     if exists (
-      select from troupe.lane l
+      select from troupe.lane_now l
        where l.queue = sleep_on.queue
          and (l.draining <> '{}'
               or exists (select from unnest(l.open) o where pg_visible_in_snapshot(o, pg_current_snapshot()))
@@ -4500,7 +4733,7 @@ begin
     end if;
     return next;
   end loop;
-end $$;
+end  $$;
 
 CREATE FUNCTION troupe.sort_entries(p_queue text, p_priority smallint, p_firsts bigint[], p_counts integer[], p_jobs bigint[], p_attempts smallint[], p_room integer, OUT cut integer, OUT jobs bigint[], OUT attempts smallint[], OUT keys text[], OUT fresh text[]) RETURNS record
     LANGUAGE plpgsql
@@ -4828,7 +5061,7 @@ CREATE FUNCTION troupe.take(p_node bigint, p_queue text, p_limit integer, p_slot
     SET jit TO 'off'
     AS $$
 declare
-  candidate int;
+  candidate record;
   said boolean;
   keyed boolean;
   in_order boolean;
@@ -4880,10 +5113,12 @@ begin
   loop
     skipped := false;
     for candidate in
-      select x.id from troupe.lane x where x.queue = p_queue order by x.priority, x.served_at, x.id
+      select x.id, x.era from troupe.lane_now x where x.queue = p_queue
+       order by x.priority, x.served_at, x.id
     loop
       -- One row at a time: a FOR loop over the locking query would prefetch, and lock, all of them.
-      select * into l from troupe.lane x where x.id = candidate for update skip locked;
+      select * into l from troupe.lane x
+        where x.id = candidate.id and x.era >= candidate.era for update skip locked;
       continue when not found;
       firsts := '{}'; counts := '{}'; attempts := '{}'; got := 0;
       if l.draining = '{}' and l.open <> '{}' then
@@ -4939,12 +5174,15 @@ begin
       update troupe.lane x
          set xact = l.xact, seq = l.seq, part = l.part, open = l.open, draining = l.draining,
              late_xact = l.late_xact, late_seq = l.late_seq, late_part = l.late_part,
-             taken = taken + got, served_at = clock_timestamp()
-       where x.id = l.id;
+             taken = taken + got, served_at = clock_timestamp(), moves = moves + 1, era = (moves + 1) / 32
+       where x.id = l.id and x.era = l.era;
       continue when got = 0;
       select array_agg(g.i), array_agg(u.a) into ids, ats
         from unnest(firsts, counts, attempts) u(f, c, a) cross join generate_series(u.f, u.f + u.c - 1) g(i);
-      whole := not exists (select from troupe.revoked);
+      whole := not exists (
+        select from troupe.revoked v
+         where v.job_id between (select min(f) from unnest(firsts) f)
+                            and (select max(f + c - 1) from unnest(firsts, counts) u(f, c)));
       if not whole then
         with gone as (
           delete from troupe.revoked v using unnest(ids, ats) u(i, a)
@@ -4987,7 +5225,7 @@ begin
       return;
     end if;
   end loop;
-end    $$;
+end  $$;
 
 CREATE FUNCTION troupe.take_keyed(p_node bigint, p_queue text, p_limit integer, p_slots integer, p_held integer, p_most integer, p_have integer) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean, retry jsonb)
     LANGUAGE plpgsql
@@ -5026,7 +5264,7 @@ begin
     select * into offered from troupe.offer_parked(p_queue, p_limit);
     many := coalesce(offered.many, false);
     for candidate in
-      select x.id, x.priority, x.served_at from troupe.lane x where x.queue = p_queue
+      select x.id, x.priority, x.served_at from troupe.lane_now x where x.queue = p_queue
       union all
       select 0, offered.best, q.parked_served_at where offered.best is not null
       order by 2, 3, 1
@@ -5088,7 +5326,7 @@ begin
     select lease_id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args,
            take_keyed.permits, take_keyed.permits_changed, true, j.retry
       from unnest(ids, ats) u(i, a) join troupe.job j on j.id = u.i;
-end  $$;
+end   $$;
 
 CREATE FUNCTION troupe.take_next(p_queue text, p_most integer, OUT job bigint, OUT attempt smallint, OUT passed integer) RETURNS record
     LANGUAGE plpgsql
@@ -5112,8 +5350,11 @@ declare
   e record;
 begin
   passed := 0;
-  for urgency in select distinct x.priority from troupe.lane x where x.queue = p_queue order by 1 loop
-    lanes := array(select x from troupe.lane x where x.queue = p_queue and x.priority = urgency order by x.id);
+  for urgency in select distinct x.priority from troupe.known_lane x where x.queue = p_queue order by 1 loop
+    lanes := array(
+      select x.row from troupe.known_lane k
+       cross join lateral (select y as row from troupe.lane y where y.id = k.id order by y.era desc limit 1) x
+       where k.queue = p_queue and k.priority = urgency order by k.id);
     was := lanes;
     loop
       before := pg_current_snapshot(); -- older than what the next statement sees
@@ -5123,7 +5364,8 @@ begin
              r.attempt, pg_current_snapshot() as snap
         into e
         from unnest(lanes) with ordinality x(xact, seq, late_xact, late_seq, served_at, taken, id, priority,
-                                             shard, queue, open, draining, part, late_part, nth)
+                                             shard, queue, open, draining, part, late_part, moves, era,
+                                             nth)
         cross join lateral (
           (select 1 as how, 0 as skip, f.* from unnest(x.open) o(writer) cross join lateral (
              select y.* from troupe.ready y where y.lane = x.id and y.xact = o.writer
@@ -5144,7 +5386,7 @@ begin
       exit when not found;
       -- Whoever deletes or replaces a job holds it, and its lanes: then nobody goes past it, and nobody waits.
       l := lanes[e.nth];
-      perform from troupe.lane x where x.id = l.id for update skip locked;
+      perform from troupe.lane x where x.id = l.id and x.era >= l.era for update skip locked;
       exit when not found;
       perform from troupe.job j where j.id = e.job_id for key share skip locked;
       alive := found;
@@ -5195,13 +5437,15 @@ begin
       if l is distinct from was[i] then
         update troupe.lane x
            set xact = l.xact, seq = l.seq, part = l.part, open = l.open, draining = l.draining,
-               late_xact = l.late_xact, late_seq = l.late_seq, late_part = l.late_part, taken = l.taken, served_at = clock_timestamp()
-         where x.id in (select y.id from troupe.lane y where y.id = l.id for update skip locked);
+               late_xact = l.late_xact, late_seq = l.late_seq, late_part = l.late_part, taken = l.taken,
+               served_at = clock_timestamp(), moves = x.moves + 1, era = (x.moves + 1) / 32
+         where (x.id, x.era) in (select y.id, y.era from troupe.lane y
+                                  where y.id = l.id and y.era >= l.era for update skip locked);
       end if;
     end loop;
     exit when job is not null or e is not null; -- or somebody is at it, or there was too much to pass
   end loop;
-end $$;
+end  $$;
 
 CREATE FUNCTION troupe.take_ordered(p_node bigint, p_queue text, p_limit integer, p_slots integer) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean, retry jsonb)
     LANGUAGE plpgsql
@@ -5352,18 +5596,21 @@ CREATE FUNCTION troupe.tell_deferred() RETURNS trigger
     SET jit TO 'off'
     AS $$
 begin
+  if tg_op <> 'DELETE' then
+    insert into troupe.put_off_at (due_at) select min(due_at) from come having count(*) > 0;
+  end if;
   if tg_op = 'INSERT' then
     insert into troupe.tally (queue, state, jobs)
     select l.queue, c.state, sum(c.jobs)
       from (select lane, case reason when 2 then 4 else 5 end as state, count(*) as jobs
               from come group by 1, 2) c
-      join troupe.lane l on l.id = c.lane group by l.queue, c.state;
+      join troupe.known_lane l on l.id = c.lane group by l.queue, c.state;
   elsif tg_op = 'DELETE' then
     insert into troupe.tally (queue, state, jobs)
     select l.queue, c.state, -sum(c.jobs)
       from (select lane, case reason when 2 then 4 else 5 end as state, count(*) as jobs
               from gone group by 1, 2) c
-      join troupe.lane l on l.id = c.lane group by l.queue, c.state;
+      join troupe.known_lane l on l.id = c.lane group by l.queue, c.state;
   else
     insert into troupe.tally (queue, state, jobs)
     select l.queue, c.state, sum(c.jobs)
@@ -5371,10 +5618,10 @@ begin
               from come group by 1, 2
             union all
             select lane, case reason when 2 then 4 else 5 end, -count(*) from gone group by 1, 2) c
-      join troupe.lane l on l.id = c.lane group by l.queue, c.state having sum(c.jobs) <> 0;
+      join troupe.known_lane l on l.id = c.lane group by l.queue, c.state having sum(c.jobs) <> 0;
   end if;
   return null;
-end $$;
+end  $$;
 
 CREATE FUNCTION troupe.tell_deleted() RETURNS trigger
     LANGUAGE plpgsql
@@ -5553,6 +5800,13 @@ begin
     from gone g;
 end $$;
 
+CREATE FUNCTION troupe.unseen_by(p_snapshot pg_snapshot, p_own xid8) RETURNS xid8[]
+    LANGUAGE sql IMMUTABLE
+    AS $$
+  select array(select x from pg_snapshot_xip(p_snapshot) x where x <> p_own)
+         || case when p_own < pg_snapshot_xmax(p_snapshot) then array[p_own] else '{}' end;
+$$;
+
 CREATE FUNCTION troupe.upkeep(OUT partitions_made integer, OUT revocations_dropped bigint) RETURNS record
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'on'
@@ -5575,7 +5829,7 @@ begin
     select l.queue, l.priority, l.open <> '{}' or l.draining <> '{}' as open,
            (select r.xact from troupe.ready r where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)
              order by r.xact, r.seq limit 1) as oldest -- entry that the cursor has yet to meet
-      from troupe.lane l),
+      from troupe.lane_now l),
   -- A cancel that is told to a runner by its heartbeat needs its row until the lease is gone.
   leased as materialized (select u.i from troupe.lease e, unnest(e.jobs) u(i))
   delete from troupe.revoked v
@@ -5584,7 +5838,7 @@ begin
                         and (p.open or p.oldest <= v.xact))
      and not exists (select from leased x where x.i = v.job_id);
   get diagnostics revocations_dropped = row_count;
-end $$;
+end  $$;
 
 CREATE FUNCTION troupe.wake(p_queues text[]) RETURNS void
     LANGUAGE plpgsql
@@ -5851,10 +6105,10 @@ begin
   select w.fenced, w.deferred into fenced, deferred
     from troupe.store_outcomes(p_node, p_done, p_held, p_plain, p_leases, p_jobs, p_attempts, p_outcomes,
                                p_started_ago_ms, p_finished_ago_ms, p_results, p_errors, p_retry_ms) w;
-  if exists (select from troupe.key_run k where k.node = p_node) then
+  if exists (select from troupe.key_run k where k.node = p_node and k.lease = any (p_done || p_leases)) then
     perform troupe.free_keys(p_node, p_done, p_leases, p_jobs);
   end if;
-end $$;
+end  $$;
 
 CREATE TABLE troupe.attempt (
     job_id bigint NOT NULL,
@@ -5911,6 +6165,15 @@ CREATE TABLE troupe.attempt_rest (
 
 ALTER TABLE troupe.bulk_operation ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME troupe.bulk_operation_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE troupe.checkpoint ALTER COLUMN nth ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME troupe.checkpoint_nth_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -6127,16 +6390,6 @@ CREATE TABLE troupe.job_rest (
     CONSTRAINT job_timeout_ms_check CHECK (((timeout_ms >= 1) AND (timeout_ms <= 604800000)))
 );
 
-CREATE TABLE troupe.lease (
-    id bigint NOT NULL,
-    node bigint NOT NULL,
-    taken_at timestamp with time zone DEFAULT now() NOT NULL,
-    jobs bigint[] NOT NULL,
-    attempts smallint[] NOT NULL,
-    started bigint[] DEFAULT '{}'::bigint[] NOT NULL,
-    CONSTRAINT lease_check CHECK ((cardinality(attempts) = cardinality(jobs)))
-);
-
 CREATE VIEW troupe.jobs AS
  SELECT j.id,
     j.queue,
@@ -6233,6 +6486,13 @@ ALTER TABLE troupe.key_turn ALTER COLUMN turn ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE troupe.known_lane (
+    id integer NOT NULL,
+    priority smallint NOT NULL,
+    shard smallint NOT NULL,
+    queue text NOT NULL
+);
+
 CREATE TABLE troupe.lane (
     xact xid8 DEFAULT '0'::xid8 NOT NULL,
     seq bigint DEFAULT 0 NOT NULL,
@@ -6247,7 +6507,9 @@ CREATE TABLE troupe.lane (
     open xid8[] DEFAULT '{}'::xid8[] NOT NULL,
     draining xid8[] DEFAULT '{}'::xid8[] NOT NULL,
     part smallint DEFAULT 0 NOT NULL,
-    late_part smallint DEFAULT 0 NOT NULL
+    late_part smallint DEFAULT 0 NOT NULL,
+    moves bigint DEFAULT 0 NOT NULL,
+    era bigint DEFAULT 0 NOT NULL
 )
 WITH (fillfactor='50');
 
@@ -6259,6 +6521,44 @@ ALTER TABLE troupe.lane ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE VIEW troupe.lane_now AS
+ SELECT k.id,
+    k.queue,
+    k.priority,
+    k.shard,
+    l.xact,
+    l.seq,
+    l.part,
+    l.late_xact,
+    l.late_seq,
+    l.late_part,
+    l.open,
+    l.draining,
+    l.served_at,
+    l.taken,
+    l.era
+   FROM (troupe.known_lane k
+     CROSS JOIN LATERAL ( SELECT x.xact,
+            x.seq,
+            x.late_xact,
+            x.late_seq,
+            x.served_at,
+            x.taken,
+            x.id,
+            x.priority,
+            x.shard,
+            x.queue,
+            x.open,
+            x.draining,
+            x.part,
+            x.late_part,
+            x.moves,
+            x.era
+           FROM troupe.lane x
+          WHERE (x.id = k.id)
+          ORDER BY x.era DESC
+         LIMIT 1) l);
 
 ALTER TABLE troupe.lease ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME troupe.lease_id_seq
@@ -6376,6 +6676,11 @@ CREATE TABLE troupe.progress_rest (
     message text DEFAULT ''::text NOT NULL,
     CONSTRAINT progress_message_check CHECK ((octet_length(message) <= 1000)),
     CONSTRAINT progress_percent_check CHECK (((percent >= (0)::double precision) AND (percent <= (100)::double precision)))
+);
+
+CREATE TABLE troupe.put_off_at (
+    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    due_at timestamp with time zone NOT NULL
 );
 
 CREATE TABLE troupe.queue (
@@ -6565,6 +6870,9 @@ ALTER TABLE ONLY troupe.attempt_rest
 ALTER TABLE ONLY troupe.bulk_operation
     ADD CONSTRAINT bulk_operation_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY troupe.checkpoint
+    ADD CONSTRAINT checkpoint_pkey PRIMARY KEY (what, nth);
+
 ALTER TABLE ONLY troupe.crawl
     ADD CONSTRAINT crawl_pkey PRIMARY KEY (job_id);
 
@@ -6616,11 +6924,14 @@ ALTER TABLE ONLY troupe.key_run
 ALTER TABLE ONLY troupe.key_turn
     ADD CONSTRAINT key_turn_pkey PRIMARY KEY (queue, due_at, turn);
 
-ALTER TABLE ONLY troupe.lane
-    ADD CONSTRAINT lane_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY troupe.known_lane
+    ADD CONSTRAINT known_lane_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY troupe.known_lane
+    ADD CONSTRAINT known_lane_queue_priority_shard_key UNIQUE (queue, priority, shard);
 
 ALTER TABLE ONLY troupe.lane
-    ADD CONSTRAINT lane_queue_priority_shard_key UNIQUE (queue, priority, shard);
+    ADD CONSTRAINT lane_pkey PRIMARY KEY (id, era);
 
 ALTER TABLE ONLY troupe.lease
     ADD CONSTRAINT lease_pkey PRIMARY KEY (id);
@@ -6711,11 +7022,17 @@ CREATE INDEX key_run_lease ON troupe.key_run USING btree (node, lease);
 
 CREATE INDEX key_turn_due ON troupe.key_turn USING btree (queue, limit_key) WHERE (due_at > '-infinity'::timestamp with time zone);
 
+CREATE INDEX lane_queue ON troupe.lane USING btree (queue, priority, shard);
+
+CREATE INDEX lease_xact ON troupe.lease USING btree (xact);
+
 CREATE INDEX node_alive ON troupe.node USING btree (id) WHERE (ended_at IS NULL);
 
 CREATE INDEX parked_job ON troupe.parked USING btree (job_id);
 
 CREATE INDEX permit_node ON troupe.permit USING btree (node);
+
+CREATE INDEX put_off_at_xact ON troupe.put_off_at USING btree (xact);
 
 CREATE INDEX queue_bounded ON troupe.queue USING btree (name) WHERE (max_waiting IS NOT NULL);
 

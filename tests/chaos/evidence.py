@@ -97,7 +97,7 @@ class Drain:
     blocks_of_claims: int  # of 8 KiB, read or found in memory
     others: int  # statements that write outcomes, beat, start and move what is due
     blocks_of_others: int
-    pages: int  # of the tables that all of them update: lanes and nodes
+    pages: int  # of the table of nodes, whose versions are passed
     milliseconds: float  # of claims
     seconds: float
 

@@ -24,7 +24,7 @@ COUNTS = r"""
            coalesce(sum(blocks) filter (where claims), 0)::bigint,
            coalesce(sum(calls) filter (where not claims), 0)::bigint,
            coalesce(sum(blocks) filter (where not claims), 0)::bigint,
-           (pg_relation_size('troupe.lane') + pg_relation_size('troupe.node')) / 8192,
+           pg_relation_size('troupe.node') / 8192,
            coalesce(sum(ms) filter (where claims), 0)
       from s"""
 

@@ -37,7 +37,7 @@ def report(given, faults, evidence, checker, violations, seconds):
          unexplained, sum(evidence.committed.values()), f"{seconds:.0f}")])
     if evidence.drains:
         print_table([("drain", "jobs", "claims", "blocks a claim", "ms a claim", "other statements", "blocks each",
-                      "pages of lanes and nodes", "seconds"),
+                      "pages of nodes", "seconds"),
                      *((when, one.jobs, one.claims, f"{one.per_claim:.1f}",
                         f"{one.milliseconds / max(one.claims, 1):.2f}", one.others, f"{one.per_other:.1f}",
                         one.pages, f"{one.seconds:.1f}") for when, one in evidence.drains.items())])
