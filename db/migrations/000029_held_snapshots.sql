@@ -55,6 +55,19 @@ language sql as $$
   select m.id, m.queue, m.priority, m.shard from made m order by m.id;
 $$;
 
+-- Whoever was making lanes while this migration waited for the table makes them known, too, or is undone.
+create function troupe.know_lanes() returns trigger language plpgsql as $$
+begin
+  insert into troupe.known_lane (id, queue, priority, shard)
+  select m.id, m.queue, m.priority, m.shard from made m on conflict do nothing;
+  if exists (select from made m where not exists (select from troupe.known_lane k where k.id = m.id)) then
+    raise exception 'lanes of this queue were made by a newer program meanwhile' using errcode = '40001';
+  end if;
+  return null;
+end $$;
+create trigger know_lanes after insert on troupe.lane
+  referencing new table as made for each statement execute function troupe.know_lanes();
+
 -- As before, but for the table of lanes that are known.
 create or replace function troupe.open_lanes(p_queues text[], p_priorities smallint[])
 returns void

@@ -209,4 +209,17 @@ BOOST_AUTO_TEST_CASE(checkpoints_leave_out_no_lease_and_nothing_that_waits_whate
   BOOST_TEST(std::stoi(database.value("select max(nth) from troupe.checkpoint")) > 40);
 }
 
+BOOST_AUTO_TEST_CASE(lanes_that_an_older_program_makes_are_known_or_are_not_made) {
+  const auto make = [&](const std::string& shard) {
+    at.ask(
+        text("insert into troupe.lane (queue, priority, shard) values ('old', 0, " + shard + ")"));
+  };
+  make("3");
+  BOOST_TEST(database.value("select count(*) from troupe.known_lane where queue = 'old'") == "1");
+  BOOST_CHECK_EXCEPTION(make("3"), refused,
+                        [](const refused& no) { return no.why.code == errc::retry; });
+  const auto id = at.enqueue(job_spec{.kind = "noop", .queue = "old"});
+  BOOST_TEST((at.claim(1, "old").jobs.at(0)->id == id));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
