@@ -12,6 +12,9 @@ namespace troupe::db {
 
 namespace {
 
+/// Jobs with args of the largest size that fit into connect_options::max_result_bytes.
+constexpr std::int64_t whole_page = 60;
+
 /// The columns every list and job_get begin with, in this order.
 job_record decode_record(const row& from) {
   job_record job;
@@ -277,7 +280,9 @@ void decode_attempts(const result& rows, job_record& into) {
 }
 
 query list_query(const list_jobs& ask) {
-  query q{sql::job_list};
+  // Row by row takes more of a processor than all else that is done with a row, and is for pages
+  // that may not fit into one answer.
+  query q{ask.limit <= whole_page ? sql::job_list_small : sql::job_list};
   if (ask.filter.state)
     q.bind(to_string(*ask.filter.state));
   else
@@ -289,9 +294,11 @@ query list_query(const list_jobs& ask) {
 
 job_page decode_list(const result& rows, const list_jobs& asked) {
   job_page page;
+  page.jobs.reserve(static_cast<std::size_t>(rows.rows()));
   for (int i = 0; i < rows.rows(); ++i) {
-    auto job = decode_record(rows[i]);
-    job.attempt = rows[i].get<std::int16_t>(6) + (job.state == job_state::running ? 1 : 0);
+    const auto from = rows[i];
+    auto job = decode_record(from);
+    job.attempt = from.get<std::int16_t>(6) + (job.state == job_state::running ? 1 : 0);
     page.jobs.push_back(std::move(job));
   }
   if (rows.rows() >= asked.limit && !page.jobs.empty())

@@ -12,7 +12,7 @@ namespace {
 
 using namespace std::chrono;
 
-void append_digits(std::string& out, std::int64_t value, int width) {
+void append_digits(std::string& out, std::uint32_t value, int width) {
   std::array<char, 8> digits;
   for (int i = width; i-- > 0; value /= 10)
     digits.at(static_cast<std::size_t>(i)) = static_cast<char>('0' + value % 10);
@@ -94,20 +94,21 @@ void append_time(std::string& out, timestamp time) {
   const auto day = floor<days>(time);
   const year_month_day date{day};
   const auto of_day = time - day;
-  append_digits(out, static_cast<int>(date.year()), 4);
+  const auto second = static_cast<std::uint32_t>(floor<seconds>(of_day).count());
+  append_digits(out, static_cast<std::uint32_t>(static_cast<int>(date.year())), 4);
   out += '-';
   append_digits(out, static_cast<unsigned>(date.month()), 2);
   out += '-';
   append_digits(out, static_cast<unsigned>(date.day()), 2);
   out += 'T';
-  append_digits(out, duration_cast<hours>(of_day).count(), 2);
+  append_digits(out, second / 3600, 2);
   out += ':';
-  append_digits(out, duration_cast<minutes>(of_day).count() % 60, 2);
+  append_digits(out, second / 60 % 60, 2);
   out += ':';
-  append_digits(out, duration_cast<seconds>(of_day).count() % 60, 2);
+  append_digits(out, second % 60, 2);
   if (const auto micros = of_day.count() % 1'000'000; micros != 0) {
     out += '.';
-    append_digits(out, micros, 6);
+    append_digits(out, static_cast<std::uint32_t>(micros), 6);
     while (out.back() == '0')
       out.pop_back();
   }
@@ -172,7 +173,7 @@ std::string http_date(std::time_t time) {
   out += ' ';
   out += month_names.at(static_cast<unsigned>(date.month()) - 1);
   out += ' ';
-  append_digits(out, static_cast<int>(date.year()), 4);
+  append_digits(out, static_cast<std::uint32_t>(static_cast<int>(date.year())), 4);
   out += ' ';
   append_digits(out, of_day / 3600, 2);
   out += ':';
