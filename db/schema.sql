@@ -2611,6 +2611,18 @@ begin
     cross join lateral (select x.kind, x.args from troupe.job x where x.id = g.i offset 0) j;
 end $$;
 
+CREATE FUNCTION troupe.know_lanes() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  insert into troupe.known_lane (id, queue, priority, shard)
+  select m.id, m.queue, m.priority, m.shard from made m on conflict do nothing;
+  if exists (select from made m where not exists (select from troupe.known_lane k where k.id = m.id)) then
+    raise exception 'lanes of this queue were made by a newer program meanwhile' using errcode = '40001';
+  end if;
+  return null;
+end $$;
+
 CREATE FUNCTION troupe.lane_for(p_queue text, p_priority smallint, p_n bigint) RETURNS integer
     LANGUAGE sql STABLE
     AS $$
@@ -7081,6 +7093,8 @@ CREATE TRIGGER drop_permits AFTER UPDATE OF ended_at ON troupe.node FOR EACH ROW
 CREATE TRIGGER drop_reports AFTER DELETE ON troupe.job FOR EACH ROW EXECUTE FUNCTION troupe.drop_reports();
 
 CREATE TRIGGER free_keys AFTER UPDATE OF ended_at ON troupe.node FOR EACH ROW WHEN (((old.ended_at IS NULL) AND (new.ended_at IS NOT NULL))) EXECUTE FUNCTION troupe.free_keys_of_node();
+
+CREATE TRIGGER know_lanes AFTER INSERT ON troupe.lane REFERENCING NEW TABLE AS made FOR EACH STATEMENT EXECUTE FUNCTION troupe.know_lanes();
 
 CREATE TRIGGER note_reopened AFTER UPDATE OF reopened ON troupe.attempt FOR EACH ROW WHEN ((new.reopened AND (NOT old.reopened))) EXECUTE FUNCTION troupe.note_touched('job_id');
 
