@@ -64,7 +64,8 @@ def test_a_job_that_waits_is_edited_and_another_is_not(node):
     answer = node.ask("PATCH", f"/api/v1/jobs/{job}", {"args": {"n": 1}, "priority": 3, "tags": ["a"]})
     assert answer.status == 200 and answer.json["args"] == {"n": 1} and answer.json["priority"] == 3
     assert node.ask("PATCH", f"/api/v1/jobs/{job}", {"kind": "echo"}).status == 400
-    assert node.ask("PATCH", f"/api/v1/jobs/{job}", {"run_at": None}).json["state"] == "available"
+    # At once means that a node may have it before the answer is read.
+    assert node.ask("PATCH", f"/api/v1/jobs/{job}", {"run_at": None}).json["state"] in ("available", "running", "completed")
     node.await_state(job, "completed")
     assert node.ask("PATCH", f"/api/v1/jobs/{job}", {"priority": 1}).status == 409
     assert node.ask("PATCH", "/api/v1/jobs/987654", {"priority": 1}).status == 404
