@@ -92,7 +92,7 @@ begin
          array(select s.queue from share s order by s.queue) as capped,
          array(select s.most from share s order by s.queue) as caps;
   perform troupe.note_checkpoints();
-end  $$;
+end   $$;
 
 CREATE FUNCTION troupe.bulk(action text, filter jsonb DEFAULT NULL::jsonb, ids bigint[] DEFAULT NULL::bigint[], to_queue text DEFAULT NULL::text, to_priority integer DEFAULT NULL::integer, created_by text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql
@@ -264,7 +264,7 @@ begin
   if op.action in ('retry', 'move', 'reprioritise') then
     queues := array(select distinct s.queue from troupe.standing(changed) s);
   end if;
-end  $$;
+end $$;
 
 CREATE FUNCTION troupe.bulk_asked(p_action text, p_filter jsonb, p_ids bigint[], p_to_queue text, p_to_priority integer) RETURNS troupe.bulk_operation
     LANGUAGE plpgsql STABLE
@@ -1053,7 +1053,7 @@ begin
     delete from troupe.unique_key where digest = mine and job_id = p_job;
     delete from troupe.unique_job where job_id = p_job;
   end if;
-end  $$;
+end $$;
 
 CREATE FUNCTION troupe.delete_jobs(p_jobs bigint[], p_low bigint, p_high bigint, p_available bigint[], p_entries smallint[]) RETURNS bigint[]
     LANGUAGE plpgsql
@@ -1343,6 +1343,22 @@ begin
     perform troupe.wake(array[new.queue]);
   end if;
 end $_$;
+
+CREATE FUNCTION troupe.edit_function(p_name text, p_old text, p_new text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  before text;
+  after text;
+begin
+  before := pg_get_functiondef(case when p_name like '%(%' then ('troupe.' || p_name)::regprocedure::oid
+                                    else ('troupe.' || p_name)::regproc::oid end);
+  after := replace(before, p_old, p_new);
+  if length(after) <> length(before) + length(p_new) - length(p_old) or p_old = p_new then
+    raise exception 'troupe.% does not have this once: %', p_name, p_old;
+  end if;
+  execute after;
+end $$;
 
 CREATE FUNCTION troupe.enqueue(kind text, args jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'default'::text, priority integer DEFAULT 0, max_attempts integer DEFAULT 20, timeout_ms bigint DEFAULT NULL::bigint, tags text[] DEFAULT NULL::text[], run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay_ms bigint DEFAULT NULL::bigint, unique_by jsonb DEFAULT NULL::jsonb, limit_key text DEFAULT NULL::text, retry jsonb DEFAULT NULL::jsonb) RETURNS bigint
     LANGUAGE plpgsql
@@ -1715,7 +1731,7 @@ begin
           on s.o = x.o;
     end if;
   end if;
-end $$;
+end   $$;
 
 CREATE FUNCTION troupe.enqueue_many(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[] DEFAULT NULL::smallint[], p_timeouts_ms bigint[] DEFAULT NULL::bigint[], p_tags text[] DEFAULT NULL::text[], p_run_at timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], p_delays_ms bigint[] DEFAULT NULL::bigint[], p_limit_keys text[] DEFAULT NULL::text[], p_retries jsonb[] DEFAULT NULL::jsonb[], p_has_room boolean DEFAULT false) RETURNS bigint[]
     LANGUAGE plpgsql
@@ -1812,7 +1828,7 @@ begin
   select coalesce(array_agg(id order by o), '{}') into ids from given;
   perform troupe.wake_for_deferred(p_queues, p_run_at, p_delays_ms);
   return ids;
-end  $$;
+end $$;
 
 CREATE FUNCTION troupe.entries_ahead(p_job bigint, p_attempt smallint, p_queue text, p_priority smallint, p_most integer, OUT ahead bigint, OUT more boolean) RETURNS record
     LANGUAGE plpgsql STABLE
@@ -1878,7 +1894,7 @@ begin
            or exists (select from troupe.%1$I r where r.lane = l.id and r.xact = any (l.open || l.draining)))',
     p_partition) into wanted;
   return wanted;
-end  $_$;
+end $_$;
 
 CREATE FUNCTION troupe.expire_jobs(p_span interval DEFAULT '1 day'::interval, p_chunk integer DEFAULT 20000, OUT step text, OUT low bigint, OUT dropped bigint, OUT kept bigint) RETURNS record
     LANGUAGE plpgsql
@@ -2117,7 +2133,7 @@ begin
     folded := folded + troupe.fold_tally(one, p_most);
   end loop;
   return folded;
-end  $$;
+end $$;
 
 CREATE FUNCTION troupe.fold_tally(p_queue text, p_limit integer) RETURNS bigint
     LANGUAGE plpgsql
@@ -2415,7 +2431,7 @@ begin
                                       where j.id = any (p_jobs)
                                         and not exists (select from troupe.deferred d
                                                          where d.job_id = j.id))));
-end  $$;
+end $$;
 
 CREATE FUNCTION troupe.is_running(p_job bigint) RETURNS boolean
     LANGUAGE sql STABLE
@@ -2443,6 +2459,43 @@ begin
     when 'number' then (p_value #>> '{}')::numeric between 0 and p_most
                        and (p_value #>> '{}')::numeric = trunc((p_value #>> '{}')::numeric)
     else false end;
+end $$;
+
+CREATE FUNCTION troupe.jobs_near(p_ids bigint[]) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt smallint, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone, limit_key text)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_nestloop TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+declare
+  low constant bigint := p_ids[cardinality(p_ids)];
+  high constant bigint := p_ids[1];
+begin
+  return query
+  select j.id, j.queue, j.kind, j.priority,
+         case when d.job_id is not null
+                then case d.reason when 2 then 'retryable' else 'scheduled' end
+              when a.outcome in (1, 2, 3) and not a.reopened
+                then (array['completed', 'cancelled', 'discarded'])[a.outcome]
+              when r.i is not null then 'running'
+              else 'available' end,
+         j.args, coalesce(a.attempt, 0::smallint), j.max_attempts, j.timeout_ms,
+         coalesce(j.tags, '{}'), coalesce(d.due_at, j.run_at, j.created_at), j.created_at, j.limit_key
+    from troupe.job j
+    left join troupe.deferred d on d.job_id = j.id and d.job_id >= low and d.job_id <= high
+    left join (
+      select distinct on (t.job_id) t.job_id, t.attempt, t.outcome, t.reopened
+        from troupe.attempt t where t.job_id >= low and t.job_id <= high
+       order by t.job_id desc, t.attempt desc) a on a.job_id = j.id
+    left join (
+      select u.i, u.n from troupe.lease l, unnest(l.jobs, l.attempts) u(i, n)
+       where u.i >= low and u.i <= high) r on r.i = j.id and r.n = coalesce(a.attempt, 0) + 1
+   where j.id >= low and j.id <= high and j.id in (select unnest(p_ids))
+   order by j.id desc;
 end $$;
 
 CREATE FUNCTION troupe.jobs_of(p_ids bigint[]) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt smallint, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone, limit_key text)
@@ -2646,7 +2699,7 @@ begin
                        troupe.lane_for(j.queue, j.priority, g.i))
     from unnest(p_jobs) g(i)
     cross join lateral (select x.queue, x.priority from troupe.job x where x.id = g.i offset 0) j;
-end  $$;
+end $$;
 
 CREATE TABLE troupe.ready (
     xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
@@ -2823,7 +2876,7 @@ begin
    cross join lateral troupe.tallied(k.name) t
     left join busy b on b.queue = k.name
    order by k.name;
-end  $$;
+end $$;
 
 CREATE FUNCTION troupe.list_items(p_crawl bigint, p_after bigint, p_limit bigint) RETURNS TABLE(page bigint, url text, status integer, title text, headings integer, links integer, bytes bigint, fetched_at timestamp with time zone, fields jsonb, error text)
     LANGUAGE plpgsql STABLE
@@ -2849,17 +2902,13 @@ CREATE FUNCTION troupe.list_jobs(p_state text, p_before bigint, p_queue text, p_
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_bitmapscan TO 'off'
     SET enable_hashjoin TO 'off'
-    SET enable_nestloop TO 'off'
+    SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
 #variable_conflict use_column
 declare
-  -- Ids of the range for one of the page: to read one is about so much cheaper than to look one up.
-  spread constant int := 4;
   ids bigint[];
-  low bigint;
-  high bigint;
 begin
   if p_state is null then
     ids := array(select j.id from troupe.job j
@@ -2915,38 +2964,11 @@ begin
                                        and (p_kind is null or j.kind = p_kind)))
                   order by a.job_id desc limit p_limit);
   end if;
-  low := ids[cardinality(ids)];
-  high := ids[1];
-  if low is null then
-    return;
-  elsif high - low >= spread * cardinality(ids) then
+  if ids[1] - ids[cardinality(ids)] < 4 * cardinality(ids) then
+    return query select * from troupe.jobs_near(ids);
+  else
     return query select * from troupe.jobs_of(ids);
-    return;
   end if;
-  return query
-  select j.id, j.queue, j.kind, j.priority,
-         case when d.job_id is not null
-                then case d.reason when 2 then 'retryable' else 'scheduled' end
-              when a.outcome in (1, 2, 3) and not a.reopened
-                then (array['completed', 'cancelled', 'discarded'])[a.outcome]
-              when r.i is not null then 'running'
-              else 'available' end,
-         j.args, coalesce(a.attempt, 0::smallint), j.max_attempts, j.timeout_ms,
-         coalesce(j.tags, '{}'), coalesce(d.due_at, j.run_at, j.created_at), j.created_at, j.limit_key
-    from troupe.job j
-    left join troupe.deferred d on d.job_id = j.id and d.job_id >= low and d.job_id <= high
-    left join (
-      select distinct on (t.job_id) t.job_id, t.attempt, t.outcome, t.reopened
-        from troupe.attempt t where t.job_id >= low and t.job_id <= high
-       order by t.job_id desc, t.attempt desc) a on a.job_id = j.id
-    left join (
-      select u.i, u.n from troupe.lease l, unnest(l.jobs, l.attempts) u(i, n)
-       where u.i >= low and u.i <= high) r on r.i = j.id and r.n = coalesce(a.attempt, 0) + 1
-   where j.id >= low and j.id <= high
-     and case when p_state is null
-                then (p_queue is null or j.queue = p_queue) and (p_kind is null or j.kind = p_kind)
-              else j.id in (select unnest(ids)) end
-   order by j.id desc;
 end $$;
 
 CREATE FUNCTION troupe.list_log(p_job bigint, p_after bigint, p_limit bigint) RETURNS TABLE(seq bigint, at timestamp with time zone, attempt smallint, level smallint, line text)
@@ -2995,7 +3017,7 @@ begin
     left join troupe.queue q on q.name = k.name
     left join busy b on b.queue = k.name
    order by k.name;
-end  $$;
+end $$;
 
 CREATE TABLE troupe.lease (
     id bigint NOT NULL,
@@ -3598,7 +3620,7 @@ begin
       perform troupe.make_lanes(pair.q, pair.p, array[4 + floor(random() * 32000)::int]);
     end if;
   end loop;
-end  $_$;
+end $_$;
 
 CREATE FUNCTION troupe.open_requests(p_keys text[], p_prints bytea[], OUT uses smallint[], OUT since timestamp with time zone[]) RETURNS record
     LANGUAGE plpgsql
@@ -3793,7 +3815,7 @@ begin
   else
     perform troupe.note_checkpoints();
   end if;
-end  $$;
+end $$;
 
 CREATE FUNCTION troupe.put_off(p_job bigint, p_due timestamp with time zone, p_queue text, p_priority smallint) RETURNS void
     LANGUAGE plpgsql
@@ -4046,7 +4068,7 @@ begin
          taken = taken + looked, served_at = clock_timestamp(), moves = moves + 1,
          era = (moves + 1) / 32
    where x.id = l.id and x.era = l.era and (looked > 0 or x.draining <> l.draining or x.open <> l.open);
-end   $$;
+end $$;
 
 CREATE FUNCTION troupe.rebase_lanes() RETURNS boolean
     LANGUAGE plpgsql
@@ -4097,7 +4119,7 @@ begin
   update troupe.tally set xact = '1'; -- what was folded is gone, so all of these count
   update troupe.tally_base set xact = '0', open = '{}';
   return true;
-end  $$;
+end $$;
 
 CREATE FUNCTION troupe.recent_queues(p_limit integer) RETURNS text[]
     LANGUAGE sql STABLE
@@ -4396,7 +4418,7 @@ begin
   end if;
   perform troupe.wake(queues);
   update troupe.node set ended_at = now() where id = p_node;
-end $$;
+end   $$;
 
 CREATE FUNCTION troupe.resume_queue(p_queue text) RETURNS void
     LANGUAGE sql
@@ -4659,7 +4681,7 @@ begin
            where not exists (select from troupe.attempt t
                               where t.job_id = u.i and t.attempt = u.a offset 0)) x
    where x.queue = any (p_queues) group by x.queue;
-end  $$;
+end $$;
 
 CREATE FUNCTION troupe.runs_before(p_node bigint, p_queue text, p_lease bigint, p_job bigint) RETURNS bigint
     LANGUAGE plpgsql STABLE
@@ -4745,7 +4767,7 @@ begin
     end if;
     return next;
   end loop;
-end  $$;
+end $$;
 
 CREATE FUNCTION troupe.sort_entries(p_queue text, p_priority smallint, p_firsts bigint[], p_counts integer[], p_jobs bigint[], p_attempts smallint[], p_room integer, OUT cut integer, OUT jobs bigint[], OUT attempts smallint[], OUT keys text[], OUT fresh text[]) RETURNS record
     LANGUAGE plpgsql
@@ -5237,7 +5259,7 @@ begin
       return;
     end if;
   end loop;
-end  $$;
+end    $$;
 
 CREATE FUNCTION troupe.take_keyed(p_node bigint, p_queue text, p_limit integer, p_slots integer, p_held integer, p_most integer, p_have integer) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean, retry jsonb)
     LANGUAGE plpgsql
@@ -5338,7 +5360,7 @@ begin
     select lease_id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args,
            take_keyed.permits, take_keyed.permits_changed, true, j.retry
       from unnest(ids, ats) u(i, a) join troupe.job j on j.id = u.i;
-end   $$;
+end  $$;
 
 CREATE FUNCTION troupe.take_next(p_queue text, p_most integer, OUT job bigint, OUT attempt smallint, OUT passed integer) RETURNS record
     LANGUAGE plpgsql
@@ -5457,7 +5479,7 @@ begin
     end loop;
     exit when job is not null or e is not null; -- or somebody is at it, or there was too much to pass
   end loop;
-end  $$;
+end $$;
 
 CREATE FUNCTION troupe.take_ordered(p_node bigint, p_queue text, p_limit integer, p_slots integer) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean, retry jsonb)
     LANGUAGE plpgsql
@@ -5633,7 +5655,7 @@ begin
       join troupe.known_lane l on l.id = c.lane group by l.queue, c.state having sum(c.jobs) <> 0;
   end if;
   return null;
-end  $$;
+end $$;
 
 CREATE FUNCTION troupe.tell_deleted() RETURNS trigger
     LANGUAGE plpgsql
@@ -5850,7 +5872,7 @@ begin
                         and (p.open or p.oldest <= v.xact))
      and not exists (select from leased x where x.i = v.job_id);
   get diagnostics revocations_dropped = row_count;
-end  $$;
+end $$;
 
 CREATE FUNCTION troupe.wake(p_queues text[]) RETURNS void
     LANGUAGE plpgsql
@@ -6120,7 +6142,7 @@ begin
   if exists (select from troupe.key_run k where k.node = p_node and k.lease = any (p_done || p_leases)) then
     perform troupe.free_keys(p_node, p_done, p_leases, p_jobs);
   end if;
-end  $$;
+end $$;
 
 CREATE TABLE troupe.attempt (
     job_id bigint NOT NULL,

@@ -2,6 +2,23 @@
 -- are appends what it changed, one row per statement and queue, and the janitor folds these rows into one
 -- per queue. Claims append nothing: what runs is in the leases, and what is available is the rest.
 
+-- For migrations: changes a function where it stands, so that nobody says again what does not change, and no
+-- other change of it is undone. Its name, with the types of what it takes if there are several; the lines that
+-- are replaced are there once.
+create function troupe.edit_function(p_name text, p_old text, p_new text) returns void language plpgsql as $$
+declare
+  before text;
+  after text;
+begin
+  before := pg_get_functiondef(case when p_name like '%(%' then ('troupe.' || p_name)::regprocedure::oid
+                                    else ('troupe.' || p_name)::regproc::oid end);
+  after := replace(before, p_old, p_new);
+  if length(after) <> length(before) + length(p_new) - length(p_old) or p_old = p_new then
+    raise exception 'troupe.% does not have this once: %', p_name, p_old;
+  end if;
+  execute after;
+end $$;
+
 -- state: 0 all jobs; 1 completed, 2 cancelled, 3 discarded, as the outcomes; 4 retryable, 5 scheduled.
 -- Rows of 0 and 1 to 3 are appended by who stores jobs (troupe.enqueue_many, enqueue_here, queue_pages) or
 -- writes outcomes that end them (store_outcomes, cancel, close_crawl, rescue), all others by triggers.
@@ -326,227 +343,52 @@ create trigger tell_moved after update on troupe.job referencing old table as wa
 -- -- what makes and ends jobs ---------------------------------------------------------------------
 
 -- As before, but they are counted.
-create or replace function troupe.enqueue_many(
-  p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[],
-  p_max_attempts smallint[] default null, p_timeouts_ms bigint[] default null,
-  p_tags text[] default null, p_run_at timestamptz[] default null, p_delays_ms bigint[] default null,
-  p_limit_keys text[] default null, p_retries jsonb[] default null)
-returns bigint[] language plpgsql
-set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off
-set enable_seqscan = off set jit = off as $$
-declare
-  ids bigint[];
-  shards int[]; -- the lanes of the one pair that all jobs have, or
-  lanes int[];  -- the lane of each job
-  base int := floor(random() * 4);
-begin
-  if cardinality(p_kinds) is distinct from cardinality(p_queues)
-     or cardinality(p_kinds) is distinct from cardinality(p_args)
-     or cardinality(p_kinds) is distinct from cardinality(p_priorities) then
-    raise exception 'the arrays must have the same length' using errcode = 'TR400';
-  end if;
-  if p_retries <> '{}' then
-    perform troupe.check_retries(p_retries);
-  end if;
-  if p_queues[1] = all (p_queues) and p_priorities[1] = all (p_priorities) then
-    shards := array(select l.id from troupe.lane l
-                     where l.queue = p_queues[1] and l.priority = p_priorities[1] and l.shard < 4
-                     order by l.shard);
-  end if;
-  if cardinality(shards) is distinct from 4 then
-    if exists (select from unnest(p_queues, p_priorities) g(q, p)
-                where not exists (select from troupe.lane l
-                                   where l.queue = q and l.priority = p and l.shard = 3)) then
-      perform troupe.open_lanes(p_queues, p_priorities);
-    end if;
-    lanes := array(
-      select coalesce((select l.id from troupe.lane l
-                        where l.queue = q and l.priority = p and l.shard = (base + o / 256) % 4),
-                      troupe.lane_for(q, p, 0))
-        from unnest(p_queues, p_priorities) with ordinality u(q, p, o) order by o);
-  end if;
-  -- Chunks of 256 alternate between shards, so that nodes can claim a large batch side by side.
-  if p_run_at is null and p_delays_ms is null and lanes is null then
-    with given as materialized (
-      select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g, lk, rt
-        from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                    p_limit_keys, p_retries)
-             with ordinality u(k, q, a, p, m, t, g, lk, rt, o)),
-    stored as (
-      insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, limit_key,
-                              retry)
-      select id, q, k, a, p, coalesce(m, 20), t, g::text[], lk, rt from given),
-    made as (
-      insert into troupe.ready (lane, job_id, jobs)
-      select shards[1 + (base + g.chunk) % 4], min(g.id), count(*)
-        from (select o / 256 as chunk, id, id - o as gap from given) g
+select troupe.edit_function('enqueue_many', $old$
+       group by g.chunk, g.gap order by min(g.id))
+$old$, $new$
        group by g.chunk, g.gap order by min(g.id)),
     counted as (
       insert into troupe.tally (queue, state, jobs) values (p_queues[1], 0, cardinality(p_kinds)))
-    select coalesce(array_agg(id order by o), '{}') into ids from given;
-    if lanes is not null or troupe.is_slept_on(p_queues[1]) then
-      perform troupe.wake(p_queues);
-    end if;
-    return ids;
-  end if;
-  with given as materialized (
-    select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g, lk, rt,
-           coalesce(lanes[o], shards[1 + (base + o / 256) % 4]) as lane,
-           case when d is not null then now() + d * interval '1 millisecond'
-                when r > now() then r end as due
-      from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                  p_run_at, p_delays_ms, p_limit_keys, p_retries)
-           with ordinality u(k, q, a, p, m, t, g, r, d, lk, rt, o)),
-  stored as (
-    insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, run_at,
-                            limit_key, retry)
-    select id, q, k, a, p, coalesce(m, 20), t, g::text[], due, lk, rt from given),
-  made as (
-    insert into troupe.ready (lane, job_id, jobs)
-    select g.lane, min(g.id), count(*)
-      from (select lane, o / 256 as chunk, id, id - row_number() over (partition by lane order by o) as gap
-              from given where due is null) g
-     group by g.lane, g.chunk, g.gap order by min(g.id)),
-  waits as (
-    insert into troupe.deferred (job_id, due_at, lane, attempt, reason)
+$new$);
+select troupe.edit_function('enqueue_many', $old$
+    select id, due, lane, 1, 1 from given where due is not null)
+$old$, $new$
     select id, due, lane, 1, 1 from given where due is not null),
   counted as (
     insert into troupe.tally (queue, state, jobs)
     select p_queues[1], 0, cardinality(p_kinds) where lanes is null
     union all
     select q, 0, count(*) from unnest(p_queues) q where lanes is not null group by q)
-  select coalesce(array_agg(id order by o), '{}') into ids from given;
-  perform troupe.wake_for_deferred(p_queues, p_run_at, p_delays_ms);
-  return ids;
-end $$;
+$new$);
 
 -- As before, but they are counted.
-create or replace function troupe.enqueue_here(
-  p_node bigint, p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[],
-  p_max_attempts smallint[], p_timeouts_ms bigint[], p_tags text[], p_limit_keys text[],
-  p_retries jsonb[] default null)
-returns table (lease bigint, job_id bigint, args jsonb) language plpgsql
-set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off
-set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
-declare
-  lease_id bigint;
-  ids bigint[];
-  free boolean := false;
-begin
-  perform from troupe.node n where n.id = p_node and n.ended_at is null for key share skip locked;
-  -- The lock is the claim's; tried and not waited for: whoever stores jobs must not wait for a pause.
-  if found and pg_try_advisory_xact_lock_shared(troupe.queue_lock(p_queues[1])) then
-    -- After the lock, by a statement of its own: a pause or a limit is either seen or waits for us.
-    -- Lanes there are from a queue's first job on.
-    free := p_queues[1] = all (p_queues)
-      and not exists (select from troupe.queue q
-                       where q.name = p_queues[1]
-                         and (q.paused_at is not null or q.concurrency is not null or q.rate is not null
-                              or q.key_concurrency is not null or q.key_rate is not null or q.ordered))
-      and not exists (select from unnest(p_priorities) u(p)
-                       where not exists (select from troupe.lane l
-                                          where l.queue = p_queues[1] and l.priority = u.p and l.shard = 3));
-  end if;
-  if not free then
-    return query
-      select null::bigint, u.i, null::jsonb
-        from unnest(troupe.enqueue_many(p_kinds, p_queues, p_args, p_priorities, p_max_attempts,
-                                        p_timeouts_ms, p_tags, null, null, p_limit_keys,
-                                        p_retries)) u(i);
-    return;
-  end if;
-  if p_retries <> '{}' then
-    perform troupe.check_retries(p_retries);
-  end if;
-  ids := array(select nextval('troupe.job_id_seq') from generate_series(1, cardinality(p_kinds)));
-  insert into troupe.lease (node, jobs, attempts)
-  values (p_node, ids, array_fill(1::smallint, array[cardinality(ids)]))
-  returning id into lease_id;
-  return query
-    with stored as (
-      insert into troupe.job as j (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, limit_key,
-                                   retry)
-      select u.i, u.q, u.k, u.a, u.p, coalesce(u.m, 20), u.t, u.g::text[], u.lk, u.rt
-        from unnest(ids, p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                    p_limit_keys, p_retries)
-             u(i, k, q, a, p, m, t, g, lk, rt)
+select troupe.edit_function('enqueue_here', $old$
+      returning j.id, j.args)
+$old$, $new$
       returning j.id, j.args),
     counted as (
       insert into troupe.tally (queue, state, jobs) values (p_queues[1], 0, cardinality(p_kinds)))
-    select lease_id, s.id, s.args from stored s order by s.id;
-end $$;
+$new$);
 
 -- As before, but they are counted.
-create or replace function troupe.queue_pages(p_crawl bigint, p_urls text[], p_depths int[])
-returns bigint language plpgsql
-set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off
-set enable_seqscan = off set jit = off as $$
-declare
-  made bigint;
-begin
-  with fresh as materialized (
-    select u.url, min(u.depth) as depth, min(u.o) as o
-      from unnest(p_urls, p_depths) with ordinality u(url, depth, o), troupe.crawl c
-     where c.job_id = p_crawl and not c.closed and u.depth <= c.max_depth
-       and not exists (select from troupe.page p where p.crawl = p_crawl and p.url = u.url)
-     group by u.url order by min(u.o)
-     limit (select greatest(0, max_pages - pages) from troupe.crawl where job_id = p_crawl)),
-  given as materialized (
-    select url, depth, nextval('troupe.job_id_seq') as id from fresh),
-  pages as (
-    insert into troupe.page (crawl, url, depth, job_id) select p_crawl, url, depth, id from given),
-  jobs as (
-    insert into troupe.job (id, parent, queue, kind, args, max_attempts)
-    select id, p_crawl, 'scrape.pages', 'scrape.page',
-           jsonb_build_object('crawl', p_crawl::text, 'url', url, 'depth', depth), 3
-      from given),
-  entries as (
-    insert into troupe.ready (lane, job_id)
-    select troupe.lane_for('scrape.pages', 0::smallint, id / 16), id from given)
-  select count(*) into made from given;
+select troupe.edit_function('queue_pages', $old$
+  if made > 0 then
+$old$, $new$
   if made > 0 then
     insert into troupe.tally (queue, state, jobs) values ('scrape.pages', 0, made);
-    perform troupe.wake(array['scrape.pages']);
-    update troupe.crawl set pages = pages + made where job_id = p_crawl;
-  end if;
-  return made;
-end $$;
+$new$);
 
 -- As before, but those that end their jobs are counted.
-create or replace function troupe.store_outcomes(
-  p_node bigint, p_done bigint[], p_held bigint[], p_plain boolean, p_leases bigint[], p_jobs bigint[],
-  p_attempts smallint[], p_outcomes smallint[], p_started_ago_ms bigint[], p_finished_ago_ms bigint[],
-  p_results jsonb[], p_errors text[], p_retry_ms bigint[], out fenced bigint[], out deferred bigint)
-language plpgsql
-set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off
-set enable_seqscan = off set jit = off as $$
-declare
-  alive bigint[];
-  written bigint[];
-  snoozed bigint[];
-  held_jobs bigint[];
+select troupe.edit_function('store_outcomes', $old$
+  held_attempts smallint[];
+$old$, $new$
   held_attempts smallint[];
   homes text[];   -- the queues of the leases, and
   amounts bigint[]; -- how many outcomes are of each
-begin
-  fenced := '{}'; deferred := 0;
-  if p_outcomes @> array[6::smallint] then
-    -- A snooze writes no attempt that a cancel could meet, so these two meet at the job.
-    perform from troupe.job j
-      where j.id = any (array(select i from unnest(p_jobs, p_outcomes) u(i, o) where o = 6))
-      order by j.id for key share;
-    -- Whom the leases still hold: a snooze sent twice must not put off a run that was snoozed
-    -- already, and may be running again.
-    select array_agg(u.i), array_agg(u.a) into held_jobs, held_attempts
-      from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a)
-     where l.id = any (p_done || p_held) and l.node = p_node;
-  end if;
-  with gone as (delete from troupe.lease l where l.id = any (p_done) and l.node = p_node returning l.id)
-  select coalesce(array_agg(id), '{}') into alive from gone;
-  if p_held <> '{}' then
-    alive := alive || array(select l.id from troupe.lease l
-                             where l.id = any (p_held) and l.node = p_node order by l.id for key share);
-  end if;
+$new$);
+select troupe.edit_function('store_outcomes', $old$
+  if p_plain and cardinality(alive) = cardinality(p_done) + cardinality(p_held) then
+$old$, $new$
   if p_plain and cardinality(alive) = cardinality(p_done) + cardinality(p_held) then
     -- A lease has jobs of one queue, so one of them tells it. Null: that one was deleted.
     homes := array(select distinct (select j.queue from troupe.job j
@@ -563,219 +405,69 @@ begin
     end if;
   end if;
   if homes is not null and array_position(homes, null) is null then
-    begin
-      -- The plain insert costs half of ON CONFLICT; the other way is for the rare batch in which
-      -- somebody was first.
+$new$);
+select troupe.edit_function('store_outcomes', $old$
+      insert into troupe.attempt (job_id, attempt, outcome, node, started_at, finished_at, result)
+      select i, a, 1, p_node, now() - s * interval '1 ms', now() - f * interval '1 ms', r
+        from unnest(p_jobs, p_attempts, p_started_ago_ms, p_finished_ago_ms, p_results) u(i, a, s, f, r);
+$old$, $new$
       with ended as (
         insert into troupe.attempt (job_id, attempt, outcome, node, started_at, finished_at, result)
         select i, a, 1, p_node, now() - s * interval '1 ms', now() - f * interval '1 ms', r
           from unnest(p_jobs, p_attempts, p_started_ago_ms, p_finished_ago_ms, p_results) u(i, a, s, f, r))
       insert into troupe.tally (queue, state, jobs)
       select q, 1, c from unnest(homes, amounts) u(q, c);
-      return;
-    exception when unique_violation then
-      null;
-    end;
-  end if;
-
-  with given as materialized (
-    select i, a,
-           case when o = 4 and j.max_attempts <= 1 + (select count(*) from troupe.attempt t
-                                                       where t.job_id = i and t.outcome = 4)
-                then 3 else o end as o,
-           now() - s * interval '1 ms' as started, now() - f * interval '1 ms' as finished, r, e, w,
+$new$);
+select troupe.edit_function('store_outcomes', $old$
+           troupe.lane_for(j.queue, j.priority, i) as lane
+$old$, $new$
            troupe.lane_for(j.queue, j.priority, i) as lane, j.queue as home
-      from unnest(p_leases, p_jobs, p_attempts, p_outcomes, p_started_ago_ms, p_finished_ago_ms,
-                  p_results, p_errors, p_retry_ms) u(l, i, a, o, s, f, r, e, w)
-      join troupe.job j on j.id = u.i
-     where l = any (alive)),
-  ended as (
-    insert into troupe.attempt (job_id, attempt, outcome, node, started_at, finished_at, result, error)
-    select i, a, o, p_node, started, finished, r, e from given where o <> 6
-    on conflict do nothing
-    returning job_id),
-  kept as materialized (
+$new$);
+select troupe.edit_function('store_outcomes', $old$
+    select i, a, o, w, lane from given
+$old$, $new$
     select i, a, o, w, lane, home from given
-     where case when o = 6 then (i, a) in (select * from unnest(held_jobs, held_attempts))
-                                and not exists (select from troupe.attempt t
-                                                 where t.job_id = i and t.attempt = a)
-                else i in (select job_id from ended) end),
-  waits as (
-    insert into troupe.deferred (job_id, due_at, lane, attempt, reason)
-    select i, clock_timestamp() + w * interval '1 ms', lane,
-           case when o = 4 then a + 1 else a end, case when o = 4 then 2 else 3 end
-      from kept where o in (4, 6)
-    on conflict do nothing
+$new$);
+select troupe.edit_function('store_outcomes', $old$
+    returning job_id)
+$old$, $new$
     returning job_id),
   counted as (
     insert into troupe.tally (queue, state, jobs)
     select home, o, count(*) from kept where o in (1, 2, 3) group by home, o)
-  select coalesce(array_agg(i), '{}'), coalesce(array_agg(i) filter (where o = 6), '{}'),
-         (select count(*) from waits)
-    into written, snoozed, deferred
-    from kept;
-  if snoozed <> '{}' then -- a snoozed run has left its lease; a rescue must not find it there
-    update troupe.lease l
-       set (jobs, attempts) = (
-             select coalesce(array_agg(u.i), '{}'), coalesce(array_agg(u.a), '{}')
-               from unnest(l.jobs, l.attempts) u(i, a) where u.i <> all (snoozed))
-     where l.id = any (p_held) and l.node = p_node and l.jobs && snoozed;
-  end if;
-  -- What is there already just as it is told is an answer that was lost on its way: ours. A rescue
-  -- writes for this node, too, but other things.
-  select coalesce(array_agg(u.i), '{}') into fenced
-    from unnest(p_jobs, p_attempts, p_outcomes, p_errors) u(i, a, o, e)
-   where u.i <> all (written)
-     and not exists (select from troupe.attempt t
-                      where t.job_id = u.i and t.attempt = u.a and t.node = p_node
-                        and (t.outcome = u.o or (t.outcome = 3 and u.o = 4))
-                        and t.error is not distinct from u.e)
-     and not exists (select from troupe.deferred d
-                      where u.o = 6 and d.job_id = u.i and d.attempt = u.a);
-end $$;
+$new$);
 
 -- As before, but a job that is not in the lease is not ended by it.
-create or replace function troupe.finish(node bigint, lease bigint, job bigint, attempt int, outcome text
-  default 'completed', result jsonb default null, error text default null, retry_ms bigint default null)
-returns boolean language plpgsql set enable_hashjoin = off set enable_mergejoin = off set
-enable_seqscan = off set jit = off as $$
-declare
-  code smallint := case outcome when 'completed' then 1 when 'discarded' then 3
-                                         when 'failed' then 4 when 'snoozed' then 6 end;
-  wait bigint := retry_ms;
-  policy jsonb;
-  held troupe.lease;
-  others boolean;
-begin
-  if code is null then
-    raise exception 'outcome must be completed, failed, discarded or snoozed' using errcode = 'TR400';
-  elsif code = 6 and retry_ms is null or retry_ms not between 0 and 315360000000 then
-    raise exception 'retry_ms must be 0 to 315360000000, and is needed for snoozed'
-      using errcode = 'TR400';
-  end if;
-  -- Locked, so that two that end at the same time do not each leave the lease to the other.
-  select * into held from troupe.lease l where l.id = finish.lease and l.node = finish.node for update;
+select troupe.edit_function('finish(bigint, bigint, bigint, int, text, jsonb, text, bigint)', $old$
+  if not found then
+$old$, $new$
   if not found or not exists (select from unnest(held.jobs, held.attempts) u(i, a)
                                where u.i = finish.job and u.a = finish.attempt) then
-    return false;
-  end if;
-  if code = 4 and retry_ms is null then
-    select j.retry into policy from troupe.job j where j.id = finish.job;
-    if policy is not null then
-      wait := troupe.retry_pause(policy, attempt, floor(random() * 4294967296)::bigint);
-      code := case when wait is null then 3 else 4 end;
-    else -- as long as a node of the engine would wait, but for chance
-      wait := least(21600000, 1000 * 2 ^ least(attempt - 1, 20));
-    end if;
-  end if;
-  others := exists (select from unnest(held.jobs, held.attempts) u(i, a)
-                     where (u.i, u.a) <> (finish.job, finish.attempt::smallint)
-                       and not exists (select from troupe.attempt t
-                                        where t.job_id = u.i and t.attempt = u.a));
-  return (select f.fenced = '{}'
-            from troupe.finish($1, case when others then '{}' else array[$2] end,
-                               case when others then array[$2] else '{}' end, code = 1, array[$2],
-                               array[$3], array[$4]::smallint[], array[code],
-                               array[(extract(epoch from now() - held.taken_at) * 1000)::bigint],
-                               array[0::bigint], array[$6], array[$7], array[wait]) f);
-end $$;
+$new$);
 
 -- As before, but those that are quarantined are counted.
-create or replace function troupe.rescue(p_node bigint, p_limit interval, out lost bigint,
-                                         out quarantined bigint, out queues text[])
-language plpgsql
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set jit = off as $$
-declare
-  tells boolean;
-  ids bigint[];
-  nths smallint[];
-  heads bigint[];
-begin
-  lost := 0; quarantined := 0; queues := '{}';
-  select n.tells_starts into tells from troupe.node n
-    where n.id = p_node and n.ended_at is null and n.heartbeat_at < now() - p_limit
-    for update skip locked;
-  if not found then
-    return;
-  end if;
-  with gone as (
-    delete from troupe.lease where node = p_node returning taken_at, jobs, attempts, started),
-  held as materialized (
-    select g.taken_at, u.i, u.a, troupe.losses(u.i, u.a) as losses, u.i = any (g.started) as started
-      from gone g, unnest(g.jobs, g.attempts) u(i, a)
-     where exists (select from troupe.job j where j.id = u.i)),
-  ended as (
-    insert into troupe.attempt (job_id, attempt, outcome, node, started_at, error)
-    select h.i, h.a, case when h.losses = 2 then 3 else 5 end, p_node, h.taken_at,
-           case when h.losses = 2
-                then 'quarantined: its node died three times in a row while it ran'
-                else 'its node died while it ran' end
-      from held h where h.losses = 0 or h.started or not tells
-    on conflict do nothing
+select troupe.edit_function('rescue', $old$
+    returning job_id, attempt, outcome),
+$old$, $new$
     returning job_id, attempt, outcome),
   counted as (
     insert into troupe.tally (queue, state, jobs)
     select j.queue, 3, count(*) from ended e join troupe.job j on j.id = e.job_id
      where e.outcome = 3 group by j.queue),
-  again as (
-    select e.job_id, e.attempt + 1 as attempt from ended e where e.outcome = 5
-    union all
-    select h.i, h.a from held h
-     where h.losses > 0 and not h.started and tells
-       and not exists (select from troupe.attempt t where t.job_id = h.i and t.attempt = h.a))
-  select (select count(*) from ended), (select count(*) from ended where outcome = 3),
-         (select array_agg(n.job_id) from again n), (select array_agg(n.attempt) from again n)
-    into lost, quarantined, ids, nths;
-  if ids is not null then
-    queues := array(select distinct j.queue from troupe.job j where j.id = any (ids));
-    heads := troupe.heads_among(queues, ids);
-    insert into troupe.ready (lane, job_id, attempt)
-    select troupe.lane_for(j.queue, j.priority, j.id), j.id, u.a
-      from unnest(ids, nths) u(i, a) join troupe.job j on j.id = u.i
-     where u.i <> all (heads);
-  end if;
-  perform troupe.wake(queues);
-  update troupe.node set ended_at = now() where id = p_node;
-end $$;
+$new$);
 
 -- As before, but it is counted.
-create or replace function troupe.cancel(p_job bigint) returns void language plpgsql
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set jit = off as $$
-declare
-  current smallint;
-begin
-  perform from troupe.job where id = p_job for update;
-  for tries in 1..100 loop -- an attempt that ends at this moment makes its successor the current one
-    current := troupe.current_attempt(p_job);
-    insert into troupe.attempt (job_id, attempt, outcome, node, started_at)
-    select p_job, current, 2, r.node, r.taken_at
-      from (select) one
-      left join lateral (
-        select l.node, l.taken_at from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a)
-         where l.jobs @> array[p_job] and u.i = p_job and u.a = current
-         limit 1) r on true
-    on conflict do nothing;
+select troupe.edit_function('cancel', $old$
+    if found then
+$old$, $new$
     if found then
       insert into troupe.tally (queue, state, jobs) select j.queue, 2, 1 from troupe.job j where j.id = p_job;
-      delete from troupe.deferred where job_id = p_job;
-      if not found then
-        insert into troupe.revoked (job_id, attempt, queue, priority)
-        select p_job, current, j.queue, j.priority from troupe.job j where j.id = p_job
-        on conflict do nothing;
-      end if;
-      if exists (select from troupe.crawl c where c.job_id = p_job and not c.closed) then
-        perform troupe.close_crawl(p_job); -- its pages go with it, whoever cancels it
-      end if;
-      return;
-    end if;
-  end loop;
-  raise exception 'job % changes too fast to be cancelled', p_job using errcode = '40001';
-end $$;
+$new$);
 
 -- As before, but its pages are counted; and none of them can be snoozed and cancelled at once.
-create or replace function troupe.close_crawl(p_crawl bigint) returns void language plpgsql
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set jit = off as $$
-begin
+select troupe.edit_function('close_crawl', $old$
+  update troupe.crawl set closed = true where job_id = p_crawl;
+$old$, $new$
   update troupe.crawl set closed = true where job_id = p_crawl;
   -- A snooze writes no attempt that the statement below could meet, so these two meet at the job.
   perform from troupe.job j
@@ -783,61 +475,21 @@ begin
                     where p.crawl = p_crawl
                       and not exists (select from troupe.item i where i.crawl = p.crawl and i.page = p.job_id))
     order by j.id for update;
-  -- As troupe.cancel, for all pages at once. A page whose attempt ends at this moment may run once
-  -- more; a closed crawl takes no links from it.
-  with waiting as (
-    select p.job_id,
-           coalesce((select max(a.attempt) from troupe.attempt a where a.job_id = p.job_id), 0) + 1 as n
-      from troupe.page p
-     where p.crawl = p_crawl
-       and not exists (select from troupe.item i where i.crawl = p.crawl and i.page = p.job_id)
-       and not exists (select from troupe.attempt a
-                        where a.job_id = p.job_id and a.outcome in (1, 2, 3) and not a.reopened)),
-  ended as (
-    insert into troupe.attempt (job_id, attempt, outcome) select job_id, n, 2 from waiting
-    on conflict do nothing
+$new$);
+select troupe.edit_function('close_crawl', $old$
+    returning job_id, attempt),
+$old$, $new$
     returning job_id, attempt),
   counted as (
     insert into troupe.tally (queue, state, jobs)
     select j.queue, 2, count(*) from ended e join troupe.job j on j.id = e.job_id group by j.queue),
-  gone as (
-    delete from troupe.deferred d using ended e where d.job_id = e.job_id returning d.job_id)
-  insert into troupe.revoked (job_id, attempt, queue, priority)
-  select e.job_id, e.attempt, j.queue, j.priority from ended e join troupe.job j on j.id = e.job_id
-   where e.job_id not in (select job_id from gone)
-  on conflict do nothing;
-  perform troupe.reconcile_crawl(p_crawl);
-end $$;
+$new$);
 
 -- As before, but it is counted, and an outcome that comes too late leaves nothing.
-create or replace function troupe.delete_job(p_job bigint) returns void language plpgsql
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set jit = off as $$
-declare
-  j troupe.job;
-  mine bytea;
-begin
-  select digest into mine from troupe.unique_job where job_id = p_job;
-  if found then
-    perform from troupe.unique_key where digest = mine for update;
-  end if;
-  select * into j from troupe.job where id = p_job for update;
-  if not found then
-    raise exception 'there is no job %', p_job using errcode = 'TR404';
-  end if;
-  -- A claim that has read the job's entry and not committed its lease yet: wait for it.
-  perform from troupe.lane l where l.queue = j.queue and l.priority = j.priority
-    order by l.id for update;
-  if troupe.is_running(p_job) then
-    raise exception 'job % is running; cancel it first', p_job using errcode = 'TR409';
-  end if;
-  delete from troupe.deferred where job_id = p_job;
-  if not found then
-    insert into troupe.revoked (job_id, attempt, queue, priority)
-    select p_job, coalesce(max(attempt), 0) + 1, j.queue, j.priority from troupe.attempt
-     where job_id = p_job
-    having not coalesce(bool_or(outcome in (1, 2, 3) and not reopened), false)
-    on conflict do nothing;
-  end if;
+select troupe.edit_function('delete_job', $old$
+  delete from troupe.attempt where job_id = p_job;
+  delete from troupe.job where id = p_job;
+$old$, $new$
   delete from troupe.job where id = p_job; -- before its attempts: how it ended is counted by them
   -- One that was cancelled while it ran may still be in its node's hands: what that has to say of it finds
   -- the outcome there.
@@ -846,54 +498,17 @@ begin
      and not exists (select from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a)
                       where l.jobs @> array[p_job] and u.i = p_job and u.a = t.attempt);
   update troupe.attempt set reopened = true where job_id = p_job and not reopened;
-  if mine is not null then
-    delete from troupe.unique_key where digest = mine and job_id = p_job;
-    delete from troupe.unique_job where job_id = p_job;
-  end if;
-end $$;
+$new$);
 
 -- As before, but they are counted.
-create or replace function troupe.cancel_jobs(p_jobs bigint[], p_states text[], out changed bigint[], out running bigint[])
-language plpgsql
-set plan_cache_mode = force_generic_plan set enable_hashjoin = on set enable_mergejoin = off
-set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
-declare
-  todo bigint[] := p_jobs;
-  made bigint[];
-  ran bigint[];
-  one bigint;
-begin
-  changed := '{}'; running := '{}';
-  for tries in 1..100 loop -- an attempt that ends at this moment makes its successor the current one
-    with now as materialized (
-      select s.* from troupe.standing(todo) s where s.state = any (p_states)),
-    ended as (
-      insert into troupe.attempt (job_id, attempt, outcome, node, started_at)
-      select n.id, n.attempt + 1, 2, n.node, n.taken_at from now n
-      on conflict do nothing
+select troupe.edit_function('cancel_jobs', $old$
+      returning job_id)
+$old$, $new$
       returning job_id),
     counted as (
       insert into troupe.tally (queue, state, jobs)
       select n.queue, 2, count(*) from ended e join now n on n.id = e.job_id group by n.queue)
-    select coalesce(array_agg(n.id) filter (where e.job_id is not null), '{}'),
-           coalesce(array_agg(n.id) filter (where e.job_id is not null and n.state = 'running'), '{}'),
-           array_agg(n.id) filter (where e.job_id is null)
-      into made, ran, todo
-      from now n left join ended e on e.job_id = n.id;
-    changed := changed || made;
-    running := running || ran;
-    exit when todo is null;
-  end loop;
-  with gone as (
-    delete from troupe.deferred d where d.job_id = any (changed) returning d.job_id)
-  insert into troupe.revoked (job_id, attempt, queue, priority)
-  select s.id, s.attempt, s.queue, s.priority from troupe.standing(changed) s
-   where not exists (select from gone g where g.job_id = s.id)
-  on conflict do nothing;
-  for one in select c.job_id from troupe.crawl c where c.job_id = any (changed) and not c.closed order by 1 loop
-    perform troupe.close_crawl(one);
-  end loop;
-end $$;
+$new$);
 
 -- As before, but they are counted, and an outcome that comes too late leaves nothing: as troupe.delete_job.
 create or replace function troupe.delete_jobs(p_jobs bigint[], p_low bigint, p_high bigint, p_available bigint[],
@@ -934,184 +549,41 @@ begin
 end $$;
 
 -- As before, but what is to be dropped is counted.
-create or replace function troupe.look_through(p_from bigint, p_to bigint) returns bigint language plpgsql
-set plan_cache_mode = force_custom_plan set enable_hashjoin = on set enable_mergejoin = on
-set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
-declare
-  held constant bigint[] := array(select distinct u.i from troupe.lease l, unnest(l.jobs) u(i)
-                                   where u.i >= p_from and u.i < p_to);
-  met bigint;
-begin
-  with age as materialized (select * from troupe.retention),
-  usual as materialized (select * from age where queue = ''),
-  last as materialized (
+select troupe.edit_function('look_through', $old$
+    select j.id, j.parent, a.outcome,
+$old$, $new$
     select j.id, j.queue, j.parent, a.outcome,
-           a.finished_at + case when r.queue is not null
-             then case a.outcome when 1 then r.completed when 2 then r.cancelled else r.discarded end
-             else case a.outcome when 1 then s.completed when 2 then s.cancelled else s.discarded end end
-             as ends_at
-      from troupe.job j
-      left join troupe.attempt a
-             on a.job_id = j.id and a.outcome in (1, 2, 3) and not a.reopened
-                and a.job_id >= p_from and a.job_id < p_to
-      left join age r on r.queue = j.queue
-     cross join usual s
-     where j.id >= p_from and j.id < p_to),
-  kept as (
-    insert into troupe.straggler (job_id, alive)
-    select e.id, e.outcome is null or e.id = any (held) from last e
-     where e.outcome is null or e.id = any (held) or (e.ends_at > now()) is not false
-           -- Its key is still in the way of others.
-           or exists (select from troupe.unique_job u join troupe.unique_key k on k.digest = u.digest
-                       where u.job_id = e.id and k.job_id = e.id
-                         and (u.ends_at is null or u.ends_at > now() - interval '1 hour')
-                         and (array['completed', 'cancelled', 'discarded'])[e.outcome] = any (u.states)
-                      offset 0)
-           -- An open crawl would count a page without a job as failed.
-           or e.parent is not null
-              and exists (select from troupe.crawl c join troupe.job p on p.id = c.job_id
+$new$);
+select troupe.edit_function('look_through', $old$
+                           where c.job_id = e.parent and not c.closed offset 0))
+$old$, $new$
                            where c.job_id = e.parent and not c.closed offset 0)
     returning job_id),
   leaving as (
     insert into troupe.expiring (queue, outcome, jobs)
     select e.queue, e.outcome, count(*) from last e where e.id not in (select k.job_id from kept k)
      group by e.queue, e.outcome)
-  select count(*) into met from last;
-  return met;
-end $$;
+$new$);
 
 -- As before, but what is dropped is counted.
-create or replace function troupe.swap_jobs(p_low bigint, p_high bigint, p_moved boolean) returns text
-language plpgsql
-set lock_timeout = '50ms' as $$
-declare
-  name text;
-  part text;
-begin
-  if p_moved then
-    foreach name in array array['job', 'attempt', 'progress', 'job_log'] loop
-      execute format('create table troupe.%1$I (like troupe.%2$I including defaults including constraints
-                        including indexes, constraint its_range check (%3$I >= %4$s and %3$I < %5$s))',
-                     name || '_' || p_low || '_next', name,
-                     case name when 'job' then 'id' else 'job_id' end, p_low, p_high);
-    end loop;
-    perform troupe.copy_jobs(p_low, p_high, array(select s.job_id from troupe.straggler s where not s.alive));
-    execute format('create trigger note_late after insert or delete on troupe.%I
-                      for each row execute function troupe.note_touched(''id'')', 'job_' || p_low || '_next');
+select troupe.edit_function('swap_jobs', $old$
   end if;
-  perform pg_advisory_xact_lock(72331733, 1); -- of those who make partitions
-  lock table only troupe.job, only troupe.attempt, only troupe.progress, only troupe.job_log
-    in access exclusive mode;
-  -- Whoever was changing something has ended by now; what it left is seen.
-  if exists (select from troupe.touched t where t.job_id >= p_low and t.job_id < p_high) then
-    raise exception using errcode = 'TR409';
-  end if;
-  perform troupe.copy_jobs(p_low, p_high, array(select s.job_id from troupe.straggler s where s.alive));
-  foreach name in array array['job', 'attempt', 'progress', 'job_log'] loop
-    part := name || '_' || p_low;
-    execute format('drop table troupe.%I', part);
-    if p_moved then
-      execute format('alter table troupe.%I attach partition troupe.%I for values from (%s) to (%s)',
-                     name, part || '_next', p_low, p_high);
-      execute format('alter table troupe.%I drop constraint its_range', part || '_next');
-      execute format('alter table troupe.%I rename to %I', part || '_next', part);
-    end if;
-  end loop;
-  if not p_moved then
-    delete from troupe.partition p where p.what = 'jobs' and p.low = p_low;
+  return case when p_moved then 'moved' else 'dropped' end;
+$old$, $new$
   end if;
   insert into troupe.tally (queue, state, jobs)
   select e.queue, s.state, -sum(e.jobs) from troupe.expiring e cross join lateral unnest(array[0, e.outcome]) s(state)
    group by e.queue, s.state;
   return case when p_moved then 'moved' else 'dropped' end;
-exception
-  when lock_not_available then return 'busy';
-  when sqlstate 'TR409' then return 'again';
-end $$;
+$new$);
 
 -- As before, but what is to be dropped is counted.
-create or replace function troupe.expire_jobs(p_span interval default '1 day', p_chunk int default 20000,
-                                              out step text, out low bigint, out dropped bigint,
-                                              out kept bigint)
-language plpgsql
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set jit = off as $$
-#variable_conflict use_column
-declare
-  most_kept constant int := 20000;  -- and a tenth of the partition
-  most_alive constant int := 2000;  -- copied while everybody waits
-  newest constant bigint := (select case when is_called then last_value else 0 end from troupe.job_id_seq);
-  shortest constant interval := (select min(least(r.completed, r.cancelled, r.discarded))
-                                   from troupe.retention r);
-  part troupe.partition;
-  found_at bigint;
-  alive bigint;
-begin
-  dropped := 0; kept := 0;
-  if shortest is null
-     -- One snapshot for all statements would not show what was committed before the locks came.
-     or current_setting('transaction_isolation') <> 'read committed'
-     or not pg_try_advisory_xact_lock(72331733, 2) then
-    return;
-  end if;
-  if troupe.cut_jobs(p_span) then
-    step := 'cut';
-    return;
-  end if;
-  -- Locked: ages that are set meanwhile wait, and then have it looked through anew.
-  select * into part from troupe.partition p where p.what = 'jobs' and p.looked_to is not null for update;
-  if not found then
-    for part in
-      select * from troupe.partition p
-       where p.what = 'jobs' and p.high <= newest and p.look_at <= now() order by p.look_at, p.low
-    loop
-      continue when (select j.created_at from troupe.job j where j.id >= part.low and j.id < part.high
-                      order by j.id desc limit 1) > now() - shortest;
-      low := part.low;
-      exit;
-    end loop;
-    if low is null then
-      return;
-    end if;
-    select * into part from troupe.partition p where p.what = 'jobs' and p.low = part.low for update;
-    if not part.sealed then
-      step := case when troupe.seal_jobs(part.low) then 'sealed' else 'busy' end;
-      return;
-    end if;
-    delete from troupe.touched t where t.job_id >= part.low and t.job_id < part.high;
+select troupe.edit_function('expire_jobs', $old$
+    delete from troupe.straggler s;
+$old$, $new$
     delete from troupe.straggler s;
     delete from troupe.expiring x;
-    part.looked_to := part.low; part.looked_jobs := 0;
-  end if;
-
-  low := part.low;
-  step := 'looked';
-  found_at := (select j.id from troupe.job j where j.id >= part.looked_to and j.id < part.high
-                order by j.id limit 1);
-  if found_at is not null then
-    part.looked_to := least(part.high, found_at + p_chunk);
-    part.looked_jobs := part.looked_jobs + troupe.look_through(found_at, part.looked_to);
-  else
-    part.looked_to := null;
-  end if;
-  select count(*), count(*) filter (where s.alive) into kept, alive from troupe.straggler s;
-  if kept > most_kept or alive > most_alive
-     or part.looked_to is null and kept > 0 and kept > part.looked_jobs / 10 then
-    step := 'waits';
-    part.looked_to := null;
-    part.look_at := now() + least(greatest(shortest / 20, interval '1 minute'), interval '1 hour');
-  elsif part.looked_to is null then
-    step := troupe.swap_jobs(part.low, part.high, kept > 0);
-    if step = 'moved' then -- only when all but a tenth of these have gone, too, it is worth it again
-      part.look_at := now() + interval '1 hour';
-    elsif step = 'busy' then
-      part.look_at := now() + interval '1 minute';
-    end if;
-    dropped := case when step in ('moved', 'dropped') then part.looked_jobs - kept else 0 end;
-  end if;
-  update troupe.partition p
-     set look_at = part.look_at, looked_to = part.looked_to, looked_jobs = part.looked_jobs
-   where p.what = 'jobs' and p.low = part.low;
-end $$;
+$new$);
 
 -- As before, but for what is counted, too.
 create or replace function troupe.rebase_lanes() returns boolean language plpgsql

@@ -163,158 +163,35 @@ begin
 end $$;
 
 -- As before, but not where it is limited what may wait.
-create or replace function troupe.enqueue_here(
-  p_node bigint, p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[],
-  p_max_attempts smallint[], p_timeouts_ms bigint[], p_tags text[], p_limit_keys text[],
-  p_retries jsonb[] default null)
-returns table (lease bigint, job_id bigint, args jsonb) language plpgsql
-set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off
-set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
-declare
-  lease_id bigint;
-  ids bigint[];
-  free boolean := false;
-begin
-  perform from troupe.node n where n.id = p_node and n.ended_at is null for key share skip locked;
-  -- The lock is the claim's; tried and not waited for: whoever stores jobs must not wait for a pause.
+select troupe.edit_function('enqueue_here', $old$
+  if found and pg_try_advisory_xact_lock_shared(troupe.queue_lock(p_queues[1])) then
+$old$, $new$
   if found
      -- Before the lock: who waits for room shall hold up no pause.
      and not exists (select from troupe.queue q where q.name = p_queues[1] and q.max_waiting is not null)
      and pg_try_advisory_xact_lock_shared(troupe.queue_lock(p_queues[1])) then
-    -- After the lock, by a statement of its own: a pause or a limit is either seen or waits for us.
-    -- Lanes there are from a queue's first job on.
-    free := p_queues[1] = all (p_queues)
-      and not exists (select from troupe.queue q
-                       where q.name = p_queues[1]
-                         and (q.paused_at is not null or q.concurrency is not null or q.rate is not null
+$new$);
+select troupe.edit_function('enqueue_here', $old$
+                              or q.key_concurrency is not null or q.key_rate is not null or q.ordered))
+$old$, $new$
                               or q.key_concurrency is not null or q.key_rate is not null or q.ordered
                               or q.max_waiting is not null))
-      and not exists (select from unnest(p_priorities) u(p)
-                       where not exists (select from troupe.lane l
-                                          where l.queue = p_queues[1] and l.priority = u.p and l.shard = 3));
-  end if;
-  if not free then
-    return query
-      select null::bigint, u.i, null::jsonb
-        from unnest(troupe.enqueue_many(p_kinds, p_queues, p_args, p_priorities, p_max_attempts,
-                                        p_timeouts_ms, p_tags, null, null, p_limit_keys,
-                                        p_retries)) u(i);
-    return;
-  end if;
-  if p_retries <> '{}' then
-    perform troupe.check_retries(p_retries);
-  end if;
-  ids := array(select nextval('troupe.job_id_seq') from generate_series(1, cardinality(p_kinds)));
-  insert into troupe.lease (node, jobs, attempts)
-  values (p_node, ids, array_fill(1::smallint, array[cardinality(ids)]))
-  returning id into lease_id;
-  return query
-    with stored as (
-      insert into troupe.job as j (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, limit_key,
-                                   retry)
-      select u.i, u.q, u.k, u.a, u.p, coalesce(u.m, 20), u.t, u.g::text[], u.lk, u.rt
-        from unnest(ids, p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                    p_limit_keys, p_retries)
-             u(i, k, q, a, p, m, t, g, lk, rt)
-      returning j.id, j.args),
-    counted as (
-      insert into troupe.tally (queue, state, jobs) values (p_queues[1], 0, cardinality(p_kinds)))
-    select lease_id, s.id, s.args from stored s order by s.id;
-end $$;
+$new$);
 
 -- As before, but a request that there is no room for is refused: fate 5 of the job that does not fit.
-create or replace function troupe.enqueue_keyed(
-  p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[],
-  p_timeouts_ms bigint[], p_tags text[], p_run_at timestamptz[], p_delays_ms bigint[], p_uniques jsonb[],
-  p_parts int[] default null, p_keys text[] default null, p_limit_keys text[] default null,
-  p_retries jsonb[] default null,
-  out ids bigint[], out fates smallint[], out uses smallint[], out stored_at timestamptz[])
-language plpgsql
-set plan_cache_mode = force_generic_plan set enable_mergejoin = off
-set enable_seqscan = off set jit = off as $$
-declare
-  live constant jsonb := '["scheduled", "available", "running", "retryable"]';
-  waiting constant text[] := '{scheduled,available,retryable}';
-  n constant int := coalesce(cardinality(p_kinds), 0);
-  parts constant int[] := coalesce(p_parts, array[n]);
-  moment constant timestamptz := clock_timestamp();
-  prints bytea[];
-  digests bytea[]; -- the keys, ascending
-  ranks int[];     -- of each job: which of them
-  holders bigint[]; -- of each key: a job's id, or a job of this call as -n, or 0
-  states text[];
-  acts smallint[] := array_fill(0::smallint, array[n]); -- as fates; -1: replayed
-  targets bigint[] := array_fill(0::bigint, array[n]);  -- as holders
-  undo_ranks int[];
-  undo_holders bigint[];
-  undo_states text[];
+select troupe.edit_function('enqueue_keyed', $old$
+  refused int;
+$old$, $new$
   refused int;
   full_at int;     -- the first job that there is no room for
   bounded text[];  -- the queues in which not as many wait as come, and
   rooms bigint[];  -- how many more each of them takes
   left_over bigint[];
   most int[];
-  first int;
-  i int := 0;
-  r int;
-  was bigint;
-  fresh int[];
-  made bigint[];
-begin
-  if cardinality(p_uniques) <> n or (select sum(c) from unnest(parts) c) <> n
-     or cardinality(p_keys) <> cardinality(parts) then
-    raise exception 'the arrays must have the same length' using errcode = 'TR400';
-  end if;
-  if p_retries <> '{}' then
-    perform troupe.check_retries(p_retries);
-  end if;
-  ids := array_fill(0::bigint, array[n]);
-  uses := array_fill(0::smallint, array[cardinality(parts)]);
-  stored_at := array_fill(now(), array[cardinality(parts)]);
-
-  -- Requests first, and only then keys of jobs: one order for everybody.
-  if p_keys is not null then
-    select array_agg(x.f order by x.part) into prints from (
-      select s.part, sha256(convert_to(jsonb_agg(
-               jsonb_build_array(k, q, a, p, coalesce(m, 20), t, to_jsonb(g::text[]), g2, d, z)
-                 || case when lk is null then '[]' else jsonb_build_array(lk) end
-                 || case when rt is null then '[]' else jsonb_build_array(rt) end
-               order by u.o)::text, 'UTF8')) as f
-        from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                    p_run_at, p_delays_ms, p_uniques, p_limit_keys, p_retries)
-             with ordinality u(k, q, a, p, m, t, g, g2, d, z, lk, rt, o)
-        join (select c.part, row_number() over (order by c.part, s) as o
-                from unnest(parts) with ordinality c(jobs, part), generate_series(1, c.jobs) s) s
-          on s.o = u.o
-       group by s.part) x;
-    select * into uses, stored_at from troupe.open_requests(p_keys, prints);
-    if uses && '{2,3}' then
-      for p in 1..cardinality(parts) loop
-        first := i + 1;
-        i := i + parts[p];
-        if uses[p] = 3 then
-          acts[first:i] := array_fill(4::smallint, array[parts[p]]);
-        elsif uses[p] = 2 then
-          acts[first:i] := array_fill((-1)::smallint, array[parts[p]]);
-        end if;
-      end loop;
-    end if;
-  end if;
-
-  if p_uniques is not null then
-    perform troupe.check_unique(u) from (select distinct u from unnest(p_uniques) u where u is not null) x;
-    select array_agg(case when d is not null then dr end order by o), array_agg(distinct d order by d)
-             filter (where d is not null)
-      into ranks, digests
-      from (select o, d, dense_rank() over (order by d) as dr
-              from (select o, case when u is not null and x = 0
-                                   then troupe.unique_digest(k, q, a, u, moment) end as d
-                      from unnest(p_kinds, p_queues, p_args, p_uniques, acts)
-                           with ordinality g(k, q, a, u, x, o)) g) g;
-  end if;
-  if digests is not null then
-    insert into troupe.unique_key (job_id, digest)
-    select 0, d from unnest(digests) with ordinality u(d, o) order by o
+$new$);
+select troupe.edit_function('enqueue_keyed', $old$
+    on conflict (digest) do update set job_id = excluded.job_id where false; -- locks it
+$old$, $new$
     on conflict (digest) do update set job_id = excluded.job_id where false; -- locks it
   end if;
   if exists (select from troupe.queue q where q.max_waiting is not null) then
@@ -323,57 +200,26 @@ begin
                                where a = 0 and d is null and (w > now()) is not true), n) x;
   end if;
   if digests is not null then
-    -- A statement of its own, to see what the one above has waited for.
-    select array_agg(k.job_id order by k.digest) into holders
-      from troupe.unique_key k where k.digest = any (digests);
-    states := troupe.states_of(holders);
-    if exists (select from unnest(p_uniques) u where u -> 'on_conflict' = '"replace"') then
-      perform troupe.hold_waiting(array(
-        select h from unnest(holders, states) with ordinality x(h, s, o)
-         where s = any (waiting)
-           and o in (select y.r from unnest(ranks, p_uniques) y(r, u)
-                      where u -> 'on_conflict' = '"replace"')));
-      states := troupe.states_of(holders);
-    end if;
-    for x in 1..cardinality(holders) loop
-      if states[x] is null then
-        holders[x] := 0;
-      end if;
+$new$);
+select troupe.edit_function('enqueue_keyed', $old$
+    end loop;
+
+    -- What becomes of each job, in the order given, as if they came one by one.
+$old$, $new$
     end loop;
   end if;
 
   if digests is not null or bounded <> '{}' then
     -- What becomes of each job, in the order given, as if they came one by one.
-    i := 0;
-    for p in 1..cardinality(parts) loop
-      first := i + 1;
-      i := i + parts[p];
+$new$);
+select troupe.edit_function('enqueue_keyed', $old$
+      refused := null; undo_ranks := '{}'; undo_holders := '{}'; undo_states := '{}';
+$old$, $new$
       refused := null; full_at := null; undo_ranks := '{}'; undo_holders := '{}'; undo_states := '{}';
-      for k in first..i loop
-        r := ranks[k];
-        continue when r is null;
-        was := holders[r];
-        if was = 0 or not coalesce(p_uniques[k] -> 'states', live) ? states[r] then
-          undo_ranks := undo_ranks || r; undo_holders := undo_holders || was;
-          undo_states := undo_states || states[r];
-          holders[r] := -k;
-        elsif coalesce(p_uniques[k] ->> 'on_conflict', 'reject') = 'reject' then
-          refused := k;
-          targets[k] := case when -was between first and i then 0 else was end;
-          exit;
-        else
-          targets[k] := was;
-          if p_uniques[k] ->> 'on_conflict' = 'existing' or states[r] <> all (waiting) then
-            acts[k] := 1;
-            continue;
-          end if;
-          acts[k] := 2;
-          undo_ranks := undo_ranks || r; undo_holders := undo_holders || was;
-          undo_states := undo_states || states[r];
-        end if;
-        states[r] := case when p_delays_ms[k] is not null or p_run_at[k] > now() then 'scheduled'
-                          else 'available' end;
-      end loop;
+$new$);
+select troupe.edit_function('enqueue_keyed', $old$
+      continue when refused is null;
+$old$, $new$
       if refused is null and bounded <> '{}' then
         left_over := rooms;
         for k in first..i loop
@@ -394,124 +240,28 @@ begin
         end if;
       end if;
       continue when refused is null and full_at is null;
-      if p_parts is null then
-        raise exception '%', case when targets[refused] = 0
-            then 'two of these jobs have the same unique key'
-            else format('job %s has the same unique key and is %s', targets[refused],
-                        states[ranks[refused]]) end
-          using errcode = 'TR409';
-      end if;
-      for x in reverse cardinality(undo_ranks)..1 loop
-        holders[undo_ranks[x]] := undo_holders[x];
-        states[undo_ranks[x]] := undo_states[x];
-      end loop;
-      acts[first:i] := array_fill(4::smallint, array[parts[p]]);
+$new$);
+select troupe.edit_function('enqueue_keyed', $old$
+      acts[refused] := 3;
+$old$, $new$
       if refused is not null then
         acts[refused] := 3;
       else
         acts[full_at] := 5;
       end if;
-    end loop;
-
-    -- One that is to be created and was replaced before it was: as the last one says.
-    for k in 1..n loop
-      continue when acts[k] <> 2 or targets[k] > 0;
-      i := -targets[k];
-      p_args[i] := p_args[k];
-      p_priorities[i] := p_priorities[k];
-      if p_max_attempts is not null then p_max_attempts[i] := p_max_attempts[k]; end if;
-      if p_timeouts_ms is not null then p_timeouts_ms[i] := p_timeouts_ms[k]; end if;
-      if p_tags is not null then p_tags[i] := p_tags[k]; end if;
-      if p_run_at is not null then p_run_at[i] := p_run_at[k]; end if;
-      if p_delays_ms is not null then p_delays_ms[i] := p_delays_ms[k]; end if;
-      if p_limit_keys is not null then p_limit_keys[i] := p_limit_keys[k]; end if;
-      if p_retries <> '{}' then p_retries[i] := p_retries[k]; end if;
-    end loop;
-  end if;
-
-  fresh := array(select o from unnest(acts) with ordinality u(a, o) where a = 0 order by o);
-  if fresh <> '{}' then
-    select troupe.enqueue_many(
-             array_agg(k order by o), array_agg(q order by o), array_agg(a order by o),
-             array_agg(p order by o),
-             case when p_max_attempts is not null then array_agg(m order by o) end,
-             case when p_timeouts_ms is not null then array_agg(t order by o) end,
-             case when p_tags is not null then array_agg(g order by o) end,
-             case when p_run_at is not null then array_agg(w order by o) end,
-             case when p_delays_ms is not null then array_agg(d order by o) end,
-             case when p_limit_keys is not null then array_agg(lk order by o) end,
+$new$);
+select troupe.edit_function('enqueue_keyed', $old$
+             case when p_retries is not null then array_agg(rt order by o) end)
+$old$, $new$
              case when p_retries is not null then array_agg(rt order by o) end, true)
-      into made
-      from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                  p_run_at, p_delays_ms, p_limit_keys, p_retries, acts)
-           with ordinality u(k, q, a, p, m, t, g, w, d, lk, rt, x, o)
-     where x = 0;
-    for k in 1..cardinality(fresh) loop
-      ids[fresh[k]] := made[k];
-    end loop;
-  end if;
-  for k in 1..n loop
-    if targets[k] <> 0 and acts[k] in (1, 2, 3) then
-      ids[k] := case when targets[k] > 0 then targets[k] else ids[-targets[k]] end;
-    end if;
-    if acts[k] = 2 and targets[k] > 0 then
-      perform troupe.replace_job(
-        targets[k], p_args[k], p_priorities[k], p_max_attempts[k], p_timeouts_ms[k], p_tags[k]::text[],
-        case when p_delays_ms[k] is not null then now() + p_delays_ms[k] * interval '1 millisecond'
-             when p_run_at[k] > now() then p_run_at[k] end,
-        p_limit_keys[k], p_retries[k]);
-    end if;
-  end loop;
-  if digests is not null then
-    update troupe.unique_key k set job_id = ids[-x.h]
-      from unnest(digests, holders) x(d, h) where k.digest = x.d and x.h < 0;
-    -- A request that was rejected may have left one that nobody has.
-    delete from troupe.unique_key k where k.job_id = 0 and k.digest = any (digests);
-    insert into troupe.unique_job (job_id, digest, states, ends_at, rule)
-    select ids[o], digests[ranks[o]],
-           case when u ? 'states' then array(select jsonb_array_elements_text(u -> 'states')) end,
-           troupe.unique_end(u, moment), u - '{states,on_conflict}'::text[]
-      from unnest(acts, p_uniques) with ordinality x(a, u, o) where a = 0 and u is not null;
-  end if;
-  fates := acts;
-  if p_keys is not null then
-    perform troupe.close_requests(p_keys, parts, uses, ids, fates);
-    if uses && '{2}' then
-      select array_agg(coalesce(s.id, x.id) order by x.o), array_agg(coalesce(s.fate, x.fate) order by x.o)
-        into ids, fates
-        from unnest(ids, fates) with ordinality x(id, fate, o)
-        left join (
-          select row_number() over (order by c.part, g.n) as o, g.id, g.fate
-            from unnest(parts, uses, p_keys) with ordinality c(jobs, used, key, part)
-            left join troupe.idempotency i on i.key = c.key and c.used = 2
-            cross join lateral (
-              select s as n, i.ids[s] as id, i.fates[s] as fate from generate_series(1, c.jobs) s) g) s
-          on s.o = x.o;
-    end if;
-  end if;
-end $$;
+$new$);
 
 -- As before; one that there was no room for may be tried again.
-create or replace function troupe.close_requests(p_keys text[], p_parts int[], p_uses smallint[],
-                                                 p_ids bigint[], p_fates smallint[])
-returns void language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
-declare
-  first int;
-  last int := 0;
-begin
-  for p in 1..cardinality(p_parts) loop
-    first := last + 1;
-    last := last + p_parts[p];
-    continue when p_uses[p] <> 1;
+select troupe.edit_function('close_requests', $old$
+    if p_fates[first:last] && '{3}' then
+$old$, $new$
     if p_fates[first:last] && '{3,5}' then
-      delete from troupe.idempotency where key = p_keys[p];
-    else
-      update troupe.idempotency set ids = p_ids[first:last], fates = p_fates[first:last]
-       where key = p_keys[p];
-    end if;
-  end loop;
-end $$;
+$new$);
 
 -- As before, with the new limit.
 drop function troupe.list_queues(text, text, int);

@@ -159,92 +159,30 @@ begin
          late_xact = l.late_xact, late_seq = l.late_seq, late_part = l.late_part,
          taken = taken + looked, served_at = clock_timestamp()
    where x.id = l.id and (looked > 0 or x.draining <> l.draining or x.open <> l.open);
-end   $$;
+end $$;
 
-create or replace function troupe.take_keyed(
-  p_node bigint, p_queue text, p_limit int, p_slots int, p_held int, p_most int, p_have int)
-returns table (lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint,
-               kind text, args jsonb, permits int, permits_changed bigint, again boolean, retry jsonb)
-language plpgsql
-set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off
-set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
-declare
-  q troupe.queue;
-  offered record;
-  part record;
-  candidate record;
-  looks int;
-  ids bigint[] := '{}';
-  ats smallint[];
+select troupe.edit_function('take_keyed', $old$
+  names text[];
+$old$, $new$
   names text[];
   firsts bigint[]; -- of the runs that are handed out whole; null: some are not
-  touched text[] := '{}';
-  served boolean := false;
-  many boolean := false; -- keys were noted beyond those that were looked at
-  lease_id bigint;
-begin
-  select * into q from troupe.queue x where x.name = p_queue;
-  if q.key_rate is not null then -- what a rate allows is to start at once
-    p_limit := least(p_limit, coalesce(p_slots - p_held, p_limit));
-  end if;
-  looks := greatest(5000, p_limit);
-  if p_limit > 0 then
-    perform troupe.fold_keys(p_queue, exists (select from troupe.parked x where x.queue = p_queue)
-                                      or (select count(*) from (select from troupe.key_end e
-                                                                 where e.queue = p_queue
-                                                                 limit 200) x) = 200);
-    select * into offered from troupe.offer_parked(p_queue, p_limit);
-    many := coalesce(offered.many, false);
-    for candidate in
-      select x.id, x.priority, x.served_at from troupe.lane x where x.queue = p_queue
-      union all
-      select 0, offered.best, q.parked_served_at where offered.best is not null
-      order by 2, 3, 1
-    loop
-      if candidate.id = 0 then
-        touched := touched || offered.keys;
-        select u.jobs, u.attempts, u.keys into ids, ats, names
-          from troupe.unpark(p_queue, offered.best, offered.dues, offered.turns, offered.names,
-                             offered.jobs, offered.attempts, offered.keys) u;
+$new$);
+select troupe.edit_function('take_keyed', $old$
+        served := true;
+$old$, $new$
         served := true;
         firsts := null;
-      else
-        select * into part from troupe.read_lane(p_queue, candidate.id, p_limit, looks);
-        looks := looks - part.looked;
-        ids := part.jobs; ats := part.attempts; names := part.keys;
+$new$);
+select troupe.edit_function('take_keyed', $old$
+        touched := touched || part.fresh;
+$old$, $new$
         touched := touched || part.fresh;
         firsts := part.firsts;
-      end if;
-      exit when ids <> '{}' or looks <= 0;
-    end loop;
-    -- Written in any case: a snapshot from before must notice.
-    update troupe.queue x
-       set parked_served_at = case when served then clock_timestamp() else x.parked_served_at end
-     where x.name = p_queue and (ids <> '{}' or touched <> '{}');
+$new$);
+select troupe.edit_function('take_keyed', $old$
   end if;
-  if ids <> '{}' then
-    insert into troupe.lease (node, jobs, attempts) values (p_node, ids, ats) returning id into lease_id;
-    insert into troupe.key_run (lease, node, queue, limit_key, jobs)
-    select lease_id, p_node, p_queue, u.k, array_agg(u.i)
-      from unnest(ids, names) u(i, k) where u.k is not null group by u.k;
-    if q.key_rate is not null then
-      insert into troupe.key_pace as p (queue, limit_key, rate_at)
-      select p_queue, u.k, clock_timestamp() + make_interval(
-               secs => count(*)::int * (q.key_rate_period_ms / 1000.0 / q.key_rate))
-        from unnest(names) u(k) where u.k is not null group by u.k
-      on conflict (queue, limit_key) do update
-         set rate_at = excluded.rate_at + greatest(interval '0', p.rate_at - clock_timestamp());
-    end if;
-    select n.permits, n.changed into permits, permits_changed
-      from troupe.note_claimed(p_node, p_queue, p_slots, p_held, cardinality(ids), p_most, p_have) n;
-  end if;
-  if touched <> '{}' then
-    perform troupe.note_keys(p_queue, touched);
-  end if;
-  if ids = '{}' then
-    again := many or looks <= 0;
-    return next;
-    return;
+  return query
+$old$, $new$
   end if;
   if firsts is not null then
     return query
@@ -255,7 +193,4 @@ begin
     return;
   end if;
   return query
-    select lease_id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args,
-           take_keyed.permits, take_keyed.permits_changed, true, j.retry
-      from unnest(ids, ats) u(i, a) join troupe.job j on j.id = u.i;
-end  $$;
+$new$);

@@ -1,5 +1,6 @@
 // The migrated schema against the golden db/schema.sql, and every embedded statement against the
 // schema.
+#include "db/failure.hpp"
 #include "db/statements.hpp"
 #include "tests/support/database.hpp"
 
@@ -55,6 +56,22 @@ BOOST_AUTO_TEST_CASE(migrations_make_the_schema_that_was_reviewed) {
                               << "\nIf that is meant, run scripts/dump-schema --renew, look at the "
                                  "difference and commit it.");
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_function_is_edited_only_where_the_text_is_there_once) {
+  test_database database;
+  const auto edit = [&](const std::string& function, const std::string& old) {
+    database.exec("select troupe.edit_function('" + function + "', '" + old + "', '/* new */')");
+  };
+  database.exec("create function troupe.some() returns int language plpgsql as "
+                "$$ begin /* twice */ /* twice */ return 1; /* once */ end $$");
+  edit("some", "/* once */");
+  BOOST_TEST(
+      database.value("select prosrc like '%/* new */ end%' from pg_proc where proname = 'some'")
+      == "t");
+  BOOST_CHECK_THROW(edit("some", "/* never */"), db::db_error);
+  BOOST_CHECK_THROW(edit("some", "/* twice */"), db::db_error);
+  BOOST_CHECK_THROW(edit("finish", "begin"), db::db_error); // of which there are two
 }
 
 BOOST_AUTO_TEST_CASE(every_statement_fits_the_schema) {
