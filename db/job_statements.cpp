@@ -12,9 +12,6 @@ namespace troupe::db {
 
 namespace {
 
-/// Jobs with args of the largest size that fit into connect_options::max_result_bytes.
-constexpr std::int64_t whole_page = 60;
-
 /// The columns every list and job_get begin with, in this order.
 job_record decode_record(const row& from) {
   job_record job;
@@ -280,9 +277,7 @@ void decode_attempts(const result& rows, job_record& into) {
 }
 
 query list_query(const list_jobs& ask) {
-  // Row by row takes more of a processor than all else that is done with a row, and is for pages
-  // that may not fit into one answer.
-  query q{ask.limit <= whole_page ? sql::job_list_small : sql::job_list};
+  query q{sql::job_list};
   if (ask.filter.state)
     q.bind(to_string(*ask.filter.state));
   else

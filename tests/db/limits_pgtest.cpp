@@ -1,6 +1,5 @@
 // What bounds one statement: its time, the rows it has to change, the size of its answer; and
 // streams, which need no such bound.
-#include "db/job_statements.hpp"
 #include "db/statements.hpp"
 #include "tests/support/database.hpp"
 #include "tests/support/drive.hpp"
@@ -191,11 +190,6 @@ BOOST_AUTO_TEST_CASE(of_a_huge_answer_to_the_users_own_statement_little_is_ever_
 BOOST_AUTO_TEST_CASE(of_a_huge_list_of_the_engines_own_little_is_ever_held) {
   for (const auto* list : {&sql::job_list, &sql::item_list, &sql::job_attempts})
     BOOST_TEST(list->by_rows, list->name);
-  list_jobs page;
-  page.limit = 60; // jobs with args of the largest size fit into one answer
-  BOOST_TEST(!list_query(page).what().by_rows);
-  page.limit = 61;
-  BOOST_TEST(list_query(page).what().by_rows);
   BOOST_TEST(
       !sql::job_claim.by_rows); // of as many jobs as there are free slots, and on the hot path
   options.max_result_bytes = 1024 * 1024;
