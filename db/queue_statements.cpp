@@ -89,9 +89,8 @@ counts_page decode_counts(const result& rows, const get_counts& asked) {
     job_counts one;
     one.queue = from.get<std::string>(0);
     int column = 0;
-    for (auto* jobs : {&one.scheduled, &one.available, &one.running, &one.retryable, &one.completed,
-                       &one.cancelled, &one.discarded})
-      *jobs = from.get<std::int64_t>(++column);
+    for (const auto& [state, jobs] : counted_states)
+      one.*jobs = from.get<std::int64_t>(++column);
     page.queues.push_back(std::move(one));
   }
   if (asked.queue.empty() && rows.rows() >= asked.limit && !page.queues.empty())

@@ -13,18 +13,11 @@ namespace {
 void append_counts(std::string& out, const job_counts& of) {
   out += "{\"queue\":";
   append_json_string(out, of.queue);
-  const auto add = [&](std::string_view state, std::int64_t jobs) {
+  for (const auto& [state, jobs] : counted_states) {
     out += ",\"";
-    out += state;
-    out += "\":" + std::to_string(jobs);
-  };
-  add("scheduled", of.scheduled);
-  add("available", of.available);
-  add("running", of.running);
-  add("retryable", of.retryable);
-  add("completed", of.completed);
-  add("cancelled", of.cancelled);
-  add("discarded", of.discarded);
+    out += to_string(state);
+    out += "\":" + std::to_string(of.*jobs);
+  }
   out += '}';
 }
 

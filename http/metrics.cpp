@@ -91,21 +91,13 @@ void add_jobs_by_state(std::vector<MetricFamily>& out, const engine_counters& co
                    "Jobs of the first 100 queues by name, on all nodes together, as read last.",
                    MetricType::Gauge,
                    {}});
-  for (const auto& of : *queues) {
-    const auto add = [&](const char* state, std::int64_t count) {
+  for (const auto& of : *queues)
+    for (const auto& [state, count] : counted_states) {
       ClientMetric metric;
-      metric.gauge.value = static_cast<double>(count);
-      metric.label = {{"queue", of.queue}, {"state", state}};
+      metric.gauge.value = static_cast<double>(of.*count);
+      metric.label = {{"queue", of.queue}, {"state", std::string{to_string(state)}}};
       jobs.metric.push_back(std::move(metric));
-    };
-    add("scheduled", of.scheduled);
-    add("available", of.available);
-    add("running", of.running);
-    add("retryable", of.retryable);
-    add("completed", of.completed);
-    add("cancelled", of.cancelled);
-    add("discarded", of.discarded);
-  }
+    }
 }
 
 } // namespace

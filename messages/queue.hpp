@@ -3,9 +3,11 @@
 
 #include "messages/job.hpp"
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace troupe {
@@ -59,6 +61,16 @@ struct job_counts {
   std::int64_t cancelled = 0;
   std::int64_t discarded = 0;
 };
+/// The states that jobs are counted by, in the order in which they are told.
+inline constexpr std::array<std::pair<job_state, std::int64_t job_counts::*>, 7> counted_states{{
+    {job_state::scheduled, &job_counts::scheduled},
+    {job_state::available, &job_counts::available},
+    {job_state::running, &job_counts::running},
+    {job_state::retryable, &job_counts::retryable},
+    {job_state::completed, &job_counts::completed},
+    {job_state::cancelled, &job_counts::cancelled},
+    {job_state::discarded, &job_counts::discarded},
+}};
 
 /// All of one moment, in the order of the queues' names; `next` as above.
 struct counts_page {
