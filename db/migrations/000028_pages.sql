@@ -1,20 +1,28 @@
 -- Pages of jobs that lie close together, as most do, are read by ranges of ids, one for each table; to look
 -- up 51 jobs one by one took three times as long. And a single job comes with its progress.
 
--- The jobs of these ids, the last of which is the lowest; whatever else lies between them is read, too.
-create function troupe.jobs_near(p_ids bigint[])
-returns table (
-  id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt smallint,
-  max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamptz, created_at timestamptz,
-  limit_key text)
-language plpgsql stable
-set plan_cache_mode = force_generic_plan set enable_bitmapscan = off set enable_hashjoin = off
-set enable_nestloop = off set enable_seqscan = off set jit = off as $$
-#variable_conflict use_column
-declare
-  low constant bigint := p_ids[cardinality(p_ids)];
-  high constant bigint := p_ids[1];
-begin
+alter function troupe.list_jobs(text, bigint, text, text, bigint) set enable_mergejoin = on;
+alter function troupe.list_jobs(text, bigint, text, text, bigint) set enable_nestloop = off;
+select troupe.edit_function('list_jobs', $old$
+  ids bigint[];
+$old$, $new$
+  -- Ids of the range for one of the page: to read one is about so much cheaper than to look one up.
+  spread constant int := 4;
+  ids bigint[];
+  low bigint;
+  high bigint;
+$new$);
+select troupe.edit_function('list_jobs', $old$
+  return query select * from troupe.jobs_of(ids);
+$old$, $new$
+  low := ids[cardinality(ids)];
+  high := ids[1];
+  if low is null then
+    return;
+  elsif high - low >= spread * cardinality(ids) then
+    return query select * from troupe.jobs_of(ids);
+    return;
+  end if;
   return query
   select j.id, j.queue, j.kind, j.priority,
          case when d.job_id is not null
@@ -34,19 +42,11 @@ begin
     left join (
       select u.i, u.n from troupe.lease l, unnest(l.jobs, l.attempts) u(i, n)
        where u.i >= low and u.i <= high) r on r.i = j.id and r.n = coalesce(a.attempt, 0) + 1
-   where j.id >= low and j.id <= high and j.id in (select unnest(p_ids))
+   where j.id >= low and j.id <= high
+     and case when p_state is null -- and then whatever is in the range; else a hash, and not a join of loops
+                then (p_queue is null or j.queue = p_queue) and (p_kind is null or j.kind = p_kind)
+              else j.id in (select unnest(ids)) end
    order by j.id desc;
-end $$;
-
--- To read a job of the range is about four times as cheap as to look one up.
-select troupe.edit_function('list_jobs', $old$
-  return query select * from troupe.jobs_of(ids);
-$old$, $new$
-  if ids[1] - ids[cardinality(ids)] < 4 * cardinality(ids) then
-    return query select * from troupe.jobs_near(ids);
-  else
-    return query select * from troupe.jobs_of(ids);
-  end if;
 $new$);
 
 drop function troupe.get_job(bigint);
