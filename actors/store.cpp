@@ -144,6 +144,28 @@ auto asking(self_ptr self, const pool_actor& pool, db::query (*statement)(const 
   });
 }
 
+/// A claim that holds a queue's row answers before the jobs are read; they are asked for then.
+auto claiming(self_ptr self, const pool_actor& pool) {
+  return guarded([=](const claim_jobs& ask) -> caf::result<claimed_jobs> {
+    const kept_promise<claimed_jobs> promise(self);
+    carry_out(self, pool, db::claim_query(ask), promise,
+              [=, queue = ask.queue](const db::result& rows) {
+                auto claim = std::make_shared<claimed_jobs>(db::decode_claimed(rows, queue));
+                auto rest = db::leased_query(rows);
+                if (!rest) {
+                  promise.deliver(std::move(*claim));
+                  return;
+                }
+                carry_out(self, pool, *std::move(rest), promise,
+                          [promise, claim, queue](const db::result& jobs) {
+                            db::add_leased(jobs, queue, *claim);
+                            promise.deliver(std::move(*claim));
+                          });
+              });
+    return promise.result();
+  });
+}
+
 } // namespace
 
 store_actor::behavior_type store(store_actor::pointer self, const pool_actor& pool) {
@@ -193,12 +215,7 @@ store_actor::behavior_type store(store_actor::pointer self, const pool_actor& po
         return promise.result();
       }),
       asking(self, pool, db::beat_query, db::decode_pulse),
-      guarded([=](const claim_jobs& ask) -> caf::result<claimed_jobs> {
-        return answer<claimed_jobs>(self, pool, db::claim_query(ask),
-                                    [queue = ask.queue](const db::result& rows) {
-                                      return db::decode_claimed(rows, queue);
-                                    });
-      }),
+      claiming(self, pool),
       asking(self, pool, db::enqueue_here_query, db::decode_enqueued_here),
       guarded([=](const adopt_lease& ask) -> caf::result<claimed_jobs> {
         return answer<claimed_jobs>(self, pool, db::adopt_query(ask), [](const db::result& rows) {

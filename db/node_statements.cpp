@@ -86,23 +86,11 @@ query adopt_query(const adopt_lease& ask) {
   return q;
 }
 
-claimed_jobs decode_claimed(const result& rows, const std::string& queue) {
-  claimed_jobs answer;
+void add_leased(const result& rows, const std::string& queue, claimed_jobs& claim) {
   const int count = rows.rows();
-  answer.jobs.reserve(static_cast<std::size_t>(count));
+  claim.jobs.reserve(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) {
     const auto from = rows[i];
-    if (i == 0 && rows.columns() > 12)
-      answer.wait = due(from, 12);
-    if (i == 0 && rows.columns() > 13)
-      answer.again = from.get<std::optional<bool>>(13);
-    if (!from.get<std::optional<std::int64_t>>(0))
-      return answer;
-    if (i == 0) {
-      answer.lease = lease_id{from.get<std::int64_t>(0)};
-      if (const auto permits = from.get<std::optional<std::int32_t>>(8))
-        answer.permits = {*permits, from.get<std::int64_t>(9)};
-    }
     auto run = std::make_shared<job_run>();
     run->id = job_id{from.get<std::int64_t>(1)};
     run->attempt = from.get<std::int16_t>(2);
@@ -114,9 +102,37 @@ claimed_jobs decode_claimed(const result& rows, const std::string& queue) {
     run->losses = from.get<std::int16_t>(7);
     run->queue = from.get<std::optional<std::string>>(10).value_or(queue);
     run->retry = decode_retry(from, 11);
-    answer.jobs.push_back(std::move(run));
+    claim.jobs.push_back(std::move(run));
   }
+}
+
+claimed_jobs decode_claimed(const result& rows, const std::string& queue) {
+  claimed_jobs answer;
+  if (rows.rows() == 0)
+    return answer;
+  const auto first = rows[0];
+  if (rows.columns() > 12)
+    answer.wait = due(first, 12);
+  if (rows.columns() > 13)
+    answer.again = first.get<std::optional<bool>>(13);
+  const auto lease = first.get<std::optional<std::int64_t>>(0);
+  if (!lease)
+    return answer;
+  answer.lease = lease_id{*lease};
+  if (const auto permits = first.get<std::optional<std::int32_t>>(8))
+    answer.permits = {*permits, first.get<std::int64_t>(9)};
+  if (first.get<std::optional<std::int64_t>>(1))
+    add_leased(rows, queue, answer);
   return answer;
+}
+
+std::optional<query> leased_query(const result& claim) {
+  const auto first = claim[0];
+  if (!first.get<std::optional<std::int64_t>>(0) || first.get<std::optional<std::int64_t>>(1))
+    return std::nullopt;
+  query q{sql::job_leased};
+  q.bind(first.get<std::int64_t>(0)).bind(first.get<std::string>(6));
+  return q;
 }
 
 query start_query(const start_run& ask) {

@@ -6,6 +6,9 @@
 #include "db/result.hpp"
 #include "messages/engine_requests.hpp"
 
+#include <optional>
+#include <string>
+
 namespace troupe::db {
 
 /// A node whose last heartbeat is older is dead. Four missed beats of one second.
@@ -21,6 +24,9 @@ query claim_query(const claim_jobs& ask);
 query adopt_query(const adopt_lease& ask);
 /// Of claim and adopt. `queue` is given to runs of claim, whose rows do not repeat it.
 claimed_jobs decode_claimed(const result& rows, const std::string& queue);
+/// When a claim's answer has a lease without jobs: what asks for them. Its rows go to add_leased.
+std::optional<query> leased_query(const result& claim);
+void add_leased(const result& rows, const std::string& queue, claimed_jobs& claim);
 
 query start_query(const start_run& ask);
 bool decode_started(const result& rows);

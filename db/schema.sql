@@ -931,6 +931,13 @@ CREATE FUNCTION troupe.counts(of_queue text DEFAULT NULL::text) RETURNS TABLE(qu
   select * from troupe.list_counts(of_queue, '', null);
 $$;
 
+CREATE FUNCTION troupe.counts_of_keys(p_keys text[], OUT names text[], OUT counts integer[]) RETURNS record
+    LANGUAGE sql IMMUTABLE
+    AS $$
+  select coalesce(array_agg(x.k), '{}'), coalesce(array_agg(x.n), '{}')
+    from (select u.k, count(*)::int as n from unnest(p_keys) u(k) where u.k is not null group by u.k) x
+$$;
+
 CREATE FUNCTION troupe.current_attempt(p_job bigint) RETURNS smallint
     LANGUAGE plpgsql
     AS $$
@@ -1348,14 +1355,16 @@ CREATE FUNCTION troupe.edit_function(p_name text, p_old text, p_new text) RETURN
     LANGUAGE plpgsql
     AS $$
 declare
-  before text;
-  after text;
+  edited regprocedure := case when p_name like '%(%' then ('troupe.' || p_name)::regprocedure::oid
+                              else ('troupe.' || p_name)::regproc::oid end;
+  before text := pg_get_functiondef(edited);
+  after text := replace(before, p_old, p_new);
 begin
-  before := pg_get_functiondef(case when p_name like '%(%' then ('troupe.' || p_name)::regprocedure::oid
-                                    else ('troupe.' || p_name)::regproc::oid end);
-  after := replace(before, p_old, p_new);
   if length(after) <> length(before) + length(p_new) - length(p_old) or p_old = p_new then
     raise exception 'troupe.% does not have this once: %', p_name, p_old;
+  end if;
+  if split_part(before, 'LANGUAGE', 1) <> split_part(after, 'LANGUAGE', 1) then
+    execute format('drop function %s', edited);
   end if;
   execute after;
 end $$;
@@ -2064,6 +2073,7 @@ CREATE FUNCTION troupe.fold_keys(p_queue text, p_all boolean) RETURNS void
     SET jit TO 'off'
     AS $$
 declare
+  aside boolean := exists (select from troupe.parked p where p.queue = p_queue);
   freed text[];
   fewer_of text[];
 begin
@@ -2073,39 +2083,69 @@ begin
     delete from troupe.key_run k using over o
      where k.node = o.node and k.lease = o.lease and k.queue = p_queue
     returning k.limit_key),
+  gone_batch as (
+    delete from troupe.key_batch b using over o
+     where b.node = o.node and b.lease = o.lease and b.queue = p_queue
+    returning b.names),
   used as (
     delete from troupe.key_end e using over o where e.queue = p_queue and e.lease = o.lease)
-  select array_agg(distinct g.limit_key) into freed from gone g;
+  select array_agg(distinct x.k) into freed
+    from (select g.limit_key as k from gone g where aside
+          union all
+          select u.k from gone_batch g cross join unnest(g.names) u(k) where aside) x;
   if p_all then
     with given as materialized (
       select e.id, e.node, e.lease, e.jobs from troupe.key_end e
        where e.queue = p_queue and e.jobs is not null),
+    leases as materialized (
+      select distinct node, lease from given),
     ended as materialized (
       select distinct g.lease, j from given g cross join unnest(g.jobs) j),
     fewer as materialized (
       select k.limit_key, k.lease, array_agg(r.id) filter (where e.j is null) as jobs
-        from (select distinct node, lease from given) l
+        from leases l
         join troupe.key_run k on k.node = l.node and k.lease = l.lease and k.queue = p_queue
         cross join unnest(k.jobs) r(id)
         left join ended e on e.lease = k.lease and e.j = r.id
        group by k.limit_key, k.lease
       having count(e.j) > 0),
+    fewer_of_batch as materialized (
+      select b.node, b.lease, array_agg(distinct u.k) filter (where e.j is not null and u.k is not null) as freed,
+             array_agg(u.i order by u.o) filter (where e.j is null) as jobs,
+             array_agg(u.k order by u.o) filter (where e.j is null) as keys
+        from leases l
+        join troupe.key_batch b on b.node = l.node and b.lease = l.lease and b.queue = p_queue
+        cross join unnest(b.jobs, b.keys) with ordinality u(i, k, o)
+        left join ended e on e.lease = b.lease and e.j = u.i
+       group by b.node, b.lease
+      having count(e.j) > 0),
     changed as (
       update troupe.key_run k set jobs = f.jobs from fewer f
        where f.jobs is not null
          and k.queue = p_queue and k.limit_key = f.limit_key and k.lease = f.lease),
+    changed_batch as (
+      update troupe.key_batch b set jobs = f.jobs, keys = f.keys, names = n.names, counts = n.counts
+        from fewer_of_batch f cross join lateral troupe.counts_of_keys(f.keys) n
+       where f.jobs is not null and b.node = f.node and b.lease = f.lease),
     gone as (
       delete from troupe.key_run k using fewer f
        where f.jobs is null and k.queue = p_queue and k.limit_key = f.limit_key and k.lease = f.lease),
+    gone_batch as (
+      delete from troupe.key_batch b using fewer_of_batch f
+       where f.jobs is null and b.node = f.node and b.lease = f.lease),
     used as (
       delete from troupe.key_end e using given g
        where e.queue = p_queue and e.lease = g.lease and e.id = g.id)
-    select array_agg(distinct f.limit_key) into fewer_of from fewer f;
+    select array_agg(distinct x.k) into fewer_of
+      from (select f.limit_key as k from fewer f
+            union all
+            select u.k from fewer_of_batch f cross join unnest(f.freed) u(k)) x;
     freed := freed || fewer_of;
   end if;
-  if freed <> '{}' and exists (select from troupe.parked p where p.queue = p_queue) then
+  if aside and freed <> '{}' then
     perform troupe.note_keys(p_queue, freed);
   end if;
+  perform troupe.settle_batches(p_queue);
 end $$;
 
 CREATE FUNCTION troupe.fold_tallies(p_most integer DEFAULT 200000) RETURNS bigint
@@ -2256,15 +2296,21 @@ CREATE FUNCTION troupe.free_keys(p_node bigint, p_done bigint[], p_leases bigint
     SET enable_bitmapscan TO 'off'
     SET jit TO 'off'
     AS $$
+declare
+  one boolean := coalesce(p_leases[1] = all (p_leases), false);
 begin
   insert into troupe.key_end (queue, node, lease, jobs)
   select k.queue, p_node, x.l, x.jobs
     from (select d.l, null::bigint[] as jobs from unnest(p_done) d(l)
           union all
+          select p_leases[1], p_jobs where one and p_leases[1] <> all (p_done)
+          union all
           select u.l, array_agg(u.i) from unnest(p_leases, p_jobs) u(l, i)
-           where u.l <> all (p_done) group by u.l) x
-    cross join lateral (select r.queue from troupe.key_run r where r.node = p_node and r.lease = x.l
-                         limit 1) k;
+           where not one and u.l <> all (p_done) group by u.l) x
+    cross join lateral (
+      (select b.queue from troupe.key_batch b where b.node = p_node and b.lease = x.l)
+      union all
+      (select r.queue from troupe.key_run r where r.node = p_node and r.lease = x.l limit 1)) k;
 end $$;
 
 CREATE FUNCTION troupe.free_keys_of_node() RETURNS trigger
@@ -2276,7 +2322,9 @@ CREATE FUNCTION troupe.free_keys_of_node() RETURNS trigger
     AS $$
 begin
   insert into troupe.key_end (queue, node, lease)
-  select distinct k.queue, k.node, k.lease from troupe.key_run k where k.node = new.id;
+  select distinct k.queue, k.node, k.lease from troupe.key_run k where k.node = new.id
+  union all
+  select b.queue, b.node, b.lease from troupe.key_batch b where b.node = new.id;
   return null;
 end $$;
 
@@ -2537,23 +2585,27 @@ CREATE FUNCTION troupe.key_rooms(p_queue text, p_keys text[], p_new boolean) RET
 declare
   q troupe.queue;
   each numeric; -- milliseconds
+  used bigint[];
+  aside boolean := p_new and exists (select from troupe.parked p where p.queue = p_queue);
 begin
   select * into q from troupe.queue x where x.name = p_queue;
   each := q.key_rate_period_ms::numeric / q.key_rate;
+  if q.key_concurrency is not null then
+    used := troupe.runs_of_keys(p_queue, p_keys);
+  end if;
   return (
     select array_agg(
-             case when p_new and exists (select from troupe.parked p
+             case when aside and exists (select from troupe.parked p
                                           where p.queue = p_queue and p.limit_key = u.k) then -1
                   else greatest(0, least(
-                    q.key_concurrency - (select coalesce(sum(cardinality(r.jobs)), 0) from troupe.key_run r
-                                          where r.queue = p_queue and r.limit_key = u.k),
+                    q.key_concurrency - u.n,
                     case when q.key_rate is not null then
                       floor((q.key_rate_burst * each + 0.001 - 1000 * greatest(0, coalesce((
                                select extract(epoch from x.rate_at - clock_timestamp())
                                  from troupe.key_pace x
                                 where x.queue = p_queue and x.limit_key = u.k), 0))) / each) end))::int end
              order by u.o)
-      from unnest(p_keys) with ordinality u(k, o));
+      from unnest(p_keys, used) with ordinality u(k, n, o));
 end $$;
 
 CREATE FUNCTION troupe.keys_changed(p_queue text, p_before boolean) RETURNS void
@@ -2579,6 +2631,7 @@ begin
     delete from troupe.parked where queue = p_queue;
     delete from troupe.key_pace where queue = p_queue;
     delete from troupe.key_run where queue = p_queue;
+    delete from troupe.key_batch where queue = p_queue;
     delete from troupe.key_end where queue = p_queue;
   elsif now_limited and not coalesce(p_before, false) then
     -- What runs already counts from now on. Who ends runs holds their leases, and looks into key_run
@@ -2600,8 +2653,9 @@ begin
                         where t.job_id = u.i and t.attempt = u.a and t.outcome <> 2)
      group by l.id, l.node, j.limit_key;
   elsif now_limited then
-    perform troupe.note_keys(p_queue, array(select distinct p.limit_key from troupe.parked p
-                                             where p.queue = p_queue order by p.limit_key));
+    perform troupe.note_keys(p_queue, array(select k.limit_key collate "default"
+                                              from (select distinct p.limit_key from troupe.parked p
+                                                     where p.queue = p_queue order by p.limit_key) k));
   end if;
 end $$;
 
@@ -2692,6 +2746,28 @@ begin
        where x.lane = p_lane and x.xact = o.writer and (x.xact, x.seq) > (p_xact, p_seq)
        order by x.xact, x.seq limit p_limit) r
    order by r.xact, r.seq limit p_limit;
+end $$;
+
+CREATE FUNCTION troupe.leased_jobs(p_runs jsonb) RETURNS TABLE(job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, retry jsonb)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  firsts bigint[];
+  counts int[];
+  attempts smallint[];
+begin
+  select array_agg((r ->> 0)::bigint), array_agg((r ->> 1)::int), array_agg((r ->> 2)::smallint)
+    into firsts, counts, attempts from jsonb_array_elements(p_runs) r;
+  return query
+    select j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args, j.retry
+      from unnest(firsts, counts, attempts) u(f, c, a)
+      join troupe.job j on j.id between u.f and u.f + u.c - 1;
 end $$;
 
 CREATE FUNCTION troupe.leased_of(p_jobs bigint[]) RETURNS TABLE(job_id bigint, attempt smallint, node bigint, taken_at timestamp with time zone)
@@ -3024,6 +3100,9 @@ CREATE TABLE troupe.lease (
     xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
     CONSTRAINT lease_check CHECK ((cardinality(attempts) = cardinality(jobs)))
 );
+ALTER TABLE ONLY troupe.lease ALTER COLUMN jobs SET STORAGE EXTERNAL;
+ALTER TABLE ONLY troupe.lease ALTER COLUMN attempts SET STORAGE EXTERNAL;
+ALTER TABLE ONLY troupe.lease ALTER COLUMN started SET STORAGE EXTERNAL;
 
 CREATE FUNCTION troupe.live_leases(p_node bigint DEFAULT NULL::bigint) RETURNS SETOF troupe.lease
     LANGUAGE plpgsql STABLE
@@ -3423,20 +3502,24 @@ CREATE FUNCTION troupe.note_keys(p_queue text, p_keys text[]) RETURNS void
     AS $$
 declare
   q troupe.queue;
+  waiting text[] := array(
+    select g.k from unnest(p_keys) with ordinality g(k, o)
+     where exists (select from troupe.parked p where p.queue = p_queue and p.limit_key = g.k)
+     group by g.k order by min(g.o));
+  used bigint[];
 begin
   select * into q from troupe.queue x where x.name = p_queue;
+  if q.key_concurrency is not null then
+    used := troupe.runs_of_keys(p_queue, waiting);
+  end if;
   insert into troupe.key_turn (queue, limit_key, due_at)
   select p_queue, w.k, case when w.due > clock_timestamp() then w.due else '-infinity' end
     from (select u.k, u.o,
                  (select x.rate_at - make_interval(secs => (q.key_rate_burst - 1)
                                                            * (q.key_rate_period_ms / 1000.0 / q.key_rate))
                     from troupe.key_pace x where x.queue = p_queue and x.limit_key = u.k) as due
-            from (select k, min(o) as o from unnest(p_keys) with ordinality g(k, o) group by k) u
-           where exists (select from troupe.parked p where p.queue = p_queue and p.limit_key = u.k)
-             and (q.key_concurrency is null
-                  or q.key_concurrency > (select coalesce(sum(cardinality(r.jobs)), 0)
-                                            from troupe.key_run r
-                                           where r.queue = p_queue and r.limit_key = u.k))) w
+            from unnest(waiting, used) with ordinality u(k, n, o)
+           where q.key_concurrency is null or q.key_concurrency > u.n) w
    where w.due is null or w.due <= clock_timestamp()
       or not exists (select from troupe.key_turn t
                       where t.queue = p_queue and t.limit_key = w.k and t.due_at > '-infinity')
@@ -3964,7 +4047,7 @@ CREATE FUNCTION troupe.rate_wait_ms(p_queue text) RETURNS bigint
     from troupe.queue q where q.name = p_queue and q.rate is not null;
 $$;
 
-CREATE FUNCTION troupe.read_lane(p_queue text, p_lane integer, p_limit integer, p_looks integer, OUT jobs bigint[], OUT attempts smallint[], OUT keys text[], OUT fresh text[], OUT looked integer, OUT firsts bigint[], OUT counts integer[], OUT tries smallint[]) RETURNS record
+CREATE FUNCTION troupe.read_lane(p_queue text, p_lane integer, p_limit integer, p_looks integer, OUT jobs bigint[], OUT attempts smallint[], OUT keys text[], OUT fresh text[], OUT looked integer, OUT firsts bigint[], OUT counts integer[], OUT tries smallint[], OUT names text[], OUT amounts integer[]) RETURNS record
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -4024,6 +4107,8 @@ begin
       jobs := jobs || part.jobs; attempts := attempts || part.attempts;
       keys := keys || part.keys; fresh := fresh || part.fresh;
       cut := part.cut;
+      names := case when firsts = '{}' then part.names end; -- one round has counted them all, or none has
+      amounts := part.counts;
       whole := whole and cardinality(part.jobs) = runs.got;
       firsts := firsts || runs.firsts; counts := counts || runs.counts; tries := tries || runs.attempts;
       looked := looked + cut;
@@ -4699,6 +4784,35 @@ begin
        and not exists (select from troupe.attempt t where t.job_id = u.i and t.attempt = u.a offset 0));
 end $$;
 
+CREATE FUNCTION troupe.runs_of_keys(p_queue text, p_keys text[]) RETURNS bigint[]
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  old boolean := exists (select from troupe.key_run r where r.queue = p_queue);
+begin
+  return (
+    -- One pass over all, instead of a join for which the planner would have to know how many there are.
+    with used as materialized (
+      select x.k, min(x.o) as o, sum(x.n)::bigint as n
+        from (select u.k collate "C" as k, u.o, 0 as n from unnest(p_keys) with ordinality u(k, o)
+              union all
+              select u.k, null, u.n
+                from troupe.key_batch b cross join unnest(b.names, b.counts) u(k, n)
+               where b.queue = p_queue) x
+       group by x.k)
+    select array_agg(case when old
+                          then u.n + (select coalesce(sum(cardinality(r.jobs)), 0) from troupe.key_run r
+                                       where r.queue = p_queue and r.limit_key = u.k)
+                          else u.n end order by u.o)
+      from used u where u.o is not null);
+end $$;
+
 CREATE FUNCTION troupe.seal_jobs(p_low bigint) RETURNS boolean
     LANGUAGE plpgsql
     SET lock_timeout TO '50ms'
@@ -4710,6 +4824,35 @@ begin
   return true;
 exception when lock_not_available then
   return false;
+end $$;
+
+CREATE FUNCTION troupe.settle_batches(p_queue text) RETURNS void
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  most constant int := 20000; -- keys in the batches of a queue
+  newest bigint;              -- of those that move
+begin
+  newest := (select max(b.lease)
+               from (select x.lease, x.taken_at,
+                            sum(cardinality(x.counts)) over (order by x.lease desc) as upto
+                       from troupe.key_batch x where x.queue = p_queue) b
+              where b.taken_at < clock_timestamp() - interval '2 seconds' or b.upto > most);
+  if newest is null then
+    return;
+  end if;
+  with old as (
+    delete from troupe.key_batch b where b.queue = p_queue and b.lease <= newest returning *)
+  insert into troupe.key_run (lease, node, queue, limit_key, jobs)
+  select o.lease, o.node, o.queue, u.k, array_agg(u.i)
+    from old o cross join unnest(o.jobs, o.keys) u(i, k)
+   where u.k is not null group by o.lease, o.node, o.queue, u.k;
 end $$;
 
 CREATE FUNCTION troupe.sleep_lock(p_queue text) RETURNS bigint
@@ -4764,7 +4907,7 @@ begin
   end loop;
 end $$;
 
-CREATE FUNCTION troupe.sort_entries(p_queue text, p_priority smallint, p_firsts bigint[], p_counts integer[], p_jobs bigint[], p_attempts smallint[], p_room integer, OUT cut integer, OUT jobs bigint[], OUT attempts smallint[], OUT keys text[], OUT fresh text[]) RETURNS record
+CREATE FUNCTION troupe.sort_entries(p_queue text, p_priority smallint, p_firsts bigint[], p_counts integer[], p_jobs bigint[], p_attempts smallint[], p_room integer, OUT cut integer, OUT jobs bigint[], OUT attempts smallint[], OUT keys text[], OUT fresh text[], OUT names text[], OUT counts integer[]) RETURNS record
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'on'
@@ -4775,8 +4918,6 @@ CREATE FUNCTION troupe.sort_entries(p_queue text, p_priority smallint, p_firsts 
     AS $$
 declare
   found bigint[];
-  names text[];
-  counts bigint[];
   rooms int[];
 begin
   select array_agg(j.id), array_agg(j.limit_key) into found, keys
@@ -4786,8 +4927,7 @@ begin
                     left join troupe.job j on j.id = u.i order by u.o);
   end if;
   fresh := '{}';
-  select array_agg(x.k), array_agg(x.n) into names, counts
-    from (select k, count(*) as n from unnest(keys) k where k is not null group by k) x;
+  select c.names, c.counts into names, counts from troupe.counts_of_keys(keys) c;
   rooms := troupe.key_rooms(p_queue, names, true);
   if exists (select from unnest(counts, rooms) u(n, r) where u.n > u.r)
      and exists (select from troupe.key_end e where e.queue = p_queue) then
@@ -4826,6 +4966,7 @@ begin
          coalesce(array_agg(distinct p.k) filter (where not p.fits and not p.gone and p.room >= 0), '{}')
     into cut, jobs, attempts, keys, fresh
     from passed p;
+  names := null; counts := null; -- they were of all that was read
 end $$;
 
 CREATE FUNCTION troupe.standing(p_jobs bigint[]) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, tags text[], limit_key text, created_at timestamp with time zone, attempt smallint, state text, node bigint, taken_at timestamp with time zone)
@@ -5080,7 +5221,7 @@ exception
   when sqlstate 'TR409' then return 'again';
 end $_$;
 
-CREATE FUNCTION troupe.take(p_node bigint, p_queue text, p_limit integer, p_slots integer DEFAULT NULL::integer, p_held integer DEFAULT 0) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean, retry jsonb)
+CREATE FUNCTION troupe.take(p_node bigint, p_queue text, p_limit integer, p_slots integer DEFAULT NULL::integer, p_held integer DEFAULT 0, p_later boolean DEFAULT false) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean, retry jsonb)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -5130,7 +5271,7 @@ begin
     select r.room, r.most, r.have into p_limit, most, have
       from troupe.room_for(p_node, p_queue, p_limit, p_slots, p_held) r;
     if keyed then
-      return query select * from troupe.take_keyed(p_node, p_queue, p_limit, p_slots, p_held, most, have);
+      return query select * from troupe.take_keyed(p_node, p_queue, p_limit, p_slots, p_held, most, have, p_later);
       return;
     elsif in_order then
       return query select * from troupe.take_ordered(p_node, p_queue, p_limit, p_slots);
@@ -5256,7 +5397,7 @@ begin
   end loop;
 end    $$;
 
-CREATE FUNCTION troupe.take_keyed(p_node bigint, p_queue text, p_limit integer, p_slots integer, p_held integer, p_most integer, p_have integer) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean, retry jsonb)
+CREATE FUNCTION troupe.take_keyed(p_node bigint, p_queue text, p_limit integer, p_slots integer, p_held integer, p_most integer, p_have integer, p_later boolean) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean, retry jsonb)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -5274,6 +5415,8 @@ declare
   ids bigint[] := '{}';
   ats smallint[];
   names text[];
+  each_key text[]; -- each of these once, and how many jobs are of it; null: not counted yet
+  amounts int[];
   firsts bigint[]; -- of the runs that are handed out whole; null: some are not
   touched text[] := '{}';
   served boolean := false;
@@ -5305,12 +5448,14 @@ begin
                              offered.jobs, offered.attempts, offered.keys) u;
         served := true;
         firsts := null;
+        each_key := null;
       else
         select * into part from troupe.read_lane(p_queue, candidate.id, p_limit, looks);
         looks := looks - part.looked;
         ids := part.jobs; ats := part.attempts; names := part.keys;
         touched := touched || part.fresh;
         firsts := part.firsts;
+        each_key := part.names; amounts := part.amounts;
       end if;
       exit when ids <> '{}' or looks <= 0;
     end loop;
@@ -5321,14 +5466,18 @@ begin
   end if;
   if ids <> '{}' then
     insert into troupe.lease (node, jobs, attempts) values (p_node, ids, ats) returning id into lease_id;
-    insert into troupe.key_run (lease, node, queue, limit_key, jobs)
-    select lease_id, p_node, p_queue, u.k, array_agg(u.i)
-      from unnest(ids, names) u(i, k) where u.k is not null group by u.k;
+    if each_key is null then
+      select c.names, c.counts into each_key, amounts from troupe.counts_of_keys(names) c;
+    end if;
+    if each_key <> '{}' then
+      insert into troupe.key_batch (lease, node, queue, names, counts, jobs, keys)
+      values (lease_id, p_node, p_queue, each_key, amounts, ids, names);
+    end if;
     if q.key_rate is not null then
       insert into troupe.key_pace as p (queue, limit_key, rate_at)
       select p_queue, u.k, clock_timestamp() + make_interval(
-               secs => count(*)::int * (q.key_rate_period_ms / 1000.0 / q.key_rate))
-        from unnest(names) u(k) where u.k is not null group by u.k
+               secs => u.n * (q.key_rate_period_ms / 1000.0 / q.key_rate))
+        from unnest(each_key, amounts) u(k, n)
       on conflict (queue, limit_key) do update
          set rate_at = excluded.rate_at + greatest(interval '0', p.rate_at - clock_timestamp());
     end if;
@@ -5340,6 +5489,12 @@ begin
   end if;
   if ids = '{}' then
     again := many or looks <= 0;
+    return next;
+    return;
+  end if;
+  if firsts is not null and p_later and cardinality(ids) > 100 then -- fewer are read sooner than asked for again
+    lease := lease_id; again := true;
+    args := (select jsonb_agg(jsonb_build_array(u.f, u.c, u.a)) from unnest(firsts, part.counts, part.tries) u(f, c, a));
     return next;
     return;
   end if;
@@ -6005,7 +6160,7 @@ begin
                  select count(distinct i) from troupe.key_end e cross join unnest(e.jobs) u(i)
                   where e.queue = r.queue and e.lease = r.lease and e.node = r.node
                     and i = any (r.jobs))), 0)
-          from troupe.key_run r
+          from troupe.key_runs r
          where r.queue = why.queue and r.limit_key = why.limit_key
            and not exists (select from troupe.key_end e
                             where e.queue = r.queue and e.lease = r.lease and e.node = r.node
@@ -6134,7 +6289,8 @@ begin
   select w.fenced, w.deferred into fenced, deferred
     from troupe.store_outcomes(p_node, p_done, p_held, p_plain, p_leases, p_jobs, p_attempts, p_outcomes,
                                p_started_ago_ms, p_finished_ago_ms, p_results, p_errors, p_retry_ms) w;
-  if exists (select from troupe.key_run k where k.node = p_node and k.lease = any (p_done || p_leases)) then
+  if exists (select from troupe.key_batch b where b.node = p_node and b.lease = any (p_done || p_leases))
+     or exists (select from troupe.key_run k where k.node = p_node and k.lease = any (p_done || p_leases)) then
     perform troupe.free_keys(p_node, p_done, p_leases, p_jobs);
   end if;
 end $$;
@@ -6466,6 +6622,21 @@ CREATE VIEW troupe.jobs AS
           ORDER BY t.attempt DESC
          LIMIT 1) a ON (true));
 
+CREATE TABLE troupe.key_batch (
+    lease bigint NOT NULL,
+    node bigint NOT NULL,
+    queue text NOT NULL,
+    taken_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    names text[] NOT NULL COLLATE pg_catalog."C",
+    counts integer[] NOT NULL,
+    jobs bigint[] NOT NULL,
+    keys text[] NOT NULL COLLATE pg_catalog."C"
+);
+ALTER TABLE ONLY troupe.key_batch ALTER COLUMN names SET STORAGE EXTERNAL;
+ALTER TABLE ONLY troupe.key_batch ALTER COLUMN counts SET STORAGE EXTERNAL;
+ALTER TABLE ONLY troupe.key_batch ALTER COLUMN jobs SET STORAGE EXTERNAL;
+ALTER TABLE ONLY troupe.key_batch ALTER COLUMN keys SET STORAGE EXTERNAL;
+
 CREATE TABLE troupe.key_end (
     id bigint NOT NULL,
     node bigint NOT NULL,
@@ -6473,6 +6644,7 @@ CREATE TABLE troupe.key_end (
     queue text NOT NULL,
     jobs bigint[]
 );
+ALTER TABLE ONLY troupe.key_end ALTER COLUMN jobs SET STORAGE EXTERNAL;
 
 ALTER TABLE troupe.key_end ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME troupe.key_end_id_seq
@@ -6498,6 +6670,24 @@ CREATE TABLE troupe.key_run (
     jobs bigint[] NOT NULL
 )
 WITH (fillfactor='70');
+
+CREATE VIEW troupe.key_runs AS
+ SELECT key_run.lease,
+    key_run.node,
+    key_run.queue,
+    key_run.limit_key,
+    key_run.jobs
+   FROM troupe.key_run
+UNION ALL
+ SELECT b.lease,
+    b.node,
+    b.queue,
+    u.k AS limit_key,
+    array_agg(u.i) AS jobs
+   FROM (troupe.key_batch b
+     CROSS JOIN LATERAL UNNEST(b.jobs, b.keys) u(i, k))
+  WHERE (u.k IS NOT NULL)
+  GROUP BY b.lease, b.node, b.queue, u.k;
 
 CREATE TABLE troupe.key_turn (
     due_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
@@ -6941,6 +7131,9 @@ ALTER TABLE ONLY troupe.job_log_rest
 ALTER TABLE ONLY troupe.job_rest
     ADD CONSTRAINT job_rest_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY troupe.key_batch
+    ADD CONSTRAINT key_batch_pkey PRIMARY KEY (node, lease);
+
 ALTER TABLE ONLY troupe.key_end
     ADD CONSTRAINT key_end_pkey PRIMARY KEY (queue, lease, id);
 
@@ -7046,6 +7239,8 @@ CREATE INDEX bulk_operation_running ON troupe.bulk_operation USING btree (steppe
 CREATE INDEX deferred_due ON troupe.deferred USING btree (due_at);
 
 CREATE INDEX idempotency_age ON troupe.idempotency USING btree (created_at);
+
+CREATE INDEX key_batch_queue ON troupe.key_batch USING btree (queue, lease);
 
 CREATE INDEX key_run_lease ON troupe.key_run USING btree (node, lease);
 

@@ -46,7 +46,7 @@ LEFTOVERS = """
     select 'lease', count(*) from troupe.lease
     union all select 'deferred', count(*) from troupe.deferred
     union all select 'parked', count(*) from troupe.parked
-    union all select 'key_run without key_end', count(*) from troupe.key_run k
+    union all select 'key_run without key_end', count(*) from troupe.key_runs k
      where not exists (select from troupe.key_end e where e.queue = k.queue and e.lease = k.lease)
     union all select 'permit', coalesce(sum(permits), 0) from troupe.permit
     union all select 'ready behind no cursor', count(*)

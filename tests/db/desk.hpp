@@ -97,11 +97,18 @@ public:
   claimed_jobs claim(int limit = 100, const std::string& queue = "default") {
     if (node.value == 0)
       join();
-    return db::decode_claimed(ask(db::claim_query({node, queue, limit})), queue);
+    return claim_by({node, queue, limit});
+  }
+  claimed_jobs claim_by(const claim_jobs& asked) {
+    const auto rows = ask(db::claim_query(asked));
+    auto claim = db::decode_claimed(rows, asked.queue);
+    if (auto rest = db::leased_query(rows))
+      db::add_leased(ask(*std::move(rest)), asked.queue, claim);
+    return claim;
   }
   /// As the engine does in a queue that may be limited.
   claimed_jobs claim_for(int limit, int slots, int held, const std::string& queue = "default") {
-    return db::decode_claimed(ask(db::claim_query({node, queue, limit, slots, held})), queue);
+    return claim_by({node, queue, limit, slots, held});
   }
   /// Keeps so many of the permits; what it holds then.
   run_permits keep(run_permits what, const std::string& queue = "default") {
@@ -223,6 +230,12 @@ public:
 };
 
 /// A migrated database and one desk at it.
+
+/// What was claimed of limited keys before now was claimed long ago.
+inline void make_batches_old(desk& at) {
+  at.ask(db::make_query("update troupe.key_batch set taken_at = taken_at - interval '1 hour'"));
+}
+
 struct jobs_database {
   test_database database;
   desk at{database.url()};

@@ -205,6 +205,8 @@ struct key_play : jobs_database {
       die(some_node());
     else if (what == 10)
       at.keep_up();
+    else if (what == 11)
+      make_batches_old(at);
     else if (what < 20)
       finish(some_node());
     else
@@ -217,7 +219,7 @@ struct key_play : jobs_database {
     const auto lost = at.ask(db::make_query(
         "select count(*) from (select distinct limit_key from troupe.parked) p "
         "where not exists (select from troupe.key_turn t where t.limit_key = p.limit_key)"
-        " and (select coalesce(sum(cardinality(jobs)), 0) from troupe.key_run r"
+        " and (select coalesce(sum(cardinality(jobs)), 0) from troupe.key_runs r"
         "       where r.limit_key = p.limit_key) < $1::int",
         *limit));
     BOOST_REQUIRE_EQUAL(lost.one().get<std::int64_t>(0), 0);
@@ -237,7 +239,7 @@ struct key_play : jobs_database {
       BOOST_REQUIRE_MESSAGE(job.is == known_job::over, "job " << id.value << " was forgotten");
     BOOST_TEST(at.queue()->waiting == 0);
     BOOST_TEST(at.queue()->running == 0);
-    BOOST_TEST(count("key_run") == 0);
+    BOOST_TEST(count("key_runs") == 0);
   }
 
   std::mt19937 random;

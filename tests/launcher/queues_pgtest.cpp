@@ -231,7 +231,7 @@ BOOST_AUTO_TEST_CASE(on_two_nodes_no_more_of_a_key_run_at_once_than_its_limit_an
   }
   BOOST_TEST(await_until([&] { return one.queue("q").running == 0; }));
   BOOST_TEST(
-      await_until([&] { return database.value("select count(*) from troupe.key_run") == "0"; }));
+      await_until([&] { return database.value("select count(*) from troupe.key_runs") == "0"; }));
 }
 
 BOOST_AUTO_TEST_CASE(a_key_with_twenty_thousand_jobs_does_not_hold_up_another) {
