@@ -66,6 +66,7 @@ struct executor_state {
     bool invited = false;  ///< INTAKE may bring jobs that start at once, or they are being stored
     bool rated = false;    ///< as the last claim said
     bool keyed = false;    ///< its keys are limited, or it is ordered: what ends makes room
+    bool plenty = false;   ///< the last claim brought more than can run at once: its keys have room
     /// When a rate allows the next job; a timer is set.
     std::optional<std::chrono::steady_clock::time_point> due = {};
     /// Running or waiting here.

@@ -56,7 +56,7 @@ int claim_limit(const queue_state& queue) {
   const auto& permits = queue.permits;
   if (queue.rated)
     return queue.limits.claim_at_once(queue.held(), permits.allowed(), permits.cap());
-  if (permits.limited() || queue.keyed)
+  if (permits.limited() || (queue.keyed && !queue.plenty))
     return queue.limits.claim_limit(queue.held(), permits.allowed(), permits.cap());
   return queue.limits.claim_limit_beside(queue.at_hand(), queue.unwritten);
 }
@@ -190,6 +190,7 @@ void claim(self_ptr self, const std::string& name, queue_state& queue) {
             }
             queue.rated = claimed.wait.has_value();
             queue.keyed = claimed.again.has_value();
+            queue.plenty = static_cast<int>(claimed.jobs.size()) > queue.limits.slots();
             queue.emptied =
                 claimed.jobs.empty() && !queue.rated && !queue.keyed && !queue.permits.limited();
             queue.hungry = queue.hungry || claimed.again.value_or(false);
