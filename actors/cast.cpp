@@ -21,6 +21,7 @@ root_actor::behavior_type root(root_actor::pointer self, const cast& all, const 
   self->link_to(all.scheduler);
   self->link_to(all.janitor);
   self->link_to(all.intake);
+  self->link_to(all.lookup);
   self->link_to(all.gate);
   self->link_to(all.work->desk);
   self->link_to(all.work->logbook);
@@ -56,9 +57,10 @@ cast spawn_cast(caf::actor_system& system, const cast_options& options, io_loop&
   all.intake = system.spawn(intake, options.intake,
                             intake_peers{all.store, all.executor, all.scheduler, &counters});
   caf::anon_send(all.executor, all.intake);
-  all.gate =
-      system.spawn(gate, options.gate,
-                   session_peers{all.intake, all.store, all.executor, all.janitor, &counters});
+  all.lookup = system.spawn(lookup, options.lookup, all.store);
+  all.gate = system.spawn(
+      gate, options.gate,
+      session_peers{all.intake, all.store, all.lookup, all.executor, all.janitor, &counters});
   const health_monitor_actor monitor = system.spawn(
       health_monitor, options.health, all.store, &counters, options.pool.metrics, std::move(board));
   all.root = system.spawn(root, all, connections, monitor);

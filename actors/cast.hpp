@@ -7,6 +7,7 @@
 #include "actors/gate.hpp"
 #include "actors/health_monitor.hpp"
 #include "actors/intake.hpp"
+#include "actors/lookup.hpp"
 #include "actors/notifier.hpp"
 #include "actors/pool.hpp"
 #include "actors/pulse.hpp"
@@ -24,6 +25,7 @@ struct cast_options {
   pulse_options pulse;
   gate_options gate;
   intake_options intake;
+  lookup_options lookup;
   health_monitor_options health;
   std::optional<notifier_options> notifier; ///< none: through a pooler one cannot listen
 };
@@ -40,6 +42,7 @@ struct cast {
   scheduler_actor scheduler;
   janitor_actor janitor;
   intake_actor intake;
+  lookup_actor lookup;
   gate_actor gate;
   pulse_actor pulse;       ///< null until begin()
   notifier_actor notifier; ///< the same

@@ -32,7 +32,9 @@ struct serving {
               [call = call](caf::error& error) { call->answer(to_failure(error)); });
   }
   void operator()(const get_job& question) const {
-    ask<job_record>(question, [](const job_record&) {});
+    self->request(peers.lookup, caf::infinite, question)
+        .then([call = call](job_record& job) { call->answer(std::move(job)); },
+              [call = call](caf::error& error) { call->answer(to_failure(error)); });
   }
   void operator()(const list_jobs& question) const {
     ask<job_page>(question, [](const job_page&) {});

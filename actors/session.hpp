@@ -1,6 +1,6 @@
 // SESSION: serves one request in domain terms, answers once, and ends. Spawned by GATE; knows
-// INTAKE and STORE, and tells EXECUTOR and JANITOR what the request means for them. It links to
-// nobody and nobody long-lived monitors it (0.17.6 would leak the entry).
+// INTAKE, LOOKUP and STORE, and tells EXECUTOR and JANITOR what the request means for them. It
+// links to nobody and nobody long-lived monitors it (0.17.6 would leak the entry).
 #pragma once
 
 #include "messages/counters.hpp"
@@ -14,6 +14,7 @@ namespace troupe {
 struct session_peers {
   intake_actor intake;
   store_actor store;
+  lookup_actor lookup;
   executor_actor executor;
   janitor_actor janitor;
   engine_counters* counters = nullptr;

@@ -15,10 +15,6 @@ namespace {
 using self_ptr = store_actor::pointer;
 using job_promise = kept_promise<job_record>;
 
-std::string no_such_job(job_id id) {
-  return "there is no job " + std::to_string(id.value);
-}
-
 /// Answers with the job and its attempts. A job without an attempt needs one statement only.
 void deliver_job(self_ptr self, const pool_actor& pool, job_id id, const job_promise& promise) {
   carry_out(self, pool, db::job_query(id), promise, [=](const db::result& rows) mutable {
@@ -166,7 +162,35 @@ auto claiming(self_ptr self, const pool_actor& pool) {
   });
 }
 
+/// Those that there are, with their attempts.
+auto getting_jobs(self_ptr self, const pool_actor& pool) {
+  return guarded([=](const get_jobs& ask) -> caf::result<found_jobs> {
+    const kept_promise<found_jobs> promise(self);
+    carry_out(self, pool, db::jobs_query(ask.ids), promise, [=](const db::result& rows) {
+      auto found = std::make_shared<found_jobs>(found_jobs{db::decode_jobs(rows)});
+      std::vector<job_id> tried;
+      for (const auto& job : found->jobs)
+        if (job.attempt > 0)
+          tried.push_back(job.id);
+      if (tried.empty()) {
+        promise.deliver(std::move(*found));
+        return;
+      }
+      carry_out(self, pool, db::attempts_query(tried), promise,
+                [promise, found](const db::result& attempts) {
+                  db::decode_attempts(attempts, found->jobs);
+                  promise.deliver(std::move(*found));
+                });
+    });
+    return promise.result();
+  });
+}
+
 } // namespace
+
+std::string no_such_job(job_id id) {
+  return "there is no job " + std::to_string(id.value);
+}
 
 store_actor::behavior_type store(store_actor::pointer self, const pool_actor& pool) {
   return {
@@ -180,6 +204,7 @@ store_actor::behavior_type store(store_actor::pointer self, const pool_actor& po
         deliver_job(self, pool, ask.id, promise);
         return promise.result();
       }),
+      getting_jobs(self, pool),
       asking(self, pool, db::list_query, db::decode_list),
       changing_job<cancel_job>(self, pool, db::cancel_query),
       changing_job<retry_job>(self, pool, db::retry_query),

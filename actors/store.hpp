@@ -8,7 +8,12 @@
 
 #include <caf/typed_event_based_actor.hpp>
 
+#include <string>
+
 namespace troupe {
+
+/// What is said of one that is not there.
+std::string no_such_job(job_id id);
 
 store_actor::behavior_type store(store_actor::pointer self, const pool_actor& pool);
 

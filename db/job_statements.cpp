@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <unordered_map>
 
 namespace troupe::db {
 
@@ -126,6 +127,43 @@ void bind_retries(query& q, const std::vector<job_spec>& jobs) {
   q.bind_jsonb_array(policies);
 }
 
+job_record decode_found(const row& from) {
+  auto job = decode_record(from);
+  job.attempt = from.get<std::int32_t>(6);
+  if (const auto taken_at = from.get<std::optional<timestamp>>(13)) {
+    attempt_record running;
+    running.attempt = job.attempt;
+    running.node = from.get<std::string>(14);
+    running.started_at = taken_at;
+    job.attempts.push_back(std::move(running));
+  }
+  if (const auto updated_at = from.get<std::optional<timestamp>>(18))
+    job.progress = {from.get<std::optional<double>>(15), from.get<std::string>(16),
+                    from.get<std::int16_t>(17), *updated_at};
+  job.retry = decode_retry(from, 19);
+  return job;
+}
+
+attempt_record decode_attempt(const row& from) {
+  attempt_record attempt;
+  attempt.attempt = from.get<std::int16_t>(0);
+  attempt.ended = static_cast<outcome>(from.get<std::int16_t>(1));
+  attempt.node = from.get<std::string>(2);
+  attempt.started_at = from.get<std::optional<timestamp>>(3);
+  attempt.finished_at = from.get<timestamp>(4);
+  attempt.result = from.get<std::optional<std::string>>(5).value_or("");
+  attempt.error = from.get<std::optional<std::string>>(6).value_or("");
+  return attempt;
+}
+
+/// Two statements, two moments: the run seen in the first may have ended before the second.
+void put_before_running(std::vector<attempt_record> ended, job_record& into) {
+  for (auto& running : into.attempts)
+    if (ended.empty() || ended.back().attempt < running.attempt)
+      ended.push_back(std::move(running));
+  into.attempts = std::move(ended);
+}
+
 } // namespace
 
 std::string array_literal(const std::vector<std::string>& texts) {
@@ -229,24 +267,24 @@ query job_query(job_id id) {
   return q;
 }
 
+query jobs_query(const std::vector<job_id>& ids) {
+  query q{sql::jobs_get};
+  q.bind(column(ids, &job_id::value));
+  return q;
+}
+
 std::optional<job_record> decode_job(const result& rows) {
   if (rows.empty())
     return std::nullopt;
-  const auto only = rows.one();
-  auto job = decode_record(only);
-  job.attempt = only.get<std::int32_t>(6);
-  if (const auto taken_at = only.get<std::optional<timestamp>>(13)) {
-    attempt_record running;
-    running.attempt = job.attempt;
-    running.node = only.get<std::string>(14);
-    running.started_at = taken_at;
-    job.attempts.push_back(std::move(running));
-  }
-  if (const auto updated_at = only.get<std::optional<timestamp>>(18))
-    job.progress = {only.get<std::optional<double>>(15), only.get<std::string>(16),
-                    only.get<std::int16_t>(17), *updated_at};
-  job.retry = decode_retry(only, 19);
-  return job;
+  return decode_found(rows.one());
+}
+
+std::vector<job_record> decode_jobs(const result& rows) {
+  std::vector<job_record> jobs;
+  jobs.reserve(static_cast<std::size_t>(rows.rows()));
+  for (int i = 0; i < rows.rows(); ++i)
+    jobs.push_back(decode_found(rows[i]));
+  return jobs;
 }
 
 query attempts_query(job_id id) {
@@ -255,25 +293,26 @@ query attempts_query(job_id id) {
   return q;
 }
 
+query attempts_query(const std::vector<job_id>& ids) {
+  query q{sql::jobs_attempts};
+  q.bind(column(ids, &job_id::value));
+  return q;
+}
+
 void decode_attempts(const result& rows, job_record& into) {
   std::vector<attempt_record> ended;
-  for (int i = 0; i < rows.rows(); ++i) {
-    const auto from = rows[i];
-    attempt_record attempt;
-    attempt.attempt = from.get<std::int16_t>(0);
-    attempt.ended = static_cast<outcome>(from.get<std::int16_t>(1));
-    attempt.node = from.get<std::string>(2);
-    attempt.started_at = from.get<std::optional<timestamp>>(3);
-    attempt.finished_at = from.get<timestamp>(4);
-    attempt.result = from.get<std::optional<std::string>>(5).value_or("");
-    attempt.error = from.get<std::optional<std::string>>(6).value_or("");
-    ended.push_back(std::move(attempt));
-  }
-  // Two statements, two moments: the run seen in the first may have ended before the second.
-  for (auto& running : into.attempts)
-    if (ended.empty() || ended.back().attempt < running.attempt)
-      ended.push_back(std::move(running));
-  into.attempts = std::move(ended);
+  for (int i = 0; i < rows.rows(); ++i)
+    ended.push_back(decode_attempt(rows[i]));
+  put_before_running(std::move(ended), into);
+}
+
+void decode_attempts(const result& rows, std::vector<job_record>& into) {
+  std::unordered_map<job_id, std::vector<attempt_record>> ended;
+  for (int i = 0; i < rows.rows(); ++i)
+    ended[job_id{rows[i].get<std::int64_t>(7)}].push_back(decode_attempt(rows[i]));
+  for (auto& job : into)
+    if (const auto found = ended.find(job.id); found != ended.end())
+      put_before_running(std::move(found->second), job);
 }
 
 query list_query(const list_jobs& ask) {

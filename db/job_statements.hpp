@@ -30,6 +30,12 @@ std::optional<job_record> decode_job(const result& rows);
 query attempts_query(job_id id);
 /// Puts the ended attempts before the running one.
 void decode_attempts(const result& rows, job_record& into);
+/// The same for several jobs.
+query jobs_query(const std::vector<job_id>& ids);
+/// Those that there are, in no order.
+std::vector<job_record> decode_jobs(const result& rows);
+query attempts_query(const std::vector<job_id>& ids);
+void decode_attempts(const result& rows, std::vector<job_record>& into);
 
 query list_query(const list_jobs& ask);
 /// Has a `next` when the page is full.

@@ -27,6 +27,26 @@ CREATE FUNCTION troupe.allowed_at(p_rate_at timestamp with time zone, p_rate int
    where x.at > clock_timestamp();
 $$;
 
+CREATE FUNCTION troupe.attempts_of(p_jobs bigint[]) RETURNS TABLE(attempt smallint, outcome smallint, node text, started_at timestamp with time zone, finished_at timestamp with time zone, result jsonb, error text, job_id bigint)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  select a.attempt, a.outcome, coalesce(n.name, '') as node, a.started_at, a.finished_at, a.result, a.error, w.id
+    from unnest(p_jobs) with ordinality w(id, o)
+    cross join lateral (
+      select * from troupe.attempt t where t.job_id = w.id order by t.attempt limit 2000) a
+    left join troupe.node n on n.id = a.node
+   order by w.o, a.attempt;
+end $$;
+
 CREATE FUNCTION troupe.beat(p_node bigint, p_late_ms double precision) RETURNS TABLE(alive boolean, dead bigint[], cancelled bigint[], leases bigint[], next_due_ms bigint, queues text[], paused text[], capped text[], caps integer[])
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -2364,6 +2384,44 @@ begin
        limit 1) r on true
     left join troupe.progress p on p.job_id = p_job
    where j.id = p_job;
+end $$;
+
+CREATE FUNCTION troupe.get_jobs(p_jobs bigint[]) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt integer, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone, taken_at timestamp with time zone, node text, limit_key text, retry jsonb, percent double precision, message text, told_attempt smallint, told_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  with run as materialized (
+    select u.i, u.n_attempt, l.taken_at, n.name as node
+      from troupe.lease l cross join unnest(l.jobs, l.attempts) u(i, n_attempt)
+      join troupe.node n on n.id = l.node
+     where u.i = any (p_jobs))
+  select j.id, j.queue, j.kind, j.priority,
+         case when d.job_id is not null
+                then case d.reason when 2 then 'retryable' else 'scheduled' end
+              when a.outcome in (1, 2, 3) and not a.reopened
+                then (array['completed', 'cancelled', 'discarded'])[a.outcome]
+              when r.taken_at is not null then 'running'
+              else 'available' end as state,
+         j.args, case when r.taken_at is not null then coalesce(a.attempt, 0) + 1
+                      else coalesce(a.attempt, 0) end as attempt,
+         j.max_attempts, j.timeout_ms, coalesce(j.tags, '{}') as tags,
+         coalesce(d.due_at, j.run_at, j.created_at) as run_at, j.created_at, r.taken_at, r.node, j.limit_key,
+         j.retry, p.percent, p.message, p.attempt, p.updated_at
+    from unnest(p_jobs) w(id)
+    join troupe.job j on j.id = w.id
+    left join troupe.deferred d on d.job_id = j.id
+    left join lateral (
+      select * from troupe.attempt t where t.job_id = j.id order by t.attempt desc limit 1) a on true
+    left join run r on r.i = j.id and r.n_attempt = coalesce(a.attempt, 0) + 1
+    left join troupe.progress p on p.job_id = j.id;
 end $$;
 
 CREATE FUNCTION troupe.has_key_limits(p_queue text) RETURNS boolean

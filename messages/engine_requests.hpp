@@ -31,6 +31,14 @@ struct leave_node {
   node_id node;
 };
 
+/// Several jobs with their attempts, for callers who asked at the same time.
+struct get_jobs {
+  std::vector<job_id> ids;
+};
+struct found_jobs {
+  std::vector<job_record> jobs; ///< those that there are, in no order
+};
+
 /// "I am alive." The answer is what happened meanwhile.
 struct beat {
   node_id node;

@@ -33,12 +33,19 @@ using intake_actor = caf::typed_actor<
     // EXECUTOR could start jobs of this queue at once: bring it the next ones, once.
     caf::reacts_to<wake_atom, std::string>>;
 
+/// LOOKUP: what is asked of single jobs at the same time shares a statement.
+using lookup_actor = caf::typed_actor<
+    // One job with its attempts.
+    caf::replies_to<get_job>::with<job_record>>;
+
 /// STORE: domain questions to named statements, and rows to values. The only user of them.
 using store_actor = caf::typed_actor<
     // Store these jobs, all or none.
     caf::replies_to<enqueue_jobs_ptr>::with<enqueued_jobs>,
     // One job with its attempts.
     caf::replies_to<get_job>::with<job_record>,
+    // Several, as far as they are there.
+    caf::replies_to<get_jobs>::with<found_jobs>,
     // One page of jobs.
     caf::replies_to<list_jobs>::with<job_page>,
     // Write the outcome `cancelled` first, whoever runs the job.

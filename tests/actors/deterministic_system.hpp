@@ -128,6 +128,7 @@ caf::result<Reply> kept(Self self, inbox<Ask, Reply>& into, const Ask& ask) {
 struct store_inboxes {
   inbox<enqueue_jobs_ptr, enqueued_jobs> enqueues;
   inbox<get_job, job_record> gets;
+  inbox<get_jobs, found_jobs> several_gets;
   inbox<list_jobs, job_page> lists;
   inbox<cancel_job, job_record> cancels;
   inbox<retry_job, job_record> retries;
@@ -170,6 +171,7 @@ inline store_double_impl::behavior_type store_double(store_double_impl::pointer 
   return {
       [=](const enqueue_jobs_ptr& ask) { return keep(in->enqueues, ask); },
       [=](const get_job& ask) { return keep(in->gets, ask); },
+      [=](const get_jobs& ask) { return keep(in->several_gets, ask); },
       [=](const list_jobs& ask) { return keep(in->lists, ask); },
       [=](const cancel_job& ask) { return keep(in->cancels, ask); },
       [=](const retry_job& ask) { return keep(in->retries, ask); },

@@ -2,6 +2,7 @@
 // exactly once, and those whom it concerns are told.
 #include "actors/gate.hpp"
 #include "actors/intake.hpp"
+#include "actors/lookup.hpp"
 #include "actors/store.hpp"
 #include "tests/actors/deterministic_system.hpp"
 
@@ -14,8 +15,10 @@ namespace {
 struct entrance : listening_system {
   intake_actor taking = spawn(intake, intake_options{},
                               intake_peers{store, told_executor, told_scheduler, &counters});
-  gate_actor way_in = spawn(gate, gate_options{.max_requests = 3},
-                            session_peers{taking, store, told_executor, told_janitor, &counters});
+  gate_actor way_in =
+      spawn(gate, gate_options{.max_requests = 3},
+            session_peers{taking, store, spawn(lookup, lookup_options{.max_flights = 3}, store),
+                          told_executor, told_janitor, &counters});
   std::shared_ptr<std::vector<api_reply>> replies = std::make_shared<std::vector<api_reply>>();
 
   void send(api_request request) {
@@ -59,7 +62,8 @@ struct held_up : entrance {
       spawn(intake, intake_options{}, intake_peers{real, told_executor, told_scheduler, &counters});
   gate_actor real_way_in =
       spawn(gate, gate_options{.max_requests = 100},
-            session_peers{really_taking, real, told_executor, told_janitor, &counters});
+            session_peers{really_taking, real, spawn(lookup, lookup_options{}, real), told_executor,
+                          told_janitor, &counters});
 };
 
 } // namespace

@@ -210,6 +210,27 @@ BOOST_FIXTURE_TEST_CASE(a_page_is_what_its_jobs_are_one_by_one_in_all_states_and
         look(state, queue, below(3) == 0 ? "'k'" : "null");
   BOOST_TEST(close > 20);
   BOOST_TEST(apart > 20);
+  // Several at once are what they are one by one, those that are gone included.
+  for (int round = 0; round < 20; ++round) {
+    std::set<std::int64_t> some;
+    for (int i = 1 + below(32); i > 0; --i)
+      some.insert(any().value);
+    const auto row =
+        at.ask(db::make_query(
+                   "select (select count(*) from unnest($1::bigint[]) i cross join lateral "
+                   "troupe.get_job(i) o full join troupe.get_jobs($1) g on g.id = o.id "
+                   "where g is distinct from o), "
+                   "(select count(*) from (select i, o.* from unnest($1) i cross join lateral "
+                   "troupe.list_attempts(i) o) o full join troupe.attempts_of($1) g "
+                   "on g.job_id = o.i and g.attempt = o.attempt "
+                   "where (g.outcome, g.node, g.started_at, g.finished_at, g.result, g.error) "
+                   "is distinct from (o.outcome, o.node, o.started_at, o.finished_at, o.result, "
+                   "o.error))",
+                   std::vector(some.begin(), some.end())))
+            .one();
+    BOOST_TEST(row.get<std::int64_t>(0) == 0);
+    BOOST_TEST(row.get<std::int64_t>(1) == 0);
+  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -66,6 +66,8 @@ BOOST_AUTO_TEST_CASE(no_statement_of_the_engine_reads_a_table_whole_that_was_sma
   for (int round = 0; round < 8; ++round) { // more than it takes to have a plan for all values
     at.enqueue_many(2);
     at.find(waits);
+    at.ask(jobs_query({waits, ready, crawl}));
+    at.ask(attempts_query(std::vector{waits, ready, crawl}));
     for (const auto state :
          {job_state::pending, job_state::scheduled, job_state::available, job_state::running,
           job_state::retryable, job_state::completed, job_state::cancelled, job_state::discarded}) {

@@ -1,0 +1,117 @@
+#include "actors/lookup.hpp"
+
+#include "actors/guard.hpp"
+#include "actors/store.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <unordered_map>
+
+namespace troupe {
+
+namespace {
+
+using self_ptr = lookup_actor::stateful_pointer<lookup_state>;
+using caller = lookup_state::caller;
+using callers_ptr = std::shared_ptr<std::vector<caller>>;
+
+void launch(self_ptr self);
+
+/// The next ones, for so many jobs at most. Who asks for the same job costs nothing.
+std::vector<caller> gather(lookup_state& state, std::vector<job_id>& ids) {
+  std::vector<caller> next;
+  while (!state.waiting.empty()) {
+    auto& first = state.waiting.front();
+    if (!next.empty() && (first.alone || next.front().alone))
+      break;
+    if (std::find(ids.begin(), ids.end(), first.id) == ids.end()) {
+      if (ids.size() == state.options.flight_jobs)
+        break;
+      ids.push_back(first.id);
+    }
+    next.push_back(std::move(first));
+    state.waiting.pop_front();
+  }
+  return next;
+}
+
+void failed(lookup_state& state, std::vector<caller>& callers, const caf::error& why) {
+  const auto code = to_failure(why).code;
+  const bool for_what_it_read =
+      code == errc::too_large || code == errc::database || code == errc::internal;
+  if (callers.size() == 1 || !for_what_it_read) {
+    for (const auto& one : callers)
+      one.promise.deliver(why);
+    return;
+  }
+  for (auto& one : callers)
+    one.alone = true;
+  state.waiting.insert(state.waiting.begin(), std::make_move_iterator(callers.begin()),
+                       std::make_move_iterator(callers.end()));
+}
+
+/// `found` has the job of each caller, or there is none.
+void landed(const std::vector<caller>& callers, const std::vector<job_record>& found) {
+  std::unordered_map<job_id, const job_record*> by_id;
+  for (const auto& job : found)
+    by_id.emplace(job.id, &job);
+  for (const auto& one : callers) {
+    const auto job = by_id.find(one.id);
+    if (job == by_id.end())
+      one.promise.deliver(make_error(errc::not_found, no_such_job(one.id)));
+    else
+      one.promise.deliver(job_record{*job->second});
+  }
+}
+
+template<class Reply, class Ask, class Landed>
+void ask_store(self_ptr self, const Ask& question, const callers_ptr& callers, Landed then) {
+  ++self->state.flights;
+  self->request(self->state.store, caf::infinite, question)
+      .then(
+          [self, then](const Reply& answer) {
+            --self->state.flights;
+            then(answer);
+            launch(self);
+          },
+          [self, callers](const caf::error& why) {
+            --self->state.flights;
+            failed(self->state, *callers, why);
+            launch(self);
+          });
+}
+
+void launch(self_ptr self) {
+  auto& state = self->state;
+  while (state.flights < state.options.max_flights && !state.waiting.empty()) {
+    std::vector<job_id> ids;
+    const auto callers = std::make_shared<std::vector<caller>>(gather(state, ids));
+    if (ids.size() == 1)
+      ask_store<job_record>(self, get_job{ids.front()}, callers, [callers](const job_record& job) {
+        for (const auto& one : *callers)
+          one.promise.deliver(job_record{job});
+      });
+    else
+      ask_store<found_jobs>(self, get_jobs{std::move(ids)}, callers,
+                            [callers](const found_jobs& found) { landed(*callers, found.jobs); });
+  }
+}
+
+} // namespace
+
+lookup_actor::behavior_type lookup(lookup_actor::stateful_pointer<lookup_state> self,
+                                   const lookup_options& options, const store_actor& store) {
+  self->state.options = options;
+  self->state.store = store;
+  return {guarded([self](const get_job& asked) -> caf::result<job_record> {
+    auto& state = self->state;
+    if (state.waiting.size() >= state.options.max_waiting)
+      return make_error(errc::overloaded, "too many questions for jobs wait");
+    const kept_promise<job_record> promise(self);
+    state.waiting.push_back({asked.id, promise});
+    launch(self);
+    return promise.result();
+  })};
+}
+
+} // namespace troupe

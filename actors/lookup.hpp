@@ -1,0 +1,45 @@
+// LOOKUP: gathers what many callers ask of single jobs at the same time into few statements: most
+// of what a statement costs is not the job. Asked by SESSION; asks STORE. A question goes out at
+// once while less than max_flights are on their way; what comes meanwhile gathers for the next, so
+// nobody is shown what was read before he asked. When a flight fails for what it read, its jobs are
+// asked for one by one: nobody fails for another's sake. Bound: max_waiting; beyond:
+// errc::overloaded.
+#pragma once
+
+#include "actors/statement.hpp"
+#include "messages/interfaces.hpp"
+
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
+
+#include <deque>
+#include <vector>
+
+namespace troupe {
+
+struct lookup_options {
+  std::size_t max_flights = 2; ///< statements on their way at once
+  /// Jobs in one of them. A job may hold 2 MiB of arguments, and all of a flight are in memory.
+  std::size_t flight_jobs = 32;
+  std::size_t max_waiting = 20'000; ///< callers
+};
+
+struct lookup_state {
+  static inline const char* name = "lookup";
+
+  struct caller {
+    job_id id;
+    kept_promise<job_record> promise;
+    bool alone = false; ///< was in a flight that failed
+  };
+
+  lookup_options options;
+  store_actor store;
+  std::deque<caller> waiting;
+  std::size_t flights = 0;
+};
+
+lookup_actor::behavior_type lookup(lookup_actor::stateful_pointer<lookup_state> self,
+                                   const lookup_options& options, const store_actor& store);
+
+} // namespace troupe

@@ -1,0 +1,164 @@
+// LOOKUP over a STORE that the test answers for: what is asked together goes together, everybody
+// gets the job he asked for, and nobody fails for another's sake.
+#include "actors/lookup.hpp"
+#include "tests/actors/deterministic_system.hpp"
+
+#include <map>
+
+using namespace troupe;
+using namespace troupe::tests;
+
+namespace {
+
+struct looking_up : store_system {
+  lookup_actor one =
+      spawn(lookup, lookup_options{.max_flights = 2, .flight_jobs = 3, .max_waiting = 6}, store);
+  using told = std::map<std::string, std::variant<failure, job_record>>;
+  /// Shared: who is left unanswered hears of it when the system ends, after us.
+  std::shared_ptr<told> replies = std::make_shared<told>();
+
+  void ask(const std::string& who, std::int64_t id) {
+    sys.spawn([who, id, to = one, replies = replies](caf::event_based_actor* self) {
+      self->request(to, caf::infinite, get_job{job_id{id}})
+          .then(
+              [=](job_record& job) {
+                replies->insert({who, std::move(job)});
+              },
+              [=](caf::error& why) {
+                replies->insert({who, to_failure(why)});
+              });
+    });
+    run();
+  }
+  static job_record job(std::int64_t id) {
+    job_record found;
+    found.id = job_id{id};
+    found.queue = "of " + std::to_string(id);
+    return found;
+  }
+  static found_jobs jobs(const std::vector<std::int64_t>& ids) {
+    found_jobs found;
+    for (const auto id : ids)
+      found.jobs.push_back(job(id));
+    return found;
+  }
+  std::int64_t got(const std::string& who) const {
+    BOOST_REQUIRE(replies->count(who) == 1U);
+    const auto* found = std::get_if<job_record>(&replies->at(who));
+    BOOST_REQUIRE(found != nullptr);
+    BOOST_TEST(found->queue == "of " + std::to_string(found->id.value));
+    return found->id.value;
+  }
+  errc refused(const std::string& who) const {
+    BOOST_REQUIRE(replies->count(who) == 1U);
+    const auto* why = std::get_if<failure>(&replies->at(who));
+    BOOST_REQUIRE(why != nullptr);
+    return why->code;
+  }
+  std::vector<std::int64_t> flying() const {
+    std::vector<std::int64_t> ids;
+    for (const auto id : in->several_gets.front().ids)
+      ids.push_back(id.value);
+    return ids;
+  }
+  /// So many that every flight is on its way: of jobs 1 and 2.
+  void fill() {
+    ask("first", 1);
+    ask("second", 2);
+    BOOST_REQUIRE(in->gets.size() == 2U);
+  }
+};
+
+} // namespace
+
+BOOST_FIXTURE_TEST_SUITE(lookups, looking_up)
+
+BOOST_AUTO_TEST_CASE(while_there_are_flights_left_a_question_goes_out_at_once) {
+  fill();
+  answer(in->gets, job(1));
+  BOOST_TEST(got("first") == 1);
+  BOOST_TEST(replies->count("second") == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(what_comes_meanwhile_goes_together_and_each_gets_his_own) {
+  fill();
+  for (const auto id : {5, 7, 6})
+    ask(std::to_string(id), id);
+  BOOST_TEST(in->several_gets.empty());
+  answer(in->gets, job(1));
+  BOOST_TEST(flying() == (std::vector<std::int64_t>{5, 7, 6}), boost::test_tools::per_element());
+  answer(in->several_gets, jobs({7, 6, 5}));
+  for (const auto id : {5, 6, 7})
+    BOOST_TEST(got(std::to_string(id)) == id);
+}
+
+BOOST_AUTO_TEST_CASE(one_flight_holds_no_more_jobs_than_its_bound_but_a_job_counts_once) {
+  fill();
+  ask("a", 5);
+  ask("b", 6);
+  ask("also a", 5);
+  ask("c", 7);
+  ask("d", 8);
+  answer(in->gets, job(1));
+  BOOST_TEST(flying() == (std::vector<std::int64_t>{5, 6, 7}), boost::test_tools::per_element());
+  answer(in->several_gets, jobs({5, 6, 7}));
+  BOOST_TEST(got("also a") == 5);
+  BOOST_TEST(in->gets.size() == 2U); // the second one's, and that of job 8 alone
+}
+
+BOOST_AUTO_TEST_CASE(several_that_ask_for_the_same_job_share_one_question) {
+  fill();
+  ask("a", 5);
+  ask("b", 5);
+  answer(in->gets, job(1));
+  BOOST_TEST(in->several_gets.empty());
+  answer(in->gets, job(2));
+  answer(in->gets, job(5));
+  BOOST_TEST(got("a") == 5);
+  BOOST_TEST(got("b") == 5);
+}
+
+BOOST_AUTO_TEST_CASE(what_is_not_there_is_said_to_him_alone_who_asked) {
+  fill();
+  ask("a", 5);
+  ask("b", 6);
+  answer(in->gets, job(1));
+  answer(in->several_gets, jobs({6}));
+  BOOST_TEST(refused("a") == errc::not_found);
+  BOOST_TEST(got("b") == 6);
+}
+
+BOOST_AUTO_TEST_CASE(a_flight_that_fails_for_what_it_read_is_asked_one_by_one) {
+  fill();
+  ask("a", 5);
+  ask("b", 6);
+  answer(in->gets, job(1));
+  answer(in->gets, job(2));
+  refuse(in->several_gets, errc::too_large);
+  BOOST_REQUIRE(in->gets.size() == 2U);
+  refuse(in->gets, errc::too_large);
+  answer(in->gets, job(6));
+  BOOST_TEST(refused("a") == errc::too_large);
+  BOOST_TEST(got("b") == 6);
+}
+
+BOOST_AUTO_TEST_CASE(without_a_database_all_are_refused) {
+  fill();
+  ask("a", 5);
+  ask("b", 6);
+  answer(in->gets, job(1));
+  refuse(in->several_gets, errc::unavailable);
+  BOOST_TEST(refused("a") == errc::unavailable);
+  BOOST_TEST(refused("b") == errc::unavailable);
+  BOOST_TEST(in->gets.size() == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(more_than_may_wait_are_refused) {
+  fill();
+  for (int i = 0; i < 7; ++i)
+    ask(std::to_string(i), 10 + i);
+  BOOST_TEST(refused("6") == errc::overloaded);
+  BOOST_TEST(replies->size() == 1U);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
