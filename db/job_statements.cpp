@@ -301,6 +301,7 @@ query attempts_query(const std::vector<job_id>& ids) {
 
 void decode_attempts(const result& rows, job_record& into) {
   std::vector<attempt_record> ended;
+  ended.reserve(static_cast<std::size_t>(rows.rows()));
   for (int i = 0; i < rows.rows(); ++i)
     ended.push_back(decode_attempt(rows[i]));
   put_before_running(std::move(ended), into);
