@@ -91,9 +91,9 @@ std::optional<response> admit_during_drain(const route& wanted) {
 
 std::optional<response> admit_body(const route& wanted, const request_head& head,
                                    const framing& borders) {
-  if (wanted.body_limit == 0)
+  if (wanted.body.limit == 0)
     return std::nullopt; // a body is too large whatever it is
-  const bool needs_type = wanted.json || borders.has_body();
+  const bool needs_type = wanted.body.required || borders.has_body();
   if (needs_type && !is_json(head.field("content-type")))
     return refused(415, "unsupported_media_type", "send Content-Type: application/json");
   if (!head.field("content-encoding").empty())

@@ -118,13 +118,45 @@ void add_bulk_routes(router& table, const services& context, const server_limits
       function(context, request, std::move(respond));
     };
   };
-  table.add({method::post, "/api/v1/bulk", "operator", limits.job_body_bytes, true, bound(begin)});
-  table.add({method::get, "/api/v1/bulk", "viewer", 0, false, bound(list)});
-  table.add({method::get, "/api/v1/bulk/{id}", "viewer", 0, false, about_bulk<get_bulk>(context)});
-  table.add({method::post, "/api/v1/bulk/{id}/cancel", "operator", limits.empty_body_bytes, false,
-             about_bulk<cancel_bulk>(context)});
+  table.add({.verb = method::post,
+             .pattern = "/api/v1/bulk",
+             .role = role::operator_,
+             .what = {"startBulk", "bulk", "Begin an operation on many jobs",
+                      "With `dry_run` 200, and nothing is changed."},
+             .answers = {{202, "BulkOperation"}, {200, "BulkPreview"}},
+             .body = {"NewBulk", limits.job_body_bytes},
+             .problems = {409},
+             .handle = bound(begin)});
+  table.add({.verb = method::get,
+             .pattern = "/api/v1/bulk",
+             .role = role::viewer,
+             .what = {"listBulks", "bulk", "List operations, newest first"},
+             .answers = {{200, "BulkPage"}},
+             .query = {"BulkPageSize", "Before"},
+             .handle = bound(list)});
+  table.add({.verb = method::get,
+             .pattern = "/api/v1/bulk/{id}",
+             .role = role::viewer,
+             .what = {"getBulk", "bulk", "See how far an operation is"},
+             .answers = {{200, "BulkOperation"}},
+             .handle = about_bulk<get_bulk>(context)});
+  table.add({.verb = method::post,
+             .pattern = "/api/v1/bulk/{id}/cancel",
+             .role = role::operator_,
+             .what = {"cancelBulk", "bulk", "Do nothing more of an operation"},
+             .answers = {{200, "BulkOperation"}},
+             .body = no_content(limits.empty_body_bytes),
+             .problems = {409},
+             .handle = about_bulk<cancel_bulk>(context)});
   table.add(
-      {method::patch, "/api/v1/jobs/{id}", "operator", limits.job_body_bytes, true, bound(edit)});
+      {.verb = method::patch,
+       .pattern = "/api/v1/jobs/{id}",
+       .role = role::operator_,
+       .what = {"editJob", "jobs", "Change a job that waits", "What is left out stays as it is."},
+       .answers = {{200, "Job"}},
+       .body = {"JobChanges", limits.job_body_bytes},
+       .problems = {409},
+       .handle = bound(edit)});
 }
 
 } // namespace troupe::http

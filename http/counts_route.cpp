@@ -63,8 +63,13 @@ void counts(const services& context, const request_view& request, responder resp
 } // namespace
 
 void add_counts_route(router& table, const services& context) {
-  table.add({method::get, "/api/v1/jobs/counts", "viewer", 0, false,
-             [&context](const request_view& request, responder respond) {
+  table.add({.verb = method::get,
+             .pattern = "/api/v1/jobs/counts",
+             .role = role::viewer,
+             .what = {"countJobs", "jobs", "Count the jobs of each queue by their state"},
+             .answers = {{200, "CountsPage"}},
+             .query = {"Queue", "QueuePageSize", "AfterQueue"},
+             .handle = [&context](const request_view& request, responder respond) {
                counts(context, request, std::move(respond));
              }});
 }

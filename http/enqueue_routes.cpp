@@ -165,9 +165,26 @@ void add_enqueue_routes(router& table, const services& context, const server_lim
       function(context, request, std::move(respond));
     };
   };
-  table.add({method::post, "/api/v1/jobs", "producer", limits.job_body_bytes, true, bound(create)});
-  table.add({method::post, "/api/v1/jobs/bulk", "producer", limits.bulk_body_bytes, true,
-             bound(create_many)});
+  table.add({.verb = method::post,
+             .pattern = "/api/v1/jobs",
+             .role = role::producer,
+             .what = {"enqueueJob", "jobs", "Put a job in",
+                      "200 with `existing` when another job has its unique key and is the answer."},
+             .answers = {{201, "Job"}, {200, "Job"}},
+             .headers = {"IdempotencyKey"},
+             .body = {"NewJob", limits.job_body_bytes},
+             .problems = {409, 422},
+             .handle = bound(create)});
+  table.add({.verb = method::post,
+             .pattern = "/api/v1/jobs/bulk",
+             .role = role::producer,
+             .what = {"enqueueJobs", "jobs", "Put many jobs in, all or none",
+                      "200 when none of them is new."},
+             .answers = {{201, "EnqueuedJobs"}, {200, "EnqueuedJobs"}},
+             .headers = {"IdempotencyKey"},
+             .body = {"NewJobs", limits.bulk_body_bytes},
+             .problems = {409, 422},
+             .handle = bound(create_many)});
 }
 
 } // namespace troupe::http

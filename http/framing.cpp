@@ -81,7 +81,8 @@ std::optional<refusal> check_request_line(const request_head& head, const server
     return refusal{414, "target_too_long",
                    "the request target is longer than " + std::to_string(limits.target_bytes)
                        + " bytes"};
-  if (head.target.empty() || head.target.front() != '/')
+  const bool whole_server = head.target == "*" && head.method == "OPTIONS";
+  if (!whole_server && (head.target.empty() || head.target.front() != '/'))
     return bad("the request target must be a path that starts with /");
   for (const char c : head.target)
     if (!target_characters[static_cast<unsigned char>(c)])

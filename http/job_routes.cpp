@@ -187,17 +187,52 @@ void add_job_routes(router& table, const services& context, const server_limits&
       function(context, request, std::move(respond));
     };
   };
-  table.add({method::get, "/api/v1/jobs", "viewer", 0, false, list(context, limits.page_bytes)});
+  table.add({.verb = method::get,
+             .pattern = "/api/v1/jobs",
+             .role = role::viewer,
+             .what = {"listJobs", "jobs", "List jobs, newest first"},
+             .answers = {{200, "JobPage"}},
+             .query = {"State", "Queue", "Kind", "JobPageSize", "Cursor"},
+             .handle = list(context, limits.page_bytes)});
   add_enqueue_routes(table, context, limits);
   add_counts_route(table, context);
-  table.add({method::get, "/api/v1/jobs/{id}", "viewer", 0, false, about_job<get_job>(context)});
-  table.add({method::get, "/api/v1/jobs/{id}/logs", "viewer", 0, false, bound(logs)});
+  table.add({.verb = method::get,
+             .pattern = "/api/v1/jobs/{id}",
+             .role = role::viewer,
+             .what = {"getJob", "jobs", "Look up one job, with its attempts"},
+             .answers = {{200, "Job"}},
+             .handle = about_job<get_job>(context)});
+  table.add({.verb = method::get,
+             .pattern = "/api/v1/jobs/{id}/logs",
+             .role = role::viewer,
+             .what = {"getJobLog", "jobs", "Read what a job's runs said, oldest first"},
+             .answers = {{200, "LogPage"}},
+             .query = {"LogPageSize", "AfterLine"},
+             .handle = bound(logs)});
   add_why_route(table, context);
-  table.add({method::del, "/api/v1/jobs/{id}", "operator", 0, false, bound(remove)});
-  table.add({method::post, "/api/v1/jobs/{id}/cancel", "operator", limits.empty_body_bytes, false,
-             about_job<cancel_job>(context)});
-  table.add({method::post, "/api/v1/jobs/{id}/retry", "operator", limits.empty_body_bytes, false,
-             about_job<retry_job>(context)});
+  table.add({.verb = method::del,
+             .pattern = "/api/v1/jobs/{id}",
+             .role = role::operator_,
+             .what = {"deleteJob", "jobs", "Delete a job that does not run"},
+             .answers = {{204}},
+             .problems = {409},
+             .handle = bound(remove)});
+  table.add({.verb = method::post,
+             .pattern = "/api/v1/jobs/{id}/cancel",
+             .role = role::operator_,
+             .what = {"cancelJob", "jobs", "Cancel a job that has not ended"},
+             .answers = {{200, "Job"}},
+             .body = no_content(limits.empty_body_bytes),
+             .problems = {409},
+             .handle = about_job<cancel_job>(context)});
+  table.add({.verb = method::post,
+             .pattern = "/api/v1/jobs/{id}/retry",
+             .role = role::operator_,
+             .what = {"retryJob", "jobs", "Make a job available now, once more if it had ended"},
+             .answers = {{200, "Job"}},
+             .body = no_content(limits.empty_body_bytes),
+             .problems = {409},
+             .handle = about_job<retry_job>(context)});
 }
 
 } // namespace troupe::http

@@ -69,8 +69,12 @@ std::string_view reason_phrase(int status) {
     return "OK";
   case 201:
     return "Created";
+  case 202:
+    return "Accepted";
   case 204:
     return "No Content";
+  case 304:
+    return "Not Modified";
   case 400:
     return "Bad Request";
   case 403:
@@ -110,6 +114,10 @@ std::string_view reason_phrase(int status) {
   }
 }
 
+bool has_content(int status) {
+  return status != 204 && status != 304;
+}
+
 void append_head(std::string& out, const response& answer, const head_context& context) {
   out += "HTTP/1.1 ";
   append_number(out, static_cast<std::size_t>(answer.status));
@@ -117,18 +125,22 @@ void append_head(std::string& out, const response& answer, const head_context& c
   out += reason_phrase(answer.status);
   out += "\r\nServer: troupe\r\n";
   append_field(out, "Date", context.date);
-  if (answer.status != 204) {
+  if (has_content(answer.status)) {
     append_field(out, "Content-Type", answer.content_type);
     out += "Content-Length: ";
     append_number(out, answer.body.size());
     out += "\r\n";
   }
-  out += "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
+  out += answer.etag.empty() ? "Cache-Control: no-store\r\n" : "Cache-Control: no-cache\r\n";
+  out += "X-Content-Type-Options: nosniff\r\n";
   append_field(out, "X-Request-Id", context.request_id);
   if (!answer.location.empty())
     append_field(out, "Location", answer.location);
   if (!answer.allow.empty())
     append_field(out, "Allow", answer.allow);
+  if (!answer.etag.empty())
+    append_field(out, "ETag", answer.etag);
+  out += answer.more_fields;
   if (answer.replayed)
     out += "Idempotent-Replayed: true\r\n";
   if (answer.fault && answer.fault->retry_after > 0) {

@@ -32,8 +32,11 @@ struct response {
   int status = 200;
   std::string_view content_type = "application/json"; ///< of static storage
   std::string body;
-  std::string location;         ///< empty: no such header
-  std::string allow;            ///< the same
+  std::string location; ///< empty: no such header
+  std::string allow;    ///< the same
+  /// The same. With one the answer may be kept by whoever asks each time whether it still holds.
+  std::string etag;
+  std::string_view more_fields; ///< further lines of the head, with their ends; of static storage
   bool replayed = false;        ///< Idempotent-Replayed
   std::optional<problem> fault; ///< instead of a body; written as problem+json on the way out
 };
@@ -56,6 +59,8 @@ struct head_context {
 /// Appends status line and fields, the empty line included.
 void append_head(std::string& out, const response& answer, const head_context& context);
 std::string_view reason_phrase(int status);
+/// False for answers that end with their head.
+bool has_content(int status);
 /// True for an X-Request-Id that may be echoed and logged: [A-Za-z0-9._:-]{1,128}.
 bool is_sane_request_id(std::string_view id);
 

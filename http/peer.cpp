@@ -176,7 +176,7 @@ bool peer::on_head() {
   const auto verb = *parse_method(head.method); // the guard lets no other through
   // A body that nobody reads ends the connection with the answer: its bytes are no request.
   const auto answer_now = [&](response answer) {
-    ++hub_->counters().http_rejected;
+    ++(answer.status >= 400 ? hub_->counters().http_rejected : hub_->counters().http_requests);
     if (borders.has_body())
       return respond_and_close(std::move(answer));
     reader_.accept_body(0);
@@ -196,7 +196,7 @@ bool peer::on_head() {
       return answer_now(*std::move(refused));
   if (auto refused = admit_body(*route_, head, borders))
     return answer_now(*std::move(refused));
-  reader_.accept_body(route_->body_limit);
+  reader_.accept_body(route_->body.limit);
   if (borders.has_body()) {
     enter(phase::body, hub_->limits().body);
     body_begun_ = clock::now();
@@ -272,7 +272,7 @@ bool peer::write(response answer) {
   keep_alive_ = keep_alive_ && !hub_->stopping();
   out_head_.clear();
   append_head(out_head_, answer, {hub_->date(), request_id_, keep_alive_, head.version});
-  out_body_ = head_only_ || answer.status == 204 ? std::string{} : std::move(answer.body);
+  out_body_ = head_only_ || !has_content(answer.status) ? std::string{} : std::move(answer.body);
   written_ = 0;
   enter(phase::writing, hub_->limits().write);
   return write_some();

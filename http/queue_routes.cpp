@@ -230,17 +230,47 @@ void add_queue_routes(router& table, const services& context, const server_limit
       function(context, request, std::move(respond));
     };
   };
-  table.add({method::get, "/api/v1/queues", "viewer", 0, false, bound(list)});
-  table.add({method::get, "/api/v1/queues/{id}", "viewer", 0, false, about_queue(context, get)});
-  table.add({method::patch, "/api/v1/queues/{id}", "operator", limits.empty_body_bytes, true,
-             bound(change_limits)});
-  table.add({method::post, "/api/v1/queues/{id}/pause", "operator", limits.empty_body_bytes, false,
-             about_queue(context, pause)});
-  table.add({method::post, "/api/v1/queues/{id}/resume", "operator", limits.empty_body_bytes, false,
-             about_queue(context, resume)});
-  // A pause; whoever waits for its end asks for the queue until nothing runs.
-  table.add({method::post, "/api/v1/queues/{id}/drain", "operator", limits.empty_body_bytes, false,
-             about_queue(context, pause)});
+  table.add({.verb = method::get,
+             .pattern = "/api/v1/queues",
+             .role = role::viewer,
+             .what = {"listQueues", "queues", "List queues by their names"},
+             .answers = {{200, "QueuePage"}},
+             .query = {"QueuePageSize", "AfterQueue"},
+             .handle = bound(list)});
+  table.add({.verb = method::get,
+             .pattern = "/api/v1/queues/{name}",
+             .role = role::viewer,
+             .what = {"getQueue", "queues", "Look up one queue"},
+             .answers = {{200, "Queue"}},
+             .handle = about_queue(context, get)});
+  table.add({.verb = method::patch,
+             .pattern = "/api/v1/queues/{name}",
+             .role = role::operator_,
+             .what = {"limitQueue", "queues", "Change a queue's limits and its order",
+                      "What is left out stays as it is; null removes a limit."},
+             .answers = {{200, "Queue"}},
+             .body = {"QueueLimits", limits.empty_body_bytes},
+             .problems = {409},
+             .handle = bound(change_limits)});
+  const auto steer = [&](std::string_view pattern, operation what, route_handler handle) {
+    table.add({.verb = method::post,
+               .pattern = pattern,
+               .role = role::operator_,
+               .what = what,
+               .answers = {{200, "Queue"}},
+               .body = no_content(limits.empty_body_bytes),
+               .problems = {409},
+               .handle = std::move(handle)});
+  };
+  steer("/api/v1/queues/{name}/pause",
+        {"pauseQueue", "queues", "Hand out nothing more of a queue; what runs goes on"},
+        about_queue(context, pause));
+  steer("/api/v1/queues/{name}/resume", {"resumeQueue", "queues", "End a pause"},
+        about_queue(context, resume));
+  steer("/api/v1/queues/{name}/drain",
+        {"drainQueue", "queues", "Pause a queue until nothing of it runs",
+         "A pause; the drain is over when `running` is 0."},
+        about_queue(context, pause));
 }
 
 } // namespace troupe::http

@@ -58,12 +58,16 @@ std::optional<std::string> percent_decode(std::string_view text, bool plus_is_sp
   return out;
 }
 
+bool is_parameter(std::string_view piece) {
+  return piece.starts_with('{');
+}
+
 bool fits(const std::vector<std::string_view>& pattern, const std::vector<std::string>& path,
           std::string& param) {
   if (pattern.size() != path.size())
     return false;
   for (std::size_t i = 0; i < path.size(); ++i) {
-    if (pattern[i] == "{id}" && !path[i].empty())
+    if (is_parameter(pattern[i]) && !path[i].empty())
       param = path[i];
     else if (pattern[i] != path[i])
       return false;
@@ -75,19 +79,64 @@ response refused(int status, std::string_view code, std::string detail) {
   return problem_response(make_problem(status, code, std::move(detail)));
 }
 
+void append_verb(std::string& allow, method verb) {
+  allow += allow.empty() ? "" : ", ";
+  allow += verb == method::get ? "GET, HEAD" : to_string(verb);
+}
+
+response options(std::string allow) {
+  response out;
+  out.status = 204;
+  out.allow = std::move(allow);
+  return out;
+}
+
+/// Before the handler: a query where there is none to be.
+route_handler without_query(route_handler handle) {
+  return [handle = std::move(handle)](const request_view& request, responder respond) {
+    if (!request.query.empty())
+      return respond(problem_response(
+          make_problem(400, to_string(errc::invalid_argument), "this takes no query")));
+    handle(request, std::move(respond));
+  };
+}
+
 } // namespace
 
 void router::add(route entry) {
-  if (entry.role.empty() || !entry.handle || !entry.pattern.starts_with('/'))
-    throw std::logic_error("route without role, handler or pattern");
-  for (const auto& other : routes_)
+  const auto fault = [&](const std::string& what) {
+    throw std::logic_error("route " + std::string{entry.pattern} + ' ' + what);
+  };
+  if (!entry.pattern.starts_with('/') || !entry.handle)
+    fault("has no path or no handler");
+  if (entry.what.id.empty() || entry.what.tag.empty() || entry.what.summary.empty())
+    fault("does not say what it is for");
+  if (entry.body.schema.empty() != (entry.body.limit == 0))
+    fault("has a body without a limit or a limit without a body");
+  for (const auto& other : routes_) {
     if (other.verb == entry.verb && other.pattern == entry.pattern)
-      throw std::logic_error("route added twice: " + std::string{entry.pattern});
+      fault("is added twice");
+    if (other.what.id == entry.what.id)
+      fault("has the id of another one");
+  }
+  if (entry.query.empty() && entry.pattern.starts_with("/api/"))
+    entry.handle = without_query(std::move(entry.handle));
   known_.push_back({split(entry.pattern), routes_.size()});
   routes_.push_back(std::move(entry));
 }
 
+std::string router::all_verbs() const {
+  std::string allow;
+  for (const auto verb : {method::get, method::post, method::put, method::patch, method::del})
+    if (std::any_of(routes_.begin(), routes_.end(), [&](const auto& r) { return r.verb == verb; }))
+      append_verb(allow, verb);
+  append_verb(allow, method::options);
+  return allow;
+}
+
 std::variant<route_match, response> router::match(method verb, std::string_view path) const {
+  if (path == "*") // of the whole server; the guard lets it through with OPTIONS only
+    return options(all_verbs());
   std::vector<std::string> segments;
   const auto pieces = split(path);
   if (pieces.size() > longest_path)
@@ -111,11 +160,14 @@ std::variant<route_match, response> router::match(method verb, std::string_view 
       out.found = &entry;
       return out;
     }
-    allow += allow.empty() ? "" : ", ";
-    allow += entry.verb == method::get ? "GET, HEAD" : to_string(entry.verb);
+    if (allow.find(to_string(entry.verb)) == std::string::npos)
+      append_verb(allow, entry.verb);
   }
   if (allow.empty())
     return refused(404, "route_not_found", "there is nothing at this path");
+  append_verb(allow, method::options);
+  if (verb == method::options)
+    return options(std::move(allow));
   auto out_of_table = refused(405, "method_not_allowed", "this path takes " + allow);
   out_of_table.allow = std::move(allow);
   return out_of_table;

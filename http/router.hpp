@@ -1,10 +1,12 @@
-// The table of routes: method, path pattern, role, body limit, handler. A path that is no route is
-// 404, a method the path does not have is 405 with Allow, HEAD is served by GET. Deny by default: a
-// route without a role cannot be added.
+// The table of routes: method, path pattern, role, what it takes and answers, handler. A path that
+// is no route is 404, a method the path does not have is 405 with Allow, HEAD is served by GET,
+// OPTIONS tells what a path takes. Deny by default: a route without a role does not compile. What
+// is said here for clients is what /openapi.json says (http/openapi.hpp).
 #pragma once
 
 #include "http/message.hpp"
 #include "messages/job.hpp"
+#include "messages/role.hpp"
 
 #include <functional>
 #include <optional>
@@ -18,12 +20,62 @@ namespace troupe::http {
 /// Answers through the responder, now or later.
 using route_handler = std::function<void(const request_view&, responder)>;
 
+/// What a route is for. It has no default: a route that leaves it out does not compile.
+struct operation {
+  constexpr operation(std::string_view name, std::string_view group, std::string_view sentence,
+                      std::string_view further = {})
+      : id(name), tag(group), summary(sentence), more(further) {}
+  std::string_view id;  ///< lowerCamelCase, one of a kind
+  std::string_view tag; ///< the heading it is shown under
+  std::string_view summary;
+  std::string_view more; ///< further sentences, or empty
+};
+
+/// The role that a route needs. No default, as above.
+class needed_role {
+public:
+  constexpr needed_role(role who) : who_(who) {}
+  constexpr operator role() const { return who_; }
+
+private:
+  role who_;
+};
+
+/// One way in which a request succeeds, or fails otherwise than with a problem.
+struct answer_form {
+  int status = 200;
+  std::string_view schema = {}; ///< a component of http/schemas; empty: no body
+  std::string_view type = "application/json";
+};
+
+/// The usual one, and another. No default, as above.
+struct answer_forms : std::vector<answer_form> {
+  answer_forms(answer_form usual) : vector{usual} {}
+  answer_forms(answer_form usual, answer_form other) : vector{usual, other} {}
+};
+
+struct body_form {
+  std::string_view schema = {}; ///< a component of http/schemas; empty: takes no body
+  std::size_t limit = 0;        ///< bytes; more are 413
+  bool required = true;         ///< takes JSON and nothing else: 415
+};
+
+/// For what takes `{}` or nothing.
+constexpr body_form no_content(std::size_t limit) {
+  return {"Nothing", limit, false};
+}
+
 struct route {
   method verb = method::get;
-  std::string_view pattern;   ///< literal segments and at most one `{id}`; of static storage
-  std::string_view role;      ///< anyone, viewer, producer, operator
-  std::size_t body_limit = 0; ///< bytes
-  bool json = false;          ///< takes JSON and nothing else: 415
+  std::string_view pattern; ///< literal segments and at most one `{name}`; of static storage
+  needed_role role;
+  operation what;
+  answer_forms answers;
+  /// Of its query: components of http/schemas/parameters.json.
+  std::vector<std::string_view> query = {};
+  std::vector<std::string_view> headers = {}; ///< the same, of its head
+  body_form body = {};
+  std::vector<int> problems = {}; ///< statuses besides those that any such route may answer
   route_handler handle;
 };
 
@@ -40,9 +92,10 @@ struct query_parameter {
 
 class router {
 public:
-  /// Throws std::logic_error for a route without role or handler, or one that is there already.
+  /// Throws std::logic_error for a route without handler or summary, or one that is there
+  /// already. What is below /api/ and has no query refuses every parameter.
   void add(route entry);
-  /// `path` as sent. A refused one gives the response to send.
+  /// `path` as sent, or `*`. One that is refused, and OPTIONS, give the response to send.
   std::variant<route_match, response> match(method verb, std::string_view path) const;
   const std::vector<route>& routes() const { return routes_; }
 
@@ -51,6 +104,8 @@ private:
     std::vector<std::string_view> segments;
     std::size_t index; ///< in routes_
   };
+  std::string all_verbs() const;
+
   std::vector<route> routes_;
   std::vector<known_route> known_;
 };

@@ -161,22 +161,34 @@ void add_system_routes(router& table, const services& context, const server_limi
     const auto reason = unready_reason(context, limits);
     respond(reason.empty() ? plain(200, "ok") : plain(503, reason));
   };
-  const auto get = [&table](std::string_view path, std::string_view role, route_handler handle) {
-    table.add({method::get, path, role, 0, false, std::move(handle)});
+  const answer_form text{200, "Text", "text/plain"};
+  const answer_form reason{503, "Text", "text/plain"};
+  const auto get = [&table](std::string_view path, role who, operation what, answer_forms answers,
+                            route_handler handle) {
+    table.add({.verb = method::get,
+               .pattern = path,
+               .role = who,
+               .what = what,
+               .answers = std::move(answers),
+               .handle = std::move(handle)});
   };
-  get("/livez", "anyone",
+  get("/livez", role::anyone, {"isAlive", "node", "Is the process alive?"}, {text},
       [](const request_view&, const responder& respond) { respond(plain(200, "ok")); });
-  get("/readyz", "anyone", ready);
-  get("/healthz", "anyone", ready);
-  get("/api/v1/health", "viewer",
+  get("/readyz", role::anyone, {"isReady", "node", "Should traffic come here?"}, {text, reason},
+      ready);
+  get("/healthz", role::anyone, {"isHealthy", "node", "The same as /readyz"}, {text, reason},
+      ready);
+  get("/api/v1/health", role::viewer, {"getHealth", "node", "See what the node's own checks say"},
+      {{200, "Health"}, {503, "Health"}},
       [&context, &limits](const request_view&, const responder& respond) {
         respond(health_details(context, limits));
       });
-  get("/metrics", "viewer",
+  get("/metrics", role::viewer, {"getMetrics", "node", "Metrics as Prometheus reads them"}, {text},
       [&context](const request_view&, const responder& respond) { respond(metrics(context)); });
-  get("/", "viewer", [&table, &context](const request_view&, const responder& respond) {
-    respond(json_response(200, index_json(table, context)));
-  });
+  get("/", role::viewer, {"getIndex", "node", "List the routes"}, {{200, "Index"}},
+      [&table, &context](const request_view&, const responder& respond) {
+        respond(json_response(200, index_json(table, context)));
+      });
 }
 
 } // namespace troupe::http

@@ -52,8 +52,12 @@ std::string render(const job_hold& hold) {
 
 void add_why_route(router& table, const services& context) {
   table.add(
-      {method::get, "/api/v1/jobs/{id}/why", "viewer", 0, false,
-       [&context](const request_view& request, responder respond) {
+      {.verb = method::get,
+       .pattern = "/api/v1/jobs/{id}/why",
+       .role = role::viewer,
+       .what = {"explainJob", "jobs", "Say what holds a job"},
+       .answers = {{200, "JobHold"}},
+       .handle = [&context](const request_view& request, responder respond) {
          const auto id = parse_id(request.param);
          if (!id)
            return respond(not_a_job(request.param));

@@ -63,9 +63,17 @@ BOOST_AUTO_TEST_CASE(pages_of_other_sites_may_read_nothing_and_change_nothing) {
 }
 
 BOOST_AUTO_TEST_CASE(bodies_must_be_plain_json) {
-  const route create{method::post, "/x", "producer", 100, true, {}};
-  const route cancel{method::post, "/x", "operator", 100, false, {}};
-  const route get{method::get, "/x", "viewer", 0, false, {}};
+  const auto taking = [](body_form body) {
+    return route{.pattern = "/x",
+                 .role = troupe::role::producer,
+                 .what = {"do", "x", "Do it"},
+                 .answers = {{200}},
+                 .body = body,
+                 .handle = {}};
+  };
+  const auto create = taking({"NewJob", 100});
+  const auto cancel = taking(no_content(100));
+  const auto get = taking({});
   for (const auto* type :
        {"application/json", "Application/JSON", "application/json; charset=utf-8",
         "application/json;charset=UTF-8", "application/json ; charset=\"utf-8\""})

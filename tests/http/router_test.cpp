@@ -3,23 +3,35 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <functional>
 #include <stdexcept>
 #include <string>
 
 using namespace troupe::http;
 using troupe::job_id;
+using troupe::role;
 
 namespace {
 
 void answer_nothing(const request_view&, const responder&) {}
 
+/// A whole route; what a test is about is changed in it.
+route whole(method verb, std::string_view pattern, std::string_view id) {
+  return {.verb = verb,
+          .pattern = pattern,
+          .role = role::viewer,
+          .what = {id, "jobs", "Do it"},
+          .answers = {{200, "Job"}},
+          .handle = answer_nothing};
+}
+
 struct table_fixture {
   table_fixture() {
-    table.add({method::get, "/jobs", "viewer", 0, false, answer_nothing});
-    table.add({method::post, "/jobs", "producer", 10, true, answer_nothing});
-    table.add({method::post, "/jobs/bulk", "producer", 10, true, answer_nothing});
-    table.add({method::get, "/jobs/{id}", "viewer", 0, false, answer_nothing});
-    table.add({method::get, "/", "viewer", 0, false, answer_nothing});
+    table.add(whole(method::get, "/jobs", "list"));
+    table.add(whole(method::post, "/jobs", "create"));
+    table.add(whole(method::post, "/jobs/bulk", "create_many"));
+    table.add(whole(method::get, "/jobs/{id}", "get"));
+    table.add(whole(method::get, "/", "index"));
   }
 
   int status(method verb, std::string_view path) const {
@@ -58,8 +70,9 @@ BOOST_AUTO_TEST_CASE(an_unknown_path_is_404) {
 BOOST_AUTO_TEST_CASE(a_method_the_path_lacks_is_405_with_allow) {
   const auto refused = std::get<response>(table.match(method::put, "/jobs"));
   BOOST_TEST(refused.status == 405);
-  BOOST_TEST(refused.allow == "GET, HEAD, POST");
-  BOOST_TEST(std::get<response>(table.match(method::trace, "/jobs/17")).allow == "GET, HEAD");
+  BOOST_TEST(refused.allow == "GET, HEAD, POST, OPTIONS");
+  BOOST_TEST(std::get<response>(table.match(method::trace, "/jobs/17")).allow
+             == "GET, HEAD, OPTIONS");
 }
 
 BOOST_AUTO_TEST_CASE(dangerous_paths_are_400) {
@@ -72,11 +85,86 @@ BOOST_AUTO_TEST_CASE(escapes_in_a_path_are_decoded) {
   BOOST_TEST(std::get<route_match>(table.match(method::get, "/%6Aobs/1%37")).param == "17");
 }
 
-BOOST_AUTO_TEST_CASE(a_route_without_role_or_handler_or_twice_is_a_fault_of_ours) {
-  BOOST_CHECK_THROW(table.add({method::get, "/x", "", 0, false, answer_nothing}), std::logic_error);
-  BOOST_CHECK_THROW(table.add({method::get, "/x", "viewer", 0, false, {}}), std::logic_error);
-  BOOST_CHECK_THROW(table.add({method::get, "/jobs", "viewer", 0, false, answer_nothing}),
-                    std::logic_error);
+BOOST_AUTO_TEST_CASE(options_tell_what_a_path_takes_and_what_all_do) {
+  const auto of = [&](std::string_view path) {
+    return std::get<response>(table.match(method::options, path));
+  };
+  BOOST_TEST(of("/jobs").status == 204);
+  BOOST_TEST(of("/jobs").allow == "GET, HEAD, POST, OPTIONS");
+  BOOST_TEST(of("/jobs/17").allow == "GET, HEAD, OPTIONS");
+  BOOST_TEST(of("/jobs/bulk").allow == "POST, GET, HEAD, OPTIONS");
+  BOOST_TEST(of("*").status == 204);
+  BOOST_TEST(of("*").allow == "GET, HEAD, POST, OPTIONS");
+  BOOST_TEST(of("/nothing").status == 404);
+}
+
+BOOST_AUTO_TEST_CASE(an_incomplete_route_or_one_that_is_there_is_a_fault_of_ours) {
+  const auto refuses = [&](const std::function<void(route&)>& change) {
+    auto entry = whole(method::get, "/x", "x");
+    change(entry);
+    BOOST_CHECK_THROW(table.add(std::move(entry)), std::logic_error);
+  };
+  refuses([](route& r) { r.handle = {}; });
+  refuses([](route& r) { r.pattern = "x"; });
+  refuses([](route& r) { r.what.id = {}; });
+  refuses([](route& r) { r.what.tag = {}; });
+  refuses([](route& r) { r.what.summary = {}; });
+  refuses([](route& r) { r.body = {"Job", 0}; });
+  refuses([](route& r) { r.body = {"", 10}; });
+  refuses([](route& r) { r.what.id = "list"; });
+  refuses([](route& r) { r.pattern = "/jobs"; });
+  table.add(whole(method::get, "/x", "x"));
+}
+
+// Whether an initialiser that leaves a member out compiles.
+template<class R>
+concept made_whole = requires {
+  R{.pattern = "/",
+    .role = role::viewer,
+    .what = {"a", "b", "c"},
+    .answers = {{200}},
+    .handle = {}};
+};
+template<class R>
+concept made_without_role = requires {
+  R{.pattern = "/", .what = {"a", "b", "c"}, .answers = {{200}}, .handle = {}};
+};
+template<class R>
+concept made_without_purpose = requires {
+  R{.pattern = "/", .role = role::viewer, .answers = {{200}}, .handle = {}};
+};
+template<class R>
+concept made_without_answers = requires {
+  R{.pattern = "/", .role = role::viewer, .what = {"a", "b", "c"}, .handle = {}};
+};
+static_assert(made_whole<route>);
+static_assert(!made_without_role<route>);
+static_assert(!made_without_purpose<route>);
+static_assert(!made_without_answers<route>);
+
+BOOST_AUTO_TEST_CASE(what_has_no_query_refuses_one_below_api) {
+  const auto status_of = [&](std::string_view path, std::string_view query) {
+    request_view request;
+    request.query = query;
+    int status = 0;
+    const auto found = std::get<route_match>(table.match(method::get, path)).found;
+    found->handle(request, [&](const response& answer) { status = answer.status; });
+    return status;
+  };
+  const auto ok = [](const request_view&, const responder& respond) {
+    respond(json_response(200, "{}"));
+  };
+  for (const auto* path : {"/api/none", "/api/some", "/page"}) {
+    auto entry = whole(method::get, path, path);
+    entry.handle = ok;
+    if (entry.pattern == "/api/some")
+      entry.query = {"Queue"};
+    table.add(std::move(entry));
+  }
+  BOOST_TEST(status_of("/api/none", "") == 200);
+  BOOST_TEST(status_of("/api/none", "a=1") == 400);
+  BOOST_TEST(status_of("/api/some", "a=1") == 200); // its reader judges
+  BOOST_TEST(status_of("/page", "a=1") == 200);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -63,7 +63,12 @@ BOOST_AUTO_TEST_CASE(wrong_methods_types_and_hosts_are_told_so) {
   raw_client client{server.port()};
   const auto put = client.ask("PUT /api/v1/jobs HTTP/1.1\r\n" + host + "\r\n");
   BOOST_TEST(put.status == 405);
-  BOOST_TEST(put.header("Allow") == "GET, HEAD, POST");
+  BOOST_TEST(put.header("Allow") == "GET, HEAD, POST, OPTIONS");
+  const auto all = client.ask("OPTIONS * HTTP/1.1\r\n" + host + "\r\n");
+  BOOST_TEST(all.status == 204);
+  BOOST_TEST(all.header("Allow") == "GET, HEAD, POST, PATCH, DELETE, OPTIONS");
+  BOOST_TEST(client.ask("OPTIONS /api/v1/jobs/17/why HTTP/1.1\r\n" + host + "\r\n").header("Allow")
+             == "GET, HEAD, OPTIONS");
   BOOST_TEST(client.ask("POST /api/v1/jobs HTTP/1.1\r\n" + host + "\r\n").status == 415);
   BOOST_TEST(client.ask("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n").status == 403);
   BOOST_TEST(client.ask("TRACE / HTTP/1.1\r\n" + host + "\r\n").status == 405);
