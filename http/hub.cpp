@@ -30,10 +30,7 @@ hub::hub(net::io_context& loop, const server_limits& limits, services context,
     context_.counters = &own_counters_;
   std::random_device seed;
   id_prefix_ = hex(static_cast<std::uint64_t>(seed()) << 32U | seed()) + '-';
-  add_job_routes(routes_, context_, limits_);
-  add_bulk_routes(routes_, context_, limits_);
-  add_queue_routes(routes_, context_, limits_);
-  add_system_routes(routes_, context_, limits_);
+  add_all_routes(routes_, context_, limits_);
 }
 
 std::string_view hub::date() {

@@ -30,7 +30,10 @@ struct services {
   std::function<bool()> draining;
 };
 
-/// /api/v1/jobs and below. `context` must outlive the router.
+/// All of them, as a server has them. `context` and `limits` must outlive the router, here and
+/// below.
+void add_all_routes(router& table, const services& context, const server_limits& limits);
+/// /api/v1/jobs and below.
 void add_job_routes(router& table, const services& context, const server_limits& limits);
 /// Of these, the ones that put jobs in; add_job_routes calls it.
 void add_enqueue_routes(router& table, const services& context, const server_limits& limits);
@@ -44,5 +47,8 @@ void add_counts_route(router& table, const services& context);
 void add_queue_routes(router& table, const services& context, const server_limits& limits);
 /// Probes, health, metrics, and the index at `/`.
 void add_system_routes(router& table, const services& context, const server_limits& limits);
+/// /openapi.json and /docs. The last: what it describes is what is in the table then. Throws
+/// std::logic_error when a route names a schema that is not there.
+void add_document_routes(router& table, const services& context);
 
 } // namespace troupe::http

@@ -117,6 +117,8 @@ TESTED_ELSEWHERE = {
     "db/work_request.cpp": "db/unit_of_work_test.cpp",
     "db/result.cpp": "db/values_pgtest.cpp",
     "http/database_families.cpp": "http/metrics_test.cpp",
+    "http/document_routes.cpp": "http/openapi_test.cpp",
+    "http/routes.cpp": "http/openapi_test.cpp",
     "http/errors.cpp": "http/trouble_test.cpp",
     "http/hub.cpp": "http/server_test.cpp",
     "http/job_routes.cpp": "http/server_test.cpp",

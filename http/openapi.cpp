@@ -1,0 +1,271 @@
+// See openapi.hpp.
+#include "http/openapi.hpp"
+
+#include "http/embedded.hpp"
+#include "messages/bulk.hpp"
+#include "messages/queue.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <stdexcept>
+
+namespace troupe::http {
+
+namespace {
+
+using json = nlohmann::ordered_json;
+
+std::int64_t limit_named(const std::string& name) {
+  constexpr std::chrono::milliseconds max_delay = limits::max_delay;
+  static const std::map<std::string, std::int64_t> known = {
+      {"name_length", limits::name_length},
+      {"max_priority", limits::max_priority},
+      {"max_attempts", limits::max_attempts},
+      {"max_timeout_ms", limits::max_timeout.count()},
+      {"max_delay_ms", max_delay.count()},
+      {"tags", limits::tags},
+      {"tag_length", limits::tag_length},
+      {"limit_key_length", limits::limit_key_length},
+      {"retry_pauses", limits::retry_pauses},
+      {"unique_fields", limits::unique_fields},
+      {"field_length", limits::field_length},
+      {"max_period_ms", limits::max_period.count()},
+      {"key_length", limits::key_length},
+      {"bulk_jobs", limits::bulk_jobs},
+      {"bulk_ids", limits::bulk_ids},
+      {"page_size", limits::page_size},
+      {"log_page", limits::log_page},
+      {"bulk_page", limits::bulk_page},
+      {"queue_page", limits::queue_page},
+      {"max_concurrency", limits::max_concurrency},
+      {"max_rate", limits::max_rate},
+      {"max_rate_period_ms", std::chrono::milliseconds{limits::max_rate_period}.count()},
+      {"max_waiting", limits::max_waiting}};
+  const auto found = known.find(name);
+  if (found == known.end())
+    throw std::logic_error("a schema names a limit that is unknown: " + name);
+  return found->second;
+}
+
+/// Puts the limits in. The depth is that of our own files.
+void put_limits(json& value) { // NOLINT(misc-no-recursion)
+  if (value.is_string() && value.get_ref<const std::string&>().starts_with('@'))
+    value = limit_named(value.get<std::string>().substr(1));
+  else if (value.is_structured())
+    for (auto& part : value)
+      put_limits(part);
+}
+
+json reference(std::string_view kind, std::string_view name) {
+  return {{"$ref", "#/components/" + std::string{kind} + '/' + std::string{name}}};
+}
+
+/// Every status and code that a problem may have.
+std::map<int, std::set<std::string>> problem_codes() {
+  std::map<int, std::set<std::string>> out = {
+      {400, {"malformed_request"}},  {403, {"host_not_allowed", "cross_site_refused"}},
+      {404, {"route_not_found"}},    {405, {"method_not_allowed"}},
+      {408, {"request_timeout"}},    {413, {"body_too_large"}},
+      {414, {"target_too_long"}},    {415, {"unsupported_media_type"}},
+      {417, {"expectation_failed"}}, {422, {"idempotency_key_reused"}},
+      {431, {"head_too_large"}},     {501, {"method_unknown"}},
+      {504, {"timed_out"}},          {505, {"version_not_supported"}}};
+  for (int code = 1; code <= static_cast<int>(last_errc); ++code) {
+    const auto fault = to_problem({static_cast<errc>(code), {}});
+    out[fault.status].insert(fault.code);
+  }
+  return out;
+}
+
+json problem_answer(std::string_view meaning, json schema) {
+  return {{"description", meaning},
+          {"content", {{"application/problem+json", {{"schema", std::move(schema)}}}}}};
+}
+
+class document {
+public:
+  explicit document(std::string_view version) {
+    root_ = {
+        {"openapi", "3.1.0"},
+        {"info",
+         {{"title", "Troupe"},
+          {"version", version},
+          {"summary", "A job orchestration engine on actors and PostgreSQL."},
+          {"description",
+           "Ids are texts, times are RFC 3339 in UTC, fields that are unknown are refused. "
+           "Errors are `application/problem+json` with a pointer to each field at fault. "
+           "Lists go on with what `next` says. A request with an `Idempotency-Key` can be sent "
+           "again. Lengths of texts are in bytes of UTF-8."},
+          {"contact", {{"name", "Whoever runs this node"}}}}},
+        {"servers", json::array({{{"url", "/"}, {"description", "This node"}}})},
+        // Without tokens nobody is asked for one.
+        {"security", json::array({json::object(), {{"bearer", json::array()}}})},
+        {"tags",
+         json::array(
+             {{{"name", "jobs"}, {"description", "What is to be done, and what became of it."}},
+              {{"name", "bulk"}, {"description", "Operations on many jobs at once."}},
+              {{"name", "queues"}, {"description", "Pauses, limits and order."}},
+              {{"name", "node"}, {"description", "Probes, health and metrics of this node."}},
+              {{"name", "documents"}, {"description", "What describes this API."}}})},
+        {"paths", json::object()},
+        {"components",
+         {{"schemas", json::object()},
+          {"parameters", json::object()},
+          {"responses", json::object()},
+          {"securitySchemes",
+           {{"bearer",
+             {{"type", "http"},
+              {"scheme", "bearer"},
+              {"description", "A token of this database; its role says what it may do."}}}}}}}};
+    read_files();
+  }
+
+  void add(const route& entry);
+  std::string text();
+
+private:
+  json& components(const char* kind) { return root_["components"][kind]; }
+  void read_files();
+  json answer(const answer_form& form, const route& entry) const;
+  json problem_reference(int status);
+  void check_references(const json& value) const;
+
+  json root_;
+  const std::map<int, std::set<std::string>> codes_ = problem_codes();
+};
+
+void document::read_files() {
+  for (const auto& [name, text] : embedded_files()) {
+    if (!name.ends_with(".json"))
+      continue;
+    auto content = json::parse(text);
+    put_limits(content);
+    components(name == "parameters.json" ? "parameters" : "schemas").update(content);
+  }
+  auto all = json::array();
+  std::set<std::string> codes;
+  for (const auto& [status, some] : codes_)
+    codes.insert(some.begin(), some.end());
+  for (const auto& code : codes)
+    all.push_back(code);
+  components("schemas")["Problem"]["properties"]["code"]["enum"] = std::move(all);
+}
+
+/// As a component, made with its first use.
+json document::problem_reference(int status) {
+  const auto name = "Problem" + std::to_string(status);
+  if (!components("responses").contains(name)) {
+    auto answer =
+        problem_answer(reason_phrase(status),
+                       {{"allOf", json::array({reference("schemas", "Problem"),
+                                               {{"properties",
+                                                 {{"status", {{"const", status}}},
+                                                  {"code", {{"enum", codes_.at(status)}}}}}}})}});
+    if (status == 503)
+      answer["headers"]["Retry-After"] = {{"description", "Seconds; only when it is retryable."},
+                                          {"schema", {{"type", "integer"}}}};
+    components("responses")[name] = std::move(answer);
+  }
+  return reference("responses", name);
+}
+
+json document::answer(const answer_form& form, const route& entry) const {
+  json out = {{"description", reason_phrase(form.status)}};
+  if (form.status == 201 || form.status == 202)
+    if (entry.what.id != "enqueueJobs") // many have no one place
+      out["headers"]["Location"] = {{"description", "Where it is looked up."},
+                                    {"schema", {{"type", "string"}, {"format", "uri-reference"}}}};
+  if (std::find(entry.headers.begin(), entry.headers.end(), "IdempotencyKey")
+      != entry.headers.end())
+    out["headers"]["Idempotent-Replayed"] = {
+        {"description", "`true`: this is the answer of the first time."},
+        {"schema", {{"type", "boolean"}}}};
+  if (!form.schema.empty())
+    out["content"][std::string{form.type}]["schema"] = reference("schemas", form.schema);
+  return out;
+}
+
+void document::add(const route& entry) {
+  const auto& what = entry.what;
+  auto sentences = std::string{what.more};
+  sentences += what.more.empty() ? "" : " ";
+  const role needed = entry.role;
+  sentences += needed == role::anyone ? "For anyone."
+                                      : "Needs the role " + std::string{to_string(needed)} + '.';
+  json out = {{"operationId", what.id},
+              {"tags", json::array({what.tag})},
+              {"summary", what.summary},
+              {"description", sentences},
+              {"x-troupe-role", to_string(needed)}};
+  if (needed == role::anyone)
+    out["security"] = json::array();
+  auto parameters = json::array();
+  const auto begin = entry.pattern.find('{');
+  if (begin != std::string_view::npos)
+    parameters.push_back(reference(
+        "parameters", entry.pattern.substr(begin + 1, entry.pattern.find('}') - begin - 1)));
+  for (const auto* names : {&entry.query, &entry.headers})
+    for (const auto name : *names)
+      parameters.push_back(reference("parameters", name));
+  if (!parameters.empty())
+    out["parameters"] = std::move(parameters);
+  if (entry.body.limit > 0)
+    out["requestBody"] = {
+        {"description", "At most " + std::to_string(entry.body.limit) + " bytes."},
+        {"required", entry.body.required},
+        {"content", {{"application/json", {{"schema", reference("schemas", entry.body.schema)}}}}}};
+  std::map<int, json> answers;
+  for (const auto& form : entry.answers)
+    answers[form.status] = answer(form, entry);
+  std::set<int> problems{entry.problems.begin(), entry.problems.end()};
+  problems.insert({400, 403});
+  if (begin != std::string_view::npos)
+    problems.insert(404);
+  if (entry.body.limit > 0)
+    problems.insert({413, 415});
+  if (entry.pattern.starts_with("/api/"))
+    problems.insert(503);
+  for (const auto status : problems)
+    if (!answers.contains(status))
+      answers[status] = problem_reference(status);
+  for (auto& [status, form] : answers)
+    out["responses"][std::to_string(status)] = std::move(form);
+  out["responses"]["default"] = reference("responses", "Problem");
+  std::string verb{to_string(entry.verb)};
+  std::transform(verb.begin(), verb.end(), verb.begin(),
+                 [](char c) { return static_cast<char>(c - 'A' + 'a'); });
+  root_["paths"][std::string{entry.pattern}][verb] = std::move(out);
+}
+
+void document::check_references(const json& value) const { // NOLINT(misc-no-recursion)
+  if (!value.is_structured())
+    return;
+  for (const auto& [key, part] : value.items()) {
+    if (key == "$ref" && part.is_string()
+        && !root_.contains(json::json_pointer{part.get<std::string>().substr(1)}))
+      throw std::logic_error("a route or a schema names what is not there: "
+                             + part.get<std::string>());
+    check_references(part);
+  }
+}
+
+std::string document::text() {
+  components("responses")["Problem"] =
+      problem_answer("Anything else that went wrong.", reference("schemas", "Problem"));
+  check_references(root_);
+  return root_.dump();
+}
+
+} // namespace
+
+std::string openapi_json(const router& table, std::string_view version) {
+  document out{version};
+  for (const auto& entry : table.routes())
+    out.add(entry);
+  return out.text();
+}
+
+} // namespace troupe::http

@@ -1,0 +1,14 @@
+// See routes.hpp.
+#include "http/routes.hpp"
+
+namespace troupe::http {
+
+void add_all_routes(router& table, const services& context, const server_limits& limits) {
+  add_job_routes(table, context, limits);
+  add_bulk_routes(table, context, limits);
+  add_queue_routes(table, context, limits);
+  add_system_routes(table, context, limits);
+  add_document_routes(table, context);
+}
+
+} // namespace troupe::http
