@@ -125,7 +125,27 @@ void bulk_reader::read_to(json_value& value) {
   }
 }
 
-/// What each action needs and takes. That a state fits it, the database says.
+/// Whether an action changes jobs in this state, as the database has it (troupe.bulk_states).
+bool changes_in(bulk_action action, job_state state) {
+  switch (state) {
+  case job_state::pending:
+    return false;
+  case job_state::scheduled:
+  case job_state::retryable:
+    return true;
+  case job_state::available:
+    return action != bulk_action::retry;
+  case job_state::running:
+    return action == bulk_action::cancel;
+  case job_state::completed:
+  case job_state::cancelled:
+  case job_state::discarded:
+    break;
+  }
+  return action == bulk_action::retry || action == bulk_action::remove;
+}
+
+/// What each action needs and takes.
 void bulk_reader::check(bool filtered) {
   const auto& what = out_.what;
   const bool moves = what.action == bulk_action::move;
@@ -142,6 +162,9 @@ void bulk_reader::check(bool filtered) {
     fail("/to/priority", "goes with move and reprioritise only");
   if (what.action == bulk_action::retry && what.ids.empty() && !what.filter.state)
     fail("/filter/state", "is required for retry: what has completed would be run again, too");
+  if (what.filter.state && !changes_in(what.action, *what.filter.state))
+    fail("/filter/state",
+         "must be one in which a job can be changed by " + std::string{to_string(what.action)});
 }
 
 bulk_question bulk_reader::read(json_value& root) {

@@ -1,0 +1,303 @@
+"""/openapi.json is true of a running node: every route answers as it says, requests made from it are
+taken, and what is next to them is refused with a pointer. docs/api.md says the same."""
+import os
+import random
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from described import Described, Maker, Raw, inconsistent, pointer, put, text_of
+from node import ask_over, clean_environment, until
+
+ROOT = Path(__file__).resolve().parents[2]
+HOUR = 3_600_000
+FUZZ_SECONDS = float(os.environ.get("TROUPE_FUZZ_SECONDS", 5))  # for values by chance, after each field was wrong in turn
+
+
+@pytest.fixture(scope="module")
+def api(node):
+    return Described(node.ask("GET", "/openapi.json").json)
+
+
+class Asker:
+    """Asks by operation id, checks each answer, and remembers what was asked."""
+
+    def __init__(self, node, api):
+        self.node, self.api = node, api
+        self.asked = set()
+
+    def __call__(self, operation, param=None, query="", body=None, status=200, **headers):
+        verb, path, _ = self.api.operation(operation)
+        target = re.sub(r"\{\w+\}", str(param), path)
+        answer = self.node.ask(verb, target + query, body, {k.replace("_", "-"): v for k, v in headers.items()})
+        assert answer.status == status, f"{operation}: {answer.status}, {answer.body}"
+        self.api.check(verb, path, answer)
+        self.asked.add(operation)
+        return answer
+
+
+def test_every_route_answers_as_it_is_documented(node, api):
+    ask = Asker(node, api)
+    late = {"kind": "echo", "queue": "d1", "delay_ms": HOUR, "retry": {"policy": "list", "delays_ms": [1, 2]}}
+    done = ask("enqueueJob", body={"kind": "echo", "args": [1, None]}, status=201).json["id"]
+    failed = ask("enqueueJob", body={"kind": "fail", "max_attempts": 1}, status=201).json["id"]
+    waits = ask("enqueueJob", body={**late, "unique": {"queue": True}, "tags": ["a"], "limit_key": "k"},
+                status=201, Idempotency_Key="d-1").json["id"]
+    ask("enqueueJob", body={**late, "unique": {"queue": True}, "tags": ["a"], "limit_key": "k"}, status=201,
+        Idempotency_Key="d-1")
+    ask("enqueueJob", body=late, status=422, Idempotency_Key="d-1")
+    ask("enqueueJob", body={**late, "unique": {"queue": True}}, status=409)
+    ask("enqueueJob", body={**late, "unique": {"queue": True, "on_conflict": "replace"}})
+    ask("enqueueJob", body={}, status=400)
+    ask("enqueueJobs", body={"jobs": [late, late]}, status=201)
+    ask("enqueueJobs", body={"jobs": [{**late, "unique": {"queue": True, "on_conflict": "existing"}}]})
+    node.await_state(done, "completed")
+    node.await_state(failed, "discarded")
+    for job in (done, failed, waits):
+        ask("getJob", job)
+        ask("explainJob", job)
+    ask("getJob", 2**62, status=404)
+    ask("getJobLog", done)
+    page = ask("listJobs", query="?limit=2&queue=d1").json
+    ask("listJobs", query=f"?limit=2&queue=d1&cursor={page['next']}")
+    ask("listJobs", query="?limit=0", status=400)
+    ask("countJobs")
+    ask("editJob", waits, body={"priority": 3, "run_at": None})
+    node.await_state(waits, "completed")
+    ask("editJob", waits, body={"priority": 3}, status=409)
+    ask("retryJob", waits)
+    node.await_state(waits, "completed")
+    ask("cancelJob", waits, status=409)
+    ask("deleteJob", waits, status=204)
+    ask("cancelJob", page["jobs"][1]["id"])
+
+    limits = {"concurrency": 3, "rate": {"jobs": 5}, "key_rate": {"jobs": 2, "burst": 2}, "max_waiting": 9}
+    ask("limitQueue", "d2", body=limits)
+    ask("limitQueue", "d2", body={"ordered": True}, status=409)
+    for operation in ("pauseQueue", "resumeQueue", "drainQueue", "getQueue"):
+        ask(operation, "d2")
+    ask("getQueue", "never-seen", status=404)
+    ask("listQueues", query="?limit=1")
+
+    preview = {"action": "cancel", "filter": {"queue": "d1", "created_before": "2040-01-01T00:00:00+01:00"}}
+    ask("startBulk", body={**preview, "dry_run": True})
+    begun = ask("startBulk", body=preview, status=202).json["id"]
+    until(lambda: ask("getBulk", begun).json["state"] == "done", "the operation's end")
+    ask("cancelBulk", begun, status=409)
+    moved = ask("startBulk", body={"action": "move", "ids": [done], "to": {"queue": "d3"}}, status=202)
+    until(lambda: ask("getBulk", moved.json["id"]).json["state"] == "done", "the operation's end")
+    ask("listBulks")
+
+    until(lambda: node.ask("GET", "/api/v1/health").status == 200, "health")
+    for operation in ("getHealth", "isAlive", "isReady", "isHealthy", "getMetrics", "getIndex", "getOpenApi",
+                      "getDocs", "getDocsStyle", "getDocsScript"):
+        ask(operation)
+    assert ask.asked == {o["operationId"] for _, _, o in api.operations()}
+
+
+def test_examples_are_valid_and_are_taken(node, api):
+    for verb, path, operation in api.operations():
+        if "requestBody" not in operation:
+            continue
+        schema = api.resolve(api.body_schema(operation))
+        assert schema["examples"], operation["operationId"]
+        for example in schema["examples"]:
+            assert api.validator(schema).is_valid(example), example
+            job = node.create("echo", delay_ms=HOUR)["id"]
+            param = job if "/jobs/" in path else "examples"
+            answer = node.ask(verb, re.sub(r"\{\w+\}", param, path), example)
+            if path != "/api/v1/bulk/{id}/cancel":
+                assert answer.status < 300, f"{example}: {answer.body}"
+                api.check(verb, path, answer)
+
+
+def test_the_page_of_the_api_lists_exactly_the_routes(api):
+    page = (ROOT / "docs/api.md").read_text()
+    rows = re.findall(r"^\| `([A-Z]+) (/\S*)` \| (\w+) \|", page, re.M)
+    table = {(verb, path): role for verb, path, role in rows}
+    assert len(table) == len(rows)
+    assert table == {(verb, path): o["x-troupe-role"] for verb, path, o in api.operations()}
+
+
+def test_the_commands_of_the_page_run_as_written(node):
+    (script,) = re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs/api.md").read_text(), re.M | re.S)
+    done = subprocess.run(["bash", "-exuo", "pipefail", "-c", script.replace("http://127.0.0.1:8080", node.url)],
+                          capture_output=True, text=True, timeout=60, env=clean_environment(), check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_problem_of_the_sources_is_documented(api):
+    told = {}
+    for status, form in api.document["components"]["responses"].items():
+        schema = form["content"]["application/problem+json"]["schema"]
+        if "allOf" in schema:
+            told[schema["allOf"][1]["properties"]["status"]["const"]] = schema["allOf"][1]["properties"]["code"]["enum"]
+    every = api.document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
+    found = set()
+    for source in (ROOT / "http").glob("*.cpp"):
+        if source.name != "openapi.cpp":
+            found.update(re.findall(r'\b([45]\d\d),\s*"([a-z_]+)"', source.read_text()))
+    assert len(found) > 12
+    for status, code in found:
+        assert code in every, code
+        assert int(status) not in told or code in told[int(status)], (status, code)
+
+
+# -- requests made from the document -------------------------------------------------------------------
+
+
+class Fuzzer:
+    """Sends each operation's bodies with one thing wrong, and asserts what becomes of them."""
+
+    def __init__(self, node, document, seed):
+        self.node = node
+        self.random = random.Random(seed)
+        # What only this node knows.
+        document["components"]["schemas"]["NewJob"]["properties"]["kind"] = {"enum": ["echo", "noop"]}
+        self.api = Described(document)
+        self.maker = Maker(self.api, self.random)
+        self.connection = node.connection()
+        self.requests = 0
+        self.touched = set()
+
+    def send(self, operation, body, headers=None):
+        verb, path, _ = self.api.operation(operation)
+        param = {"editJob": self.edited, "limitQueue": self.limited}.get(operation, lambda: "17")()
+        self.requests += 1
+        answer = ask_over(self.connection, verb, re.sub(r"\{\w+\}", param, path), body, headers)
+        assert answer.status < 500, f"{operation} {body[:2000]}: {answer.status} {answer.body}"
+        self.api.check(verb, path, answer)
+        if answer.headers["Connection"] == "close":
+            self.connection.close()
+        return answer
+
+    def edited(self):
+        return self.node.create("noop", delay_ms=HOUR)["id"]
+
+    def limited(self):
+        return f"l{self.requests}"
+
+    def judge(self, operation, schema, value, at, raw=None):
+        """Sends the value and holds the answer to what the schema says of it."""
+        body = text_of(value, at, raw)
+        valid = raw is None and self.api.validator(schema).is_valid(value) and not inconsistent(value)
+        answer = self.send(operation, body)
+        what = f"{operation} at {pointer(at)}: {body[:2000]} is answered {answer.status} {answer.body[:2000]}"
+        if valid:
+            assert answer.status in self.taken(operation, value), what
+            return
+        if answer.status == 413 and len(body) > 1000:
+            return
+        assert answer.status == 400 and answer.json["code"] == "invalid_argument", what
+        assert answer.json["errors"], what
+        # What the actions need is told where it is missing.
+        if operation == "startBulk" and len(at) < 2:
+            return
+        here = pointer(at)
+        parent = pointer(at[:-1])
+        for error in answer.json["errors"]:
+            told = error["pointer"]
+            assert told.startswith(here) or here.startswith(told) or told.startswith(parent + "/"), what
+
+    def taken(self, operation, value):
+        if operation in ("enqueueJob", "enqueueJobs"):
+            return {200, 201, 409} if '"unique"' in text_of(value).decode() else {201}
+        if operation == "startBulk":
+            return {200} if value.get("dry_run") else {202, 409}
+        if operation == "limitQueue":
+            nothing_said = all(part in (None, False) for part in value.values())
+            return {200, 404} if nothing_said else {200, 409} if value.get("ordered") else {200}
+        if operation == "editJob":
+            return {200}
+        return {200, 404, 409}
+
+    def each_field_wrong(self, operation, schema):
+        for value in [self.maker.valid(schema, whole) for whole in (1.0, 1.0, 0.9, 0.5) for _ in range(10)]:
+            for at, part, there in self.maker.places(schema, value):
+                name = (operation, *("*" if isinstance(p, int) else p for p in at), part.get("title"))
+                if name in self.touched:
+                    continue
+                self.touched.add(name)
+                for other in self.maker.neighbours(part, there):
+                    self.judge(operation, schema, put(value, at, other), at)
+                for raw in self.maker.poisons():
+                    self.judge(operation, schema, value, at, raw)
+                if isinstance(there, dict) and there:
+                    key = next(iter(there))
+                    twice = text_of(there)[:-1] + b"," + text_of({key: there[key]})[1:]
+                    self.judge(operation, schema, value, at, Raw(twice))
+
+    def by_chance(self, bodies):
+        operation, schema = self.random.choice(bodies)
+        value = self.maker.valid(schema, self.random.uniform(0.15, 1))
+        self.judge(operation, schema, value, ())
+        at, part, there = self.random.choice(list(self.maker.places(schema, value)))
+        other = self.random.choice([*self.maker.neighbours(part, there), *self.maker.poisons()])
+        if isinstance(other, Raw):
+            self.judge(operation, schema, value, at, other)
+        else:
+            self.judge(operation, schema, put(value, at, other), at)
+
+    def parameters(self):
+        """Each parameter of each list, right and wrong."""
+        for verb, path, operation in self.api.operations():
+            if not path.startswith("/api/") or verb != "GET":
+                continue
+            for parameter in map(self.api.resolve, operation.get("parameters", ())):
+                if parameter["in"] == "query":
+                    self.parameter(path, parameter)
+
+    def parameter(self, path, parameter):
+        schema = self.api.resolve(parameter["schema"])
+        values = [str(self.maker.valid(schema)) for _ in range(4)]
+        values += [str(n) for n in self.maker.neighbours(schema, "") if isinstance(n, (int, str)) and n != ""]
+        for value in values:
+            whole = schema["type"] == "integer"
+            judged = int(value) if whole and re.fullmatch(r"-?\d+", value) else value
+            valid = self.api.validator(schema).is_valid(judged) and (whole or len(value) < 19 or int_fits(value))
+            target = re.sub(r"\{\w+\}", "17", path) + f"?{parameter['name']}={quoted(value)}"
+            answer = ask_over(self.connection, "GET", target)
+            self.requests += 1
+            self.api.check("GET", path, answer)
+            expected = {200, 404} if valid else {400}
+            if parameter["name"] == "cursor":
+                expected = {400} # they cannot be made up
+            assert answer.status in expected, f"{target}: {answer.status} {answer.body}"
+
+    def head(self):
+        for key, valid in (("k" * 255, True), ("k" * 256, False), ("\xe4", False), ("a\tb", False), ("~ !", True)):
+            answer = self.send("enqueueJob", b'{"kind":"noop"}', {"Idempotency-Key": f"{key}"})
+            assert answer.status == (201 if valid else 400), key
+        assert self.send("enqueueJob", b'{"kind":"noop"}', {"Content-Type": "text/plain"}).status == 415
+
+
+def quoted(text):
+    return "".join(c if c.isascii() and c.isalnum() else "".join(f"%{b:02x}" for b in c.encode()) for c in text)
+
+
+def int_fits(text):
+    return not text.isdigit() or int(text) < 2**63
+
+
+def test_whatever_is_next_to_a_valid_request_is_refused_with_a_pointer(node):
+    seed = int(os.environ.get("TROUPE_SEED", 0)) or random.SystemRandom().randrange(1, 2**32)
+    print(f"TROUPE_SEED={seed}")
+    fuzzer = Fuzzer(node, node.ask("GET", "/openapi.json").json, seed)
+    bodies = [(o["operationId"], fuzzer.api.body_schema(o)) for _, _, o in fuzzer.api.operations() if "requestBody" in o]
+    fuzzer.parameters()
+    fuzzer.head()
+    for operation, schema in bodies:
+        fuzzer.each_field_wrong(operation, schema)
+    # Each member of each body was wrong at least once.
+    names = {name for touched in fuzzer.touched for name in touched}
+    for schema in ("NewJob", "JobChanges", "NewBulk", "BulkFilter", "QueueLimits", "Rate", "UniqueRule"):
+        assert names >= fuzzer.api.document["components"]["schemas"][schema]["properties"].keys()
+    assert names >= {"exponential", "fixed", "list", "none"}
+    end = time.monotonic() + FUZZ_SECONDS
+    while time.monotonic() < end:
+        fuzzer.by_chance(bodies)
+    print(f"{fuzzer.requests} requests")
+    assert node.ask("GET", "/readyz").status == 200
