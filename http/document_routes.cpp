@@ -68,12 +68,13 @@ route_handler serve(std::shared_ptr<const document> what, std::string_view type)
 void add_document_routes(router& table, const services& context) {
   const auto add = [&table](std::string_view path, role who, operation what, answer_form answer,
                             const std::shared_ptr<document>& text, std::string_view type) {
+    auto handle = serve(text, type);
     table.add({.verb = method::get,
                .pattern = path,
                .role = who,
                .what = what,
                .answers = {answer},
-               .handle = serve(text, type)});
+               .handle = std::move(handle)});
   };
   const auto page = [&add](std::string_view path, std::string_view file, operation what,
                            answer_form answer, std::string_view type) {

@@ -14,7 +14,7 @@ function make(tag, more = {}, ...inside) {
     if (name === "on") for (const [event, act] of Object.entries(value)) out.addEventListener(event, act);
     else if (value !== false && value !== undefined) out.setAttribute(name, value === true ? "" : value);
   }
-  out.append(...inside.flat().filter((part) => part !== null && part !== undefined && part !== ""));
+  out.append(...inside.flat(9).filter((part) => part !== null && part !== undefined && part !== ""));
   return out;
 }
 
