@@ -174,10 +174,12 @@ json document::problem_reference(int status) {
 
 json document::answer(const answer_form& form, const route& entry) const {
   json out = {{"description", reason_phrase(form.status)}};
-  if (form.status == 201 || form.status == 202)
-    if (entry.what.id != "enqueueJobs") // many have no one place
-      out["headers"]["Location"] = {{"description", "Where it is looked up."},
-                                    {"schema", {{"type", "string"}, {"format", "uri-reference"}}}};
+  // What is made and has an id has a place.
+  const bool made = form.status == 201 || form.status == 202;
+  const json::json_pointer id{"/components/schemas/" + std::string{form.schema} + "/properties/id"};
+  if (made && root_.contains(id))
+    out["headers"]["Location"] = {{"description", "Where it is looked up."},
+                                  {"schema", {{"type", "string"}, {"format", "uri-reference"}}}};
   if (std::find(entry.headers.begin(), entry.headers.end(), "IdempotencyKey")
       != entry.headers.end())
     out["headers"]["Idempotent-Replayed"] = {

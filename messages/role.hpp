@@ -1,4 +1,4 @@
-// What somebody may do, in steps. Each route names the one that it needs (http/router.hpp).
+// What somebody may do. Each route names the role that it needs (http/router.hpp).
 #pragma once
 
 #include <cstdint>

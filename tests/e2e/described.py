@@ -195,9 +195,10 @@ class Maker:
             yield from (self.letters(n) for n in {max(0, least - 1), least, most, most + 1, most * 9})
             yield from ("a b", "a/b", "ä", "%00", "a\nb") if "pattern" in schema else ()
         if "maxItems" in schema and isinstance(value, list) and value:
-            yield value * (schema["maxItems"] + 1) if len(value) == 1 else value[:1] * (schema["maxItems"] + 1)
+            small = [self.valid(schema["items"], 0)]  # or the body would be too long
+            yield small * (schema["maxItems"] + 1)
             if schema["maxItems"] <= 100:
-                yield value[:1] * schema["maxItems"]
+                yield small * schema["maxItems"]
         if isinstance(value, dict):
             yield {**value, "xyzzy": 1}
             yield {**value, "~/\" ä": 1}

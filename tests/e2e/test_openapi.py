@@ -14,7 +14,7 @@ from node import ask_over, clean_environment, until
 
 ROOT = Path(__file__).resolve().parents[2]
 HOUR = 3_600_000
-FUZZ_SECONDS = float(os.environ.get("TROUPE_FUZZ_SECONDS", 5))  # for values by chance, after each field was wrong in turn
+FUZZ_SECONDS = float(os.environ.get("TROUPE_FUZZ_SECONDS", 4))  # for values by chance, after each field was wrong in turn
 
 
 @pytest.fixture(scope="module")

@@ -239,6 +239,45 @@ BOOST_AUTO_TEST_CASE(limits_are_those_of_the_code_by_name) {
              == limits::page_size);
 }
 
+BOOST_AUTO_TEST_CASE(every_field_has_a_type_and_what_is_read_a_meaning_and_no_others_beside_it) {
+  const std::set<std::string> any{"args", "result"};
+  for (const auto& [name, schema] : api["components"]["schemas"].items()) {
+    BOOST_TEST(schema.contains("description"), name);
+    visit(schema, name, [&, &whole = name](const json& value, const std::string& at) {
+      if (value.value("type", json{}) != "object" || !value.contains("properties"))
+        return;
+      const bool is_read = value.contains("additionalProperties");
+      for (const auto& [field, form] : value["properties"].items()) {
+        const auto place = at + '/' + field;
+        const bool typed = form.contains("type") || form.contains("enum") || form.contains("const")
+                           || form.contains("oneOf") || form.contains("$ref");
+        BOOST_TEST((typed || any.contains(field)), place);
+        if (is_read && whole != "OpenApi" && !form.contains("const"))
+          BOOST_TEST(
+              (form.contains("description") || form.contains("$ref") || form.contains("oneOf")),
+              place);
+      }
+    });
+  }
+  // Whatever is read refuses what it does not know.
+  std::set<std::string> read;
+  const std::function<void(const std::string&)> follow = [&](const std::string& name) {
+    if (!read.insert(name).second)
+      return;
+    visit(api["components"]["schemas"][name], name, [&](const json& value, const std::string& at) {
+      if (value.value("type", json{}) == "object")
+        BOOST_TEST((value.value("additionalProperties", json{}) == false), at);
+      if (value.contains("$ref"))
+        follow(
+            value["$ref"].get<std::string>().substr(std::string{"#/components/schemas/"}.size()));
+    });
+  };
+  for (const auto& entry : table.routes())
+    if (entry.body.limit > 0)
+      follow(std::string{entry.body.schema});
+  BOOST_TEST(read.size() > 8U);
+}
+
 BOOST_AUTO_TEST_CASE(words_are_those_of_the_code) {
   const auto& schemas = api["components"]["schemas"];
   const auto names = [](auto last, int first = 0) {
