@@ -12,10 +12,11 @@
 #include <algorithm>
 #include <functional>
 #include <optional>
-#include <regex>
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 using namespace troupe;
 using namespace troupe::http;
@@ -85,7 +86,10 @@ struct whole_server {
   }
 
   static std::string path_of(const route& entry) {
-    return std::regex_replace(std::string{entry.pattern}, std::regex{R"(\{\w+\})"}, "17");
+    std::string out{entry.pattern};
+    if (const auto begin = out.find('{'); begin != std::string::npos)
+      out.replace(begin, out.find('}') - begin + 1, "17");
+    return out;
   }
 
   std::shared_ptr<canned_engine> engine = std::make_shared<canned_engine>();
@@ -103,6 +107,22 @@ void visit(const json& value, const std::string& at,
   if (value.is_structured())
     for (const auto& [key, part] : value.items())
       visit(part, at + '/' + key, see);
+}
+
+/// Of a sentence, behind the last `before`.
+std::vector<std::string> words_after(const std::string& text, std::string_view before) {
+  std::vector<std::string> out;
+  const auto begin = text.rfind(before);
+  if (begin == std::string::npos)
+    return out;
+  std::string word;
+  for (const char c : text.substr(begin + before.size()) + ' ') {
+    if (c >= 'a' && c <= 'z')
+      word += c;
+    else if (!word.empty())
+      out.push_back(std::exchange(word, {}));
+  }
+  return out;
 }
 
 std::string text_of(std::string_view name) {
@@ -200,14 +220,9 @@ BOOST_AUTO_TEST_CASE(parameters_that_are_documented_are_read_and_others_are_refu
     BOOST_TEST(engine->asked().size() == asked);
     // What the refusal says that there is, is what is documented.
     std::set<std::string> told;
-    std::smatch list;
-    if (std::regex_search(refused.fault->detail, list, std::regex{"takes? ([a-z, ]+)$"})) {
-      const auto words = list[1].str();
-      const std::regex word{"[a-z_]+"};
-      for (std::sregex_iterator at{words.begin(), words.end(), word}, end; at != end; ++at)
-        if (at->str() != "and" && at->str() != "or" && at->str() != "no" && at->str() != "query")
-          told.insert(at->str());
-    }
+    for (const auto& word : words_after(refused.fault->detail, " take"))
+      if (word != "s" && word != "and" && word != "or" && word != "no" && word != "query")
+        told.insert(word);
     BOOST_TEST(told == documented, boost::test_tools::per_element());
   }
 }
@@ -336,15 +351,17 @@ BOOST_AUTO_TEST_CASE(the_page_and_all_it_needs_are_built_in) {
                             "X-Frame-Options: DENY\r\n", "Referrer-Policy: no-referrer\r\n"})
     BOOST_TEST(page.more_fields.find(field) != std::string_view::npos, field);
   BOOST_TEST(page.more_fields.find("unsafe") == std::string_view::npos);
-  const std::regex link{"(?:src|href)=\"([^\"#]*)\""};
   std::size_t links = 0;
-  for (std::sregex_iterator at{page.body.begin(), page.body.end(), link}, end; at != end; ++at) {
-    const auto target = (*at)[1].str();
-    if (target.empty() || target == "data:,")
-      continue;
-    ++links;
-    BOOST_TEST(call(method::get, '/' + target).status == 200, target);
-  }
+  for (const std::string_view before : {"src=\"", "href=\""})
+    for (auto at = page.body.find(before); at != std::string::npos;
+         at = page.body.find(before, at)) {
+      at += before.size();
+      const auto target = page.body.substr(at, page.body.find('"', at) - at);
+      if (target.starts_with('#') || target == "data:,")
+        continue;
+      ++links;
+      BOOST_TEST(call(method::get, '/' + target).status == 200, target);
+    }
   BOOST_TEST(links == 3U);
   for (const auto* name : {"docs.html", "docs.css", "docs.js"}) {
     const auto text = text_of(name);
@@ -353,7 +370,8 @@ BOOST_AUTO_TEST_CASE(the_page_and_all_it_needs_are_built_in) {
          {"innerHTML", "eval(", "style=\"", " onclick", "@import", "document.write"})
       BOOST_TEST(text.find(word) == std::string::npos, word);
   }
-  BOOST_TEST(!std::regex_search(page.body, std::regex{"<script>|<style>"}));
+  for (const auto* word : {"<script>", "<style>"})
+    BOOST_TEST(page.body.find(word) == std::string::npos, word);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
