@@ -3,8 +3,10 @@
 
 #include "messages/errc.hpp"
 
+#include <array>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace troupe::cli {
 
@@ -20,6 +22,20 @@ enum class exit_code : int {
   job_failed = 8,    ///< --wait, and the job did not complete
   interrupted = 130, ///< as a shell says of Ctrl-C
 };
+
+/// Every code with what it says, as help and the manual page print them.
+inline constexpr std::array<std::pair<exit_code, const char*>, 10> exit_meanings{{
+    {exit_code::ok, "it is done"},
+    {exit_code::failed, "it failed; standard error says why"},
+    {exit_code::usage, "wrong flags or settings, or input that the server calls wrong"},
+    {exit_code::not_found, "there is no such job, queue or page"},
+    {exit_code::conflict, "its state does not allow that, or another job has the unique key"},
+    {exit_code::unauthorised, "no token, or one that may not do this"},
+    {exit_code::unavailable, "no server or database answers, or it is overloaded: try again"},
+    {exit_code::timed_out, "not within the time that --timeout or --request-timeout gave"},
+    {exit_code::job_failed, "the job that was waited for did not complete"},
+    {exit_code::interrupted, "ended by Ctrl-C"},
+}};
 
 exit_code exit_code_of(errc code);
 /// Of an HTTP answer; ok below 400.

@@ -17,12 +17,25 @@
 
 namespace troupe::cli {
 
+namespace {
+
+/// The end of every help.
+std::string exit_codes_text() {
+  std::string text = "Exit codes:";
+  for (const auto& [code, meaning] : exit_meanings) {
+    auto number = std::to_string(static_cast<int>(code));
+    number.resize(4, ' ');
+    text += "\n  " + number + meaning;
+  }
+  return text;
+}
+
+} // namespace
+
 command_line::command_line() {
   app_.set_version_flag("--version", std::string{"troupe "} + version);
   app_.require_subcommand(1);
-  app_.footer(
-      "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 conflict, 6 server unavailable,\n"
-      "7 timeout, 8 job failed (--wait), 130 interrupted.");
+  app_.footer(exit_codes_text());
   auto* dev = add(app_, command::dev, "dev",
                   "Run a node for trying things: test kinds on, and a private PostgreSQL unless "
                   "DATABASE_URL names a database");

@@ -3,6 +3,8 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
+
 using namespace troupe;
 using namespace troupe::cli;
 
@@ -39,4 +41,18 @@ BOOST_AUTO_TEST_CASE(a_status_becomes_its_documented_code) {
   BOOST_TEST(code(504L) == 7);
   BOOST_TEST(code(500L) == 1);
   BOOST_TEST(code(418L) == 1);
+}
+
+BOOST_AUTO_TEST_CASE(every_code_that_an_answer_can_become_is_told_in_the_help) {
+  for (long status = 100; status < 600; ++status)
+    BOOST_TEST((std::find_if(exit_meanings.begin(), exit_meanings.end(),
+                             [status](const auto& each) {
+                               return each.first == exit_code_of_status(status);
+                             })
+                != exit_meanings.end()),
+               status);
+  BOOST_TEST(std::is_sorted(exit_meanings.begin(), exit_meanings.end(),
+                            [](const auto& one, const auto& other) {
+                              return static_cast<int>(one.first) < static_cast<int>(other.first);
+                            }));
 }

@@ -239,6 +239,18 @@ BOOST_AUTO_TEST_CASE(help_and_version_are_no_errors) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(every_help_ends_with_every_exit_code) {
+  for (const auto& arguments :
+       std::vector<std::vector<std::string>>{{"--help"}, {"jobs", "--help"}, {"dev", "--help"}}) {
+    const auto parsed = parse(arguments);
+    const auto& text = std::get<refusal>(parsed).text;
+    for (const int code : {0, 1, 2, 3, 4, 5, 6, 7, 8, 130})
+      BOOST_TEST(says(text, "\n  " + std::to_string(code) + " "), code);
+    for (const auto& [code, meaning] : exit_meanings)
+      BOOST_TEST(says(text, meaning));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(the_database_side_is_set_by_flags) {
   const auto found =
       good({"serve", "--database", "postgresql:///x", "--password-file", "/p", "--min-connections",
