@@ -1,5 +1,6 @@
 #include "cli/bulk_options.hpp"
 
+#include "cli/choice.hpp"
 #include "cli/settings.hpp"
 #include "cli/text.hpp"
 #include "messages/bulk.hpp"
@@ -38,12 +39,13 @@ bool is_about_one(const bulk_settings& bulk) {
 } // namespace
 
 void add_bulk_options(CLI::App& app, bulk_settings& bulk) {
-  app.add_option("action", bulk.action,
-                 "cancel, retry, delete, move or reprioritise; or list, show or stop operations")
-      ->required();
+  app.add_option("action", bulk.action, "What to do to jobs; or list, show or stop operations")
+      ->required()
+      ->check(
+          one_of({"cancel", "retry", "delete", "move", "reprioritise", "list", "show", "stop"}));
   app.add_option("id", bulk.ids, "Numbers of jobs in place of a filter; of the operation")
       ->expected(0, static_cast<int>(limits::bulk_ids));
-  app.add_option("--state", bulk.state, "Only jobs in this state");
+  app.add_option("--state", bulk.state, "Only jobs in this state")->check(one_of(state_names()));
   app.add_option("--queue", bulk.queue, "Only jobs of this queue");
   app.add_option("--kind", bulk.kind, "Only jobs of this kind");
   app.add_option("--tag", bulk.tag, "Only jobs with this tag");

@@ -1,5 +1,6 @@
 // The commands that talk HTTP, see command_line.hpp.
 #include "cli/bulk_options.hpp"
+#include "cli/choice.hpp"
 #include "cli/command_line.hpp"
 #include "cli/enqueue_options.hpp"
 #include "cli/settings.hpp"
@@ -35,7 +36,8 @@ void command_line::add_jobs() {
   auto* jobs = app_.add_subcommand("jobs", "Look at jobs and steer them");
   jobs->require_subcommand(1);
   auto* lists = add(*jobs, command::jobs_list, "list", "Jobs, newest first");
-  lists->add_option("--state", out_.list.state, "Only jobs in this state");
+  lists->add_option("--state", out_.list.state, "Only jobs in this state")
+      ->check(one_of(state_names()));
   lists->add_option("--queue", out_.list.queue, "Only jobs of this queue");
   lists->add_option("--kind", out_.list.kind, "Only jobs of this kind");
   auto* limit = lists->add_option("--limit", out_.list.limit, "At most so many")
@@ -95,7 +97,7 @@ void command_line::add_queues() {
   limit
       ->add_option("--ordered", ordered_,
                    "on: one job after the other, in the order in which they were put in; or off")
-      ->check(CLI::IsMember({"on", "off"}));
+      ->check(one_of({"on", "off"}));
   const auto add_rate = [&](const std::string& of, std::string& text, int& burst) {
     auto* rate = limit->add_option("--" + of + "rate", text,
                                    of.empty() ? "Jobs in a time, such as 10/s or 100/5min; or none"

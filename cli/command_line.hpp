@@ -25,6 +25,7 @@ class command_line {
 public:
   command_line();
   std::variant<invocation, refusal> parse(std::vector<std::string> arguments);
+  command_entry describe() const { return read_commands(app_, sources_); }
 
 private:
   CLI::App* add(CLI::App& parent, command what, const char* name, const char* description);

@@ -12,6 +12,9 @@ exit_code run_node(const invocation& wanted);
 exit_code run_migrate(const invocation& wanted);
 exit_code run_doctor(const invocation& wanted);
 exit_code run_version(const invocation& wanted);
+/// completion and man: made from the commands themselves.
+exit_code run_completion(const invocation& wanted);
+exit_code run_man(const invocation& wanted);
 /// enqueue and jobs, by HTTP.
 exit_code run_enqueue(const invocation& wanted);
 exit_code run_jobs_list(const invocation& wanted);

@@ -1,5 +1,6 @@
 #include "cli/enqueue_options.hpp"
 
+#include "cli/choice.hpp"
 #include "cli/settings.hpp"
 #include "cli/text.hpp"
 #include "messages/job.hpp"
@@ -32,9 +33,11 @@ void add_unique_options(CLI::App& app, enqueue_settings& job) {
   list(app.add_option("--unique-state", job.unique_states,
                       "With --unique: another job is in the way in this state (repeatable; "
                       "scheduled, available, running and retryable)"))
+      ->check(one_of(state_names()))
       ->needs(unique);
   app.add_option("--on-conflict", job.on_conflict,
-                 "With --unique: reject (exit 4), existing or replace (reject)")
+                 "With --unique, when there is such a job (reject: exit 4)")
+      ->check(one_of({"reject", "existing", "replace"}))
       ->needs(unique);
 }
 

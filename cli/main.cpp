@@ -61,6 +61,10 @@ exit_code run(const invocation& wanted) {
     return run_scrape(wanted);
   case command::doctor:
     return run_doctor(wanted);
+  case command::completion:
+    return run_completion(wanted);
+  case command::man:
+    return run_man(wanted);
   case command::version:
     return run_version(wanted);
   }

@@ -75,6 +75,15 @@ std::string option_sources::advice_for(const std::string& key) const {
   return "; keys are " + all;
 }
 
+std::pair<std::string, std::string> option_sources::names_of(const CLI::App* app,
+                                                             const CLI::Option* option) const {
+  if (const auto of = sources_.find(app); of != sources_.end())
+    for (const auto& each : of->second)
+      if (each.option == option)
+        return {each.variable, each.key};
+  return {};
+}
+
 void option_sources::use_file(const CLI::App* app, const std::string& path) {
   for (const auto& entry : read_config_file(path)) {
     const auto where = printable(path) + ", line " + std::to_string(entry.line) + ": ";

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace CLI {
@@ -28,6 +29,9 @@ public:
   /// key that only other commands have is passed over; one that nobody has is an error. Throws
   /// std::invalid_argument that names file, line and key.
   void use_file(const CLI::App* app, const std::string& path);
+  /// The option's variable and its key; each may be empty.
+  std::pair<std::string, std::string> names_of(const CLI::App* app,
+                                               const CLI::Option* option) const;
 
 private:
   struct source {

@@ -2,7 +2,9 @@
 #include "cli/options.hpp"
 
 #include "cli/bulk_options.hpp"
+#include "cli/choice.hpp"
 #include "cli/command_line.hpp"
+#include "cli/completion.hpp"
 #include "cli/enqueue_options.hpp"
 #include "cli/settings.hpp"
 #include "cli/suggest.hpp"
@@ -53,14 +55,21 @@ command_line::command_line() {
   add_database(doctor);
   add_pool(doctor);
   env(doctor,
-      doctor->add_option("--data-dir", out_.engine.data_dir,
-                         "Without a database: whose private PostgreSQL to look at"),
+      doctor
+          ->add_option("--data-dir", out_.engine.data_dir,
+                       "Without a database: whose private PostgreSQL to look at")
+          ->type_name("DIR"),
       "TROUPE_DATA_DIR");
   add_json(doctor);
   add_enqueue();
   add_jobs();
   add_queues();
   add_scrape();
+  add(app_, command::completion, "completion", "Print what completes commands in a shell")
+      ->add_option("shell", out_.shell, "The shell it is for")
+      ->required()
+      ->check(one_of(shells));
+  add(app_, command::man, "man", "Print the manual page: troupe man | man -l -");
   add_json(add(app_, command::version, "version", "Print the version of this program"));
 }
 
@@ -111,7 +120,8 @@ void command_line::add_database(CLI::App* app) {
   sources_.bind(app,
                 app->add_option("--config", config_,
                                 "A file of options: troupe.toml; flags and "
-                                "variables win over it"),
+                                "variables win over it")
+                    ->type_name("FILE"),
                 "TROUPE_CONFIG", "");
   env(app,
       app->add_option("--database", out_.engine.database_url,
@@ -119,7 +129,8 @@ void command_line::add_database(CLI::App* app) {
       "DATABASE_URL", "database.url");
   env(app,
       app->add_option("--password-file", database.password_file,
-                      "A file with nothing but the database password"),
+                      "A file with nothing but the database password")
+          ->type_name("FILE"),
       "TROUPE_PASSWORD_FILE", "database.password_file");
   env(app,
       app->add_flag("--pooler", database.pooler,
@@ -163,7 +174,8 @@ void command_line::add_engine(CLI::App* app) {
   add_pool(app);
   env(app,
       app->add_option("--data-dir", engine.data_dir,
-                      "Where the private PostgreSQL and exports live"),
+                      "Where the private PostgreSQL and exports live")
+          ->type_name("DIR"),
       "TROUPE_DATA_DIR");
   env(app,
       app->add_option("--workers", engine.worker_threads,
@@ -179,7 +191,9 @@ void command_line::add_engine(CLI::App* app) {
           ->check(CLI::Range(1, 1000))
           ->capture_default_str(),
       "TROUPE_CONCURRENCY");
-  env(app, app->add_option("--log-level", log_level_, "debug, info, warn, error or off"),
+  env(app,
+      app->add_option("--log-level", log_level_, "Lines of this weight and above")
+          ->check(one_of({"debug", "info", "warn", "error", "off"})),
       "TROUPE_LOG");
 }
 
@@ -237,7 +251,8 @@ void command_line::add_scrape() {
                   "Crawl a site from a start page, within its host; an interrupted crawl goes on "
                   "when the same command runs again");
   app->add_option("url", scrape.url, "The start page")->required();
-  app->add_option("--out", scrape.out, "Write one row per page to this .csv or .ndjson file");
+  app->add_option("--out", scrape.out, "Write one row per page to this .csv or .ndjson file")
+      ->type_name("FILE");
   app->add_option("--max-pages", scrape.max_pages, "At most so many pages (10000)")
       ->check(CLI::Range(1, limits::crawl_pages));
   app->add_option("--max-depth", scrape.max_depth, "At most so many links from the start (100)")
@@ -317,9 +332,6 @@ void command_line::finish_engine() {
   if (log_level_.empty())
     return;
   out_.log_level = log::parse_level(log_level_);
-  if (!out_.log_level)
-    throw std::invalid_argument("--log-level: '" + log_level_
-                                + "' is none of debug, info, warn, error, off");
 }
 
 void command_line::finish_node() {
@@ -402,6 +414,8 @@ void command_line::finish() {
     return;
   case command::enqueue:
     return check_enqueue(out_.enqueue);
+  case command::completion:
+  case command::man:
   case command::version:
     return;
   }
@@ -425,6 +439,10 @@ std::variant<invocation, refusal> command_line::parse(std::vector<std::string> a
 
 std::variant<invocation, refusal> parse(std::vector<std::string> arguments) {
   return command_line{}.parse(std::move(arguments));
+}
+
+command_entry describe_commands() {
+  return command_line{}.describe();
 }
 
 } // namespace troupe::cli

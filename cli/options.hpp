@@ -3,6 +3,7 @@
 // do. Pure but for the environment and the file it reads.
 #pragma once
 
+#include "cli/command_tree.hpp"
 #include "cli/exit_code.hpp"
 #include "launcher/engine_options.hpp"
 #include "messages/crawl.hpp"
@@ -40,6 +41,8 @@ enum class command : std::uint8_t {
   queues_limit,
   scrape,
   doctor,
+  completion,
+  man,
   version,
 };
 
@@ -136,6 +139,7 @@ struct invocation {
   std::string new_limits;           ///< queues limit: the request's body
   std::optional<double> wait_limit; ///< queues drain: seconds; none: for ever
   scrape_settings scrape;
+  std::string shell; ///< completion
 };
 
 /// Nothing to run: help was asked for, or something is wrong.
@@ -146,5 +150,8 @@ struct refusal {
 
 /// `arguments` without the program's name.
 std::variant<invocation, refusal> parse(std::vector<std::string> arguments);
+
+/// All that parse understands.
+command_entry describe_commands();
 
 } // namespace troupe::cli

@@ -98,11 +98,16 @@ selector read_selector(const std::string& text) {
   return {text.substr(0, equals), text.substr(equals + 1)};
 }
 
+const std::vector<std::string>& state_names() {
+  static const std::vector<std::string> names{"pending",   "scheduled", "available", "running",
+                                              "retryable", "completed", "cancelled", "discarded"};
+  return names;
+}
+
 void check_state(const std::string& text) {
   if (parse_job_state(text))
     return;
-  const std::vector<std::string> states{"pending",   "scheduled", "available", "running",
-                                        "retryable", "completed", "cancelled", "discarded"};
+  const auto& states = state_names();
   const auto near = nearest(text, states);
   std::string all;
   for (const auto& each : states)

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace troupe::cli {
 
@@ -25,6 +26,8 @@ std::pair<std::string, int> read_queue_slots(const std::string& text);
 std::chrono::milliseconds read_duration(const std::string& text);
 /// NAME=XPATH.
 selector read_selector(const std::string& text);
+/// The names of all states of a job.
+const std::vector<std::string>& state_names();
 /// The name of a job's state.
 void check_state(const std::string& text);
 /// The digits of a job's id.

@@ -170,9 +170,18 @@ def test_a_foreign_server_is_not_taken_for_troupe(node):
 def test_help_of_every_command_is_exit_0():
     for command in (["dev"], ["serve"], ["migrate"], ["enqueue"], ["jobs"], ["jobs", "list"],
                     ["jobs", "get"], ["jobs", "cancel"], ["jobs", "retry"], ["jobs", "delete"],
-                    ["scrape"], ["version"]):
+                    ["scrape"], ["completion"], ["man"], ["version"]):
         shown = run(*command, "--help")
         assert shown.returncode == 0 and "Usage" in shown.stdout, command
+
+
+def test_the_manual_and_the_completion_are_printed():
+    assert ".SH EXIT STATUS" in run("man").stdout
+    for shell in ("bash", "zsh", "fish"):
+        printed = run("completion", shell)
+        assert printed.returncode == 0 and f"{shell} completion of troupe" in printed.stdout
+    wrong = run("completion", "bsh")
+    assert wrong.returncode == 2 and "did you mean bash?" in wrong.stderr
 
 
 def test_long_cells_are_cut_on_a_terminal_only(node):
