@@ -47,6 +47,7 @@ private:
   void add_jobs();
   void add_queues();
   void add_scrape();
+  void add_config();
 
   void finish();
   void finish_engine();

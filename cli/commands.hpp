@@ -12,6 +12,7 @@ exit_code run_node(const invocation& wanted);
 exit_code run_migrate(const invocation& wanted);
 exit_code run_doctor(const invocation& wanted);
 exit_code run_version(const invocation& wanted);
+exit_code run_config_show(const invocation& wanted);
 /// completion and man: made from the commands themselves.
 exit_code run_completion(const invocation& wanted);
 exit_code run_man(const invocation& wanted);

@@ -61,6 +61,8 @@ exit_code run(const invocation& wanted) {
     return run_scrape(wanted);
   case command::doctor:
     return run_doctor(wanted);
+  case command::config_show:
+    return run_config_show(wanted);
   case command::completion:
     return run_completion(wanted);
   case command::man:

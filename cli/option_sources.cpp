@@ -24,7 +24,7 @@ bool is_set(const std::string& variable) {
 
 CLI::Option* option_sources::bind(CLI::App* app, CLI::Option* option, std::string variable,
                                   std::string key) {
-  sources_[app].push_back({option, std::move(variable), std::move(key)});
+  sources_[app].push_back({option, std::move(variable), std::move(key), {}});
   return option;
 }
 
@@ -75,6 +75,42 @@ std::string option_sources::advice_for(const std::string& key) const {
   return "; keys are " + all;
 }
 
+std::vector<setting> option_sources::settings_of(const CLI::App* app) const {
+  std::vector<setting> out;
+  const auto of = sources_.find(app);
+  if (of == sources_.end())
+    return out;
+  const auto& flags = app->parse_order();
+  for (const auto& [option, variable, key, place] : of->second) {
+    auto& each = out.emplace_back();
+    each.name = key.empty() ? option->get_lnames().front() : key;
+    std::replace(each.name.begin(), each.name.end(), '-', '_');
+    if (std::find(flags.begin(), flags.end(), option) != flags.end()) {
+      each.origin = setting_origin::flag;
+      each.from = "--" + option->get_lnames().front();
+    } else if (!place.empty()) {
+      each.origin = setting_origin::file;
+      each.from = place;
+    } else if (option->count() > 0) {
+      each.origin = setting_origin::variable;
+      each.from = variable;
+    }
+    const auto type = option->get_type_name();
+    if (option->get_items_expected_max() == 0) {
+      each.form = setting_form::yes_no;
+      each.values = {option->count() > 0 && option->as<bool>() ? "true" : "false"};
+    } else if (option->get_multi_option_policy() == CLI::MultiOptionPolicy::TakeAll) {
+      each.form = setting_form::list;
+      each.values = option->results();
+    } else {
+      if (type.starts_with("INT") || type.starts_with("FLOAT"))
+        each.form = setting_form::number;
+      each.values = {option->count() > 0 ? option->results().back() : option->get_default_str()};
+    }
+  }
+  return out;
+}
+
 std::pair<std::string, std::string> option_sources::names_of(const CLI::App* app,
                                                              const CLI::Option* option) const {
   if (const auto of = sources_.find(app); of != sources_.end())
@@ -88,8 +124,8 @@ void option_sources::use_file(const CLI::App* app, const std::string& path) {
   for (const auto& entry : read_config_file(path)) {
     const auto where = printable(path) + ", line " + std::to_string(entry.line) + ": ";
     bool known = false;
-    for (const auto& [owner, all] : sources_)
-      for (const auto& each : all) {
+    for (auto& [owner, all] : sources_)
+      for (auto& each : all) {
         if (each.key != entry.key)
           continue;
         known = true;
@@ -98,6 +134,7 @@ void option_sources::use_file(const CLI::App* app, const std::string& path) {
         try {
           each.option->add_result(entry.values);
           each.option->run_callback();
+          each.place = path + ", line " + std::to_string(entry.line);
         } catch (const CLI::Error& e) {
           throw std::invalid_argument(where + printable(entry.key) + ": " + printable(e.what()));
         }

@@ -2,6 +2,8 @@
 // the configuration file. Flags win over variables, and those over the file. Asked by options.cpp.
 #pragma once
 
+#include "cli/setting_view.hpp"
+
 #include <map>
 #include <string>
 #include <utility>
@@ -29,6 +31,8 @@ public:
   /// key that only other commands have is passed over; one that nobody has is an error. Throws
   /// std::invalid_argument that names file, line and key.
   void use_file(const CLI::App* app, const std::string& path);
+  /// After all of that: what each option of the command is, and what made it so.
+  std::vector<setting> settings_of(const CLI::App* app) const;
   /// The option's variable and its key; each may be empty.
   std::pair<std::string, std::string> names_of(const CLI::App* app,
                                                const CLI::Option* option) const;
@@ -38,6 +42,7 @@ private:
     CLI::Option* option;
     std::string variable;
     std::string key;
+    std::string place; ///< of the value that a file gave
   };
 
   std::string advice_for(const std::string& key) const;

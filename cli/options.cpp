@@ -65,6 +65,7 @@ command_line::command_line() {
   add_jobs();
   add_queues();
   add_scrape();
+  add_config();
   add(app_, command::completion, "completion", "Print what completes commands in a shell")
       ->add_option("shell", out_.shell, "The shell it is for")
       ->required()
@@ -180,7 +181,8 @@ void command_line::add_engine(CLI::App* app) {
   env(app,
       app->add_option("--workers", engine.worker_threads,
                       "Threads for parsing and blocking handlers; 0: one per core")
-          ->check(CLI::Range(0, 1024)),
+          ->check(CLI::Range(0, 1024))
+          ->capture_default_str(),
       "TROUPE_WORKERS");
   env(app,
       app->add_flag("--allow-private", engine.allow_private,
@@ -193,7 +195,8 @@ void command_line::add_engine(CLI::App* app) {
       "TROUPE_CONCURRENCY");
   env(app,
       app->add_option("--log-level", log_level_, "Lines of this weight and above")
-          ->check(one_of({"debug", "info", "warn", "error", "off"})),
+          ->check(one_of({"debug", "info", "warn", "error", "off"}))
+          ->default_str("info"),
       "TROUPE_LOG");
 }
 
@@ -203,8 +206,12 @@ void command_line::add_node(CLI::App* app) {
       app->add_option("--listen", listen_, "HOST:PORT for HTTP; port 0: any free one")
           ->capture_default_str(),
       "TROUPE_LISTEN");
-  app->add_flag("--insecure-listen", insecure_listen_,
-                "Allow --listen beyond loopback, though whoever reaches the port may do anything");
+  sources_.bind(
+      app,
+      app->add_flag(
+          "--insecure-listen", insecure_listen_,
+          "Allow --listen beyond loopback, though whoever reaches the port may do anything"),
+      "", "");
   env(app,
       list(app->add_option("--allow-host", allowed_hosts_,
                            "A further name that requests may use as Host (repeatable)")),
@@ -263,6 +270,17 @@ void command_line::add_scrape() {
       ->check(CLI::Range(0.1, longest_seconds));
   add_engine(app);
   add_json(app);
+}
+
+void command_line::add_config() {
+  auto* config = app_.add_subcommand("config", "Look at the settings of a node");
+  config->require_subcommand(1);
+  auto* show = add(*config, command::config_show, "show",
+                   "Print what a node would use, given these flags, variables and file");
+  add_engine(show);
+  add_node(show);
+  show->add_flag("--origin", out_.show_origin, "Also say where each setting comes from");
+  add_json(show);
 }
 
 CLI::App* command_line::chosen() {
@@ -366,6 +384,11 @@ void command_line::finish() {
   case command::serve:
     finish_engine();
     return finish_node();
+  case command::config_show:
+    finish_engine();
+    finish_node();
+    out_.settings = sources_.settings_of(chosen());
+    return;
   case command::doctor:
     return finish_engine();
   case command::migrate:

@@ -5,6 +5,7 @@
 
 #include "cli/command_tree.hpp"
 #include "cli/exit_code.hpp"
+#include "cli/setting_view.hpp"
 #include "launcher/engine_options.hpp"
 #include "messages/crawl.hpp"
 #include "messages/log.hpp"
@@ -41,6 +42,7 @@ enum class command : std::uint8_t {
   queues_limit,
   scrape,
   doctor,
+  config_show,
   completion,
   man,
   version,
@@ -139,7 +141,9 @@ struct invocation {
   std::string new_limits;           ///< queues limit: the request's body
   std::optional<double> wait_limit; ///< queues drain: seconds; none: for ever
   scrape_settings scrape;
-  std::string shell; ///< completion
+  std::vector<setting> settings; ///< config show
+  bool show_origin = false;      ///< likewise
+  std::string shell;             ///< completion
 };
 
 /// Nothing to run: help was asked for, or something is wrong.

@@ -74,6 +74,12 @@ void check_database_options(const engine_options& options) {
     throw engine_error(errc::invalid_argument, wrong.text());
 }
 
+std::string without_secrets(const std::string& url) {
+  const auto parsed = db::conninfo::parse(url);
+  const auto* read = std::get_if<db::conninfo>(&parsed);
+  return read != nullptr ? read->redacted() : "(hidden)";
+}
+
 db::connect_options connect_options_of(const std::string& url, const database_options& options,
                                        const std::string& application_name) {
   db::connect_options out;

@@ -13,6 +13,9 @@ namespace troupe {
 /// "database.max_waiting".
 void check_database_options(const engine_options& options);
 
+/// The URL as it may be shown; nothing of one that cannot be read, since that may hold a secret.
+std::string without_secrets(const std::string& url);
+
 db::connect_options connect_options_of(const std::string& url, const database_options& options,
                                        const std::string& application_name);
 

@@ -97,6 +97,7 @@ TESTED_ELSEWHERE = {
     "launcher/migrate.cpp": "db/migrate_pgtest.cpp",
     "launcher/readiness.cpp": "launcher/asio_loop_test.cpp",
     "launcher/doctor.cpp": "e2e/test_cli.py",
+    "cli/config_command.cpp": "e2e/test_cli.py",
     "cli/doctor_command.cpp": "e2e/test_cli.py",
     "cli/answer.cpp": "cli/job_view_test.cpp",
     "cli/client_options.cpp": "cli/options_test.cpp",

@@ -42,7 +42,7 @@ BOOST_AUTO_TEST_CASE(every_command_is_there_with_what_it_says_of_itself) {
   const auto program = describe_commands();
   BOOST_TEST(program.name == "troupe");
   for (const auto* name : {"dev", "serve", "migrate", "enqueue", "jobs", "queues", "scrape",
-                           "doctor", "completion", "man", "version"})
+                           "doctor", "config", "completion", "man", "version"})
     BOOST_TEST(!at(program, name).description.empty(), name);
   for (const auto* name : {"list", "counts", "get", "logs", "why", "cancel", "retry", "delete"})
     BOOST_TEST(at(at(program, "jobs"), name).commands.empty(), name);

@@ -298,6 +298,70 @@ BOOST_AUTO_TEST_CASE(flags_win_over_variables_and_those_over_the_file) {
   BOOST_TEST(good({"serve", "--max-waiting", "33"}).engine.database.max_waiting == 33);
 }
 
+BOOST_AUTO_TEST_CASE(each_setting_is_known_with_what_made_it_so) {
+  const config_file file{"node = 'from-file'\nslots = 5\nallow_host = ['a', 'b']\n"
+                         "[database]\nmax_waiting = 11\npooler = false\n"};
+  const set_variable slots("TROUPE_SLOTS", "6");
+  const set_variable kinds("TROUPE_TEST_KINDS", "true");
+  const auto found = good({"config", "show", "--origin", "--config", file.path(), "--grace=2.5",
+                           "--queue", "mail:8", "--idle-limit", "90s", "--insecure-listen"});
+  BOOST_TEST((found.what == command::config_show));
+  BOOST_TEST(found.show_origin);
+  const auto check = [&](const std::string& name, const std::vector<std::string>& values,
+                         setting_origin origin, const std::string& from) {
+    for (const auto& each : found.settings)
+      if (each.name == name) {
+        BOOST_TEST(each.values == values, boost::test_tools::per_element());
+        BOOST_TEST(name_of(each.origin) == name_of(origin), name);
+        BOOST_TEST(each.from == from);
+        return;
+      }
+    BOOST_ERROR("there is no setting " + name);
+  };
+  check("node", {"from-file"}, setting_origin::file, file.path() + ", line 1");
+  check("slots", {"6"}, setting_origin::variable, "TROUPE_SLOTS");
+  check("allow_host", {"a", "b"}, setting_origin::file, file.path() + ", line 3");
+  check("database.max_waiting", {"11"}, setting_origin::file, file.path() + ", line 5");
+  check("database.pooler", {"false"}, setting_origin::file, file.path() + ", line 6");
+  check("grace", {"2.5"}, setting_origin::flag, "--grace");
+  check("queue", {"mail:8"}, setting_origin::flag, "--queue");
+  check("database.idle_limit", {"90s"}, setting_origin::flag, "--idle-limit");
+  check("insecure_listen", {"true"}, setting_origin::flag, "--insecure-listen");
+  check("config", {file.path()}, setting_origin::flag, "--config");
+  check("test_kinds", {"true"}, setting_origin::variable, "TROUPE_TEST_KINDS");
+  check("listen", {"127.0.0.1:8080"}, setting_origin::standard, "");
+  check("log_level", {"info"}, setting_origin::standard, "");
+  check("workers", {"0"}, setting_origin::standard, "");
+  check("database.max_lifetime", {"1800s"}, setting_origin::standard, "");
+  check("allow_private", {"false"}, setting_origin::standard, "");
+  check("database.url", {""}, setting_origin::standard, "");
+}
+
+BOOST_AUTO_TEST_CASE(the_settings_shown_are_those_that_serve_reads) {
+  const auto named = [](const std::string& path) {
+    auto all = describe_commands();
+    std::vector<std::string> names;
+    const command_entry* at = &all;
+    for (const auto& word : path == "serve" ? std::vector<std::string>{"serve"}
+                                            : std::vector<std::string>{"config", "show"})
+      for (const auto& each : at->commands)
+        if (each.name == word) {
+          at = &each;
+          break;
+        }
+    for (const auto& each : at->options)
+      if (each.names.back() != "--origin" && each.names.back() != "--json")
+        names.push_back(each.names.back() + " " + each.variable + " " + each.key + " "
+                        + each.default_text);
+    return names;
+  };
+  BOOST_TEST(named("serve") == named("config show"), boost::test_tools::per_element());
+  const auto found = good({"config", "show"});
+  BOOST_TEST(found.settings.size() + 1 == named("serve").size()); // --help sets nothing
+  BOOST_TEST(says(bad({"config", "show", "--listen", "0.0.0.0:1"}), "--insecure-listen"));
+  BOOST_TEST(says(bad({"config", "show", "--slots", "-1"}), "--slots"));
+}
+
 BOOST_AUTO_TEST_CASE(a_file_serves_every_command_that_has_some_of_its_keys) {
   const config_file file{"listen = '127.0.0.1:1'\n[database]\nurl = 'postgresql:///f'\n"};
   BOOST_TEST(good({"migrate", "--config", file.path()}).engine.database_url == "postgresql:///f");

@@ -170,9 +170,34 @@ def test_a_foreign_server_is_not_taken_for_troupe(node):
 def test_help_of_every_command_is_exit_0():
     for command in (["dev"], ["serve"], ["migrate"], ["enqueue"], ["jobs"], ["jobs", "list"],
                     ["jobs", "get"], ["jobs", "cancel"], ["jobs", "retry"], ["jobs", "delete"],
-                    ["scrape"], ["completion"], ["man"], ["version"]):
+                    ["scrape"], ["config", "show"], ["completion"], ["man"], ["version"]):
         shown = run(*command, "--help")
         assert shown.returncode == 0 and "Usage" in shown.stdout, command
+
+
+def test_config_show_says_where_each_setting_comes_from_and_no_secret(workspace):
+    file = workspace.root / "troupe.toml"
+    file.write_text("slots = 3\n[database]\nmax_waiting = 9\n")
+    url = "postgresql://ada:s3cret@db.example/troupe?sslpassword=s3cret"
+    shown = run("config", "show", "--origin", "--json", "--node", "n1", DATABASE_URL=url,
+                TROUPE_CONFIG=str(file))
+    assert shown.returncode == 0, shown.stderr
+    settings = {each["name"]: each for each in json.loads(shown.stdout)["settings"]}
+    assert settings["slots"] == {"name": "slots", "value": 3, "origin": "file",
+                                 "from": f"{file}, line 1"}
+    assert settings["node"]["origin"] == "flag" and settings["node"]["from"] == "--node"
+    assert settings["database.url"]["from"] == "DATABASE_URL"
+    assert settings["database.url"]["value"].startswith("postgresql://ada@/troupe?host=db.example")
+    assert settings["listen"] == {"name": "listen", "value": "127.0.0.1:8080", "origin": "default",
+                                  "from": None}
+    assert settings["data_dir"]["value"].startswith("/")
+    table = run("config", "show", DATABASE_URL=url)
+    assert table.stdout.split()[:2] == ["SETTING", "VALUE"] and "ORIGIN" not in table.stdout
+    for broken in (url, "postgresql://ada:s3cret@[/", "password=s3cret dbname='x"):
+        tried = run("config", "show", "--origin", DATABASE_URL=broken)
+        assert "s3cret" not in tried.stdout + tried.stderr
+    wrong = run("config", "show", "--max-waiting", "0")
+    assert wrong.returncode == 2 and "database.max_waiting: 0 is not in" in wrong.stderr
 
 
 def test_the_manual_and_the_completion_are_printed():
