@@ -3,6 +3,7 @@
 #include "cli/choice.hpp"
 #include "cli/command_line.hpp"
 #include "cli/enqueue_options.hpp"
+#include "cli/job_watch.hpp"
 #include "cli/settings.hpp"
 #include "cli/text.hpp"
 #include "messages/queue.hpp"
@@ -62,6 +63,11 @@ void command_line::add_jobs() {
       ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()));
   logs->add_flag("--follow", out_.log.follow, "Go on until the job ends");
   about(command::jobs_why, "why", "What holds a job that does not run", false);
+  auto* watch = about(command::jobs_watch, "watch",
+                      "Follow jobs until they have ended; exit 8 when one did not complete", true);
+  watch->get_option("id")->expected(1, job_watch::most_jobs);
+  watch->add_option("--timeout", out_.wait_limit, "Seconds to follow them at most, then exit 7")
+      ->check(CLI::Range(0.0, longest_seconds));
   about(command::jobs_cancel, "cancel", "Cancel jobs, waiting or running", true);
   about(command::jobs_retry, "retry", "Make jobs run again, or at once", true);
   about(command::jobs_delete, "delete", "Delete jobs that do not run", true);

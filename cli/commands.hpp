@@ -20,6 +20,7 @@ exit_code run_man(const invocation& wanted);
 exit_code run_enqueue(const invocation& wanted);
 exit_code run_jobs_list(const invocation& wanted);
 exit_code run_jobs_logs(const invocation& wanted);
+exit_code run_jobs_watch(const invocation& wanted);
 exit_code run_jobs_counts(const invocation& wanted);
 /// get, why, cancel, retry and delete.
 exit_code run_jobs_by_id(const invocation& wanted);

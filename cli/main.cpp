@@ -37,6 +37,8 @@ exit_code run(const invocation& wanted) {
     return run_jobs_list(wanted);
   case command::jobs_logs:
     return run_jobs_logs(wanted);
+  case command::jobs_watch:
+    return run_jobs_watch(wanted);
   case command::jobs_counts:
     return run_jobs_counts(wanted);
   case command::jobs_get:

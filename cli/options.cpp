@@ -408,6 +408,7 @@ void command_line::finish() {
   case command::jobs_get:
   case command::jobs_logs:
   case command::jobs_why:
+  case command::jobs_watch:
   case command::jobs_cancel:
   case command::jobs_retry:
   case command::jobs_delete:

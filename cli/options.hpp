@@ -28,6 +28,7 @@ enum class command : std::uint8_t {
   jobs_get,
   jobs_logs,
   jobs_why,
+  jobs_watch,
   jobs_counts,
   jobs_cancel,
   jobs_retry,
@@ -139,7 +140,7 @@ struct invocation {
   log_settings log;
   std::vector<std::string> ids;     ///< of jobs, or the one queue's name
   std::string new_limits;           ///< queues limit: the request's body
-  std::optional<double> wait_limit; ///< queues drain: seconds; none: for ever
+  std::optional<double> wait_limit; ///< queues drain, jobs watch: seconds; none: for ever
   scrape_settings scrape;
   std::vector<setting> settings; ///< config show
   bool show_origin = false;      ///< likewise

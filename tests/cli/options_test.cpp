@@ -158,6 +158,9 @@ BOOST_AUTO_TEST_CASE(wrong_values_are_refused_with_the_way_to_the_help) {
            {"jobs", "why", "1", "2"},
            {"jobs", "get", "../../admin"},
            {"jobs", "get", "1", "2"},
+           {"jobs", "watch"},
+           {"jobs", "watch", "1", "x"},
+           {"jobs", "watch", "1", "--timeout", "-1"},
            {"jobs", "logs"},
            {"jobs", "logs", "x"},
            {"jobs", "logs", "1", "--after", "-1"},
@@ -226,6 +229,9 @@ BOOST_AUTO_TEST_CASE(a_scrape_is_read_whole) {
 BOOST_AUTO_TEST_CASE(several_ids_are_taken_where_they_make_sense) {
   BOOST_TEST(
       (good({"jobs", "cancel", "1", "22", "--json"}).ids == std::vector<std::string>{"1", "22"}));
+  const auto watch = good({"jobs", "watch", "1", "22", "--timeout", "2.5"});
+  BOOST_TEST((watch.ids == std::vector<std::string>{"1", "22"}));
+  BOOST_TEST(*watch.wait_limit == 2.5);
   BOOST_TEST((good({"jobs", "get", "5"}).ids == std::vector<std::string>{"5"}));
 }
 

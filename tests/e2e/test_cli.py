@@ -98,6 +98,44 @@ def test_get_shows_fields_and_attempts(node):
     assert json.loads(ask(node, "jobs", "get", job_id, "--json").stdout)["id"] == job_id
 
 
+def test_watched_jobs_are_followed_to_their_ends(node):
+    good = node.create("sleep", args={"ms": 50})["id"]
+    bad = node.create("fail", args={"times": 1, "message": "as asked"}, max_attempts=1)["id"]
+    followed = ask(node, "jobs", "watch", good, "--json")
+    assert followed.returncode == 0, followed.stderr
+    changes = [json.loads(line) for line in followed.stdout.splitlines()]
+    assert changes[-1]["id"] == good and changes[-1]["state"] == "completed"
+    assert all(one != two for one, two in zip(changes, changes[1:]))
+    failed = ask(node, "jobs", "watch", good, bad)
+    assert failed.returncode == 8
+    assert f"job {bad} is discarded, attempt 1 of 1, as asked" in failed.stdout
+    missing = ask(node, "jobs", "watch", good, "987654321")
+    assert missing.returncode == 3 and "987654321" in missing.stderr
+    assert f"job {good} is completed" in missing.stdout
+
+
+def test_a_watch_ends_in_time_and_by_an_interrupt(node):
+    waits = node.create("noop", delay_ms=3_600_000)["id"]
+    late = ask(node, "jobs", "watch", waits, "--timeout", "0.1")
+    assert late.returncode == 7 and f"job {waits} is scheduled" in late.stdout
+    leader, follower = pty.openpty()
+    watching = node.place.start("jobs", "watch", waits, "--url", node.url, stdout=follower,
+                                env=clean_environment(TERM="xterm"))
+    os.close(follower)
+    shown = os.read(leader, 65536).decode()
+    assert shown.split()[:5] == ["ID", "STATE", "KIND", "ATTEMPT", "PROGRESS"]
+    assert node.ask("POST", f"/api/v1/jobs/{waits}/retry", {}).status == 200
+    while "completed" not in shown:
+        shown += os.read(leader, 65536).decode()
+    assert "\x1b[2F\x1b[J" in shown and watching.wait(10) == 0
+    os.close(leader)
+    waits = node.create("noop", delay_ms=3_600_000)["id"]
+    watching = node.place.start("jobs", "watch", waits, "--url", node.url, stdout=subprocess.PIPE)
+    assert select.select([watching.stdout], [], [], 30)[0], "nothing was said"
+    watching.send_signal(signal.SIGINT)
+    assert watching.wait(10) == 130
+
+
 def test_cancel_retry_and_delete_work_and_report_each_job(node):
     sleeping = ask(node, "enqueue", "sleep", "--args", '{"ms":1}', "--delay-ms",
                    "3600000").stdout.strip()
@@ -135,7 +173,7 @@ def test_escape_sequences_of_a_job_do_not_reach_the_output(node):
 @pytest.mark.parametrize("arguments, advice", [
     (["enqueu", "noop"], "did you mean enqueue?"),
     (["jobs", "lst"], "did you mean list?"),
-    (["jobs"], "list, counts, get, logs, why, cancel, retry, delete"),
+    (["jobs"], "list, counts, get, logs, why, watch, cancel, retry, delete"),
     (["dev", "--slot", "3"], "did you mean --slots?"),
     (["dev", "--listen", "0.0.0.0:8080"], "--insecure-listen"),
     (["serve"], "DATABASE_URL"),
