@@ -6,6 +6,7 @@
 #include "cli/job_watch.hpp"
 #include "cli/settings.hpp"
 #include "cli/text.hpp"
+#include "cli/top_view.hpp"
 #include "messages/queue.hpp"
 
 #include <algorithm>
@@ -117,6 +118,19 @@ void command_line::add_queues() {
   limit->add_option(
       "--max-waiting", max_waiting_,
       "Jobs that may be available: a number, or none; beyond it enqueues are refused");
+}
+
+void command_line::add_top() {
+  auto* app = add(app_, command::top, "top",
+                  "Watch queues and running jobs; q ends it. Once, when there is no terminal");
+  app->add_flag("--once", out_.top.once, "Print what there is, and end");
+  app->add_option("--interval", out_.top.interval, "Seconds between two readings")
+      ->check(CLI::Range(0.1, 3600.0))
+      ->capture_default_str();
+  app->add_option("--sort", out_.top.sort, "The column that queues are sorted by")
+      ->check(one_of(top_column_names()))
+      ->capture_default_str();
+  add_client(app);
 }
 
 void check_names(const std::vector<std::string>& queues) {

@@ -46,6 +46,7 @@ private:
   void add_enqueue();
   void add_jobs();
   void add_queues();
+  void add_top();
   void add_scrape();
   void add_config();
 

@@ -29,6 +29,7 @@ exit_code run_jobs_edit(const invocation& wanted);
 /// queues: list, and the commands about one queue.
 exit_code run_queues_list(const invocation& wanted);
 exit_code run_queue(const invocation& wanted);
+exit_code run_top(const invocation& wanted);
 exit_code run_scrape(const invocation& wanted);
 
 /// Writes to standard output; command_error when nobody takes it (a full disk, a closed pipe).

@@ -20,6 +20,7 @@ struct http_client::state {
   CURL* easy = nullptr;
   std::string body;
   std::vector<std::string> headers;
+  const std::atomic<bool>* abort = nullptr;
   bool too_large = false;
 };
 
@@ -58,6 +59,10 @@ void http_client::add_header(const std::string& name, const std::string& value) 
   state_->headers.push_back(name + ": " + value);
 }
 
+void http_client::abort_when(const std::atomic<bool>& flag) {
+  state_->abort = &flag;
+}
+
 http_answer http_client::send(const char* method, const std::string& path,
                               const std::optional<std::string>& body) {
   auto* easy = state_->easy;
@@ -84,6 +89,15 @@ http_answer http_client::send(const char* method, const std::string& path,
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body->size()));
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body->c_str());
   }
+  if (state_->abort != nullptr) {
+    using watcher = int (*)(void*, curl_off_t, curl_off_t, curl_off_t, curl_off_t);
+    const watcher watch = [](void* flag, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+      return static_cast<const std::atomic<bool>*>(flag)->load() ? 1 : 0;
+    };
+    curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, watch);
+    curl_easy_setopt(easy, CURLOPT_XFERINFODATA, state_->abort);
+  }
   using writer = std::size_t (*)(char*, std::size_t, std::size_t, void*);
   const writer write = [](char* data, std::size_t, std::size_t size, void* into) -> std::size_t {
     auto& self = *static_cast<state*>(into);
@@ -100,6 +114,8 @@ http_answer http_client::send(const char* method, const std::string& path,
     throw command_error(exit_code::usage, "'" + state_->url
                                               + "' is no http or https URL; set --url or "
                                                 "TROUPE_URL, such as http://127.0.0.1:8080");
+  if (result == CURLE_ABORTED_BY_CALLBACK)
+    throw command_error(exit_code::interrupted, "the request was given up");
   if (result == CURLE_OPERATION_TIMEDOUT)
     throw command_error(exit_code::timed_out,
                         "no answer from " + state_->url + " in time: " + why.data());

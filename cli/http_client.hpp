@@ -2,6 +2,7 @@
 // time for one request.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,6 +27,8 @@ public:
 
   /// Sent with every request that has a body.
   void add_header(const std::string& name, const std::string& value);
+  /// Gives up a request within a second of the flag being set; send throws (interrupted) then.
+  void abort_when(const std::atomic<bool>& flag);
   /// Any answer, also one that says what is wrong. Throws command_error: nobody answers
   /// (unavailable), not in time (timed_out).
   http_answer send(const char* method, const std::string& path,

@@ -59,6 +59,8 @@ exit_code run(const invocation& wanted) {
   case command::queues_drain:
   case command::queues_limit:
     return run_queue(wanted);
+  case command::top:
+    return run_top(wanted);
   case command::scrape:
     return run_scrape(wanted);
   case command::doctor:

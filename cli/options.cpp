@@ -65,6 +65,7 @@ command_line::command_line() {
   add_jobs();
   add_queues();
   add_scrape();
+  add_top();
   add_config();
   add(app_, command::completion, "completion", "Print what completes commands in a shell")
       ->add_option("shell", out_.shell, "The shell it is for")
@@ -440,6 +441,7 @@ void command_line::finish() {
     return check_enqueue(out_.enqueue);
   case command::completion:
   case command::man:
+  case command::top:
   case command::version:
     return;
   }

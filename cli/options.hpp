@@ -42,6 +42,7 @@ enum class command : std::uint8_t {
   queues_drain,
   queues_limit,
   scrape,
+  top,
   doctor,
   config_show,
   completion,
@@ -127,6 +128,12 @@ struct scrape_settings {
   std::optional<double> limit; ///< seconds for the crawl; none: for ever
 };
 
+struct top_settings {
+  bool once = false;
+  double interval = 1;        ///< seconds between two readings
+  std::string sort = "queue"; ///< a column of top_view.hpp
+};
+
 struct invocation {
   command what = command::version;
   bool json = false;
@@ -142,6 +149,7 @@ struct invocation {
   std::string new_limits;           ///< queues limit: the request's body
   std::optional<double> wait_limit; ///< queues drain, jobs watch: seconds; none: for ever
   scrape_settings scrape;
+  top_settings top;
   std::vector<setting> settings; ///< config show
   bool show_origin = false;      ///< likewise
   std::string shell;             ///< completion

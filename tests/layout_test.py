@@ -107,6 +107,8 @@ TESTED_ELSEWHERE = {
     "cli/scrape_command.cpp": "e2e/test_scrape.py",
     "cli/serve_command.cpp": "e2e/test_jobs.py",
     "cli/shell_commands.cpp": "e2e/test_cli.py",
+    "cli/top_command.cpp": "e2e/test_cli.py",
+    "cli/top_gatherer.cpp": "e2e/test_cli.py",
     "cli/watch_command.cpp": "e2e/test_cli.py",
     "cli/signals.cpp": "e2e/test_jobs.py",
     "db/blocking.cpp": "db/migrate_pgtest.cpp",

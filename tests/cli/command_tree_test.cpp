@@ -41,7 +41,7 @@ using words = std::vector<std::string>;
 BOOST_AUTO_TEST_CASE(every_command_is_there_with_what_it_says_of_itself) {
   const auto program = describe_commands();
   BOOST_TEST(program.name == "troupe");
-  for (const auto* name : {"dev", "serve", "migrate", "enqueue", "jobs", "queues", "scrape",
+  for (const auto* name : {"dev", "serve", "migrate", "enqueue", "jobs", "queues", "scrape", "top",
                            "doctor", "config", "completion", "man", "version"})
     BOOST_TEST(!at(program, name).description.empty(), name);
   for (const auto* name : {"list", "counts", "get", "logs", "why", "cancel", "retry", "delete"})

@@ -1,10 +1,13 @@
 """The client commands: enqueue, jobs, version, and what they say when something is wrong."""
+import fcntl
 import json
 import os
 import pty
 import select
 import signal
+import struct
 import subprocess
+import termios
 import time
 
 import pytest
@@ -258,6 +261,96 @@ def test_long_cells_are_cut_on_a_terminal_only(node):
     shown = until(lambda: os.read(leader, 65536), "the table").decode()
     os.close(leader)
     assert queue not in shown and "qqqq…" in shown
+
+
+class Terminal:
+    """A pseudo terminal with the program in it."""
+
+    def __init__(self, place, *arguments, rows=24, columns=100):
+        self.leader, follower = pty.openpty()
+        self.resize(rows, columns)
+        self.before = termios.tcgetattr(self.leader)
+        self.shown = ""
+        self.process = place.start(
+            *arguments, stdin=follower, stdout=follower, start_new_session=True,
+            env=clean_environment(TERM="xterm"),
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)) # so that it gets signals
+        os.close(follower)
+
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.leader, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def type(self, keys):
+        os.write(self.leader, keys.encode())
+
+    def await_frame(self, *parts):
+        """The lines of a whole new frame that has all of these in it."""
+        def look():
+            if select.select([self.leader], [], [], 0)[0]:
+                self.shown += os.read(self.leader, 65536).decode()
+            for frame in self.shown.split("\x1b[H")[:0:-1]:
+                if frame.endswith("\x1b[J") and all(part in frame for part in parts):
+                    return frame
+            return None
+
+        frame = until(look, f"a frame with {parts}; shown was {self.shown[-2000:]!r}")
+        self.shown = ""
+        for code in ("\x1b[7m", "\x1b[0m", "\x1b[K", "\x1b[J", "\r"):
+            frame = frame.replace(code, "")
+        return frame.split("\n")
+
+    def end(self):
+        """The exit code, and what was written last; the terminal is as it was."""
+        status = self.process.wait(20)
+        while select.select([self.leader], [], [], 0)[0]:
+            try:
+                self.shown += os.read(self.leader, 65536).decode()
+            except OSError: # nobody has the other end any more
+                break
+        assert self.shown.endswith("\x1b[?25h\x1b[?1049l")
+        assert termios.tcgetattr(self.leader) == self.before
+        os.close(self.leader)
+        return status
+
+
+def test_top_draws_resizes_sorts_pauses_and_gives_the_terminal_back(node):
+    running = node.create("sleep", queue="watched", args={"ms": 600_000})["id"]
+    node.create("noop", queue="waiting-long", delay_ms=3_600_000)
+    node.await_state(running, "running")
+    screen = Terminal(node.place, "top", "--url", node.url, "--interval", "0.1")
+    lines = screen.await_frame("QUEUE+", "watched", f"{running}  sleep", "/s, done 0.0/s")
+    assert len(lines) == 24 and all(len(line) <= 100 for line in lines)
+    assert lines[0].startswith(f"troupe {node.url}  node node ") and lines[-1].startswith("q quit")
+    screen.resize(8, 40)
+    lines = until(lambda: (lambda frame: frame if len(frame) <= 8 else None)(
+        screen.await_frame("QUEUE+")), "a smaller frame")
+    assert all(len(line) <= 40 for line in lines), lines
+    screen.type("\t")
+    screen.await_frame("WAITING-")
+    screen.type("\x1b[A")
+    screen.await_frame("WAITING+")
+    screen.type("p")
+    screen.await_frame("paused; p goes on")
+    screen.type("q")
+    assert screen.end() == 0
+    interrupted = Terminal(node.place, "top", "--url", node.url)
+    interrupted.await_frame("QUEUE+")
+    interrupted.type("\x03")
+    assert interrupted.end() == 130
+    assert node.ask("POST", f"/api/v1/jobs/{running}/cancel", {}).status == 200
+
+
+def test_top_without_a_terminal_is_one_frame_or_one_object(node):
+    made = [node.create("noop", queue="counted")["id"] for _ in range(3)]
+    node.await_state(made[-1], "completed")
+    shown = ask(node, "top", "--interval", "0.1")
+    assert shown.returncode == 0, shown.stderr
+    assert "\x1b" not in shown.stdout and "QUEUE+" in shown.stdout and "counted" in shown.stdout
+    read = json.loads(ask(node, "top", "--json", "--interval", "0.1", "--sort", "done/s").stdout)
+    (queue,) = [each for each in read["queues"] if each["queue"] == "counted"]
+    assert queue["completed"] == 3 and queue["completed_per_second"] == 0
+    assert read["node"]["name"] == "node" and 0.1 <= read["seconds"] < 10
+    assert run("top", "--url", "http://127.0.0.1:9").returncode == 6
 
 
 def doctor_of(node, *arguments):

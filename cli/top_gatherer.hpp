@@ -1,0 +1,60 @@
+// Readings of a server one after the other, in a thread of their own: the terminal answers at once,
+// whatever the server does.
+#pragma once
+
+#include "cli/http_client.hpp"
+#include "cli/options.hpp"
+#include "cli/top_reading.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+namespace troupe::cli {
+
+/// Asks for all of one reading: about 15 requests. Throws command_error.
+top_reading read_server(http_client& server, run_notes& notes);
+
+class top_gatherer {
+public:
+  /// `first`: a reading that was taken before.
+  top_gatherer(const client_settings& client, std::chrono::milliseconds interval,
+               std::shared_ptr<const top_reading> first);
+  /// A request that is on its way is given up, which takes up to a second.
+  ~top_gatherer();
+  top_gatherer(const top_gatherer&) = delete;
+  top_gatherer& operator=(const top_gatherer&) = delete;
+
+  /// Can be read when there is something new.
+  int ready() const { return ready_; }
+
+  struct latest {
+    std::shared_ptr<const top_reading> now;
+    std::shared_ptr<const top_reading> before; ///< null: `now` is the first
+    std::string trouble;                       ///< why there is nothing newer; or empty
+  };
+  latest take();
+  /// While paused the server is left alone.
+  void pause(bool paused);
+
+private:
+  void run();
+  /// False when it is time to end.
+  bool await_turn();
+
+  const client_settings client_;
+  const std::chrono::milliseconds interval_;
+  std::mutex guard_;
+  std::condition_variable changed_;
+  latest latest_;
+  bool paused_ = false;
+  std::atomic<bool> ending_{false};
+  int ready_ = -1;
+  std::thread thread_;
+};
+
+} // namespace troupe::cli
