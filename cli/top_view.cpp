@@ -373,7 +373,7 @@ std::string top_json(const top_input& input) {
     jobs.push_back({{"id", job.id},
                     {"kind", job.kind},
                     {"queue", job.queue},
-                    {"attempt", job.attempt},
+                    {"attempt", ordered_json::parse(job.attempt, nullptr, false)},
                     {"node", job.run.node.empty() ? ordered_json{} : ordered_json(job.run.node)},
                     {"age_seconds", age ? ordered_json(*age) : ordered_json{}}});
   }

@@ -223,6 +223,7 @@ BOOST_AUTO_TEST_CASE(programs_get_one_object) {
   BOOST_TEST(read["queues"][0]["available"] == 2);
   BOOST_TEST(read["running"][0]["age_seconds"] == 75.0);
   BOOST_TEST(read["running"][0]["node"] == "n2");
+  BOOST_TEST(read["running"][0]["attempt"] == 1);
   BOOST_TEST(read["node"]["status"] == "ok");
   const auto first = nlohmann::json::parse(top_json(input_of(now)));
   BOOST_TEST(first["queues"][0]["completed_per_second"].is_null());

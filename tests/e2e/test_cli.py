@@ -3,6 +3,7 @@ import fcntl
 import json
 import os
 import pty
+import resource
 import select
 import signal
 import struct
@@ -274,8 +275,14 @@ class Terminal:
         self.process = place.start(
             *arguments, stdin=follower, stdout=follower, start_new_session=True,
             env=clean_environment(TERM="xterm"),
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)) # so that it gets signals
+            preexec_fn=self.take_over)
         os.close(follower)
+
+    @staticmethod
+    def take_over():
+        """In the new process: the terminal's signals are for it; it leaves no core."""
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
     def resize(self, rows, columns):
         fcntl.ioctl(self.leader, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -333,11 +340,37 @@ def test_top_draws_resizes_sorts_pauses_and_gives_the_terminal_back(node):
     screen.await_frame("paused; p goes on")
     screen.type("q")
     assert screen.end() == 0
-    interrupted = Terminal(node.place, "top", "--url", node.url)
-    interrupted.await_frame("QUEUE+")
-    interrupted.type("\x03")
-    assert interrupted.end() == 130
     assert node.ask("POST", f"/api/v1/jobs/{running}/cancel", {}).status == 200
+
+
+def test_top_gives_the_terminal_back_at_any_end_and_when_it_is_stopped(node):
+    for end, status in ((signal.SIGTERM, 130), (signal.SIGABRT, -signal.SIGABRT), (None, 130)):
+        screen = Terminal(node.place, "top", "--url", node.url)
+        screen.await_frame("QUEUE+")
+        if end:
+            screen.process.send_signal(end)
+        else:
+            screen.type("\x03")
+        assert screen.end() == status
+    screen = Terminal(node.place, "top", "--url", node.url, "--interval", "0.1",
+                      "--request-timeout", "0.3")
+    screen.await_frame("QUEUE+")
+    screen.process.send_signal(signal.SIGTSTP)
+    assert os.WIFSTOPPED(os.waitpid(screen.process.pid, os.WUNTRACED)[1])
+    assert os.read(screen.leader, 65536).decode().endswith("\x1b[?25h\x1b[?1049l")
+    assert termios.tcgetattr(screen.leader) == screen.before
+    screen.process.send_signal(signal.SIGCONT)
+    screen.await_frame("QUEUE+")
+    # A server that does not answer holds up neither keys nor the end.
+    node.signal(signal.SIGSTOP)
+    try:
+        screen.await_frame("not up to date: no answer from")
+        screen.type("\t")
+        screen.await_frame("WAITING-")
+        screen.type("q")
+        assert screen.end() == 0
+    finally:
+        node.signal(signal.SIGCONT)
 
 
 def test_top_without_a_terminal_is_one_frame_or_one_object(node):
