@@ -133,12 +133,18 @@ std::string bash_script(const command_entry& program) {
       for (const auto& name : option.names)
         by_value[bash_value(option)].push_back(quoted(path + "|" + name));
     }
-    words += "  " + quoted(path) + ")\n    commands=" + quoted(joined(commands)) + "\n    options="
-             + quoted(joined(names_of(command))) + "\n    places=(" + places + ") ;;\n";
+    words.append("  ").append(quoted(path)).append(")\n");
+    words.append("    commands=").append(quoted(joined(commands)));
+    words.append("\n    options=").append(quoted(joined(names_of(command))));
+    words.append("\n    places=(").append(places).append(") ;;\n");
   });
   std::string values = "_troupe_value() {\n  case \"$1|$2\" in\n";
   for (const auto& [value, options] : by_value)
-    values += "  " + joined(options, " |\\\n  ") + ")\n    value=" + quoted(value) + " ;;\n";
+    values.append("  ")
+        .append(joined(options, " |\\\n  "))
+        .append(")\n    value=")
+        .append(quoted(value))
+        .append(" ;;\n");
   return bash_begin + words + "  esac\n}\n\n" + values + "  *) value=none ;;\n  esac\n}\n"
          + bash_end;
 }

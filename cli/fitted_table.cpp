@@ -27,6 +27,7 @@ std::vector<std::size_t> chosen(const std::vector<fitted_column>& columns,
   std::iota(kept.begin(), kept.end(), 0);
   const auto fits = [&] {
     std::vector<int> widths;
+    widths.reserve(kept.size());
     for (const auto i : kept)
       widths.push_back(columns[i].number ? natural[i] : std::min(natural[i], usual_text));
     return total(widths) <= width;
@@ -60,9 +61,9 @@ void shrink(std::vector<int>& widths, const std::vector<bool>& numbers, int widt
 std::vector<std::string> fitted_lines(const std::vector<fitted_column>& columns,
                                       std::vector<std::vector<std::string>> rows, int width) {
   std::vector<int> natural;
-  std::vector<std::string> titles;
-  for (const auto& column : columns)
-    titles.push_back(column.title);
+  std::vector<std::string> titles(columns.size());
+  std::transform(columns.begin(), columns.end(), titles.begin(),
+                 [](const auto& column) { return column.title; });
   rows.insert(rows.begin(), titles);
   for (std::size_t i = 0; i < columns.size(); ++i) {
     natural.push_back(0);

@@ -24,10 +24,10 @@ bool read_pages(http_client& server, const std::string& path, top_reading& into,
                 std::string (*add)(top_reading&, std::string_view)) {
   std::string after;
   for (int page = 0; page < most_pages; ++page) {
-    after = add(into, server
-                          .request("GET", path + "?limit=500" + (after.empty() ? "" : "&after=")
-                                              + http_client::escaped(after))
-                          .body);
+    auto of = path + "?limit=500";
+    if (!after.empty())
+      of.append("&after=").append(http_client::escaped(after));
+    after = add(into, server.request("GET", of).body);
     if (after.empty())
       return false;
   }

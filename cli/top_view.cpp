@@ -158,9 +158,10 @@ std::vector<std::string> queue_lines(const sorted_queues& queues, top_order orde
                        fact.name != "queue", sorts ? 0 : fact.rank});
   }
   std::vector<std::vector<std::string>> rows;
-  for (const auto& [queue, rates] : queues.rows) {
-    const auto rate = [&](double queue_rates::*member) {
-      return rates ? rate_text((*rates).*member) : std::string{"-"};
+  for (const auto& row : queues.rows) {
+    const auto& queue = row.first;
+    const auto rate = [&row](double queue_rates::*member) {
+      return row.second ? rate_text((*row.second).*member) : std::string{"-"};
     };
     rows.push_back({queue.name + (queue.paused ? " (paused)" : ""), count_text(queue.available),
                     count_text(queue.running), count_text(queue.retryable),
@@ -255,6 +256,7 @@ std::string_view name_of(top_column column) {
 
 std::vector<std::string> top_column_names() {
   std::vector<std::string> out;
+  out.reserve(facts.size());
   for (const auto& fact : facts)
     out.emplace_back(fact.name);
   return out;
@@ -350,9 +352,10 @@ std::string top_json(const top_input& input) {
   const auto& now = *input.now;
   const auto queues = sorted(input);
   auto list = ordered_json::array();
-  for (const auto& [queue, rates] : queues.rows) {
-    const auto rate = [&](double queue_rates::*member) {
-      return rates ? ordered_json((*rates).*member) : ordered_json{};
+  for (const auto& row : queues.rows) {
+    const auto& queue = row.first;
+    const auto rate = [&row](double queue_rates::*member) {
+      return row.second ? ordered_json((*row.second).*member) : ordered_json{};
     };
     list.push_back({{"queue", queue.name},
                     {"paused", queue.paused},

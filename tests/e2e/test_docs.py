@@ -30,7 +30,30 @@ def test_the_first_job_of_the_readme_runs_as_written(workspace):
     assert created["id"] == "1" and created["args"] == {"hello": "world"}
     assert node.await_state("1", "completed")["attempts"][0]["result"] == {"hello": "world"}
     assert "sleep" in done.stdout and "completed" in done.stdout
+    run_commands_of("cli.md", node, workspace)
     assert node.stop() == 0
+
+
+def run_commands_of(name, node, workspace):
+    """Every block of the page in one shell, as written: only the server and the home differ."""
+    (workspace.root / "bin").mkdir()
+    (workspace.root / "bin/troupe").symlink_to(Path(PROGRAM).resolve())
+    script = "".join(blocks(ROOT / "docs" / name, "sh"))
+    there = clean_environment(TROUPE_URL=node.url, HOME=str(workspace.root),
+                              PATH=f"{workspace.root}/bin:{os.environ['PATH']}")
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True,
+                          timeout=60, env=there, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_command_and_exit_code_is_documented():
+    page = (ROOT / "docs/cli.md").read_text()
+    manual = run("man").stdout
+    rows = "\n".join(re.findall(r"^\| `troupe .*", page, re.M))
+    named = sorted(re.findall(r"`(troupe [a-z ]+)`", rows))
+    assert named == sorted(re.findall(r"^\.SS (.*)$", manual, re.M))
+    codes = re.findall(r"^ +(\d+) +(.*)$", run("--help").stdout.split("Exit codes:")[1], re.M)
+    assert codes == re.findall(r"^\| (\d+) \| (.*) \|$", page.split("## Exit codes")[1], re.M)
 
 
 def test_the_embedding_snippet_is_the_tested_example():
