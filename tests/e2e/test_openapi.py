@@ -98,6 +98,23 @@ def test_every_route_answers_as_it_is_documented(node, api):
     assert ask.asked == {o["operationId"] for _, _, o in api.operations()}
 
 
+def test_options_and_head_and_405_agree_with_the_document(node, api):
+    for path, item in api.document["paths"].items():
+        target = re.sub(r"\{\w+\}", "17", path)
+        options = node.ask("OPTIONS", target)
+        assert options.status == 204 and options.body == b""
+        allowed = set(options.headers["Allow"].split(", "))
+        assert allowed >= {verb.upper() for verb in item} | {"OPTIONS"}, path
+        assert ("HEAD" in allowed) == ("GET" in allowed)
+        for verb in {"GET", "POST", "PUT", "PATCH", "DELETE"} - allowed:
+            refused = node.ask(verb, target)
+            assert refused.status == 405 and refused.json["code"] == "method_not_allowed"
+            assert set(refused.headers["Allow"].split(", ")) == allowed
+        if "get" in item:
+            head = node.ask("HEAD", target)
+            assert head.body == b"" and head.status == node.ask("GET", target).status, path
+
+
 def test_examples_are_valid_and_are_taken(node, api):
     for verb, path, operation in api.operations():
         if "requestBody" not in operation:
