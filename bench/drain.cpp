@@ -1,11 +1,12 @@
 // Drain: how fast nodes run a backlog with history kept, of no-ops unless --ms says how long each
-// job sleeps. Prints one JSON object. --limit: the queue's concurrency, on all nodes together.
-// --keys: the jobs have one of so many limit keys each; --key-limit: how many of each run at once.
+// job sleeps, or --spin-us how long it computes. Prints one JSON object. --limit: the queue's
+// concurrency, on all nodes together. --keys: the jobs have one of so many limit keys each;
+// --key-limit: how many of each run at once.
 // --ordered: they are spread over so many ordered queues. --backlog: so many more wait behind them.
 // --prefetch: as engine_options has it. --every: the object tells the time of every so many
 // outcomes, too, as [outcomes, seconds]. Usage: troupe_bench_drain --url URL [--jobs N] [--slots N]
-// [--connections N] [--nodes N] [--prefetch N] [--limit N] [--ms N] [--keys N] [--key-limit N]
-// [--ordered N] [--backlog N] [--every N]
+// [--connections N] [--nodes N] [--prefetch N] [--limit N] [--ms N] [--spin-us N] [--keys N]
+// [--key-limit N] [--ordered N] [--backlog N] [--every N]
 // The clock runs from start() on a migrated database to the commit of --jobs outcomes.
 #include "launcher/engine.hpp"
 #include "launcher/log.hpp"
@@ -80,14 +81,31 @@ troupe::job_spec job_of(const std::map<std::string, std::string>& flags, int num
     job.kind = "sleep";
     job.args = R"({"ms":)" + ms->second + "}";
   }
+  if (flags.count("--spin-us"))
+    job.kind = "spin";
   if (const auto keys = flags.find("--keys"); keys != flags.end())
     job.limit_key = "customer " + std::to_string(number % std::atoi(keys->second.c_str()));
   return job;
 }
 
+/// Gives the engine a handler that keeps a processor busy for so long.
+void add_spin(const std::map<std::string, std::string>& flags, troupe::engine& to) {
+  const auto spin = flags.find("--spin-us");
+  if (spin == flags.end())
+    return;
+  const std::chrono::microseconds how_long{std::atoi(spin->second.c_str())};
+  to.handle("spin", [how_long](const troupe::job_run&) {
+    const auto end = clock_type::now() + how_long;
+    while (clock_type::now() < end) {
+    }
+    return troupe::completed();
+  });
+}
+
 /// Stores the jobs and sets the limits of their queue; the seconds that the first of these took.
 double enqueue(const std::map<std::string, std::string>& flags, int stored) {
   troupe::engine producer{options_of(flags, 0)};
+  add_spin(flags, producer);
   producer.start();
   const auto begun = clock_type::now();
   for (int done = 0; done < stored; done += chunk) {
@@ -118,8 +136,8 @@ int main(int argc, char** argv) {
     flags[argv[i]] = argv[i + 1];
   if (flags.count("--url") == 0) {
     std::cerr << "usage: troupe_bench_drain --url URL [--jobs N] [--slots N] [--connections N] "
-                 "[--nodes N] [--prefetch N] [--limit N] [--ms N] [--keys N] [--key-limit N] "
-                 "[--ordered N] [--backlog N] [--every N]\n";
+                 "[--nodes N] [--prefetch N] [--limit N] [--ms N] [--spin-us N] [--keys N] "
+                 "[--key-limit N] [--ordered N] [--backlog N] [--every N]\n";
     return 2;
   }
   const int jobs = std::atoi(flags["--jobs"].c_str());
@@ -131,6 +149,8 @@ int main(int argc, char** argv) {
     for (int i = 0; i < std::atoi(flags["--nodes"].c_str()); ++i)
       workers.push_back(
           std::make_unique<troupe::engine>(options_of(flags, std::atoi(flags["--slots"].c_str()))));
+    for (const auto& worker : workers)
+      add_spin(flags, *worker);
     const auto sum = [&](auto counter) {
       std::uint64_t all = 0;
       for (const auto& worker : workers)
