@@ -123,6 +123,7 @@ std::string bash_script(const command_entry& program) {
   std::string words = "_troupe_words() {\n  case $1 in\n";
   std::map<std::string, std::vector<std::string>> by_value;
   walk(program, "", [&](const command_entry& command, const std::string& path) {
+    const auto of_command = path + "|";
     std::vector<std::string> commands;
     std::string places;
     for (const auto& each : command.commands)
@@ -131,7 +132,7 @@ std::string bash_script(const command_entry& program) {
       if (is_place(option))
         places += (places.empty() ? "" : " ") + quoted(bash_value(option));
       for (const auto& name : option.names)
-        by_value[bash_value(option)].push_back(quoted(path + "|" + name));
+        by_value[bash_value(option)].push_back(quoted(of_command + name));
     }
     words.append("  ").append(quoted(path)).append(")\n");
     words.append("    commands=").append(quoted(joined(commands)));
