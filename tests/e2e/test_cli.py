@@ -1,4 +1,5 @@
 """The client commands: enqueue, jobs, version, and what they say when something is wrong."""
+import codecs
 import fcntl
 import json
 import os
@@ -272,6 +273,7 @@ class Terminal:
         self.resize(rows, columns)
         self.before = termios.tcgetattr(self.leader)
         self.shown = ""
+        self.decode = codecs.getincrementaldecoder("utf-8")().decode # characters come in pieces
         self.process = place.start(
             *arguments, stdin=follower, stdout=follower, start_new_session=True,
             env=clean_environment(TERM="xterm"),
@@ -290,11 +292,18 @@ class Terminal:
     def type(self, keys):
         os.write(self.leader, keys.encode())
 
+    def read(self):
+        """Takes what was written: a full terminal would hold up the program."""
+        try:
+            while select.select([self.leader], [], [], 0)[0]:
+                self.shown += self.decode(os.read(self.leader, 65536))
+        except OSError: # nobody has the other end any more
+            pass
+
     def await_frame(self, *parts):
         """The lines of a whole new frame that has all of these in it."""
         def look():
-            if select.select([self.leader], [], [], 0)[0]:
-                self.shown += os.read(self.leader, 65536).decode()
+            self.read()
             for frame in self.shown.split("\x1b[H")[:0:-1]:
                 if frame.endswith("\x1b[J") and all(part in frame for part in parts):
                     return frame
@@ -307,17 +316,21 @@ class Terminal:
         return frame.split("\n")
 
     def end(self):
-        """The exit code, and what was written last; the terminal is as it was."""
-        status = self.process.wait(20)
-        while select.select([self.leader], [], [], 0)[0]:
-            try:
-                self.shown += os.read(self.leader, 65536).decode()
-            except OSError: # nobody has the other end any more
-                break
-        assert self.shown.endswith("\x1b[?25h\x1b[?1049l")
-        assert termios.tcgetattr(self.leader) == self.before
+        """The exit code; the terminal is as it was."""
+        until(lambda: self.read() or self.process.poll() is not None, "the end")
+        self.assert_restored()
         os.close(self.leader)
-        return status
+        return self.process.wait()
+
+    def await_stop(self):
+        until(lambda: self.read() or os.waitpid(self.process.pid, os.WUNTRACED | os.WNOHANG)[0],
+              "the program is stopped")
+        self.assert_restored()
+
+    def assert_restored(self):
+        self.read()
+        assert self.shown.endswith("\x1b[?25h\x1b[?1049l"), self.shown[-200:]
+        assert termios.tcgetattr(self.leader) == self.before
 
 
 def test_top_draws_resizes_sorts_pauses_and_gives_the_terminal_back(node):
@@ -356,9 +369,7 @@ def test_top_gives_the_terminal_back_at_any_end_and_when_it_is_stopped(node):
                       "--request-timeout", "0.3")
     screen.await_frame("QUEUE+")
     screen.process.send_signal(signal.SIGTSTP)
-    assert os.WIFSTOPPED(os.waitpid(screen.process.pid, os.WUNTRACED)[1])
-    assert os.read(screen.leader, 65536).decode().endswith("\x1b[?25h\x1b[?1049l")
-    assert termios.tcgetattr(screen.leader) == screen.before
+    screen.await_stop()
     screen.process.send_signal(signal.SIGCONT)
     screen.await_frame("QUEUE+")
     # A server that does not answer holds up neither keys nor the end.
