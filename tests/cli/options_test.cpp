@@ -131,6 +131,10 @@ BOOST_AUTO_TEST_CASE(mistyped_words_get_the_nearest_one) {
   BOOST_TEST(says(bad({"dev", "--slot", "3"}), "did you mean --slots?"));
   BOOST_TEST(says(bad({"dev", "--lisen=127.0.0.1:0"}), "did you mean --listen?"));
   BOOST_TEST(says(bad({"jobs", "list", "--state", "complete"}), "did you mean completed?"));
+  BOOST_TEST(says(bad({"jobs", "bulk", "cancl", "--all"}), "did you mean cancel?"));
+  BOOST_TEST(says(bad({"top", "--sort", "runing"}), "did you mean running?"));
+  const set_variable level("TROUPE_LOG", "inof");
+  BOOST_TEST(says(bad({"dev"}), "did you mean info? (set by the variable TROUPE_LOG)"));
   BOOST_TEST(says(bad({"xyzzy"}), "commands are"));
 }
 
@@ -167,6 +171,15 @@ BOOST_AUTO_TEST_CASE(wrong_values_are_refused_with_the_way_to_the_help) {
            {"jobs", "cancel", "0"},
            {"jobs", "list", "--limit", "0"},
            {"jobs", "list", "--limit", "5", "--all"},
+           {"jobs", "bulk", "cancl", "--all"},
+           {"enqueue", "echo", "--unique", "kind", "--on-conflict", "rejct"},
+           {"top", "--interval", "0"},
+           {"top", "--sort", "runing"},
+           {"top", "extra"},
+           {"config"},
+           {"completion"},
+           {"completion", "tcsh"},
+           {"man", "jobs"},
            {"scrape"},
            {"scrape", "http://h/", "--max-pages", "0"},
            {"scrape", "http://h/", "--select", "noequals"},
@@ -224,6 +237,16 @@ BOOST_AUTO_TEST_CASE(a_scrape_is_read_whole) {
   BOOST_TEST(found.engine.allow_private);
   BOOST_TEST(found.engine.fetches == 8);
   BOOST_TEST(!found.engine.http);
+}
+
+BOOST_AUTO_TEST_CASE(what_top_shows_is_read_whole) {
+  const auto found = good({"top", "--once", "--interval", "0.5", "--sort", "done/s", "--json"});
+  BOOST_TEST((found.what == command::top));
+  BOOST_TEST(found.top.once);
+  BOOST_TEST(found.top.interval == 0.5);
+  BOOST_TEST(found.top.sort == "done/s");
+  BOOST_TEST(found.json);
+  BOOST_TEST(good({"top"}).top.interval == 1);
 }
 
 BOOST_AUTO_TEST_CASE(several_ids_are_taken_where_they_make_sense) {
