@@ -1213,7 +1213,8 @@ begin
   end if;
   return least(c.due_at,
                (select min(p.due_at) from troupe.put_off_at p where p.xact >= c.xact),
-               (select min(p.due_at) from unnest(c.open) o(writer) join troupe.put_off_at p on p.xact = o.writer));
+               (select min(p.due_at) from unnest(c.open) o(writer)
+                 cross join lateral (select * from troupe.put_off_at x where x.xact = o.writer offset 0) p));
 end $$;
 
 CREATE FUNCTION troupe.edit(job bigint, changes jsonb) RETURNS void
@@ -3179,14 +3180,17 @@ begin
     return;
   end if;
   return query
-    select l.* from unnest(c.leases) u(i) join troupe.lease l on l.id = u.i
+    select l.* from unnest(c.leases) u(i)
+     cross join lateral (select * from troupe.lease x where x.id = u.i offset 0) l
      where p_node is null or l.node = p_node
     union all
-    select l.* from unnest(c.open) o(writer) join troupe.lease l on l.xact = o.writer
+    select l.* from unnest(c.open) o(writer)
+     cross join lateral (select * from troupe.lease x where x.xact = o.writer offset 0) l
      where p_node is null or l.node = p_node
     union all
-    select l.* from troupe.lease l
-     where l.xact >= c.xact and (p_node is null or l.node = p_node);
+    -- In its order, so that no other index will do.
+    select l.* from (select * from troupe.lease x where x.xact >= c.xact order by x.xact offset 0) l
+     where p_node is null or l.node = p_node;
 end $$;
 
 CREATE FUNCTION troupe.live_runs(p_leases bigint[], p_jobs bigint[], p_attempts smallint[]) RETURNS boolean[]
@@ -3545,8 +3549,7 @@ begin
   -- What the new one has seen. Earlier ones have taken with them what lies before the old one.
   delete from troupe.put_off_at p
    where p.xact >= coalesce(old.xact, '0') and p.xact < new.xact and p.xact <> all (new.open);
-  delete from troupe.put_off_at p using unnest(old.open) o(writer)
-   where p.xact = o.writer and p.xact <> all (new.open);
+  delete from troupe.put_off_at p where p.xact = any (old.open) and p.xact <> all (new.open);
 end $$;
 
 CREATE FUNCTION troupe.note_keys(p_queue text, p_keys text[]) RETURNS void
@@ -3923,7 +3926,7 @@ begin
     select d.job_id from troupe.deferred d where d.due_at >= since and d.due_at <= now()
      order by d.due_at limit p_limit for update skip locked),
   gone as (
-    delete from troupe.deferred d using due where d.job_id = due.job_id
+    delete from troupe.deferred d where d.job_id = any (array(select due.job_id from due))
     returning d.job_id, d.lane, d.attempt, d.due_at)
   select array_agg(g.job_id order by g.due_at, g.job_id), array_agg(g.lane order by g.due_at, g.job_id),
          array_agg(g.attempt order by g.due_at, g.job_id)

@@ -6,5 +6,4 @@ select pg_is_in_recovery() as in_recovery,
        (select max(version) from troupe.schema_version) as schema_version,
        clock_timestamp() as now,
        current_setting('transaction_read_only')::bool as read_only,
-       coalesce((select greatest(0, extract(epoch from clock_timestamp() - due_at) * 1000)::int8
-                   from troupe.deferred order by due_at limit 1), 0) as overdue_ms
+       coalesce(greatest(0, extract(epoch from clock_timestamp() - troupe.next_due()) * 1000)::int8, 0) as overdue_ms

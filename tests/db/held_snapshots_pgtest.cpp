@@ -30,7 +30,7 @@ int pages(desk& at, const std::string& sql) {
 }
 
 struct cost {
-  int claim, beat, promotion, enqueue;
+  int claim, beat, promotion, enqueue, probe;
 };
 
 struct held : two_nodes {
@@ -63,12 +63,16 @@ struct held : two_nodes {
       at.enqueue_many(1);
       return pages(at, "select * from troupe.take(" + node + ", 'default', 1)");
     };
-    return {least(claim),
-            least([&] { return pages(at, "select * from troupe.beat(" + node + ", 4000)"); }),
-            least([&] { return pages(at, "select * from troupe.promote(1000)"); }), least([&] {
-              return pages(at,
-                           "select troupe.enqueue_many('{noop}', '{default}', '{\"{}\"}', '{0}')");
-            })};
+    const cost found{
+        least(claim),
+        least([&] { return pages(at, "select * from troupe.beat(" + node + ", 4000)"); }),
+        least([&] { return pages(at, "select * from troupe.promote(1000)"); }), least([&] {
+          return pages(at, "select troupe.enqueue_many('{noop}', '{default}', '{\"{}\"}', '{0}')");
+        }),
+        least([&] { return pages(at, "select troupe.next_due()"); })};
+    for (const auto lease : at.beat().leases) // what these claims took
+      at.finish(at.adopt(lease));
+    return found;
   }
 };
 
@@ -176,16 +180,22 @@ BOOST_AUTO_TEST_CASE(
   holder.ask(text("select count(*) from troupe.lane, troupe.lease"));
   work(150);
   const auto before = measured();
-  work(1500);
-  const auto after = measured();
-  // Their versions are all there.
-  BOOST_TEST(std::stoi(database.value("select pg_relation_size('troupe.lane') / 8192")) > 20);
-  const int most = 40; // an index that is a level deeper, an array that is longer
-  BOOST_TEST(after.claim <= before.claim + most, before.claim << " then " << after.claim);
-  BOOST_TEST(after.beat <= before.beat + most, before.beat << " then " << after.beat);
-  BOOST_TEST(after.promotion <= before.promotion + most,
-             before.promotion << " then " << after.promotion);
-  BOOST_TEST(after.enqueue <= before.enqueue + most, before.enqueue << " then " << after.enqueue);
+  // The second time the server believes that there is next to nothing in the tables.
+  for (const bool analyzed : {false, true}) {
+    if (analyzed)
+      database.exec("analyze troupe.lease, troupe.deferred, troupe.put_off_at, troupe.checkpoint");
+    work(analyzed ? 150 : 1500);
+    const auto after = measured();
+    // Their versions are all there.
+    BOOST_TEST(std::stoi(database.value("select pg_relation_size('troupe.lane') / 8192")) > 20);
+    const int most = 40; // an index that is a level deeper, an array that is longer
+    BOOST_TEST(after.claim <= before.claim + most, before.claim << " then " << after.claim);
+    BOOST_TEST(after.beat <= before.beat + most, before.beat << " then " << after.beat);
+    BOOST_TEST(after.promotion <= before.promotion + most,
+               before.promotion << " then " << after.promotion);
+    BOOST_TEST(after.enqueue <= before.enqueue + most, before.enqueue << " then " << after.enqueue);
+    BOOST_TEST(after.probe <= before.probe + most, before.probe << " then " << after.probe);
+  }
   holder.rollback();
 }
 
