@@ -2011,6 +2011,10 @@ begin
    where p.what = 'jobs' and p.low = part.low;
 end $$;
 
+CREATE FUNCTION troupe.export_time(p_time timestamp with time zone) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$ select btrim(to_json(p_time at time zone 'UTC')::text, '"') || 'Z' $$;
+
 CREATE FUNCTION troupe.finish(node bigint, lease bigint, job bigint, attempt integer, outcome text DEFAULT 'completed'::text, result jsonb DEFAULT NULL::jsonb, error text DEFAULT NULL::text, retry_ms bigint DEFAULT NULL::bigint) RETURNS boolean
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -6457,29 +6461,6 @@ CREATE TABLE troupe.expiring (
     queue text NOT NULL
 );
 
-CREATE TABLE troupe.idempotency (
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    key text NOT NULL,
-    fingerprint bytea NOT NULL,
-    ids bigint[] DEFAULT '{}'::bigint[] NOT NULL,
-    fates smallint[] DEFAULT '{}'::smallint[] NOT NULL,
-    CONSTRAINT idempotency_key_check CHECK (((octet_length(key) >= 1) AND (octet_length(key) <= 255)))
-);
-
-CREATE TABLE troupe.item (
-    crawl bigint NOT NULL,
-    page bigint NOT NULL,
-    fetched_at timestamp with time zone DEFAULT now() NOT NULL,
-    bytes bigint NOT NULL,
-    status integer NOT NULL,
-    headings integer NOT NULL,
-    links integer NOT NULL,
-    url text NOT NULL,
-    title text NOT NULL,
-    fields jsonb,
-    error text
-);
-
 CREATE TABLE troupe.job (
     id bigint NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -6503,6 +6484,64 @@ CREATE TABLE troupe.job (
     CONSTRAINT job_timeout_ms_check CHECK (((timeout_ms >= 1) AND (timeout_ms <= 604800000)))
 )
 PARTITION BY RANGE (id);
+
+CREATE VIEW troupe.exported_job AS
+ SELECT j.id,
+    j.queue,
+    j.kind,
+    j.priority,
+        CASE
+            WHEN (d.job_id IS NOT NULL) THEN
+            CASE d.reason
+                WHEN 2 THEN 'retryable'::text
+                ELSE 'scheduled'::text
+            END
+            WHEN (((a.last & 1) = 0) AND ((a.last & 14) <= 6)) THEN (ARRAY['completed'::text, 'cancelled'::text, 'discarded'::text])[((a.last & 14) / 2)]
+            WHEN (r.attempt = (COALESCE((a.last >> 4), 0) + 1)) THEN 'running'::text
+            ELSE 'available'::text
+        END AS state,
+    j.args,
+    COALESCE((a.last >> 4), 0) AS attempt,
+    j.max_attempts,
+    j.timeout_ms,
+    COALESCE(j.tags, '{}'::text[]) AS tags,
+    j.limit_key,
+    COALESCE(d.due_at, j.run_at, j.created_at) AS run_at,
+    j.created_at
+   FROM (((troupe.job j
+     LEFT JOIN troupe.deferred d ON ((d.job_id = j.id)))
+     LEFT JOIN ( SELECT t.job_id,
+            max((((t.attempt * 16) + (t.outcome * 2)) + (t.reopened)::integer)) AS last
+           FROM troupe.attempt t
+          GROUP BY t.job_id) a ON ((a.job_id = j.id)))
+     LEFT JOIN ( SELECT u.i,
+            max(u.n) AS attempt
+           FROM troupe.lease l,
+            LATERAL UNNEST(l.jobs, l.attempts) u(i, n)
+          GROUP BY u.i) r ON ((r.i = j.id)));
+
+CREATE TABLE troupe.idempotency (
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    key text NOT NULL,
+    fingerprint bytea NOT NULL,
+    ids bigint[] DEFAULT '{}'::bigint[] NOT NULL,
+    fates smallint[] DEFAULT '{}'::smallint[] NOT NULL,
+    CONSTRAINT idempotency_key_check CHECK (((octet_length(key) >= 1) AND (octet_length(key) <= 255)))
+);
+
+CREATE TABLE troupe.item (
+    crawl bigint NOT NULL,
+    page bigint NOT NULL,
+    fetched_at timestamp with time zone DEFAULT now() NOT NULL,
+    bytes bigint NOT NULL,
+    status integer NOT NULL,
+    headings integer NOT NULL,
+    links integer NOT NULL,
+    url text NOT NULL,
+    title text NOT NULL,
+    fields jsonb,
+    error text
+);
 
 CREATE TABLE troupe.job_1 (
     id bigint NOT NULL,

@@ -51,15 +51,10 @@ std::variant<list_question, response> read_list_query(std::string_view query) {
     return wrong_parameter("list", "the query is malformed or names a parameter twice");
   list_question out;
   for (auto& [name, value] : *parameters) {
-    if (name == "state") {
-      out.ask.filter.state = parse_job_state(value);
-      if (!out.ask.filter.state)
-        return wrong_parameter("state", "must be pending, scheduled, available, running, "
-                                        "retryable, completed, cancelled or discarded");
-    } else if (name == "queue" || name == "kind") {
-      if (!is_valid_name(value))
-        return wrong_parameter(name, "must be " + std::string{name_form});
-      (name == "queue" ? out.ask.filter.queue : out.ask.filter.kind) = std::move(value);
+    std::optional<response> wrong;
+    if (read_filter(name, value, out.ask.filter, wrong)) {
+      if (wrong)
+        return *std::move(wrong);
     } else if (name == "limit") {
       if (auto fault = read_page_size(value, limits::page_size, out.ask.limit))
         return std::move(*fault);

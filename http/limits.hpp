@@ -25,6 +25,8 @@ struct server_limits {
 
   // -- its answer --
   std::size_t page_bytes = 16 * 1024 * 1024; ///< a list ends its page early above this
+  /// Exports at once; above: 503. Each has a connection to the database, and one piece of its text.
+  std::size_t exports = 2;
 
   // -- deadlines: of the whole phase, not between two bytes --
   ms head{10'000};              ///< first byte (or accept) to the end of the head; 408
@@ -32,7 +34,8 @@ struct server_limits {
   std::size_t body_rate = 1024; ///< bytes per second on average, once body_grace is over; 408
   ms body_grace{5'000};
   ms answer{60'000};                      ///< from the last byte to the engine's answer; 504
-  ms write{30'000};                       ///< without any progress: closed
+  ms write{30'000};                       ///< without any progress: closed; of a stream each piece
+  ms piece{660'000};                      ///< the next piece of a stream: 504, or closed
   ms idle{15'000};                        ///< between two requests: closed
   ms linger{2'000};                       ///< after our last byte, for the peer to read it
   std::size_t linger_bytes = 1024 * 1024; ///< read and thrown away meanwhile

@@ -35,6 +35,24 @@ void append_field(std::string& out, std::string_view name, std::string_view valu
   out += "\r\n";
 }
 
+/// Of what is streamed to a client of HTTP/1.0 the end of the connection is the end.
+void append_length(std::string& out, const response& answer, int version) {
+  if (!answer.streamed) {
+    out += "Content-Length: ";
+    append_number(out, answer.body.size());
+    out += "\r\n";
+    return;
+  }
+  if (version >= 11)
+    out += "Transfer-Encoding: chunked\r\n";
+  out += "Vary: Accept-Encoding\r\n";
+  if (answer.gzip)
+    out += "Content-Encoding: gzip\r\n";
+  if (!answer.file.empty())
+    append_field(out, "Content-Disposition",
+                 "attachment; filename=\"" + std::string{answer.file} + '"');
+}
+
 } // namespace
 
 std::optional<method> parse_method(std::string_view name) {
@@ -127,9 +145,7 @@ void append_head(std::string& out, const response& answer, const head_context& c
   append_field(out, "Date", context.date);
   if (has_content(answer.status)) {
     append_field(out, "Content-Type", answer.content_type);
-    out += "Content-Length: ";
-    append_number(out, answer.body.size());
-    out += "\r\n";
+    append_length(out, answer, context.version);
   }
   out += answer.etag.empty() ? "Cache-Control: no-store\r\n" : "Cache-Control: no-cache\r\n";
   out += "X-Content-Type-Options: nosniff\r\n";

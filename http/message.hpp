@@ -3,9 +3,11 @@
 
 #include "http/framing.hpp"
 #include "http/problem.hpp"
+#include "messages/job_export.hpp"
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -39,6 +41,11 @@ struct response {
   std::string_view more_fields; ///< further lines of the head, with their ends; of static storage
   bool replayed = false;        ///< Idempotent-Replayed
   std::optional<problem> fault; ///< instead of a body; written as problem+json on the way out
+  /// Instead of a body; its length is not known, and the head goes out with the first piece.
+  std::shared_ptr<text_source> stream;
+  bool streamed = false; ///< the head of such an answer; HEAD has it without a stream
+  bool gzip = false;     ///< Content-Encoding
+  std::string_view file; ///< what a browser saves it as; empty: no Content-Disposition
 };
 
 /// Gives the answer. At most once, from any thread; when every copy dies without one, the client

@@ -79,6 +79,7 @@ void peer::close() {
   ++serial_;
   const auto self = shared_from_this(); // the hub may hold the last one
   leave_head();
+  stream_.reset();
   error_code ignored;
   socket_.close(ignored);
   if (std::exchange(joined_, false))
@@ -109,6 +110,9 @@ void peer::on_overdue() {
   const bool silent = phase_ == phase::head && !reader_.has_bytes();
   if ((phase_ == phase::head && !silent) || phase_ == phase::body) {
     refuse({408, "request_timeout", "the request did not arrive in time"});
+  } else if (phase_ == phase::fetching) {
+    if (fail_stream({errc::timed_out, "the next piece took too long"}))
+      run();
   } else if (phase_ == phase::answering) {
     auto late = make_problem(504, "timed_out", "the engine did not answer in time");
     respond_and_close(problem_response(std::move(late)));
@@ -134,7 +138,7 @@ void peer::on_read(const error_code& ec, std::size_t count) {
     return;
   if (phase_ == phase::lingering && !ec)
     return drain(count);
-  if (phase_ == phase::writing || phase_ == phase::answering)
+  if (phase_ == phase::writing || phase_ == phase::answering || phase_ == phase::fetching)
     return; // the connection ends with that answer: what still comes has no meaning
   if (ec)
     return close(); // end of stream within a request is no request
@@ -265,6 +269,8 @@ bool peer::respond_and_close(response answer) {
 }
 
 bool peer::write(response answer) {
+  if (answer.stream && !head_only_)
+    return begin_stream(std::move(answer));
   const auto& head = reader_.head();
   if (answer.fault)
     answer.body = to_json(*answer.fault, reason_phrase(answer.status),
@@ -295,9 +301,10 @@ bool peer::write_some() {
       return false;
     }
     written_ += count;
-    enter(phase::writing, hub_->limits().write);
+    if (!stream_) // a piece has to be taken whole in that time
+      enter(phase::writing, hub_->limits().write);
   }
-  return after_write();
+  return stream_ ? fetch() : after_write();
 }
 
 void peer::wait_writable() {

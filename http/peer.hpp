@@ -33,7 +33,16 @@ public:
   std::size_t place = 0; ///< in the hub's list; the hub's business
 
 private:
-  enum class phase : std::uint8_t { idle, head, body, answering, writing, lingering, closed };
+  enum class phase : std::uint8_t {
+    idle,
+    head,
+    body,
+    answering,
+    fetching,
+    writing,
+    lingering,
+    closed
+  };
 
   void run();
   bool step(); ///< false: something asynchronous must happen first
@@ -53,8 +62,19 @@ private:
   void wait_writable();
   bool after_write();
   void linger();
+  // peer_stream.cpp: an answer that comes in pieces. The next one is asked for when the socket has
+  // taken the last; meanwhile the phase is `fetching`.
+  bool begin_stream(response answer);
+  bool fetch();
+  void on_piece(std::uint64_t serial, text_source::piece piece);
+  bool write_piece(std::string bytes);
+  bool end_stream();
+  bool fail_stream(const failure& why);
+  void watch();
+  void reset();
 
   struct pending_answer;
+  struct pending_piece;
 
   std::shared_ptr<hub> hub_;
   tcp_socket socket_;
@@ -75,6 +95,10 @@ private:
   std::string param_;
   std::string request_id_;
   std::optional<response> ready_; ///< an answer given while its handler still ran
+  std::shared_ptr<text_source> stream_;
+  std::optional<response> stream_head_; ///< until the first piece is there
+  bool chunked_ = false;
+  bool watching_ = false; ///< whether the client goes while nothing is written
   std::string out_head_;
   std::string out_body_;
   std::size_t written_ = 0;

@@ -8,6 +8,7 @@
 #include "messages/counters.hpp"
 #include "messages/database_metrics.hpp"
 #include "messages/health.hpp"
+#include "messages/job_export.hpp"
 
 #include <functional>
 #include <memory>
@@ -19,6 +20,7 @@ namespace troupe::http {
 /// Everything pointed to must outlive the server.
 struct services {
   std::shared_ptr<requester> ask;
+  export_port* exports = nullptr; ///< none: there are no exports
   const health_board* health = nullptr;
   engine_counters* counters = nullptr; ///< the server counts its own requests there
   const database_metrics* database = nullptr;
@@ -43,6 +45,8 @@ void add_why_route(router& table, const services& context);
 void add_bulk_routes(router& table, const services& context, const server_limits& limits);
 /// /api/v1/jobs/counts; add_job_routes calls it before a path with an id.
 void add_counts_route(router& table, const services& context);
+/// /api/v1/jobs.ndjson, .csv and .json.
+void add_export_routes(router& table, const services& context, const server_limits& limits);
 /// /api/v1/queues and below.
 void add_queue_routes(router& table, const services& context, const server_limits& limits);
 /// Probes, health, metrics, and the index at `/`.

@@ -3,6 +3,7 @@
 #include "actors/cast.hpp"
 #include "actors/crawl_port.hpp"
 #include "actors/foreign_thread.hpp"
+#include "actors/job_export.hpp"
 #include "db/admin.hpp"
 #include "db/migrate.hpp"
 #include "handlers/export.hpp"
@@ -70,6 +71,7 @@ struct engine::parts {
   std::optional<cast> actors;
   std::unique_ptr<session_source> sessions;
   std::unique_ptr<crawl_port> port;
+  std::unique_ptr<export_port> exports;
   std::optional<fetcher> pages;
   std::optional<http::server> server;
   std::atomic<bool> draining{false};
@@ -128,6 +130,7 @@ void engine::parts::start_actors() {
   actors = spawn_cast(*system, wanted, *loop, counters, board);
   port = make_crawl_port(*system, actors->recorder, actors->crawls, actors->store, actors->executor,
                          *actors->work);
+  exports = make_export_port(*system, *actors->work);
   sessions = make_session_source(*system, *actors->work, *loop);
   fetcher_options fetching;
   fetching.allow_private = options.allow_private;
@@ -147,6 +150,7 @@ void engine::parts::start_actors() {
 void engine::parts::start_http() {
   http::services context;
   context.ask = http::make_bridge(actors->gate);
+  context.exports = exports.get();
   context.health = board.get();
   context.counters = &counters;
   context.database = &metrics;
@@ -251,6 +255,7 @@ void engine::parts::end_actors() {
   actors.reset();
   sessions.reset();
   port.reset();
+  exports.reset();
   table.clear();
   if (!workers->stop_within(exit_limit))
     leave("handlers did not end");

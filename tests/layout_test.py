@@ -38,6 +38,7 @@ LIBRARIES = {
     "nlohmann": [r"http/.*", r"handlers/args\.cpp", r"cli/.*", r"tests/.*"],
     "curl": [r"handlers/.*", r"cli/.*", r"tests/.*", r"bench/.*"],
     "libxml": [r"handlers/.*", r"tests/handlers/.*", r"bench/.*"],
+    "zlib.h": [r"http/gzip\.cpp", r"tests/http/.*"],
     "spdlog": [r"launcher/.*"],
     "fmt": [r"handlers/.*", r"launcher/.*", r"cli/.*"],
     "prometheus": [r"http/.*"],

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstdint>
 #include <netinet/in.h>
+#include <optional>
 #include <poll.h>
 #include <stdexcept>
 #include <string>
@@ -76,6 +77,38 @@ public:
     return out;
   }
 
+  /// A body in chunks, decoded, after receive() gave its head; nothing when the connection ended
+  /// before the last chunk. What had come is in `so_far`.
+  std::optional<std::string> receive_chunks(std::string* so_far = nullptr) {
+    std::string out;
+    for (;;) {
+      std::size_t line = 0;
+      std::size_t size = 0;
+      bool there = true;
+      while (there && (line = buffer_.find("\r\n")) == std::string::npos)
+        there = more();
+      if (there) {
+        std::from_chars(buffer_.data(), buffer_.data() + line, size, 16);
+        while (there && buffer_.size() < line + 2 + size + 2)
+          there = more();
+      }
+      if (so_far != nullptr)
+        *so_far = out;
+      if (!there)
+        return std::nullopt;
+      out += buffer_.substr(line + 2, size);
+      buffer_.erase(0, line + 2 + size + 2);
+      if (size == 0)
+        return out;
+    }
+  }
+  /// All that comes until the end; nothing when that is a reset.
+  std::optional<std::string> receive_to_end() {
+    while (more()) {
+    }
+    return reset_ ? std::nullopt : std::optional{std::exchange(buffer_, {})};
+  }
+
   raw_response ask(std::string_view bytes, bool head_only = false) {
     send(bytes);
     return receive(head_only);
@@ -114,6 +147,7 @@ private:
     char bytes[16 * 1024];
     const auto got = recv(fd_, bytes, sizeof bytes, 0);
     over_ = got <= 0;
+    reset_ = got < 0;
     if (!over_)
       buffer_.append(bytes, static_cast<std::size_t>(got));
     return !over_;
@@ -121,6 +155,7 @@ private:
 
   int fd_;
   bool over_ = false;
+  bool reset_ = false;
   std::string buffer_;
 };
 

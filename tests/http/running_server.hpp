@@ -25,12 +25,13 @@ using namespace std::chrono_literals;
 /// Runs a loop on a thread of its own, and a server on it.
 class running_server {
 public:
-  explicit running_server(const http::server_limits& limits = {}) {
+  explicit running_server(const http::server_limits& limits = {}, export_port* exports = nullptr) {
     http::server_options options;
     options.port = 0;
     options.limits = limits;
     http::services context;
     context.ask = engine;
+    context.exports = exports;
     context.health = &health;
     context.counters = &counters;
     context.kinds = {"echo"};

@@ -1,0 +1,7 @@
+-- The jobs of an export as columns, by ascending ids; carried out by COPY only.
+select id, queue, kind, priority, state, args, attempt + (state = 'running')::int as attempt, max_attempts, timeout_ms,
+       to_json(tags) as tags, limit_key, troupe.export_time(run_at) as run_at,
+       troupe.export_time(created_at) as created_at
+  from troupe.exported_job
+ where ($1::text is null or state = $1) and ($2::text is null or queue = $2) and ($3::text is null or kind = $3)
+ order by id limit $4::bigint
