@@ -45,6 +45,7 @@ private:
   void add_client(CLI::App* app);
   void add_enqueue();
   void add_jobs();
+  void add_export();
   void add_queues();
   void add_top();
   void add_scrape();

@@ -26,6 +26,7 @@ exit_code run_jobs_counts(const invocation& wanted);
 exit_code run_jobs_by_id(const invocation& wanted);
 exit_code run_jobs_bulk(const invocation& wanted);
 exit_code run_jobs_edit(const invocation& wanted);
+exit_code run_export(const invocation& wanted);
 /// queues: list, and the commands about one queue.
 exit_code run_queues_list(const invocation& wanted);
 exit_code run_queue(const invocation& wanted);

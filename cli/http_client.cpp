@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include <array>
+#include <exception>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -63,10 +64,72 @@ void http_client::abort_when(const std::atomic<bool>& flag) {
   state_->abort = &flag;
 }
 
+namespace {
+
+/// What every request has, but its body and where its answer goes.
+void set_up(CURL* easy, const std::string& server, const std::string& url, const char* method,
+            char* why) {
+  curl_easy_reset(easy); // keeps the connection
+  curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
+  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, why);
+  curl_easy_setopt(easy, CURLOPT_USERAGENT, (std::string{"troupe/"} + version).c_str());
+  if (is_loopback_url(server))
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+  curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
+}
+
+/// Throws when there is no answer.
+void check(CURLcode result, const std::string& server, const char* why) {
+  if (result == CURLE_URL_MALFORMAT || result == CURLE_UNSUPPORTED_PROTOCOL)
+    throw command_error(exit_code::usage, "'" + server
+                                              + "' is no http or https URL; set --url or "
+                                                "TROUPE_URL, such as http://127.0.0.1:8080");
+  if (result == CURLE_ABORTED_BY_CALLBACK)
+    throw command_error(exit_code::interrupted, "the request was given up");
+  if (result == CURLE_OPERATION_TIMEDOUT)
+    throw command_error(exit_code::timed_out, "no answer from " + server + " in time: " + why);
+  if (result != CURLE_OK)
+    throw command_error(exit_code::unavailable,
+                        "no server answers at " + server + " ("
+                            + (why[0] != '\0' ? why : curl_easy_strerror(result))
+                            + "); start one with 'troupe dev', or name another by --url");
+}
+
+using writer = std::size_t (*)(char*, std::size_t, std::size_t, void*);
+
+/// Where a download's bytes go.
+struct taker {
+  CURL* easy;
+  const std::function<void(std::string_view)>& take;
+  std::string problem;
+  bool begun = false;
+  std::exception_ptr failed;
+
+  std::size_t write(std::string_view bytes) {
+    long status = 0;
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    if (status != 200) {
+      problem.append(bytes, 0, http_client::answer_bytes - problem.size());
+      return bytes.size();
+    }
+    begun = true;
+    try {
+      take(bytes);
+      return bytes.size();
+    } catch (...) {
+      failed = std::current_exception();
+      return 0;
+    }
+  }
+};
+
+} // namespace
+
 http_answer http_client::send(const char* method, const std::string& path,
                               const std::optional<std::string>& body) {
   auto* easy = state_->easy;
-  curl_easy_reset(easy); // keeps the connection
   state_->body.clear();
   std::array<char, CURL_ERROR_SIZE> why{};
   const std::string url = state_->url + path;
@@ -75,15 +138,8 @@ http_answer http_client::send(const char* method, const std::string& path,
   curl_slist_append(headers.get(), "Expect:");
   for (const auto& header : state_->headers)
     curl_slist_append(headers.get(), header.c_str());
-  curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
-  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  set_up(easy, state_->url, url, method, why.data());
   curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, state_->timeout_ms);
-  curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, why.data());
-  curl_easy_setopt(easy, CURLOPT_USERAGENT, (std::string{"troupe/"} + version).c_str());
-  if (is_loopback_url(state_->url))
-    curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
-  curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
   if (body) {
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers.get());
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body->size()));
@@ -98,7 +154,6 @@ http_answer http_client::send(const char* method, const std::string& path,
     curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, watch);
     curl_easy_setopt(easy, CURLOPT_XFERINFODATA, state_->abort);
   }
-  using writer = std::size_t (*)(char*, std::size_t, std::size_t, void*);
   const writer write = [](char* data, std::size_t, std::size_t size, void* into) -> std::size_t {
     auto& self = *static_cast<state*>(into);
     if (self.body.size() + size > answer_bytes)
@@ -110,24 +165,46 @@ http_answer http_client::send(const char* method, const std::string& path,
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, state_.get());
   const auto result = curl_easy_perform(easy);
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, nullptr);
-  if (result == CURLE_URL_MALFORMAT || result == CURLE_UNSUPPORTED_PROTOCOL)
-    throw command_error(exit_code::usage, "'" + state_->url
-                                              + "' is no http or https URL; set --url or "
-                                                "TROUPE_URL, such as http://127.0.0.1:8080");
-  if (result == CURLE_ABORTED_BY_CALLBACK)
-    throw command_error(exit_code::interrupted, "the request was given up");
-  if (result == CURLE_OPERATION_TIMEDOUT)
-    throw command_error(exit_code::timed_out,
-                        "no answer from " + state_->url + " in time: " + why.data());
-  if (result != CURLE_OK)
-    throw command_error(exit_code::unavailable,
-                        "no server answers at " + state_->url + " ("
-                            + (why[0] != '\0' ? why.data() : curl_easy_strerror(result))
-                            + "); start one with 'troupe dev', or name another by --url");
+  check(result, state_->url, why.data());
   http_answer answer;
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answer.status);
   answer.body = std::move(state_->body);
   return answer;
+}
+
+void http_client::download(const std::string& path,
+                           const std::function<void(std::string_view)>& take) {
+  auto* easy = state_->easy;
+  std::array<char, CURL_ERROR_SIZE> why{};
+  const std::string url = state_->url + path;
+  set_up(easy, state_->url, url, "GET", why.data());
+  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, state_->timeout_ms);
+  curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+  curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
+                   static_cast<long>(std::chrono::seconds{longest_silence}.count()));
+  if (!is_loopback_url(state_->url))
+    curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip");
+  taker into{easy, take, {}, false, {}};
+  const writer write = [](char* data, std::size_t, std::size_t size, void* to) -> std::size_t {
+    return static_cast<taker*>(to)->write({data, size});
+  };
+  curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, write);
+  curl_easy_setopt(easy, CURLOPT_WRITEDATA, &into);
+  const auto result = curl_easy_perform(easy);
+  curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, nullptr);
+  if (into.failed)
+    std::rethrow_exception(into.failed);
+  if (result != CURLE_OK && into.begun)
+    throw command_error(exit_code::failed,
+                        "the answer was cut off by the server or on its way ("
+                            + std::string{why[0] != '\0' ? why.data() : curl_easy_strerror(result)}
+                            + ")");
+  check(result, state_->url, why.data());
+  http_answer answer;
+  curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answer.status);
+  answer.body = std::move(into.problem);
+  if (const auto code = exit_code_of_status(answer.status); code != exit_code::ok)
+    throw command_error(code, problem_text(answer));
 }
 
 http_answer http_client::request(const char* method, const std::string& path,

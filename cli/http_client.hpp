@@ -3,6 +3,8 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +19,8 @@ struct http_answer {
 
 class http_client {
 public:
+  /// Of a download. Longer than a server looks for the next job that a filter wants.
+  static constexpr std::chrono::minutes longest_silence{12};
   static constexpr std::size_t answer_bytes = 256UL * 1024 * 1024;
 
   /// `url`: http://HOST:PORT; without a scheme it is http.
@@ -36,6 +40,11 @@ public:
   /// The same; throws command_error with the server's words unless the status is below 400.
   http_answer request(const char* method, const std::string& path,
                       const std::optional<std::string>& body = std::nullopt);
+
+  /// GET of what may be large: a body with status 200 goes to `take` as it comes, whatever time
+  /// that needs, unless nothing comes for longest_silence. Throws command_error as request() does,
+  /// and (failed) when the answer is not whole.
+  void download(const std::string& path, const std::function<void(std::string_view)>& take);
 
   /// The text as a query's value.
   static std::string escaped(std::string_view text);

@@ -51,6 +51,8 @@ exit_code run(const invocation& wanted) {
     return run_jobs_bulk(wanted);
   case command::jobs_edit:
     return run_jobs_edit(wanted);
+  case command::export_jobs:
+    return run_export(wanted);
   case command::queues_list:
     return run_queues_list(wanted);
   case command::queues_show:

@@ -63,6 +63,7 @@ command_line::command_line() {
   add_json(doctor);
   add_enqueue();
   add_jobs();
+  add_export();
   add_queues();
   add_scrape();
   add_top();
@@ -430,6 +431,7 @@ void command_line::finish() {
   case command::queues_drain:
     return check_names(out_.ids);
   case command::jobs_list:
+  case command::export_jobs:
     if (out_.list.state)
       check_state(*out_.list.state);
     return;

@@ -35,6 +35,7 @@ enum class command : std::uint8_t {
   jobs_delete,
   jobs_edit,
   jobs_bulk,
+  export_jobs,
   queues_list,
   queues_show,
   queues_pause,
@@ -114,6 +115,11 @@ struct list_settings {
   bool all = false;
 };
 
+struct export_settings {
+  std::string format = "ndjson"; ///< or csv, json
+  std::string out;               ///< empty: standard output
+};
+
 struct log_settings {
   std::int64_t after = 0; ///< the number of the last line that is known
   bool follow = false;    ///< until the job ends
@@ -141,7 +147,8 @@ struct invocation {
   std::optional<log::level> log_level; ///< none: TROUPE_LOG is not set either
   client_settings client;
   enqueue_settings enqueue;
-  list_settings list;
+  list_settings list; ///< jobs list, jobs counts; the filters of export
+  export_settings exported;
   bulk_settings bulk;
   edit_settings edit;
   log_settings log;

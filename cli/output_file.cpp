@@ -8,6 +8,7 @@
 #include <string>
 #include <system_error>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 namespace troupe::cli {
@@ -30,6 +31,19 @@ struct descriptor {
 };
 
 /// True, or false with errno.
+bool write_all(int to, const char* bytes, std::size_t size) {
+  while (size > 0) {
+    const auto step = ::write(to, bytes, size);
+    if (step < 0 && errno != EINTR)
+      return false;
+    const auto taken = static_cast<std::size_t>(step > 0 ? step : 0);
+    bytes += taken;
+    size -= taken;
+  }
+  return true;
+}
+
+/// True, or false with errno.
 bool copy_all(int from, int to) {
   std::vector<char> buffer(chunk);
   while (true) {
@@ -38,13 +52,8 @@ bool copy_all(int from, int to) {
       continue;
     if (size <= 0)
       return size == 0;
-    for (ssize_t written = 0; written < size;) {
-      const auto step =
-          ::write(to, buffer.data() + written, static_cast<std::size_t>(size - written));
-      if (step < 0 && errno != EINTR)
-        return false;
-      written += step > 0 ? step : 0;
-    }
+    if (!write_all(to, buffer.data(), static_cast<std::size_t>(size)))
+      return false;
   }
 }
 
@@ -60,6 +69,32 @@ void prepare_output(const std::filesystem::path& out) {
     cannot_write(folder, error.value());
   if (::access(folder.c_str(), W_OK | X_OK) != 0)
     cannot_write(folder, errno);
+}
+
+growing_output::growing_output(std::filesystem::path out) : out_(std::move(out)), part_(out_) {
+  prepare_output(out_);
+  part_ += ".part";
+  fd_ = ::open(part_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (fd_ < 0)
+    cannot_write(part_, errno);
+}
+
+growing_output::~growing_output() {
+  if (fd_ < 0)
+    return;
+  ::close(fd_);
+  ::unlink(part_.c_str());
+}
+
+void growing_output::write(std::string_view bytes) {
+  if (!write_all(fd_, bytes.data(), bytes.size()))
+    cannot_write(out_, errno);
+}
+
+void growing_output::finish() {
+  if (::fsync(fd_) != 0 || ::rename(part_.c_str(), out_.c_str()) != 0)
+    cannot_write(out_, errno);
+  ::close(std::exchange(fd_, -1));
 }
 
 void replace_output(const std::filesystem::path& from, const std::filesystem::path& out) {

@@ -453,3 +453,18 @@ BOOST_AUTO_TEST_CASE(the_limits_of_a_queue_become_what_the_server_takes) {
   BOOST_TEST(bad({"queues", "limit", "a b", "--rate", "1/s"}).find("'a b' is no queue")
              != std::string::npos);
 }
+
+BOOST_AUTO_TEST_CASE(an_export_is_read_whole_and_its_words_are_checked) {
+  const auto found = good({"export", "--format", "csv", "--state", "running", "--queue", "q",
+                           "--kind", "k", "--out", "a/b.csv"});
+  BOOST_TEST((found.what == command::export_jobs));
+  BOOST_TEST(found.exported.format == "csv");
+  BOOST_TEST(found.exported.out == "a/b.csv");
+  BOOST_TEST(*found.list.state == "running");
+  BOOST_TEST(*found.list.queue == "q");
+  BOOST_TEST(*found.list.kind == "k");
+  BOOST_TEST(good({"export"}).exported.format == "ndjson");
+  BOOST_TEST(good({"export"}).exported.out.empty());
+  BOOST_TEST(!bad({"export", "--format", "xml"}).empty());
+  BOOST_TEST(!bad({"export", "--state", "lost"}).empty());
+}

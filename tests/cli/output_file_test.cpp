@@ -50,3 +50,20 @@ BOOST_AUTO_TEST_CASE(a_missing_source_leaves_the_old_file) {
   BOOST_CHECK_THROW(replace_output(dir.path() / "nothing", out), command_error);
   BOOST_TEST(content(out) == "old");
 }
+
+BOOST_AUTO_TEST_CASE(what_grows_is_there_when_it_is_whole_and_leaves_nothing_before) {
+  const troupe::tests::temp_dir dir;
+  const auto out = dir.path() / "a/jobs.csv";
+  {
+    growing_output file(out);
+    file.write("half");
+    BOOST_TEST(!std::filesystem::exists(out));
+  }
+  BOOST_TEST(std::filesystem::is_empty(dir.path() / "a"));
+  growing_output file(out);
+  file.write("one\n");
+  file.write(std::string(3'000'000, 'x'));
+  file.finish();
+  BOOST_TEST((content(out) == "one\n" + std::string(3'000'000, 'x')));
+  BOOST_TEST(!std::filesystem::exists(dir.path() / "a/jobs.csv.part"));
+}
