@@ -122,7 +122,6 @@ struct connection_state {
     std::size_t sent = 0;                                                ///< of these
     bool ending = false;                                                 ///< no more is put
     bool dropping = false;                                               ///< nobody wants the rest
-    std::size_t dropped = 0;                                             ///< bytes of that rest
     bool wrong_way = false;              ///< the server copies in the other direction
     std::optional<bool> given_back = {}; ///< the loan has ended; true: tainted
     time_point moved_at = {};            ///< bytes went, or were asked for

@@ -14,15 +14,6 @@ using namespace std::chrono_literals;
 /// What libpq is given at once; so it is also what the socket has to take to show that it moves.
 constexpr std::size_t piece = std::size_t{64} * 1024;
 
-/// What a COPY may still give after its reader has gone. A new connection costs less than more.
-constexpr std::size_t most_dropped = std::size_t{16} * 1024 * 1024;
-
-caf::error too_much_left() {
-  return make_error(
-      errc::unavailable,
-      "a COPY was not read to its end, and the rest of it was too much to be dropped");
-}
-
 caf::error none_open() {
   return make_error(errc::conflict, "no COPY is open on this connection");
 }
@@ -80,10 +71,6 @@ void hand_out_rows(self_ptr self) {
     copy.moved_at = self->clock().now();
     if (copy.reader)
       std::exchange(copy.reader, std::nullopt)->deliver(*std::move(rows));
-    else
-      copy.dropped += rows->size();
-    if (copy.dropped > most_dropped)
-      return;
   }
 }
 
@@ -181,8 +168,6 @@ void move_copy(self_ptr self) {
     send_bytes(self);
   else
     hand_out_rows(self);
-  if (state.copy->dropped > most_dropped)
-    return end(self, too_much_left());
   deliver(self); // its answer may stand behind what was taken
 }
 
@@ -242,7 +227,8 @@ void check_copy(self_ptr self) {
           make_error(errc::timed_out, "nothing was asked of a COPY for "
                                           + std::to_string(state.config.max_loan.count()) + " ms"));
   } else if (copy.dropping && now - state.asked_at > state.config.clean_up_limit) {
-    end(self, too_much_left());
+    end(self, make_error(errc::unavailable, "a COPY was not read to its end, and the rest of it "
+                                            "was too much to be dropped"));
   } else if (now - std::max(copy.moved_at, state.heard_at) > copy.limit + silence_grace) {
     end(self, db::lost_after_sending({}, "the server has been silent for too long"));
   }

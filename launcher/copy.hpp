@@ -38,8 +38,8 @@ private:
   bool closed_ = false;
 };
 
-/// Destroyed before the end, it has the rest read and dropped, 16 MiB or for 2 s; then the
-/// transaction is lost.
+/// Destroyed before the end, it has the rest read and dropped, for 2 s; then the transaction is
+/// lost.
 class [[nodiscard("rows are read with next()")]] copy_reader : private copy_end {
 public:
   /// Whole rows as COPY writes them, 64 KiB or one larger row, and fewer when no more has come;
