@@ -82,9 +82,10 @@ void command_line::add_jobs() {
 void command_line::add_export() {
   auto* app = add(app_, command::export_jobs, "export", "All jobs of a filter as one text");
   app->add_option("--format", out_.exported.format, "ndjson, csv or json")
-      ->check(CLI::IsMember({"ndjson", "csv", "json"}))
+      ->check(one_of({"ndjson", "csv", "json"}))
       ->capture_default_str();
-  app->add_option("--state", out_.list.state, "Only jobs in this state");
+  app->add_option("--state", out_.list.state, "Only jobs in this state")
+      ->check(one_of(state_names()));
   app->add_option("--queue", out_.list.queue, "Only jobs of this queue");
   app->add_option("--kind", out_.list.kind, "Only jobs of this kind");
   app->add_option("--out", out_.exported.out,

@@ -12,16 +12,36 @@ namespace troupe::http {
 
 namespace {
 
+constexpr std::int64_t most_jobs = 2'147'483'647;
+
 struct file_form {
   export_format format;
+  operation what;
+  answer_form answer;
   std::string_view pattern;
   std::string_view content_type;
   std::string_view file;
 };
 constexpr file_form forms[] = {
-    {export_format::ndjson, "/api/v1/jobs.ndjson", "application/x-ndjson", "jobs.ndjson"},
-    {export_format::csv, "/api/v1/jobs.csv", "text/csv; charset=utf-8; header=present", "jobs.csv"},
-    {export_format::json, "/api/v1/jobs.json", "application/json", "jobs.json"},
+    {export_format::ndjson,
+     {"exportJobLines", "jobs", "Export jobs, an object a line",
+      "From the oldest, of one snapshot; with gzip where the client takes it."},
+     {200, "Text", "application/x-ndjson"},
+     "/api/v1/jobs.ndjson",
+     "application/x-ndjson",
+     "jobs.ndjson"},
+    {export_format::csv,
+     {"exportJobRows", "jobs", "Export jobs as CSV, with a header", "As the lines."},
+     {200, "Text", "text/csv"},
+     "/api/v1/jobs.csv",
+     "text/csv; charset=utf-8; header=present",
+     "jobs.csv"},
+    {export_format::json,
+     {"exportJobs", "jobs", "Export jobs as one array", "As the lines."},
+     {200, "Jobs"},
+     "/api/v1/jobs.json",
+     "application/json",
+     "jobs.json"},
 };
 
 /// How many exports are under way; outlives the server's table, as a stream may.
@@ -46,7 +66,7 @@ std::optional<std::int64_t> read_limit(std::string_view text) {
   std::int64_t value = 0;
   const char* last = text.data() + text.size();
   const auto [end, ec] = std::from_chars(text.data(), last, value);
-  if (ec != std::errc{} || end != last || value < 1)
+  if (ec != std::errc{} || end != last || value < 1 || value > most_jobs)
     return std::nullopt;
   return value;
 }
@@ -64,7 +84,8 @@ std::variant<export_jobs, response> read_export_query(std::string_view query) {
     } else if (name == "limit") {
       out.limit = read_limit(value);
       if (!out.limit)
-        return wrong_parameter("limit", "must be an integer from 1");
+        return wrong_parameter("limit",
+                               "must be an integer from 1 to " + std::to_string(most_jobs));
     } else {
       return wrong_parameter(name.substr(0, 64),
                              "there is none of this name; an export takes state, queue, kind and "
@@ -90,9 +111,14 @@ void add_export_routes(router& table, const services& context, const server_limi
     return;
   const auto count = std::make_shared<std::atomic<std::size_t>>(0);
   for (const auto& form : forms)
-    table.add({method::get, form.pattern, "viewer", 0, false,
-               [&context, &form, count, most = limits.exports](const request_view& request,
-                                                               const responder& respond) {
+    table.add({.verb = method::get,
+               .pattern = form.pattern,
+               .role = role::viewer,
+               .what = form.what,
+               .answers = {form.answer},
+               .query = {"State", "Queue", "Kind", "ExportSize"},
+               .handle = [&context, &form, count, most = limits.exports](
+                             const request_view& request, const responder& respond) {
                  auto read = read_export_query(request.query);
                  if (auto* refused = std::get_if<response>(&read))
                    return respond(std::move(*refused));

@@ -65,6 +65,9 @@ def test_every_route_answers_as_it_is_documented(node, api):
     ask("listJobs", query=f"?limit=2&queue=d1&cursor={page['next']}")
     ask("listJobs", query="?limit=0", status=400)
     ask("countJobs")
+    for operation in ("exportJobs", "exportJobLines", "exportJobRows"):
+        ask(operation, query="?queue=d1&limit=2")
+        ask(operation, query="?limit=0", status=400)
     ask("editJob", waits, body={"priority": 3, "run_at": None})
     node.await_state(waits, "completed")
     ask("editJob", waits, body={"priority": 3}, status=409)
