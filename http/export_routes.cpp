@@ -12,8 +12,6 @@ namespace troupe::http {
 
 namespace {
 
-constexpr std::int64_t most_jobs = 2'147'483'647;
-
 struct file_form {
   export_format format;
   operation what;
@@ -66,7 +64,7 @@ std::optional<std::int64_t> read_limit(std::string_view text) {
   std::int64_t value = 0;
   const char* last = text.data() + text.size();
   const auto [end, ec] = std::from_chars(text.data(), last, value);
-  if (ec != std::errc{} || end != last || value < 1 || value > most_jobs)
+  if (ec != std::errc{} || end != last || value < 1 || value > limits::export_jobs)
     return std::nullopt;
   return value;
 }
@@ -84,8 +82,8 @@ std::variant<export_jobs, response> read_export_query(std::string_view query) {
     } else if (name == "limit") {
       out.limit = read_limit(value);
       if (!out.limit)
-        return wrong_parameter("limit",
-                               "must be an integer from 1 to " + std::to_string(most_jobs));
+        return wrong_parameter("limit", "must be an integer from 1 to "
+                                            + std::to_string(limits::export_jobs));
     } else {
       return wrong_parameter(name.substr(0, 64),
                              "there is none of this name; an export takes state, queue, kind and "

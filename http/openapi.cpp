@@ -3,6 +3,7 @@
 
 #include "http/embedded.hpp"
 #include "messages/bulk.hpp"
+#include "messages/job_export.hpp"
 #include "messages/queue.hpp"
 
 #include <nlohmann/json.hpp>
@@ -37,6 +38,7 @@ std::int64_t limit_named(const std::string& name) {
       {"bulk_jobs", limits::bulk_jobs},
       {"bulk_ids", limits::bulk_ids},
       {"page_size", limits::page_size},
+      {"export_jobs", limits::export_jobs},
       {"log_page", limits::log_page},
       {"bulk_page", limits::bulk_page},
       {"queue_page", limits::queue_page},

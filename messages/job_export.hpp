@@ -13,6 +13,10 @@
 
 namespace troupe {
 
+namespace limits {
+constexpr std::int64_t export_jobs = 1'000'000'000; ///< that an export may be limited to
+} // namespace limits
+
 enum class export_format : std::uint8_t { ndjson, csv, json };
 
 struct export_jobs {
