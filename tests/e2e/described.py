@@ -80,7 +80,7 @@ class Described:
             return
         kind = answer.headers["Content-Type"].split(";")[0]
         assert kind in content, f"{verb} {path}: {kind}"
-        value = answer.json if kind.endswith("json") else answer.body.decode()
+        value = answer.json if re.search(r"[/+]json$", kind) else answer.body.decode()
         wrong = sorted(self.validator(closed(content[kind]["schema"]), True).iter_errors(value), key=str)
         assert not wrong, f"{verb} {path}: {wrong[0].message} at {list(wrong[0].absolute_path)}"
         for name, header in form.get("headers", {}).items():
