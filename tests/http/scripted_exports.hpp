@@ -27,7 +27,8 @@ public:
       const std::lock_guard lock{guard_};
       reply = std::exchange(reply_, nullptr);
     }
-    reply(std::move(piece));
+    if (reply) // else its source has gone
+      reply(std::move(piece));
     return true;
   }
   bool give(std::string text) { return answer(text_source::piece{std::optional{std::move(text)}}); }
@@ -47,6 +48,12 @@ public:
 
 private:
   friend class scripted_exports;
+  /// Nobody may answer any more: the server's loop may end before this.
+  void forget() {
+    std::function<void(text_source::piece)> reply; // goes after the lock
+    const std::lock_guard lock{guard_};
+    std::swap(reply, reply_);
+  }
   void ask(std::function<void(text_source::piece)> reply) {
     {
       const std::lock_guard lock{guard_};
@@ -91,7 +98,10 @@ private:
     explicit source(std::shared_ptr<scripted_text> t) : to(std::move(t)) {}
     source(const source&) = delete;
     source& operator=(const source&) = delete;
-    ~source() override { to->gone.add(); }
+    ~source() override {
+      to->forget();
+      to->gone.add();
+    }
     void next(std::function<void(piece)> reply) override { to->ask(std::move(reply)); }
     std::shared_ptr<scripted_text> to;
   };
