@@ -127,6 +127,8 @@ claimed_jobs decode_claimed(const result& rows, const std::string& queue) {
 }
 
 std::optional<query> leased_query(const result& claim) {
+  if (claim.rows() == 0)
+    return std::nullopt;
   const auto first = claim[0];
   if (!first.get<std::optional<std::int64_t>>(0) || first.get<std::optional<std::int64_t>>(1))
     return std::nullopt;

@@ -2,9 +2,7 @@
 // end, and the text of each format to the letter.
 #include "db/export_statements.hpp"
 #include "db/statements.hpp"
-#include "tests/db/desk.hpp"
-
-#include <random>
+#include "tests/db/random_jobs.hpp"
 
 using namespace troupe;
 using namespace troupe::tests;
@@ -12,59 +10,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-struct exporting : jobs_database {
-  std::mt19937 random{20'261'129};
-  std::vector<job_id> jobs;
-
-  int below(int end) { return static_cast<int>(random() % static_cast<unsigned>(end)); }
-  job_id any() { return jobs[static_cast<std::size_t>(below(static_cast<int>(jobs.size())))]; }
-  std::string queue() { return below(2) == 0 ? "a" : "b"; }
-
-  void put_in() {
-    std::vector<job_spec> some(static_cast<std::size_t>(1 + below(8)));
-    for (auto& one : some) {
-      one = job_spec{.kind = below(3) == 0 ? "k" : "noop", .queue = queue()};
-      if (below(4) == 0)
-        one.delay = 1h;
-      if (below(4) == 0)
-        one.tags = {"t", "a \"tag\""};
-      if (below(4) == 0)
-        one.limit_key = "key";
-    }
-    for (const auto id : at.enqueue(std::move(some)))
-      jobs.push_back(id);
-  }
-  void run_some() {
-    const auto batch = at.claim(1 + below(5), queue());
-    switch (batch.jobs.empty() ? 4 : below(4)) {
-    case 0:
-      return at.finish(batch), void();
-    case 1:
-      return at.finish(batch, failed("again"), 1h, below(2) == 0), void();
-    case 2:
-      return at.finish(batch, discarded("never")), void();
-    default:
-      return; // they run on
-    }
-  }
-  /// Jobs may be in no state for it; then nothing happens.
-  void steer() {
-    try {
-      const auto id = any();
-      switch (below(3)) {
-      case 0:
-        return at.cancel(id);
-      case 1:
-        return at.retry(id);
-      default:
-        return at.remove(id);
-      }
-    } catch (const refused& e) {
-      if (!is_conflict(e) && !is_not_found(e))
-        throw;
-    }
-  }
-
+struct exporting : random_jobs {
   std::string text(const export_jobs& what) {
     at.begin();
     at.ask(db::export_plans_query());
@@ -98,19 +44,7 @@ const std::string as_enqueued = R"({"text": "a \"quote\", a \\ and\n\ta line, ü
 BOOST_FIXTURE_TEST_SUITE(exports, exporting)
 
 BOOST_AUTO_TEST_CASE(jobs_of_an_export_are_those_of_the_lists_in_every_state) {
-  at.ask(db::make_query("select setval('troupe.job_id_seq', 4999800)"));
-  put_in();
-  for (int step = 0; step < 200; ++step) {
-    put_in();
-    run_some();
-    steer();
-    if (step % 50 == 25) {
-      let_time_pass();
-      at.promote();
-    }
-  }
-  BOOST_REQUIRE(jobs.front().value < 5'000'000);
-  BOOST_REQUIRE(jobs.back().value > 5'000'001);
+  play(200);
   for (const std::string state :
        {"available", "scheduled", "retryable", "running", "completed", "cancelled", "discarded"}) {
     const auto row =
@@ -135,7 +69,7 @@ BOOST_AUTO_TEST_CASE(jobs_of_an_export_are_those_of_the_lists_in_every_state) {
   const auto total = std::stoul(database.value("select count(*) from troupe.job"));
   BOOST_TEST(lines(text({})) == total);
   std::size_t parts = 0;
-  for (const auto* name : {"a", "b"})
+  for (const auto* name : {"a", "b", "rare"})
     for (const auto* kind : {"k", "noop"})
       parts += lines(text({.filter = {.state = {}, .queue = name, .kind = kind}}));
   BOOST_TEST(parts == total);

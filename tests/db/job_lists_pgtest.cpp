@@ -1,8 +1,7 @@
 // Jobs as one sees them: every state in get, in the lists and in the view; pages without gaps.
-#include "tests/db/desk.hpp"
+#include "tests/db/random_jobs.hpp"
 
 #include <map>
-#include <random>
 #include <set>
 
 using namespace troupe;
@@ -92,83 +91,9 @@ BOOST_AUTO_TEST_CASE(pages_of_every_state_have_no_gaps_and_no_doubles) {
   }
 }
 
-namespace {
-
-/// Jobs in all states at random, with gaps between them, on both sides of a partition's end.
-struct random_jobs : jobs_database {
-  std::mt19937 random{20'261'128};
-  std::vector<job_id> jobs;
-
-  int below(int end) { return static_cast<int>(random() % static_cast<unsigned>(end)); }
-  job_id any() { return jobs[static_cast<std::size_t>(below(static_cast<int>(jobs.size())))]; }
-  std::string queue() { return below(12) == 0 ? "rare" : below(2) == 0 ? "a" : "b"; }
-
-  void put_in() {
-    std::vector<job_spec> some(static_cast<std::size_t>(1 + below(8)));
-    for (auto& one : some) {
-      one = job_spec{.kind = below(3) == 0 ? "k" : "noop", .queue = queue()};
-      if (below(4) == 0)
-        one.delay = std::chrono::hours{1};
-      if (below(4) == 0)
-        one.tags = {"t"};
-    }
-    for (const auto id : at.enqueue(std::move(some)))
-      jobs.push_back(id);
-  }
-  void run_some() {
-    const auto batch = at.claim(1 + below(5), queue());
-    if (batch.jobs.empty())
-      return;
-    switch (below(4)) {
-    case 0:
-      return at.finish(batch), void();
-    case 1:
-      return at.finish(batch, failed("again")), void();
-    case 2:
-      return at.finish(batch, discarded("never")), void();
-    default:
-      return; // they run on
-    }
-  }
-  /// Jobs may be in no state for it; then nothing happens.
-  void steer() {
-    try {
-      const auto id = any();
-      switch (below(3)) {
-      case 0:
-        return at.cancel(id);
-      case 1:
-        return at.retry(id);
-      default:
-        return at.remove(id);
-      }
-    } catch (const refused& e) {
-      if (!is_conflict(e) && !is_not_found(e))
-        throw;
-    }
-  }
-  void play() {
-    at.ask(db::make_query("select setval('troupe.job_id_seq', 4999800)"));
-    put_in();
-    for (int step = 0; step < 150; ++step) {
-      put_in();
-      run_some();
-      steer();
-      if (step % 50 == 25) {
-        let_time_pass();
-        at.promote();
-      }
-    }
-    BOOST_REQUIRE(jobs.front().value < 5'000'000);
-    BOOST_REQUIRE(jobs.back().value > 5'000'001);
-  }
-};
-
-} // namespace
-
 BOOST_FIXTURE_TEST_CASE(a_page_is_what_its_jobs_are_one_by_one_in_all_states_and_partitions,
                         random_jobs) {
-  play();
+  play(150);
   const std::vector<std::string> states = {"null",        "'available'", "'scheduled'",
                                            "'retryable'", "'running'",   "'completed'",
                                            "'cancelled'", "'discarded'"};
@@ -217,7 +142,7 @@ BOOST_FIXTURE_TEST_CASE(a_page_is_what_its_jobs_are_one_by_one_in_all_states_and
 
 BOOST_FIXTURE_TEST_CASE(several_at_once_are_what_they_are_one_by_one_and_those_gone_are_missing,
                         random_jobs) {
-  play();
+  play(150);
   for (int round = 0; round < 20; ++round) {
     std::set<std::int64_t> some;
     for (int i = 1 + below(32); i > 0; --i)
