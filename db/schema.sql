@@ -53,6 +53,7 @@ CREATE FUNCTION troupe.beat(p_node bigint, p_late_ms double precision) RETURNS T
     SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
+    SET enable_bitmapscan TO 'off'
     AS $$
 #variable_conflict use_column
 begin
@@ -2484,14 +2485,15 @@ CREATE FUNCTION troupe.heartbeat(node bigint, OUT alive boolean, OUT cancelled b
     SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
+    SET enable_bitmapscan TO 'off'
     AS $$
 begin
   update troupe.node n set heartbeat_at = clock_timestamp()
    where n.id = heartbeat.node and n.ended_at is null;
   alive := found;
   cancelled := array(
-    select u.i from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a)
-     where l.node = heartbeat.node and (select exists (select from troupe.revoked))
+    select u.i from troupe.live_leases(heartbeat.node) l, unnest(l.jobs, l.attempts) u(i, a)
+     where (select exists (select from troupe.revoked))
        and exists (select from troupe.revoked v where v.job_id = u.i and v.attempt = u.a offset 0));
 end $$;
 
@@ -4043,6 +4045,7 @@ CREATE FUNCTION troupe.queues_in_turn() RETURNS text[]
     SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
+    SET enable_bitmapscan TO 'off'
     AS $$
 begin
   return array(
@@ -4050,8 +4053,8 @@ begin
      where (q.key_concurrency is not null or q.key_rate is not null) and q.paused_at is null
        and (exists (select from troupe.key_turn t
                      where t.queue = q.name and t.due_at <= clock_timestamp())
-            or exists (select from troupe.key_end e where e.queue = q.name)
-               and exists (select from troupe.parked p where p.queue = q.name))
+            or exists (select from troupe.key_end e where e.queue = q.name offset 0)
+               and exists (select from troupe.parked p where p.queue = q.name offset 0))
     union all
     select q.name from troupe.queue q
      where q.head_job is not null and q.paused_at is null
@@ -4268,6 +4271,7 @@ end $$;
 
 CREATE FUNCTION troupe.recent_queues(p_limit integer) RETURNS text[]
     LANGUAGE sql STABLE
+    SET enable_bitmapscan TO 'off'
     AS $$
   select coalesce(array_agg(x.queue), '{}') from (
     select l.queue from troupe.lane_now l group by l.queue order by max(l.served_at) desc, l.queue
@@ -6063,6 +6067,7 @@ CREATE FUNCTION troupe.upkeep(OUT partitions_made integer, OUT revocations_dropp
     SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
+    SET enable_bitmapscan TO 'off'
     AS $$
 begin
   begin
@@ -6080,7 +6085,7 @@ begin
              order by r.xact, r.seq limit 1) as oldest -- entry that the cursor has yet to meet
       from troupe.lane_now l),
   -- A cancel that is told to a runner by its heartbeat needs its row until the lease is gone.
-  leased as materialized (select u.i from troupe.lease e, unnest(e.jobs) u(i))
+  leased as materialized (select u.i from troupe.live_leases() e, unnest(e.jobs) u(i))
   delete from troupe.revoked v
    where not exists (select from pair p
                       where p.queue = v.queue and p.priority = v.priority
