@@ -100,6 +100,7 @@ class Drain:
     pages: int  # of the table of nodes, whose versions are passed
     milliseconds: float  # of claims
     seconds: float
+    dearest: tuple = ()  # (blocks, calls, beginning of the text) of statements within functions
 
     per_claim = property(lambda self: self.blocks_of_claims / max(self.claims, 1))
     per_other = property(lambda self: self.blocks_of_others / max(self.others, 1))

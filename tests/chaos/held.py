@@ -10,7 +10,7 @@ from cluster import until
 from evidence import Drain
 from faults import SPARED
 
-SETTINGS = "shared_preload_libraries = 'pg_stat_statements'\n"
+SETTINGS = "shared_preload_libraries = 'pg_stat_statements'\npg_stat_statements.track = all\n"
 JOBS = 4000
 DRAINED_WITHIN = 120.0  # seconds
 
@@ -19,7 +19,7 @@ COUNTS = r"""
     with s as (select query ~ 'troupe\.take\(' as claims, calls, shared_blks_hit + shared_blks_read as blocks,
                       total_exec_time as ms
                  from public.pg_stat_statements
-                where query ~ 'troupe\.(take|write_outcomes|beat|promote|start_run)\(')
+                where toplevel and query ~ 'troupe\.(take|write_outcomes|beat|promote|start_run)\(')
     select coalesce(sum(calls) filter (where claims), 0)::bigint,
            coalesce(sum(blocks) filter (where claims), 0)::bigint,
            coalesce(sum(calls) filter (where not claims), 0)::bigint,
@@ -27,6 +27,11 @@ COUNTS = r"""
            pg_relation_size('troupe.node') / 8192,
            coalesce(sum(ms) filter (where claims), 0)
       from s"""
+# Those within functions that touched most: where to look when a drain was too dear.
+DEAREST = r"""
+    select sum(shared_blks_hit + shared_blks_read)::bigint, sum(calls)::bigint,
+           left(regexp_replace(query, '\s+', ' ', 'g'), 90)
+      from public.pg_stat_statements where not toplevel group by query order by 1 desc limit 8"""
 
 
 class HeldSnapshot:
@@ -80,4 +85,4 @@ class HeldSnapshot:
         until(lambda: self.server.ask("select count(*) from troupe.attempt where job_id between %s and %s",
                                       min(ids), max(ids))[0][0] >= JOBS, "the end of a drain", DRAINED_WITHIN)
         seconds = time.monotonic() - begin
-        return Drain(JOBS, *self.server.ask(COUNTS)[0], seconds)
+        return Drain(JOBS, *self.server.ask(COUNTS)[0], seconds, tuple(self.server.ask(DEAREST)))

@@ -43,6 +43,9 @@ def report(given, faults, evidence, checker, violations, seconds):
                         one.pages, f"{one.seconds:.1f}") for when, one in evidence.drains.items())])
     for sentence in violations:
         print("  BROKEN " + sentence)
+    if any(sentence.startswith("a_held_snapshot_costs_little") for sentence in violations):
+        for when, one in evidence.drains.items():
+            print_table([(when, "calls", "blocks"), *((text, calls, blocks) for blocks, calls, text in one.dearest)])
     length = f"--minutes {given.minutes:g}"
     if given.kills or given.snapshot_minutes:
         length = f"--kills {given.kills}" if given.kills else f"--snapshot-minutes {given.snapshot_minutes:g}"
