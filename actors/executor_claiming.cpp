@@ -56,7 +56,9 @@ int claim_limit(const queue_state& queue) {
   const auto& permits = queue.permits;
   if (queue.rated)
     return queue.limits.claim_at_once(queue.held(), permits.allowed(), permits.cap());
-  if (permits.limited() || (queue.keyed && !queue.plenty))
+  const bool binds =
+      permits.limited() && std::min(permits.allowed(), permits.cap()) < queue.limits.slots();
+  if (binds || (queue.keyed && !queue.plenty))
     return queue.limits.claim_limit(queue.held(), permits.allowed(), permits.cap());
   return queue.limits.claim_limit_beside(queue.at_hand(), queue.unwritten);
 }

@@ -1,5 +1,5 @@
 // EXECUTOR and jobs that INTAKE brings to be started at once: when it asks for them, what it does
-// with them, and what when the answer is lost or late.
+// with them, and what when the answer is lost or late. And claims while outcomes are not written.
 #include "actors/guard.hpp"
 #include "tests/actors/executor_fixture.hpp"
 
@@ -248,6 +248,55 @@ BOOST_AUTO_TEST_CASE(not_while_there_is_no_room_or_a_claim_failed) {
   wake("other");
   refuse(in->claims, errc::unavailable);
   BOOST_TEST(told->empty());
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+namespace {
+
+struct unwritten_outcomes : executor_system {
+  /// Answers claims with so many jobs each, limited as said, which end and are not written, until
+  /// none comes; how many jobs, in parts of what the first claim asked for.
+  double run_all(int at_once, const std::function<void(claimed_jobs&)>& limit) {
+    join();
+    wake("q");
+    const auto capacity = in->claims.front().limit;
+    std::size_t jobs = 0;
+    for (int lease = 1; !in->claims.empty(); ++lease) {
+      auto given =
+          batch(lease_id{lease}, std::min(at_once ? at_once : capacity, in->claims.front().limit),
+                lease * 1000);
+      limit(given);
+      jobs += given.jobs.size();
+      answer(in->claims, given);
+      for (; ended_runs < started.size(); ++ended_runs) {
+        advance(2500us); // four at once: each takes ten, so what is claimed ahead stays the same
+        finish(ended_runs);
+      }
+    }
+    return static_cast<double>(jobs) / capacity;
+  }
+  static void limit_keys(claimed_jobs& given) { given.again = true; }
+};
+
+} // namespace
+
+BOOST_FIXTURE_TEST_SUITE(unwritten, unwritten_outcomes)
+
+BOOST_AUTO_TEST_CASE(where_keys_are_limited_claims_wait_for_outcomes) {
+  BOOST_TEST(run_all(4, limit_keys) <= 1);
+}
+
+BOOST_AUTO_TEST_CASE(but_not_while_each_claim_brings_more_than_can_run) {
+  BOOST_TEST(run_all(0, limit_keys) > 1.5);
+}
+
+BOOST_AUTO_TEST_CASE(where_a_limit_leaves_fewer_runs_than_slots_claims_wait_for_outcomes) {
+  BOOST_TEST(run_all(0, [](claimed_jobs& given) { given.permits = run_permits{3, 10}; }) <= 1);
+}
+
+BOOST_AUTO_TEST_CASE(but_not_where_it_leaves_all_slots) {
+  BOOST_TEST(run_all(0, [](claimed_jobs& given) { given.permits = run_permits{4, 10}; }) > 1.5);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -99,40 +99,6 @@ BOOST_AUTO_TEST_CASE(claims_go_beside_outcomes_until_there_are_too_many_of_these
   BOOST_TEST(in->claims.size() == 1U);
 }
 
-struct keyed_queue : executor_system {
-  /// Answers claims with so many jobs each, which end and are not written, until none comes; how
-  /// many.
-  int run_unwritten(int at_once) {
-    int jobs = 0;
-    for (int lease = 1; !in->claims.empty(); ++lease) {
-      auto given =
-          batch(lease_id{lease}, std::min(at_once, in->claims.front().limit), lease * 1000);
-      given.again = true;
-      jobs += static_cast<int>(given.jobs.size());
-      answer(in->claims, given);
-      for (; ended_runs < started.size(); ++ended_runs) {
-        advance(2500us); // four at once: each takes ten, so what is claimed ahead stays the same
-        finish(ended_runs);
-      }
-    }
-    return jobs;
-  }
-};
-
-BOOST_FIXTURE_TEST_CASE(where_keys_are_limited_they_wait_for_outcomes, keyed_queue) {
-  join();
-  wake("q");
-  const auto capacity = in->claims.front().limit;
-  BOOST_TEST(run_unwritten(4) <= capacity);
-}
-
-BOOST_FIXTURE_TEST_CASE(but_not_while_each_claim_brings_more_than_can_run, keyed_queue) {
-  join();
-  wake("q");
-  const auto capacity = in->claims.front().limit;
-  BOOST_TEST(run_unwritten(capacity) > capacity + capacity / 2);
-}
-
 BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_FIXTURE_TEST_SUITE(writing, executor_system)
