@@ -4171,7 +4171,7 @@ begin
         from unnest(runs.firsts, runs.counts, runs.attempts) u(f, c, a)
              cross join generate_series(u.f, u.f + u.c - 1) g(i);
       select * into part from troupe.sort_entries(p_queue, l.priority, runs.firsts, runs.counts, ids, ats,
-                                                  p_limit - cardinality(jobs));
+                                                  p_limit - cardinality(jobs), keys);
       jobs := jobs || part.jobs; attempts := attempts || part.attempts;
       keys := keys || part.keys; fresh := fresh || part.fresh;
       cut := part.cut;
@@ -4813,6 +4813,18 @@ begin
    where q.max_waiting is not null and q.name = any (names);
 end $$;
 
+CREATE FUNCTION troupe.rooms_left(p_keys text[], p_rooms integer[], p_taken text[]) RETURNS integer[]
+    LANGUAGE sql IMMUTABLE
+    AS $$
+  select array_agg(case when x.room > 0 then greatest(0, x.room - x.taken) else x.room end order by x.o)
+    from (select max(u.room) as room, max(u.o) as o, (count(*) filter (where u.o is null))::int as taken
+            from (select k, room, o from unnest(p_keys, p_rooms) with ordinality r(k, room, o)
+                  union all
+                  select k, null, null from unnest(p_taken) k) u
+           group by u.k) x
+   where x.o is not null;
+$$;
+
 CREATE FUNCTION troupe.running(p_queues text[]) RETURNS TABLE(queue text, jobs bigint)
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
@@ -4976,7 +4988,7 @@ begin
   end loop;
 end $$;
 
-CREATE FUNCTION troupe.sort_entries(p_queue text, p_priority smallint, p_firsts bigint[], p_counts integer[], p_jobs bigint[], p_attempts smallint[], p_room integer, OUT cut integer, OUT jobs bigint[], OUT attempts smallint[], OUT keys text[], OUT fresh text[], OUT names text[], OUT counts integer[]) RETURNS record
+CREATE FUNCTION troupe.sort_entries(p_queue text, p_priority smallint, p_firsts bigint[], p_counts integer[], p_jobs bigint[], p_attempts smallint[], p_room integer, p_taken text[], OUT cut integer, OUT jobs bigint[], OUT attempts smallint[], OUT keys text[], OUT fresh text[], OUT names text[], OUT counts integer[]) RETURNS record
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'on'
@@ -5002,6 +5014,9 @@ begin
      and exists (select from troupe.key_end e where e.queue = p_queue) then
     perform troupe.fold_keys(p_queue, true);
     rooms := troupe.key_rooms(p_queue, names, true);
+  end if;
+  if p_taken <> '{}' then
+    rooms := troupe.rooms_left(names, rooms, p_taken);
   end if;
   if cardinality(p_jobs) <= p_room and not exists (select from troupe.revoked)
      and not exists (select from unnest(counts, rooms) u(n, r) where u.n > u.r) then

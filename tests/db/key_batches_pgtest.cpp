@@ -202,4 +202,21 @@ BOOST_AUTO_TEST_CASE(no_claim_counts_more_than_twenty_thousand_keys_of_batches) 
   BOOST_TEST(at.claim(1000).jobs.empty());
 }
 
+BOOST_AUTO_TEST_CASE(a_claim_counts_what_it_took_of_late_writers_before_it_reads_on) {
+  at.limit_keys(1);
+  at.enqueue_keyed(1, "lanes are opened");
+  at.claim();
+  const auto enqueue = [](desk& of, const std::string& key) {
+    of.ask(db::make_query("select setseed(0)")); // all go to the same lane
+    of.enqueue_keyed(1, key);
+  };
+  other.begin();
+  enqueue(other, "a");
+  enqueue(at, "b");
+  at.claim();
+  other.commit();
+  enqueue(at, "a");
+  BOOST_TEST(at.claim().jobs.size() == 1U);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

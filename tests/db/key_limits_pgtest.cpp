@@ -48,13 +48,42 @@ struct key_play : jobs_database {
     return found->first;
   }
 
-  void enqueue() {
+  std::vector<job_spec> some_specs() {
     std::vector<job_spec> specs;
     for (int i = 1 + pick(12); i > 0; --i)
       specs.push_back({.kind = "noop",
                        .priority = pick(2),
                        .limit_key = key_names[static_cast<std::size_t>(pick(4))]});
-    const auto ids = at.enqueue(specs);
+    return specs;
+  }
+  /// Half of all go to the same lanes, so that writers meet there.
+  void choose_lane(desk& writer) {
+    if (pick(2) == 0)
+      writer.ask(db::make_query("select setseed(0)"));
+  }
+  void enqueue() {
+    choose_lane(at);
+    const auto specs = some_specs();
+    know(at.enqueue(specs), specs);
+  }
+  /// In a transaction that stays open while others claim what came after it.
+  void enqueue_late() {
+    if (open.empty())
+      late.begin();
+    choose_lane(late);
+    const auto specs = some_specs();
+    const auto ids = late.enqueue(specs);
+    for (std::size_t i = 0; i < ids.size(); ++i)
+      open[ids[i]] = {specs[i].limit_key, specs[i].priority};
+  }
+  void commit_late() {
+    if (open.empty())
+      return;
+    late.commit();
+    jobs.merge(open);
+    open.clear();
+  }
+  void know(const std::vector<job_id>& ids, const std::vector<job_spec>& specs) {
     for (std::size_t i = 0; i < ids.size(); ++i)
       jobs[ids[i]] = {specs[i].limit_key, specs[i].priority};
   }
@@ -184,6 +213,7 @@ struct key_play : jobs_database {
         job.is = known_job::waits;
   }
   void change_limit() {
+    commit_late(); // it would wait for the writer
     limit = pick(4) == 0 ? std::nullopt : std::optional{1 + pick(4)};
     at.limit_keys(limit);
   }
@@ -207,6 +237,10 @@ struct key_play : jobs_database {
       at.keep_up();
     else if (what == 11)
       make_batches_old(at);
+    else if (what == 12)
+      enqueue_late();
+    else if (what == 13)
+      commit_late();
     else if (what < 20)
       finish(some_node());
     else
@@ -225,6 +259,7 @@ struct key_play : jobs_database {
     BOOST_REQUIRE_EQUAL(lost.one().get<std::int64_t>(0), 0);
   }
   void end() {
+    commit_late();
     promote();
     for (int idle = 0; idle < 20;) {
       bool any = false;
@@ -243,6 +278,8 @@ struct key_play : jobs_database {
   }
 
   std::mt19937 random;
+  desk late{database.url()};
+  std::map<job_id, known_job> open; ///< what `late` has not committed
   std::vector<std::unique_ptr<busy_node>> nodes;
   std::optional<int> limit = 2;
   std::map<job_id, known_job> jobs;
