@@ -14,12 +14,16 @@ SETTINGS = "shared_preload_libraries = 'pg_stat_statements'\npg_stat_statements.
 JOBS = 4000
 DRAINED_WITHIN = 120.0  # seconds
 
-# The engine's statements: claims, then outcomes, heartbeats, starts and what is due.
+# The engine's statements: claims, then outcomes, heartbeats, starts and what is due. Of claims without the look at
+# the jobs themselves: on how many pages these lie depends on the holes that others have left.
 COUNTS = r"""
     with s as (select query ~ 'troupe\.take\(' as claims, calls, shared_blks_hit + shared_blks_read as blocks,
                       total_exec_time as ms
                  from public.pg_stat_statements
-                where toplevel and query ~ 'troupe\.(take|write_outcomes|beat|promote|start_run)\(')
+                where toplevel and query ~ 'troupe\.(take|write_outcomes|beat|promote|start_run)\('
+               union all
+               select true, 0, -shared_blks_hit - shared_blks_read, 0
+                 from public.pg_stat_statements where not toplevel and query ~ '^\s*select lease_id, j\.id,')
     select coalesce(sum(calls) filter (where claims), 0)::bigint,
            coalesce(sum(blocks) filter (where claims), 0)::bigint,
            coalesce(sum(calls) filter (where not claims), 0)::bigint,
