@@ -41,11 +41,11 @@ void append_length(std::string& out, const response& answer, int version) {
     out += "Content-Length: ";
     append_number(out, answer.body.size());
     out += "\r\n";
-    return;
-  }
-  if (version >= 11)
+  } else if (version >= 11) {
     out += "Transfer-Encoding: chunked\r\n";
-  out += "Vary: Accept-Encoding\r\n";
+  }
+  if (answer.streamed || answer.varies)
+    out += "Vary: Accept-Encoding\r\n";
   if (answer.gzip)
     out += "Content-Encoding: gzip\r\n";
   if (!answer.file.empty())

@@ -1,6 +1,8 @@
 // See peer.hpp.
 #include "http/peer.hpp"
 
+#include "http/gzip.hpp"
+
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 
@@ -13,7 +15,8 @@ namespace troupe::http {
 
 /// Shared by the copies of one responder: the first answer counts; none is a 503.
 struct peer::pending_answer {
-  pending_answer(std::shared_ptr<peer> p, std::uint64_t s) : to(std::move(p)), serial(s) {}
+  pending_answer(std::shared_ptr<peer> p, std::uint64_t s, bool g)
+      : to(std::move(p)), serial(s), gzip(g) {}
   pending_answer(const pending_answer&) = delete;
   pending_answer& operator=(const pending_answer&) = delete;
   ~pending_answer() {
@@ -23,6 +26,7 @@ struct peer::pending_answer {
   void give(response answer) {
     if (given.exchange(true))
       return;
+    compress(answer, gzip, to->hub_->limits().gzip_bytes);
     const auto loop = to->hub_->loop();
     if (loop.running_in_this_thread() && to->dispatching_) {
       to->ready_ = std::move(answer);
@@ -35,6 +39,7 @@ struct peer::pending_answer {
 
   std::shared_ptr<peer> to;
   std::uint64_t serial;
+  bool gzip; ///< the client takes it
   std::atomic<bool> given{false};
 };
 
@@ -245,7 +250,8 @@ bool peer::dispatch() {
 }
 
 responder peer::make_responder() {
-  auto pending = std::make_shared<pending_answer>(shared_from_this(), serial_);
+  auto pending =
+      std::make_shared<pending_answer>(shared_from_this(), serial_, accepts_gzip(reader_.head()));
   return [pending = std::move(pending)](response answer) { pending->give(std::move(answer)); };
 }
 
