@@ -14,7 +14,7 @@ std::unique_ptr<text_source> gzipped(std::unique_ptr<text_source> plain);
 
 /// Compresses the body of a JSON answer that has `least` bytes or more, if the client takes that;
 /// marks it as one that goes by that either way. Leaves alone what has a tag, which is of the bytes
-/// as they are. On the thread that brings the answer: about 10 ms for each MiB.
+/// as they are. On the thread that brings the answer: a few ms for each MiB.
 void compress(response& answer, bool accepted, std::size_t least);
 
 /// The request's Accept-Encoding has gzip, or `*`, with a weight above 0.
