@@ -248,22 +248,7 @@ json_limits limits_for(std::size_t jobs) {
   return out;
 }
 
-} // namespace
-
-std::variant<job_spec, problem> read_job(std::string_view body, const job_rules& rules) {
-  auto document = read_json(body, limits_for(1));
-  if (auto* error = std::get_if<json_error>(&document))
-    return malformed(std::move(*error));
-  std::vector<field_error> errors;
-  auto spec = job_reader{rules, {}, errors}.read(std::get<json_value>(document));
-  if (!errors.empty())
-    return invalid_fields(std::move(errors));
-  return spec;
-}
-
-namespace {
-
-/// The members of `jobs`, which are anything; the document goes with them.
+/// What is in `jobs`: between one and as many as there may be, of any kind.
 std::variant<std::vector<json_member>, problem> read_array(std::string_view body) {
   auto document = read_json(body, limits_for(limits::bulk_jobs));
   if (auto* error = std::get_if<json_error>(&document))
@@ -292,6 +277,17 @@ std::variant<std::vector<json_member>, problem> read_array(std::string_view body
 }
 
 } // namespace
+
+std::variant<job_spec, problem> read_job(std::string_view body, const job_rules& rules) {
+  auto document = read_json(body, limits_for(1));
+  if (auto* error = std::get_if<json_error>(&document))
+    return malformed(std::move(*error));
+  std::vector<field_error> errors;
+  auto spec = job_reader{rules, {}, errors}.read(std::get<json_value>(document));
+  if (!errors.empty())
+    return invalid_fields(std::move(errors));
+  return spec;
+}
 
 std::variant<std::vector<job_spec>, problem> read_jobs(std::string_view body,
                                                        const job_rules& rules) {

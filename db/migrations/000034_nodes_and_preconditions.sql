@@ -39,6 +39,9 @@ begin
                                            when n.heartbeat_at < late then 'silent' else 'alive' end)
                   order by n.id desc limit p_limit);
   end if;
+  if ids = '{}' then
+    return;
+  end if;
   return query
   with busy as materialized (
     select x.node, x.queue, count(distinct x.i) as jobs
