@@ -32,7 +32,19 @@ milliseconds until_first(const std::vector<job_spec>& jobs) {
   return std::max(delay, milliseconds{0});
 }
 
-std::size_t created(const enqueued_jobs& stored) {
+std::size_t created(const enqueued_jobs& stored, const enqueue_jobs& asked) {
+  if (asked.apart && stored.parts.size() == asked.parts.size()) {
+    std::size_t all = 0;
+    std::size_t first = 0;
+    for (std::size_t i = 0; i < asked.parts.size(); ++i) {
+      const auto from = stored.fates.begin() + static_cast<std::ptrdiff_t>(first);
+      first += asked.parts[i].jobs;
+      if (stored.parts[i].use != key_use::replayed)
+        all += static_cast<std::size_t>(std::count(
+            from, from + static_cast<std::ptrdiff_t>(asked.parts[i].jobs), enqueue_fate::created));
+    }
+    return all;
+  }
   if (stored.use == key_use::replayed) // those were counted the first time
     return 0;
   return stored.fates.empty() ? stored.ids.size()
@@ -70,10 +82,10 @@ void landed(self_ptr self, const flight& done, const enqueued_jobs& stored) {
   std::size_t first = 0;
   for (std::size_t i = 0; i < done.callers.size(); ++i) {
     const auto& one = done.callers[i];
-    auto own = share_of(stored, i, first, one.asked->jobs.size());
+    auto own = one.asked->apart ? stored : share_of(stored, i, first, one.asked->jobs.size());
     first += one.asked->jobs.size();
-    peers.counters->jobs_enqueued += created(own);
-    if (const auto without = first_without_room(own))
+    peers.counters->jobs_enqueued += created(own, *one.asked);
+    if (const auto without = first_without_room(own); without && !one.asked->apart)
       one.promise.deliver(make_error(errc::overloaded, full_text(one.asked->jobs[*without].queue)));
     else
       one.promise.deliver(std::move(own));
@@ -189,7 +201,7 @@ void launch(self_ptr self, line& from) {
 }
 
 bool is_keyed(const enqueue_jobs& asked) {
-  return !asked.idempotency_key.empty()
+  return asked.apart || !asked.idempotency_key.empty()
          || std::any_of(asked.jobs.begin(), asked.jobs.end(),
                         [](const job_spec& job) { return job.unique.has_value(); });
 }
@@ -205,7 +217,7 @@ caf::result<enqueued_jobs> take(self_ptr self, const enqueue_jobs_ptr& asked) {
   const kept_promise<enqueued_jobs> promise(self);
   state.waiting_bytes += bytes;
   auto& behind = is_keyed(*asked) ? state.keyed : state.plain;
-  behind.waiting.push_back({asked, promise, bytes});
+  behind.waiting.push_back({asked, promise, bytes, asked->apart});
   launch(self, behind);
   return promise.result();
 }

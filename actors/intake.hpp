@@ -5,10 +5,11 @@
 // database refuses a flight, its callers are tried one by one: nobody fails for another's sake.
 // When a queue is full (max_waiting), they go out again together, and each is told of his own.
 // Requests with unique jobs or a key of their own may wait for somebody's transaction, so they
-// stand in a line of their own and share no flight with the others. Where EXECUTOR has said that it
-// could start jobs at once, the next flight goes to it instead of STORE: one wait for the disk less
-// until its handlers start. Bounds: flight_jobs and
-// flight_bytes, max_waiting and waiting_bytes; beyond: errc::overloaded.
+// stand in a line of their own and share no flight with the others. A caller who wants to be told
+// of each of his jobs by itself has a flight of his own. Where EXECUTOR has said that it could
+// start jobs at once, the next flight goes to it instead of STORE: one wait for the disk less until
+// its handlers start. Bounds: flight_jobs and flight_bytes, max_waiting and waiting_bytes; beyond:
+// errc::overloaded.
 #pragma once
 
 #include "actors/statement.hpp"
@@ -53,7 +54,7 @@ struct intake_state {
     enqueue_jobs_ptr asked;
     kept_promise<enqueued_jobs> promise;
     std::size_t bytes = 0;
-    bool alone = false; ///< was in a refused flight
+    bool alone = false; ///< was in a refused flight, or is told of each part of his own
   };
   struct flight {
     enqueue_jobs_ptr all;

@@ -2,6 +2,8 @@
 
 #include "actors/guard.hpp"
 
+#include <algorithm>
+
 namespace troupe {
 
 namespace {
@@ -18,13 +20,17 @@ void again(self_ptr self) {
 
 join_node joining(const pulse_options& options) {
   join_node ask{options.node_name};
+  ask.slots = std::max(0, options.default_slots);
   if (options.default_slots <= 0)
     ask.serves.emplace();
-  for (const auto& [queue, slots] : options.queues)
+  for (const auto& [queue, slots] : options.queues) {
+    ask.slot_queues.push_back(queue);
+    ask.queue_slots.push_back(std::max(0, slots));
     if (slots <= 0)
       ask.skips.push_back(queue);
     else if (ask.serves)
       ask.serves->push_back(queue);
+  }
   if (options.kinds.size() <= pulse_options::most_kinds)
     ask.kinds = options.kinds;
   return ask;

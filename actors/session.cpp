@@ -84,6 +84,12 @@ struct serving {
   void operator()(const list_queues& question) const {
     ask<queue_page>(question, [](const queue_page&) {});
   }
+  void operator()(const get_node& question) const {
+    ask<node_record>(question, [](const node_record&) {});
+  }
+  void operator()(const list_nodes& question) const {
+    ask<node_page>(question, [](const node_page&) {});
+  }
   void operator()(const get_counts& question) const {
     ask<counts_page>(question, [](const counts_page&) {});
   }

@@ -61,6 +61,21 @@ void deliver_queue(self_ptr self, const pool_actor& pool, const std::string& nam
   });
 }
 
+auto reading_node(self_ptr self, const pool_actor& pool) {
+  return guarded([=](const get_node& ask) -> caf::result<node_record> {
+    const kept_promise<node_record> promise(self);
+    carry_out(self, pool, db::node_query(ask), promise,
+              [promise, name = ask.name](const db::result& rows) {
+                auto node = db::decode_node(rows);
+                if (node)
+                  promise.deliver(std::move(*node));
+                else
+                  promise.deliver(make_error(errc::not_found, "there is no node " + name));
+              });
+    return promise.result();
+  });
+}
+
 void deliver_bulk(self_ptr self, const pool_actor& pool, std::int64_t id,
                   const kept_promise<bulk_record>& promise) {
   carry_out(self, pool, db::bulk_query(id), promise, [=](const db::result& rows) {
@@ -232,6 +247,8 @@ store_actor::behavior_type store(store_actor::pointer self, const pool_actor& po
       asking(self, pool, db::counts_query, db::decode_counts),
       changing_queue(self, pool, db::pause_query),
       changing_queue(self, pool, db::limit_query),
+      reading_node(self, pool),
+      asking(self, pool, db::nodes_query, db::decode_nodes),
       asking(self, pool, db::join_query, db::decode_join),
       guarded([=](const leave_node& ask) -> caf::result<void> {
         const kept_promise<void> promise(self);

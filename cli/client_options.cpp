@@ -7,6 +7,7 @@
 #include "cli/settings.hpp"
 #include "cli/text.hpp"
 #include "cli/top_view.hpp"
+#include "messages/node.hpp"
 #include "messages/queue.hpp"
 
 #include <algorithm>
@@ -132,6 +133,23 @@ void command_line::add_queues() {
   limit->add_option(
       "--max-waiting", max_waiting_,
       "Jobs that may be available: a number, or none; beyond it enqueues are refused");
+  add_nodes();
+}
+
+void command_line::add_nodes() {
+  auto* nodes = app_.add_subcommand("nodes", "Look at the nodes of a database");
+  nodes->require_subcommand(1);
+  auto* lists = add(*nodes, command::nodes_list, "list",
+                    "Nodes, the newest first: those whose lives are not over");
+  std::vector<std::string> states;
+  for (const auto state : {node_state::alive, node_state::silent, node_state::leaving,
+                           node_state::left, node_state::dead})
+    states.emplace_back(to_string(state));
+  lists->add_option("--state", out_.list.state, "Only those in this state")->check(one_of(states));
+  add_client(lists);
+  auto* shown = add(*nodes, command::nodes_show, "show", "The newest life of one node");
+  shown->add_option("node", out_.ids, "The node's name")->required()->expected(1);
+  add_client(shown);
 }
 
 void command_line::add_top() {

@@ -47,6 +47,7 @@ private:
   void add_jobs();
   void add_export();
   void add_queues();
+  void add_nodes();
   void add_top();
   void add_scrape();
   void add_config();

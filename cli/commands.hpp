@@ -30,6 +30,9 @@ exit_code run_export(const invocation& wanted);
 /// queues: list, and the commands about one queue.
 exit_code run_queues_list(const invocation& wanted);
 exit_code run_queue(const invocation& wanted);
+/// nodes: list, and one by its name.
+exit_code run_nodes_list(const invocation& wanted);
+exit_code run_nodes_show(const invocation& wanted);
 exit_code run_top(const invocation& wanted);
 exit_code run_scrape(const invocation& wanted);
 

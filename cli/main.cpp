@@ -61,6 +61,10 @@ exit_code run(const invocation& wanted) {
   case command::queues_drain:
   case command::queues_limit:
     return run_queue(wanted);
+  case command::nodes_list:
+    return run_nodes_list(wanted);
+  case command::nodes_show:
+    return run_nodes_show(wanted);
   case command::top:
     return run_top(wanted);
   case command::scrape:

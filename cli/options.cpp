@@ -443,6 +443,8 @@ void command_line::finish() {
     return check_enqueue(out_.enqueue);
   case command::completion:
   case command::man:
+  case command::nodes_list:
+  case command::nodes_show:
   case command::top:
   case command::version:
     return;

@@ -42,6 +42,8 @@ enum class command : std::uint8_t {
   queues_resume,
   queues_drain,
   queues_limit,
+  nodes_list,
+  nodes_show,
   scrape,
   top,
   doctor,
@@ -147,12 +149,12 @@ struct invocation {
   std::optional<log::level> log_level; ///< none: TROUPE_LOG is not set either
   client_settings client;
   enqueue_settings enqueue;
-  list_settings list; ///< jobs list, jobs counts; the filters of export
+  list_settings list; ///< jobs list, jobs counts, nodes list; the filters of export
   export_settings exported;
   bulk_settings bulk;
   edit_settings edit;
   log_settings log;
-  std::vector<std::string> ids;     ///< of jobs, or the one queue's name
+  std::vector<std::string> ids;     ///< of jobs, or the one queue's or node's name
   std::string new_limits;           ///< queues limit: the request's body
   std::optional<double> wait_limit; ///< queues drain, jobs watch: seconds; none: for ever
   scrape_settings scrape;

@@ -16,7 +16,8 @@ namespace {
 /// Of 500 queues each.
 constexpr int most_pages = 4;
 constexpr int most_jobs = 100;
-/// Running jobs that are asked about in one reading.
+constexpr int most_nodes = 100;
+/// Running jobs whose progress is asked for in one reading.
 constexpr std::size_t most_questions = 10;
 
 /// True when there are more queues than pages.
@@ -49,9 +50,10 @@ top_reading read_server(http_client& server, run_notes& notes) {
     const auto answer = server.send("GET", "/api/v1/jobs/" + id);
     for (const auto& job : out.running)
       if (job.id == id && answer.status == 200) // else it was deleted in the meantime
-        notes.keep(job, read_run(answer.body));
+        notes.keep(job, read_progress(answer.body));
   }
   notes.apply(out);
+  set_nodes(out, server.request("GET", "/api/v1/nodes?limit=" + std::to_string(most_nodes)).body);
   const auto health = server.send("GET", "/api/v1/health"); // 503 when it is failing
   if (health.status == 200 || health.status == 503)
     set_health(out, health.body);

@@ -16,7 +16,8 @@
 
 namespace troupe::cli {
 
-/// Asks for all of one reading: about 15 requests. Throws command_error.
+/// Asks for all of one reading: 6 requests where runs are short, and up to 10 more. Throws
+/// command_error.
 top_reading read_server(http_client& server, run_notes& notes);
 
 class top_gatherer {

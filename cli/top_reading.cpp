@@ -69,8 +69,23 @@ void set_running(top_reading& to, std::string_view answer) {
                           field(each, "kind"),
                           field(each, "attempt"),
                           field(each, "max_attempts"),
-                          {}});
+                          {field(each, "node"), {}, read_time(field(each, "started_at"))}});
+  const auto age = [](const running_job& job) {
+    return job.run.started.value_or(std::chrono::system_clock::time_point::max());
+  };
+  std::stable_sort(to.running.begin(), to.running.end(),
+                   [&](const auto& one, const auto& other) { return age(one) < age(other); });
   to.more_running = !field(page, "next").empty();
+}
+
+void set_nodes(top_reading& to, std::string_view answer) {
+  const auto page = read_object(answer);
+  to.nodes.clear();
+  for (const auto& each : objects_of(page, "nodes"))
+    to.nodes.push_back({field(each, "name"), field(each, "state"), number(each, "running")});
+  std::stable_sort(to.nodes.begin(), to.nodes.end(),
+                   [](const auto& one, const auto& other) { return one.name < other.name; });
+  to.more_nodes = !field(page, "next").empty();
 }
 
 void set_health(top_reading& to, std::string_view answer) {
@@ -104,26 +119,22 @@ void set_metrics(top_reading& to, std::string_view text) {
   to.node.backlog = value("troupe_jobs_backlog");
 }
 
-run_details read_run(std::string_view answer) {
+std::string read_progress(std::string_view answer) {
   const auto job = read_object(answer);
-  run_details out;
-  if (const auto attempts = job.find("attempts"); attempts != job.end() && attempts->is_array())
-    if (!attempts->empty() && attempts->back().is_object()) {
-      out.node = field(attempts->back(), "node");
-      out.started = read_time(field(attempts->back(), "started_at"));
-    }
-  if (const auto progress = job.find("progress"); progress != job.end() && progress->is_object()) {
-    const auto percent = field(*progress, "percent");
-    const auto message = field(*progress, "message");
-    out.progress = percent + (percent.empty() ? "" : "%")
-                   + (percent.empty() || message.empty() ? "" : ", ") + message;
-  }
-  return out;
+  const auto progress = job.find("progress");
+  if (progress == job.end() || !progress->is_object())
+    return {};
+  const auto percent = field(*progress, "percent");
+  const auto message = field(*progress, "message");
+  return percent + (percent.empty() ? "" : "%") + (percent.empty() || message.empty() ? "" : ", ")
+         + message;
 }
 
 std::vector<std::string> run_notes::wanted(const top_reading& reading, std::size_t most) const {
   std::vector<std::pair<std::uint64_t, std::string>> order;
   for (const auto& job : reading.running) {
+    if (!job.run.started || reading.taken_at - *job.run.started < least_age)
+      continue;
     const auto known = notes_.find(key_of(job));
     order.emplace_back(known == notes_.end() ? 0 : known->second.asked, job.id);
   }
@@ -135,23 +146,18 @@ std::vector<std::string> run_notes::wanted(const top_reading& reading, std::size
   return out;
 }
 
-void run_notes::keep(const running_job& job, run_details details) {
-  notes_.insert_or_assign(key_of(job), note{std::move(details), ++questions_});
+void run_notes::keep(const running_job& job, std::string progress) {
+  notes_.insert_or_assign(key_of(job), note{std::move(progress), ++questions_});
 }
 
 void run_notes::apply(top_reading& to) {
   std::map<std::string, note> kept;
   for (auto& job : to.running)
     if (auto known = notes_.extract(key_of(job)); !known.empty()) {
-      job.run = known.mapped().details;
+      job.run.progress = known.mapped().progress;
       kept.insert(std::move(known));
     }
   notes_ = std::move(kept);
-  const auto age = [](const running_job& job) {
-    return job.run.started.value_or(std::chrono::system_clock::time_point::max());
-  };
-  std::stable_sort(to.running.begin(), to.running.end(),
-                   [&](const auto& one, const auto& other) { return age(one) < age(other); });
 }
 
 std::optional<std::chrono::system_clock::time_point> read_time(std::string_view text) {

@@ -189,19 +189,11 @@ std::vector<std::string> job_lines(const top_reading& reading, int width) {
 }
 
 std::string nodes_text(const top_reading& reading) {
-  std::map<std::string, int> nodes;
-  int unknown = 0;
-  for (const auto& job : reading.running)
-    if (job.run.node.empty())
-      ++unknown;
-    else
-      ++nodes[job.run.node];
   std::string out;
-  for (const auto& [name, jobs] : nodes)
-    out += (out.empty() ? "" : ", ") + printable(name) + " " + std::to_string(jobs);
-  if (unknown > 0 && !out.empty())
-    out += ", not known yet " + std::to_string(unknown);
-  return out;
+  for (const auto& node : reading.nodes)
+    out += (out.empty() ? "" : ", ") + printable(node.name) + " " + count_text(node.running)
+           + (node.state == "alive" ? "" : " (" + printable(node.state) + ")");
+  return out + (reading.more_nodes ? ", and more" : "");
 }
 
 std::vector<std::string> head_lines(const top_input& input, const sorted_queues& queues) {
@@ -223,7 +215,7 @@ std::vector<std::string> head_lines(const top_input& input, const sorted_queues&
                 + count_text(now.node.backlog) + " claimed ahead, " + count_text(now.node.stuck)
                 + " stuck");
   if (const auto nodes = nodes_text(now); !nodes.empty())
-    out.back() += "; the jobs below run on " + nodes;
+    out.back() += "; jobs on all nodes: " + nodes;
   for (const auto& trouble : now.node.trouble)
     out.push_back("trouble: " + printable(trouble));
   if (!input.notice.empty())
@@ -380,6 +372,9 @@ std::string top_json(const top_input& input) {
                     {"node", job.run.node.empty() ? ordered_json{} : ordered_json(job.run.node)},
                     {"age_seconds", age ? ordered_json(*age) : ordered_json{}}});
   }
+  auto nodes = ordered_json::array();
+  for (const auto& node : now.nodes)
+    nodes.push_back({{"name", node.name}, {"state", node.state}, {"running", node.running}});
   const ordered_json out{{"taken_at", time_text(now.taken_at)},
                          {"seconds", input.before == nullptr
                                          ? ordered_json{}
@@ -392,6 +387,8 @@ std::string top_json(const top_input& input) {
                            {"running", now.node.running},
                            {"backlog", now.node.backlog},
                            {"stuck", now.node.stuck}}},
+                         {"nodes", std::move(nodes)},
+                         {"more_nodes", now.more_nodes},
                          {"queues", std::move(list)},
                          {"more_queues", now.more_queues},
                          {"running", std::move(jobs)},

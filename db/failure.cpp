@@ -22,6 +22,7 @@ struct rule {
 constexpr std::array rules{
     // What our own functions raise: the message is meant for the caller.
     rule{"TR404", errc::not_found, consequence::plain},
+    rule{"TR412", errc::stale, consequence::plain}, // a queue stands at another version
     rule{"TR409", errc::conflict, consequence::plain},
     rule{"TR400", errc::invalid_argument, consequence::plain},
     rule{"TR503", errc::overloaded, consequence::plain}, // a queue is full

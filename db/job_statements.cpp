@@ -135,6 +135,10 @@ job_record decode_found(const row& from) {
     running.attempt = job.attempt;
     running.node = from.get<std::string>(14);
     running.started_at = taken_at;
+    if (job.state == job_state::running) {
+      job.node = running.node;
+      job.started_at = taken_at;
+    }
     job.attempts.push_back(std::move(running));
   }
   if (const auto updated_at = from.get<std::optional<timestamp>>(18))
@@ -333,7 +337,12 @@ job_page decode_list(const result& rows, const list_jobs& asked) {
   for (int i = 0; i < rows.rows(); ++i) {
     const auto from = rows[i];
     auto job = decode_record(from);
-    job.attempt = from.get<std::int16_t>(6) + (job.state == job_state::running ? 1 : 0);
+    const bool runs = job.state == job_state::running;
+    job.attempt = from.get<std::int16_t>(6) + (runs ? 1 : 0);
+    if (runs) {
+      job.node = from.get<std::string>(13);
+      job.started_at = from.get<timestamp>(14);
+    }
     page.jobs.push_back(std::move(job));
   }
   if (rows.rows() >= asked.limit && !page.jobs.empty())

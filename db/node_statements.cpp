@@ -3,8 +3,10 @@
 #include "db/columns.hpp"
 #include "db/retry.hpp"
 #include "db/statements.hpp"
+#include "messages/version.hpp"
 
 #include <algorithm>
+#include <limits>
 
 namespace troupe::db {
 
@@ -32,12 +34,72 @@ std::optional<std::chrono::milliseconds> due(const row& from, int column) {
   return std::chrono::milliseconds{std::max<std::int64_t>(0, *ms)};
 }
 
+query list(const std::optional<std::string>& name, const std::optional<node_state>& state,
+           node_id before, int limit) {
+  query q{sql::node_list};
+  q.bind(name);
+  if (state)
+    q.bind(to_string(*state));
+  else
+    q.bind_null<std::string>();
+  q.bind(before.value > 0 ? before.value : std::numeric_limits<std::int64_t>::max());
+  q.bind(std::int32_t{limit}).bind(static_cast<double>(heartbeat_limit.count()));
+  return q;
+}
+
+node_record decode_life(const row& from) {
+  node_record node;
+  node.id = node_id{from.get<std::int64_t>(0)};
+  node.name = from.get<std::string>(1);
+  const auto state = parse_node_state(from.get<std::string_view>(2));
+  if (!state)
+    throw decode_error("state: the database names a state of nodes unknown to this program");
+  node.state = *state;
+  node.version = from.get<std::optional<std::string>>(3).value_or("");
+  node.started_at = from.get<timestamp>(4);
+  node.heartbeat_at = from.get<std::optional<timestamp>>(5);
+  node.ended_at = from.get<std::optional<timestamp>>(6);
+  node.slots = from.get<std::optional<std::int32_t>>(7);
+  node.kinds = from.get<std::optional<std::vector<std::string>>>(8);
+  const auto queues = from.get<std::vector<std::string>>(9);
+  const auto slots = from.get<std::vector<std::int32_t>>(10);
+  const auto running = from.get<std::vector<std::int64_t>>(11);
+  for (std::size_t i = 0; i < queues.size(); ++i)
+    node.queues.push_back(
+        {queues[i], slots.at(i) < 0 ? std::nullopt : std::optional<int>{slots[i]}, running.at(i)});
+  return node;
+}
+
 } // namespace
 
 query join_query(const join_node& ask) {
   query q{sql::node_join};
   q.bind(ask.name).bind(ask.skips).bind(ask.serves).bind(ask.kinds);
+  q.bind(std::int32_t{ask.slots}).bind(ask.slot_queues).bind(ask.queue_slots).bind(version);
   return q;
+}
+
+query node_query(const get_node& ask) {
+  return list(ask.name, std::nullopt, node_id{}, 1);
+}
+
+std::optional<node_record> decode_node(const result& rows) {
+  if (rows.empty())
+    return std::nullopt;
+  return decode_life(rows.one());
+}
+
+query nodes_query(const list_nodes& ask) {
+  return list(std::nullopt, ask.state, ask.before, ask.limit);
+}
+
+node_page decode_nodes(const result& rows, const list_nodes& asked) {
+  node_page page;
+  for (int i = 0; i < rows.rows(); ++i)
+    page.nodes.push_back(decode_life(rows[i]));
+  if (rows.rows() >= asked.limit && !page.nodes.empty())
+    page.next = page.nodes.back().id;
+  return page;
 }
 
 node_id decode_join(const result& rows) {

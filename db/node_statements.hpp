@@ -5,6 +5,7 @@
 #include "db/query.hpp"
 #include "db/result.hpp"
 #include "messages/engine_requests.hpp"
+#include "messages/node.hpp"
 
 #include <optional>
 #include <string>
@@ -16,6 +17,10 @@ constexpr std::chrono::milliseconds heartbeat_limit{4000};
 
 query join_query(const join_node& ask);
 node_id decode_join(const result& rows);
+query node_query(const get_node& ask);
+std::optional<node_record> decode_node(const result& rows);
+query nodes_query(const list_nodes& ask);
+node_page decode_nodes(const result& rows, const list_nodes& asked);
 query leave_query(const leave_node& ask);
 query beat_query(const beat& ask);
 pulse decode_pulse(const result& rows);

@@ -33,6 +33,14 @@ void bind_limits(query& q, const std::optional<std::optional<int>>& runs,
   q.bind(part([](const job_rate& r) { return r.burst; }));
 }
 
+void bind_versions(query& q, const std::optional<queue_versions>& only_at) {
+  q.bind(only_at.has_value());
+  if (only_at && !only_at->any)
+    q.bind(only_at->one_of);
+  else
+    q.bind_null<std::vector<std::int64_t>>();
+}
+
 queue_record decode(const row& from) {
   queue_record queue;
   queue.name = from.get<std::string>(0);
@@ -101,6 +109,7 @@ counts_page decode_counts(const result& rows, const get_counts& asked) {
 query pause_query(const pause_queue& ask) {
   query q{ask.paused ? sql::queue_pause : sql::queue_resume};
   q.bind(ask.name);
+  bind_versions(q, ask.only_at);
   return q;
 }
 
@@ -111,6 +120,7 @@ query limit_query(const limit_queue& ask) {
   bind_limits(q, ask.key_concurrency, ask.key_rate);
   q.bind(ask.ordered);
   q.bind(ask.max_waiting.has_value()).bind(ask.max_waiting.value_or(std::nullopt));
+  bind_versions(q, ask.only_at);
   return q;
 }
 

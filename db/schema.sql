@@ -1927,6 +1927,37 @@ begin
   return wanted;
 end $_$;
 
+CREATE FUNCTION troupe.expect_queue(p_queue text, p_versions bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  stands bigint;
+begin
+  perform troupe.stop_claims(p_queue);
+  begin
+    -- Before the queue, as troupe.retry and troupe.order_queue.
+    perform from troupe.job j
+      where j.id = (select x.head_job from troupe.queue x where x.name = p_queue) for update;
+    select x.version into stands from troupe.queue x where x.name = p_queue for update;
+    if stands is null and exists (select from troupe.known_lane l where l.queue = p_queue) then
+      -- It has jobs, and nobody has said anything of it. A row that is there is one that can be held.
+      insert into troupe.queue (name, version) values (p_queue, 0) on conflict (name) do nothing;
+      select x.version into stands from troupe.queue x where x.name = p_queue for update;
+    end if;
+  exception when lock_not_available then
+    raise exception 'a long transaction changes queue "%" or its first job; try again later', p_queue
+      using errcode = 'TR409';
+  end;
+  if stands is null then
+    raise exception 'there is no queue "%"', p_queue using errcode = 'TR412';
+  elsif stands <> all (p_versions) then
+    raise exception 'queue "%" has been changed: it stands at version %', p_queue, stands using errcode = 'TR412';
+  end if;
+end $$;
+
 CREATE FUNCTION troupe.expire_jobs(p_span interval DEFAULT '1 day'::interval, p_chunk integer DEFAULT 20000, OUT step text, OUT low bigint, OUT dropped bigint, OUT kept bigint) RETURNS record
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -2574,7 +2605,7 @@ begin
     else false end;
 end $$;
 
-CREATE FUNCTION troupe.jobs_of(p_ids bigint[]) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt smallint, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone, limit_key text)
+CREATE FUNCTION troupe.jobs_of(p_ids bigint[]) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt smallint, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone, limit_key text, node text, taken_at timestamp with time zone)
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_bitmapscan TO 'off'
@@ -2593,7 +2624,8 @@ begin
               when r.i is not null then 'running'
               else 'available' end,
          j.args, coalesce(a.attempt, 0::smallint), j.max_attempts, j.timeout_ms,
-         coalesce(j.tags, '{}'), coalesce(d.due_at, j.run_at, j.created_at), j.created_at, j.limit_key
+         coalesce(j.tags, '{}'), coalesce(d.due_at, j.run_at, j.created_at), j.created_at, j.limit_key,
+         case when r.i is not null then (select n.name from troupe.node n where n.id = r.node) end, r.taken_at
     from troupe.job j
     left join lateral (
       select x.job_id, x.reason, x.due_at from troupe.deferred x where x.job_id = j.id offset 0) d on true
@@ -2602,7 +2634,7 @@ begin
         from troupe.attempt t where t.job_id = any (p_ids)
        order by t.job_id, t.attempt desc) a on a.job_id = j.id
     left join (
-      select u.i, u.n from troupe.lease l, unnest(l.jobs, l.attempts) u(i, n)
+      select u.i, u.n, l.node, l.taken_at from troupe.lease l, unnest(l.jobs, l.attempts) u(i, n)
        where l.jobs && p_ids and u.i = any (p_ids)) r on r.i = j.id and r.n = coalesce(a.attempt, 0) + 1
    where j.id = any (p_ids)
    order by j.id desc;
@@ -3001,7 +3033,7 @@ begin
    limit p_limit;
 end $$;
 
-CREATE FUNCTION troupe.list_jobs(p_state text, p_before bigint, p_queue text, p_kind text, p_limit bigint) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt smallint, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone, limit_key text)
+CREATE FUNCTION troupe.list_jobs(p_state text, p_before bigint, p_queue text, p_kind text, p_limit bigint) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt smallint, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone, limit_key text, node text, taken_at timestamp with time zone)
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_bitmapscan TO 'off'
@@ -3090,7 +3122,8 @@ begin
               when r.i is not null then 'running'
               else 'available' end,
          j.args, coalesce(a.attempt, 0::smallint), j.max_attempts, j.timeout_ms,
-         coalesce(j.tags, '{}'), coalesce(d.due_at, j.run_at, j.created_at), j.created_at, j.limit_key
+         coalesce(j.tags, '{}'), coalesce(d.due_at, j.run_at, j.created_at), j.created_at, j.limit_key,
+         case when r.i is not null then (select n.name from troupe.node n where n.id = r.node) end, r.taken_at
     from troupe.job j
     left join troupe.deferred d on d.job_id = j.id and d.job_id >= low and d.job_id <= high
     left join (
@@ -3098,7 +3131,7 @@ begin
         from troupe.attempt t where t.job_id >= low and t.job_id <= high
        order by t.job_id desc, t.attempt desc) a on a.job_id = j.id
     left join (
-      select u.i, u.n from troupe.lease l, unnest(l.jobs, l.attempts) u(i, n)
+      select u.i, u.n, l.node, l.taken_at from troupe.lease l, unnest(l.jobs, l.attempts) u(i, n)
        where u.i >= low and u.i <= high) r on r.i = j.id and r.n = coalesce(a.attempt, 0) + 1
    where j.id >= low and j.id <= high
      and case when p_state is null -- and then whatever is in the range; else a hash, and not a join of loops
@@ -3123,6 +3156,69 @@ begin
   return query
   select l.seq, l.at, l.attempt, l.level, l.line from troupe.job_log l
    where l.job_id = p_job and l.seq > p_after order by l.seq limit p_limit;
+end $$;
+
+CREATE FUNCTION troupe.list_nodes(p_name text, p_state text, p_before bigint, p_limit integer, p_late_ms double precision) RETURNS TABLE(id bigint, name text, state text, version text, started_at timestamp with time zone, heartbeat_at timestamp with time zone, ended_at timestamp with time zone, slots integer, kinds text[], queues text[], queue_slots integer[], running bigint[])
+    LANGUAGE plpgsql STABLE
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+declare
+  late constant timestamptz := clock_timestamp() - p_late_ms * interval '1 ms';
+  ids bigint[];
+begin
+  if p_name is not null then
+    ids := array(select n.id from troupe.node n where n.name = p_name order by n.id desc limit 1);
+  elsif p_state in ('left', 'dead') then
+    ids := array(select n.id from troupe.node n
+                  where n.id < p_before and n.ended_at is not null
+                    and (n.heartbeat_at = '-infinity') = (p_state = 'left')
+                  order by n.id desc limit p_limit);
+  else
+    ids := array(select n.id from troupe.node n
+                  where n.id < p_before and n.ended_at is null
+                    and (p_state is null
+                         or p_state = case when n.heartbeat_at = '-infinity' then 'leaving'
+                                           when n.heartbeat_at < late then 'silent' else 'alive' end)
+                  order by n.id desc limit p_limit);
+  end if;
+  if ids = '{}' then
+    return;
+  end if;
+  return query
+  with busy as materialized (
+    select x.node, x.queue, count(distinct x.i) as jobs
+      from (select l.node, u.i, (select j.queue from troupe.job j where j.id = u.i) as queue
+              from troupe.live_leases(case when cardinality(ids) = 1 then ids[1] end) l,
+                   unnest(l.jobs, l.attempts) u(i, a)
+             where l.node = any (ids)
+               and not exists (select from troupe.attempt t
+                                where t.job_id = u.i and t.attempt = u.a offset 0)) x
+     where x.queue is not null group by x.node, x.queue)
+  select n.id, n.name,
+         case when n.ended_at is not null
+                then case when n.heartbeat_at = '-infinity' then 'left' else 'dead' end
+              when n.heartbeat_at = '-infinity' then 'leaving'
+              when n.heartbeat_at < late then 'silent'
+              else 'alive' end,
+         n.version, n.started_at, nullif(n.heartbeat_at, '-infinity'), n.ended_at, n.slots, n.kinds,
+         q.queues, q.slots, q.jobs
+    from troupe.node n
+   cross join lateral (
+     select coalesce(array_agg(g.queue order by g.queue), '{}') as queues,
+            coalesce(array_agg(coalesce(g.slots, n.slots, -1) order by g.queue), '{}') as slots,
+            coalesce(array_agg(g.jobs order by g.queue), '{}') as jobs
+       from (select b.queue, max(b.slots) as slots, coalesce(max(b.jobs), 0) as jobs
+               from (select s.queue, s.slots, null::bigint as jobs
+                       from unnest(n.slot_queues, n.queue_slots) s(queue, slots)
+                     union all
+                     select y.queue, null, y.jobs from busy y where y.node = n.id) b
+              group by b.queue) g) q
+   where n.id = any (ids)
+   order by n.id desc;
 end $$;
 
 CREATE FUNCTION troupe.list_queues(p_only text, p_after text, p_limit integer) RETURNS TABLE(name text, paused_at timestamp with time zone, concurrency integer, version bigint, changed_at timestamp with time zone, waiting bigint, running bigint, rate integer, rate_period_ms integer, rate_burst integer, key_concurrency integer, key_rate integer, key_rate_period_ms integer, key_rate_burst integer, ordered boolean, max_waiting integer)
@@ -3783,7 +3879,7 @@ begin
     on conflict (key) do update set key = excluded.key where false -- locks it
     returning key)
   select coalesce(array_agg(key), '{}') into firsts from made;
-  select array_agg(case when u.k is null then 0 when u.k = any (firsts) then 1
+  select array_agg(case when u.k is null then 0 when u.k in (select f from unnest(firsts) f) then 1
                         when i.fingerprint = u.f then 2 else 3 end order by u.o),
          array_agg(coalesce(i.created_at, now()) order by u.o)
     into uses, since
@@ -6918,7 +7014,14 @@ CREATE TABLE troupe.node (
     skips text[] DEFAULT '{}'::text[] NOT NULL,
     serves text[],
     kinds text[],
-    CONSTRAINT node_name_check CHECK ((name ~ '^[A-Za-z0-9._:-]{1,128}$'::text))
+    slots integer,
+    slot_queues text[] DEFAULT '{}'::text[] NOT NULL,
+    queue_slots integer[] DEFAULT '{}'::integer[] NOT NULL,
+    version text,
+    CONSTRAINT node_check CHECK ((cardinality(slot_queues) = cardinality(queue_slots))),
+    CONSTRAINT node_name_check CHECK ((name ~ '^[A-Za-z0-9._:-]{1,128}$'::text)),
+    CONSTRAINT node_slots_check CHECK ((slots >= 0)),
+    CONSTRAINT node_version_check CHECK (((octet_length(version) >= 1) AND (octet_length(version) <= 128)))
 )
 WITH (fillfactor='50');
 

@@ -1,7 +1,9 @@
 // POST /api/v1/jobs and /jobs/bulk: jobs put in, what became of unique ones, and requests that are
 // asked again with an Idempotency-Key.
+#include "http/enqueue_apart.hpp"
 #include "http/job_answers.hpp"
 #include "http/json.hpp"
+#include "http/route_answers.hpp"
 #include "http/routes.hpp"
 
 #include <chrono>
@@ -139,10 +141,32 @@ response render_many(const enqueued_jobs& stored) {
   return marked(json_response(any_new ? 201 : 200, std::move(body)), stored);
 }
 
-void create_many(const services& context, const request_view& request, responder respond) {
+/// Whether each job is stored or refused by itself.
+std::variant<bool, response> read_mode(std::string_view query) {
+  const auto parameters = parse_query(query);
+  if (!parameters)
+    return wrong_parameter("mode", "the query is malformed or names a parameter twice");
+  bool apart = false;
+  for (const auto& [name, value] : *parameters) {
+    if (name != "mode")
+      return wrong_parameter(name.substr(0, 64), "there is none of this name; this takes mode");
+    if (value != "atomic" && value != "per_item")
+      return wrong_parameter("mode", "must be atomic or per_item");
+    apart = value == "per_item";
+  }
+  return apart;
+}
+
+void create_many(const services& context, const server_limits& limits, const request_view& request,
+                 responder respond) {
   auto key = read_key(request);
   if (auto* refused = std::get_if<response>(&key))
     return respond(std::move(*refused));
+  auto apart = read_mode(request.query);
+  if (auto* refused = std::get_if<response>(&apart))
+    return respond(std::move(*refused));
+  if (std::get<bool>(apart))
+    return enqueue_apart(context, limits, request, std::get<std::string>(key), std::move(respond));
   auto read = read_jobs(request.body, {context.kinds, wall_clock()});
   if (auto* fault = std::get_if<problem>(&read))
     return respond(problem_response(std::move(*fault)));
@@ -175,16 +199,20 @@ void add_enqueue_routes(router& table, const services& context, const server_lim
              .body = {"NewJob", limits.job_body_bytes},
              .problems = {409, 422},
              .handle = bound(create)});
-  table.add({.verb = method::post,
-             .pattern = "/api/v1/jobs/bulk",
-             .role = role::producer,
-             .what = {"enqueueJobs", "jobs", "Put many jobs in, all or none",
-                      "200 when none of them is new."},
-             .answers = {{201, "EnqueuedJobs"}, {200, "EnqueuedJobs"}},
-             .headers = {"IdempotencyKey"},
-             .body = {"NewJobs", limits.bulk_body_bytes},
-             .problems = {409, 422},
-             .handle = bound(create_many)});
+  table.add(
+      {.verb = method::post,
+       .pattern = "/api/v1/jobs/bulk",
+       .role = role::producer,
+       .what = {"enqueueJobs", "jobs", "Put many jobs in, all or none, or each by itself",
+                "200 when none of them is new, and with `mode=per_item` what became of each."},
+       .answers = {{201, "EnqueuedJobs"}, {200, "EnqueuedJobsOrEach"}},
+       .query = {"EnqueueMode"},
+       .headers = {"IdempotencyKey"},
+       .body = {"NewJobs", limits.bulk_body_bytes},
+       .problems = {409, 422},
+       .handle = [&context, &limits](const request_view& request, responder respond) {
+         create_many(context, limits, request, std::move(respond));
+       }});
 }
 
 } // namespace troupe::http

@@ -16,8 +16,9 @@ consequence consequence_of(errc code) {
     return {404, false};
   case errc::conflict:
   case errc::fenced:
-  case errc::stale:
     return {409, false};
+  case errc::stale: // of what If-Match named
+    return {412, false};
   case errc::invalid_argument:
     return {400, false};
   case errc::overloaded:

@@ -14,6 +14,7 @@ namespace {
 constexpr int gzip_window = 15 + 16;
 constexpr int usual_memory = 8;
 constexpr int fastest = 1;
+constexpr std::string_view json_type = "application/json";
 
 class compressor {
 public:
@@ -93,6 +94,21 @@ bool refused(std::string_view parameters) {
 
 std::unique_ptr<text_source> gzipped(std::unique_ptr<text_source> plain) {
   return std::make_unique<gzip_source>(std::move(plain));
+}
+
+void compress(response& answer, bool accepted, std::size_t least) {
+  if (answer.stream || answer.streamed || answer.fault || !answer.etag.empty()
+      || !has_content(answer.status) || answer.content_type != json_type
+      || answer.body.size() < least)
+    return;
+  answer.varies = true;
+  if (!accepted)
+    return;
+  compressor out;
+  auto bytes = out.put(answer.body);
+  bytes += out.put(std::nullopt);
+  answer.body = std::move(bytes);
+  answer.gzip = true;
 }
 
 bool accepts_gzip(const request_head& head) {

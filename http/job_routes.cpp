@@ -23,10 +23,10 @@ response not_a_job(std::string_view id) {
       {errc::not_found, "there is no job with the id " + std::string{id.substr(0, 32)}}));
 }
 
-response render_job(int status, const job_record& job) {
+response render_job(int status, const job_record& job, chosen_fields wanted) {
   std::string body;
   body.reserve(512 + job.args.size());
-  append_job(body, job, true);
+  append_job(body, job, true, wanted);
   auto out = json_response(status, std::move(body));
   if (status == 201)
     out.location = "/api/v1/jobs/" + std::to_string(job.id.value);
@@ -43,6 +43,7 @@ void answer_with_job(int status, const api_reply& reply, const responder& respon
 struct list_question {
   list_jobs ask;
   std::string cursor;
+  chosen_fields fields = {};
 };
 
 std::variant<list_question, response> read_list_query(std::string_view query) {
@@ -60,10 +61,15 @@ std::variant<list_question, response> read_list_query(std::string_view query) {
         return std::move(*fault);
     } else if (name == "cursor") {
       out.cursor = std::move(value);
+    } else if (name == "fields") {
+      auto fields = read_fields(value, job_fields(false));
+      if (auto* fault = std::get_if<response>(&fields))
+        return std::move(*fault);
+      out.fields = std::get<chosen_fields>(fields);
     } else {
       return wrong_parameter(name.substr(0, 64),
-                             "there is none of this name; a list takes state, queue, kind, limit "
-                             "and cursor");
+                             "there is none of this name; a list takes state, queue, kind, fields, "
+                             "limit and cursor");
     }
   }
   if (!out.cursor.empty()) {
@@ -76,7 +82,8 @@ std::variant<list_question, response> read_list_query(std::string_view query) {
 }
 
 /// A page whose text would pass `most` bytes ends early; its cursor goes on where it ended.
-std::string render_page(const job_page& page, const job_filter& filter, std::size_t most) {
+std::string render_page(const job_page& page, const job_filter& filter, chosen_fields fields,
+                        std::size_t most) {
   std::string out = "{\"jobs\":[";
   out.reserve(64 + page.jobs.size() * 320);
   auto next = page.next;
@@ -87,7 +94,7 @@ std::string render_page(const job_page& page, const job_filter& filter, std::siz
     }
     if (i > 0)
       out += ',';
-    append_job(out, page.jobs[i], false);
+    append_job(out, page.jobs[i], false, fields);
   }
   out += "],\"next\":";
   out += next ? '"' + make_cursor(*next, filter) + '"' : "null";
@@ -100,18 +107,33 @@ route_handler list(const services& context, std::size_t most) {
     auto read = read_list_query(request.query);
     if (auto* refused = std::get_if<response>(&read))
       return respond(std::move(*refused));
-    auto& question = std::get<list_question>(read).ask;
-    auto render = [respond = std::move(respond), filter = question.filter,
+    auto& [question, cursor, fields] = std::get<list_question>(read);
+    auto render = [respond = std::move(respond), filter = question.filter, wanted = fields,
                    most](const api_reply& reply) {
       const auto* page = std::get_if<job_page>(&reply);
-      respond(page != nullptr ? json_response(200, render_page(*page, filter, most))
+      respond(page != nullptr ? json_response(200, render_page(*page, filter, wanted, most))
                               : unexpected(reply));
     };
     context.ask->ask(std::move(question), std::move(render));
   };
 }
 
-/// cancel, retry and get: a question about one job, answered with the job.
+void get(const services& context, const request_view& request, responder respond) {
+  const auto id = parse_id(request.param);
+  if (!id)
+    return respond(not_a_job(request.param));
+  auto wanted = read_fields_only("job", request.query, job_fields(true));
+  if (auto* refused = std::get_if<response>(&wanted))
+    return respond(std::move(*refused));
+  context.ask->ask(get_job{*id},
+                   [respond = std::move(respond),
+                    fields = std::get<chosen_fields>(wanted)](const api_reply& reply) {
+                     const auto* job = std::get_if<job_record>(&reply);
+                     respond(job != nullptr ? render_job(200, *job, fields) : unexpected(reply));
+                   });
+}
+
+/// cancel and retry: a question about one job, answered with the job.
 template<class Question>
 route_handler about_job(const services& context) {
   return [&context](const request_view& request, responder respond) {
@@ -187,7 +209,7 @@ void add_job_routes(router& table, const services& context, const server_limits&
              .role = role::viewer,
              .what = {"listJobs", "jobs", "List jobs, newest first"},
              .answers = {{200, "JobPage"}},
-             .query = {"State", "Queue", "Kind", "JobPageSize", "Cursor"},
+             .query = {"State", "Queue", "Kind", "ListedJobFields", "JobPageSize", "Cursor"},
              .handle = list(context, limits.page_bytes)});
   add_enqueue_routes(table, context, limits);
   add_counts_route(table, context);
@@ -195,8 +217,9 @@ void add_job_routes(router& table, const services& context, const server_limits&
              .pattern = "/api/v1/jobs/{id}",
              .role = role::viewer,
              .what = {"getJob", "jobs", "Look up one job, with its attempts"},
-             .answers = {{200, "Job"}},
-             .handle = about_job<get_job>(context)});
+             .answers = {{200, "SomeOfJob"}},
+             .query = {"JobFields"},
+             .handle = bound(get)});
   table.add({.verb = method::get,
              .pattern = "/api/v1/jobs/{id}/logs",
              .role = role::viewer,

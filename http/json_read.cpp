@@ -15,6 +15,7 @@ namespace troupe::http {
 namespace {
 
 constexpr std::size_t reported_errors = 20;
+constexpr std::size_t reported_of_one = 5; ///< of thousands
 constexpr std::size_t listed_kinds = 50;
 constexpr std::size_t fields_per_job = 64; // and of its parts
 using kind = json_value::kind;
@@ -22,15 +23,16 @@ using kind = json_value::kind;
 /// Reads one job object; collects errors instead of stopping at the first.
 class job_reader {
 public:
-  job_reader(const job_rules& rules, std::string base, std::vector<field_error>& errors)
-      : rules_(rules), base_(std::move(base)), errors_(errors) {}
+  job_reader(const job_rules& rules, std::string base, std::vector<field_error>& errors,
+             std::size_t most = reported_errors)
+      : rules_(rules), base_(std::move(base)), errors_(errors), most_(most) {}
 
   job_spec read(json_value& value);
   edit_job read_changes(json_value& value);
 
 private:
   void fail(std::string_view field, std::string detail) {
-    if (errors_.size() >= reported_errors)
+    if (errors_.size() >= most_)
       return;
     auto pointer = base_;
     if (!field.empty())
@@ -40,7 +42,7 @@ private:
 
   std::function<void(std::string, std::string)> faults_below(std::string_view field) {
     return [this, at = base_ + std::string{field}](const std::string& below, std::string detail) {
-      if (errors_.size() < reported_errors)
+      if (errors_.size() < most_)
         errors_.push_back({at + below, std::move(detail)});
     };
   }
@@ -57,6 +59,7 @@ private:
   const job_rules& rules_;
   std::string base_;
   std::vector<field_error>& errors_;
+  std::size_t most_;
 };
 
 std::optional<std::int64_t> job_reader::integer(std::string_view field, const json_value& value,
@@ -245,21 +248,8 @@ json_limits limits_for(std::size_t jobs) {
   return out;
 }
 
-} // namespace
-
-std::variant<job_spec, problem> read_job(std::string_view body, const job_rules& rules) {
-  auto document = read_json(body, limits_for(1));
-  if (auto* error = std::get_if<json_error>(&document))
-    return malformed(std::move(*error));
-  std::vector<field_error> errors;
-  auto spec = job_reader{rules, {}, errors}.read(std::get<json_value>(document));
-  if (!errors.empty())
-    return invalid_fields(std::move(errors));
-  return spec;
-}
-
-std::variant<std::vector<job_spec>, problem> read_jobs(std::string_view body,
-                                                       const job_rules& rules) {
+/// What is in `jobs`: between one and as many as there may be, of any kind.
+std::variant<std::vector<json_member>, problem> read_array(std::string_view body) {
   auto document = read_json(body, limits_for(limits::bulk_jobs));
   if (auto* error = std::get_if<json_error>(&document))
     return malformed(std::move(*error));
@@ -283,14 +273,56 @@ std::variant<std::vector<job_spec>, problem> read_jobs(std::string_view body,
         {"/jobs", "must be an array of 1 to " + std::to_string(limits::bulk_jobs) + " jobs"});
   if (!errors.empty())
     return invalid_fields(std::move(errors));
+  return std::move(jobs->members);
+}
+
+} // namespace
+
+std::variant<job_spec, problem> read_job(std::string_view body, const job_rules& rules) {
+  auto document = read_json(body, limits_for(1));
+  if (auto* error = std::get_if<json_error>(&document))
+    return malformed(std::move(*error));
+  std::vector<field_error> errors;
+  auto spec = job_reader{rules, {}, errors}.read(std::get<json_value>(document));
+  if (!errors.empty())
+    return invalid_fields(std::move(errors));
+  return spec;
+}
+
+std::variant<std::vector<job_spec>, problem> read_jobs(std::string_view body,
+                                                       const job_rules& rules) {
+  auto read = read_array(body);
+  if (auto* fault = std::get_if<problem>(&read))
+    return std::move(*fault);
+  auto& members = std::get<std::vector<json_member>>(read);
+  std::vector<field_error> errors;
   std::vector<job_spec> specs;
-  specs.reserve(jobs->members.size());
-  for (std::size_t i = 0; i < jobs->members.size(); ++i)
-    specs.push_back(
-        job_reader{rules, "/jobs/" + std::to_string(i), errors}.read(jobs->members[i].value));
+  specs.reserve(members.size());
+  for (std::size_t i = 0; i < members.size(); ++i)
+    specs.push_back(job_reader{rules, "/jobs/" + std::to_string(i), errors}.read(members[i].value));
   if (!errors.empty())
     return invalid_fields(std::move(errors));
   return specs;
+}
+
+std::variant<std::vector<job_or_problem>, problem> read_jobs_apart(std::string_view body,
+                                                                   const job_rules& rules) {
+  auto read = read_array(body);
+  if (auto* fault = std::get_if<problem>(&read))
+    return std::move(*fault);
+  auto& members = std::get<std::vector<json_member>>(read);
+  std::vector<job_or_problem> jobs;
+  jobs.reserve(members.size());
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    std::vector<field_error> errors;
+    auto spec = job_reader{rules, "/jobs/" + std::to_string(i), errors, reported_of_one}.read(
+        members[i].value);
+    if (errors.empty())
+      jobs.emplace_back(std::move(spec));
+    else
+      jobs.emplace_back(invalid_fields(std::move(errors)));
+  }
+  return jobs;
 }
 
 std::variant<edit_job, problem> read_edit(std::string_view body, timestamp now) {

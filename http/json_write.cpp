@@ -40,12 +40,13 @@ void append_string_or_null(std::string& out, std::string_view key, std::string_v
     append_json_string(out, text);
 }
 
-void append_progress(std::string& out, const std::optional<job_progress>& progress) {
+void append_progress(std::string& out, const job_record& job) {
+  const auto& progress = job.progress;
   if (!progress) {
-    out += ",\"progress\":null";
+    out += "null";
     return;
   }
-  out += ",\"progress\":{\"percent\":";
+  out += "{\"percent\":";
   if (progress->percent) {
     std::array<char, 32> digits;
     out.append(digits.data(),
@@ -60,15 +61,90 @@ void append_progress(std::string& out, const std::optional<job_progress>& progre
   out += '}';
 }
 
-void append_tags(std::string& out, const std::vector<std::string>& tags) {
-  out += ",\"tags\":[";
-  for (std::size_t i = 0; i < tags.size(); ++i) {
+void append_tags(std::string& out, const job_record& job) {
+  out += '[';
+  for (std::size_t i = 0; i < job.tags.size(); ++i) {
     if (i > 0)
       out += ',';
-    append_json_string(out, tags[i]);
+    append_json_string(out, job.tags[i]);
   }
   out += ']';
 }
+
+void append_attempts(std::string& out, const job_record& job) {
+  out += '[';
+  for (std::size_t i = 0; i < job.attempts.size(); ++i) {
+    if (i > 0)
+      out += ',';
+    append_attempt(out, job.attempts[i]);
+  }
+  out += ']';
+}
+
+struct job_member {
+  std::string_view name;
+  void (*append)(std::string&, const job_record&);
+  bool (*there)(const job_record&) = nullptr; ///< none: always
+};
+
+bool runs(const job_record& job) {
+  return job.started_at.has_value();
+}
+
+using job_ref = const job_record&;
+constexpr std::array job_members{
+    job_member{"id",
+               [](std::string& out, job_ref job) {
+                 out += '"';
+                 append_integer(out, job.id.value);
+                 out += '"';
+               }},
+    job_member{"queue", [](std::string& out, job_ref job) { append_json_string(out, job.queue); }},
+    job_member{"kind", [](std::string& out, job_ref job) { append_json_string(out, job.kind); }},
+    job_member{"priority",
+               [](std::string& out, job_ref job) { append_integer(out, job.priority); }},
+    job_member{"state", [](std::string& out,
+                           job_ref job) { append_json_string(out, to_string(job.state)); }},
+    job_member{"args",
+               [](std::string& out, job_ref job) {
+                 out += job.args.empty() ? std::string_view{"{}"} : std::string_view{job.args};
+               }},
+    job_member{"attempt", [](std::string& out, job_ref job) { append_integer(out, job.attempt); }},
+    job_member{"max_attempts",
+               [](std::string& out, job_ref job) { append_integer(out, job.max_attempts); }},
+    job_member{"timeout_ms",
+               [](std::string& out, job_ref job) {
+                 if (job.timeout)
+                   append_integer(out, job.timeout->count());
+                 else
+                   out += "null";
+               }},
+    job_member{"tags", append_tags},
+    job_member{"limit_key", [](std::string& out,
+                               job_ref job) { append_string_or_null(out, {}, job.limit_key); }},
+    job_member{"run_at",
+               [](std::string& out, job_ref job) { append_time_field(out, {}, job.run_at); }},
+    job_member{"created_at",
+               [](std::string& out, job_ref job) { append_time_field(out, {}, job.created_at); }},
+    job_member{"node", [](std::string& out, job_ref job) { append_json_string(out, job.node); },
+               runs},
+    job_member{"started_at",
+               [](std::string& out, job_ref job) { append_time_field(out, {}, *job.started_at); },
+               runs},
+    // From here on of one job only.
+    job_member{"retry", [](std::string& out, job_ref job) { out += to_json(*job.retry); },
+               [](job_ref job) { return job.retry.has_value(); }},
+    job_member{"progress", append_progress}, job_member{"attempts", append_attempts}};
+constexpr std::size_t listed_members = 15;
+static_assert(job_members[listed_members].name == "retry"
+              && job_members.size() <= chosen_fields::most);
+
+constexpr auto job_names = [] {
+  std::array<std::string_view, job_members.size()> out;
+  for (std::size_t i = 0; i < out.size(); ++i)
+    out[i] = job_members[i].name;
+  return out;
+}();
 
 } // namespace
 
@@ -89,45 +165,21 @@ void append_attempt(std::string& out, const attempt_record& attempt) {
   out += '}';
 }
 
-void append_job(std::string& out, const job_record& job, bool with_attempts) {
-  out += "{\"id\":\"";
-  append_integer(out, job.id.value);
-  out += "\",\"queue\":";
-  append_json_string(out, job.queue);
-  out += ",\"kind\":";
-  append_json_string(out, job.kind);
-  out += ",\"priority\":";
-  append_integer(out, job.priority);
-  out += ",\"state\":\"";
-  out += to_string(job.state);
-  out += "\",\"args\":";
-  out += job.args.empty() ? std::string_view{"{}"} : std::string_view{job.args};
-  out += ",\"attempt\":";
-  append_integer(out, job.attempt);
-  out += ",\"max_attempts\":";
-  append_integer(out, job.max_attempts);
-  out += ",\"timeout_ms\":";
-  if (job.timeout)
-    append_integer(out, job.timeout->count());
-  else
-    out += "null";
-  append_tags(out, job.tags);
-  append_string_or_null(out, ",\"limit_key\":", job.limit_key);
-  if (job.retry) {
-    out += ",\"retry\":";
-    out += to_json(*job.retry);
-  }
-  append_time_field(out, ",\"run_at\":", job.run_at);
-  append_time_field(out, ",\"created_at\":", job.created_at);
-  if (with_attempts) {
-    append_progress(out, job.progress);
-    out += ",\"attempts\":[";
-    for (std::size_t i = 0; i < job.attempts.size(); ++i) {
-      if (i > 0)
-        out += ',';
-      append_attempt(out, job.attempts[i]);
-    }
-    out += ']';
+std::span<const std::string_view> job_fields(bool with_attempts) {
+  return std::span{job_names}.first(with_attempts ? job_members.size() : listed_members);
+}
+
+void append_job(std::string& out, const job_record& job, bool with_attempts, chosen_fields wanted) {
+  const auto end = with_attempts ? job_members.size() : listed_members;
+  out += '{';
+  for (std::size_t i = 0; i < end; ++i) {
+    const auto& member = job_members[i];
+    if (!wanted.has(i) || (member.there != nullptr && !member.there(job)))
+      continue;
+    out += out.back() == '{' ? "\"" : ",\"";
+    out += member.name;
+    out += "\":";
+    member.append(out, job);
   }
   out += '}';
 }

@@ -25,6 +25,11 @@ struct server_limits {
 
   // -- its answer --
   std::size_t page_bytes = 16 * 1024 * 1024; ///< a list ends its page early above this
+  /// What is said of the jobs that a request brought and that were not stored; above, only that
+  /// they were not.
+  std::size_t problem_bytes = 1024 * 1024;
+  /// A JSON answer of so many bytes goes out as gzip to whoever takes it.
+  std::size_t gzip_bytes = 8 * 1024;
   /// Exports at once; above: 503. Each has a connection to the database, and one piece of its text.
   std::size_t exports = 2;
 

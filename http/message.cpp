@@ -41,11 +41,11 @@ void append_length(std::string& out, const response& answer, int version) {
     out += "Content-Length: ";
     append_number(out, answer.body.size());
     out += "\r\n";
-    return;
-  }
-  if (version >= 11)
+  } else if (version >= 11) {
     out += "Transfer-Encoding: chunked\r\n";
-  out += "Vary: Accept-Encoding\r\n";
+  }
+  if (answer.streamed || answer.varies)
+    out += "Vary: Accept-Encoding\r\n";
   if (answer.gzip)
     out += "Content-Encoding: gzip\r\n";
   if (!answer.file.empty())
@@ -105,6 +105,8 @@ std::string_view reason_phrase(int status) {
     return "Request Timeout";
   case 409:
     return "Conflict";
+  case 412:
+    return "Precondition Failed";
   case 413:
     return "Content Too Large";
   case 414:

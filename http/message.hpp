@@ -45,6 +45,7 @@ struct response {
   std::shared_ptr<text_source> stream;
   bool streamed = false; ///< the head of such an answer; HEAD has it without a stream
   bool gzip = false;     ///< Content-Encoding
+  bool varies = false;   ///< whether by Accept-Encoding; what is streamed always does
   std::string_view file; ///< what a browser saves it as; empty: no Content-Disposition
 };
 

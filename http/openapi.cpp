@@ -4,6 +4,7 @@
 #include "http/embedded.hpp"
 #include "messages/bulk.hpp"
 #include "messages/job_export.hpp"
+#include "messages/node.hpp"
 #include "messages/queue.hpp"
 
 #include <nlohmann/json.hpp>
@@ -42,6 +43,7 @@ std::int64_t limit_named(const std::string& name) {
       {"log_page", limits::log_page},
       {"bulk_page", limits::bulk_page},
       {"queue_page", limits::queue_page},
+      {"node_page", limits::node_page},
       {"max_concurrency", limits::max_concurrency},
       {"max_rate", limits::max_rate},
       {"max_rate_period_ms", std::chrono::milliseconds{limits::max_rate_period}.count()},
@@ -110,6 +112,7 @@ public:
              {{{"name", "jobs"}, {"description", "What is to be done, and what became of it."}},
               {{"name", "bulk"}, {"description", "Operations on many jobs at once."}},
               {{"name", "queues"}, {"description", "Pauses, limits and order."}},
+              {{"name", "nodes"}, {"description", "Who runs jobs, and how many."}},
               {{"name", "node"}, {"description", "Probes, health and metrics of this node."}},
               {{"name", "documents"}, {"description", "What describes this API."}}})},
         {"paths", json::object()},
@@ -178,8 +181,11 @@ json document::answer(const answer_form& form, const route& entry) const {
   json out = {{"description", reason_phrase(form.status)}};
   // What is made and has an id has a place.
   const bool made = form.status == 201 || form.status == 202;
-  const json::json_pointer id{"/components/schemas/" + std::string{form.schema} + "/properties/id"};
-  if (made && root_.contains(id))
+  const json::json_pointer all{"/components/schemas/" + std::string{form.schema} + "/required"};
+  const auto has_id = [](const json& names) {
+    return std::find(names.begin(), names.end(), "id") != names.end();
+  };
+  if (made && root_.contains(all) && has_id(root_[all]))
     out["headers"]["Location"] = {{"description", "Where it is looked up."},
                                   {"schema", {{"type", "string"}, {"format", "uri-reference"}}}};
   if (std::find(entry.headers.begin(), entry.headers.end(), "IdempotencyKey")
@@ -187,6 +193,13 @@ json document::answer(const answer_form& form, const route& entry) const {
     out["headers"]["Idempotent-Replayed"] = {
         {"description", "`true`: this is the answer of the first time."},
         {"schema", {{"type", "boolean"}}}};
+  const auto takes_tags = [](std::string_view header) {
+    return header == "IfMatch" || header == "IfNoneMatch";
+  };
+  if (std::any_of(entry.headers.begin(), entry.headers.end(), takes_tags))
+    out["headers"]["ETag"] = {
+        {"description", "Of what is said of it, not of what changes by itself."},
+        {"schema", {{"type", "string"}}}};
   if (!form.schema.empty())
     out["content"][std::string{form.type}]["schema"] = reference("schemas", form.schema);
   return out;

@@ -1,6 +1,10 @@
 // See peer.hpp.
 #include "http/peer.hpp"
 
+#include "http/access_log.hpp"
+#include "http/gzip.hpp"
+#include "messages/log.hpp"
+
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 
@@ -13,7 +17,8 @@ namespace troupe::http {
 
 /// Shared by the copies of one responder: the first answer counts; none is a 503.
 struct peer::pending_answer {
-  pending_answer(std::shared_ptr<peer> p, std::uint64_t s) : to(std::move(p)), serial(s) {}
+  pending_answer(std::shared_ptr<peer> p, std::uint64_t s, bool g)
+      : to(std::move(p)), serial(s), gzip(g) {}
   pending_answer(const pending_answer&) = delete;
   pending_answer& operator=(const pending_answer&) = delete;
   ~pending_answer() {
@@ -23,6 +28,7 @@ struct peer::pending_answer {
   void give(response answer) {
     if (given.exchange(true))
       return;
+    compress(answer, gzip, to->hub_->limits().gzip_bytes);
     const auto loop = to->hub_->loop();
     if (loop.running_in_this_thread() && to->dispatching_) {
       to->ready_ = std::move(answer);
@@ -35,6 +41,7 @@ struct peer::pending_answer {
 
   std::shared_ptr<peer> to;
   std::uint64_t serial;
+  bool gzip; ///< the client takes it
   std::atomic<bool> given{false};
 };
 
@@ -75,6 +82,8 @@ void peer::leave_head() {
 void peer::close() {
   if (phase_ == phase::closed)
     return;
+  if (phase_ == phase::answering || phase_ == phase::fetching || phase_ == phase::writing)
+    log_access(false);
   phase_ = phase::closed;
   ++serial_;
   const auto self = shared_from_this(); // the hub may hold the last one
@@ -170,6 +179,9 @@ bool peer::step() {
 
 bool peer::on_head() {
   leave_head();
+  answer_begun_ = clock::now();
+  status_ = 0;
+  sent_ = 0;
   const auto& head = reader_.head();
   const auto& borders = reader_.borders();
   const auto given_id = head.field("x-request-id");
@@ -245,7 +257,8 @@ bool peer::dispatch() {
 }
 
 responder peer::make_responder() {
-  auto pending = std::make_shared<pending_answer>(shared_from_this(), serial_);
+  auto pending =
+      std::make_shared<pending_answer>(shared_from_this(), serial_, accepts_gzip(reader_.head()));
   return [pending = std::move(pending)](response answer) { pending->give(std::move(answer)); };
 }
 
@@ -257,8 +270,10 @@ void peer::deliver(std::uint64_t serial, response answer) {
 bool peer::refuse(const refusal& why) {
   ++hub_->counters().http_rejected;
   leave_head();
-  if (request_id_.empty())
+  if (request_id_.empty()) {
     request_id_ = hub_->new_request_id();
+    answer_begun_ = clock::now();
+  }
   return respond_and_close(problem_response(make_problem(why.status, why.code, why.detail)));
 }
 
@@ -279,6 +294,8 @@ bool peer::write(response answer) {
   out_head_.clear();
   append_head(out_head_, answer, {hub_->date(), request_id_, keep_alive_, head.version});
   out_body_ = head_only_ || !has_content(answer.status) ? std::string{} : std::move(answer.body);
+  status_ = answer.status;
+  sent_ = out_body_.size();
   written_ = 0;
   enter(phase::writing, hub_->limits().write);
   return write_some();
@@ -318,7 +335,16 @@ void peer::wait_writable() {
   });
 }
 
+void peer::log_access(bool whole) const {
+  if (!log::enabled(log::level::debug))
+    return;
+  const auto& head = reader_.head();
+  log::debug("access", access_line({head.method, head.target, status_, sent_,
+                                    clock::now() - answer_begun_, request_id_, address_, whole}));
+}
+
 bool peer::after_write() {
+  log_access(true);
   if (out_body_.capacity() > 64 * 1024)
     std::string{}.swap(out_body_);
   request_id_.clear();

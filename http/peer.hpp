@@ -61,6 +61,7 @@ private:
   bool write_some();
   void wait_writable();
   bool after_write();
+  void log_access(bool whole) const;
   void linger();
   // peer_stream.cpp: an answer that comes in pieces. The next one is asked for when the socket has
   // taken the last; meanwhile the phase is `fetching`.
@@ -83,8 +84,11 @@ private:
   phase phase_ = phase::closed;
   clock::time_point deadline_;
   clock::time_point body_begun_;
-  bool reading_ = false;      ///< an async read is under way
-  bool counted_head_ = false; ///< this connection counts among the incomplete heads
+  clock::time_point answer_begun_; ///< the request's head was there
+  int status_ = 0;                 ///< of the answer; 0 until it goes out
+  std::uint64_t sent_ = 0;         ///< bytes of its body
+  bool reading_ = false;           ///< an async read is under way
+  bool counted_head_ = false;      ///< this connection counts among the incomplete heads
   bool dispatching_ = false;
   bool keep_alive_ = true;
   bool head_only_ = false;

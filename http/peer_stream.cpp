@@ -76,10 +76,12 @@ bool peer::write_piece(std::string bytes) {
   out_head_.clear();
   if (stream_head_) {
     keep_alive_ = keep_alive_ && !hub_->stopping();
+    status_ = stream_head_->status;
     append_head(out_head_, *stream_head_,
                 {hub_->date(), request_id_, keep_alive_, reader_.head().version});
     stream_head_.reset();
   }
+  sent_ += bytes.size();
   if (chunked_ && !bytes.empty()) {
     std::array<char, 20> size;
     out_head_.append(size.data(),

@@ -2,10 +2,13 @@
 #include "http/job_answers.hpp"
 #include "http/json.hpp"
 #include "http/json_guard.hpp"
+#include "http/json_queue.hpp"
+#include "http/preconditions.hpp"
 #include "http/route_answers.hpp"
 #include "http/routes.hpp"
 #include "http/time_format.hpp"
 
+#include <charconv>
 #include <utility>
 
 namespace troupe::http {
@@ -17,46 +20,43 @@ response not_a_queue(std::string_view name) {
       {errc::not_found, "there is no queue of the name " + std::string{name.substr(0, 128)}}));
 }
 
-void append_limits(std::string& out, std::string_view of, const std::optional<int>& runs,
-                   const std::optional<job_rate>& rate) {
-  out += ",\"";
-  out += of;
-  out += "concurrency\":" + (runs ? std::to_string(*runs) : "null") + ",\"";
-  out += of;
-  out += "rate\":";
-  if (rate)
-    out += "{\"jobs\":" + std::to_string(rate->jobs)
-           + ",\"period_ms\":" + std::to_string(rate->period.count())
-           + ",\"burst\":" + std::to_string(rate->burst) + '}';
-  else
-    out += "null";
+/// What is said of a queue has a version; what waits and runs has none.
+std::string tag_of(const queue_record& queue) {
+  return std::to_string(queue.version);
 }
 
-void append_queue(std::string& out, const queue_record& queue) {
-  out += "{\"name\":";
-  append_json_string(out, queue.name);
-  out += queue.paused_at ? ",\"paused\":true" : ",\"paused\":false";
-  out += ",\"paused_at\":";
-  append_time_or_null(out, queue.paused_at);
-  append_limits(out, "", queue.concurrency, queue.rate);
-  append_limits(out, "key_", queue.key_concurrency, queue.key_rate);
-  out += queue.ordered ? ",\"ordered\":true" : ",\"ordered\":false";
-  out += ",\"max_waiting\":" + (queue.max_waiting ? std::to_string(*queue.max_waiting) : "null");
-  out += ",\"waiting\":" + std::to_string(queue.waiting);
-  out += ",\"running\":" + std::to_string(queue.running);
-  out += ",\"version\":" + std::to_string(queue.version);
-  out += ",\"changed_at\":";
-  append_time_or_null(out, queue.changed_at);
-  out += '}';
-}
-
-void answer_with_queue(const api_reply& reply, const responder& respond) {
+void answer_with_queue(const api_reply& reply, const responder& respond, chosen_fields fields = {},
+                       const std::optional<tag_list>& known = {}) {
   const auto* queue = std::get_if<queue_record>(&reply);
   if (queue == nullptr)
     return respond(unexpected(reply));
-  std::string body;
-  append_queue(body, *queue);
-  respond(json_response(200, std::move(body)));
+  response out;
+  out.etag = '"' + tag_of(*queue) + '"';
+  if (known && known->names(tag_of(*queue)))
+    out.status = 304;
+  else
+    append_queue(out.body, *queue, fields);
+  respond(std::move(out));
+}
+
+/// The versions that If-Match names: a weak tag is none, and one that is not ours is no version.
+std::variant<std::optional<queue_versions>, response> read_versions(const request_view& request) {
+  auto read = read_tags(request, "If-Match");
+  if (auto* refused = std::get_if<response>(&read))
+    return std::move(*refused);
+  const auto& tags = std::get<std::optional<tag_list>>(read);
+  if (!tags)
+    return std::optional<queue_versions>{};
+  queue_versions out;
+  out.any = tags->any;
+  for (const auto& [text, weak] : tags->tags) {
+    std::int64_t version = 0;
+    const char* last = text.data() + text.size();
+    const auto [end, ec] = std::from_chars(text.data(), last, version);
+    if (!weak && ec == std::errc{} && end == last && std::to_string(version) == text)
+      out.one_of.push_back(version);
+  }
+  return std::optional{std::move(out)};
 }
 
 void list(const services& context, const request_view& request, responder respond) {
@@ -64,6 +64,7 @@ void list(const services& context, const request_view& request, responder respon
   if (!parameters)
     return respond(wrong_parameter("list", "the query is malformed or names a parameter twice"));
   list_queues ask;
+  chosen_fields wanted;
   for (auto& [name, value] : *parameters) {
     if (name == "limit") {
       if (auto fault = read_page_size(value, limits::queue_page, ask.limit))
@@ -72,12 +73,17 @@ void list(const services& context, const request_view& request, responder respon
       if (!is_valid_name(value))
         return respond(wrong_parameter("after", "must be " + std::string{name_form}));
       ask.after = std::move(value);
+    } else if (name == "fields") {
+      auto fields = read_fields(value, queue_fields());
+      if (auto* fault = std::get_if<response>(&fields))
+        return respond(std::move(*fault));
+      wanted = std::get<chosen_fields>(fields);
     } else {
-      return respond(wrong_parameter(name.substr(0, 64),
-                                     "there is none of this name; a list takes limit and after"));
+      return respond(wrong_parameter(
+          name.substr(0, 64), "there is none of this name; a list takes fields, limit and after"));
     }
   }
-  context.ask->ask(std::move(ask), [respond = std::move(respond)](const api_reply& reply) {
+  context.ask->ask(std::move(ask), [respond = std::move(respond), wanted](const api_reply& reply) {
     const auto* page = std::get_if<queue_page>(&reply);
     if (page == nullptr)
       return respond(unexpected(reply));
@@ -85,7 +91,7 @@ void list(const services& context, const request_view& request, responder respon
     for (const auto& queue : page->queues) {
       if (body.back() == '}')
         body += ',';
-      append_queue(body, queue);
+      append_queue(body, queue, wanted);
     }
     body += "],\"next\":";
     if (page->next)
@@ -96,15 +102,35 @@ void list(const services& context, const request_view& request, responder respon
   });
 }
 
-/// A question about the queue of the path, answered with the queue.
-template<class Make>
-route_handler about_queue(const services& context, Make make) {
-  return [&context, make](const request_view& request, responder respond) {
+void get(const services& context, const request_view& request, responder respond) {
+  if (!is_valid_name(request.param))
+    return respond(not_a_queue(request.param));
+  auto wanted = read_fields_only("queue", request.query, queue_fields());
+  if (auto* refused = std::get_if<response>(&wanted))
+    return respond(std::move(*refused));
+  auto known = read_tags(request, "If-None-Match");
+  if (auto* refused = std::get_if<response>(&known))
+    return respond(std::move(*refused));
+  context.ask->ask(
+      get_queue{std::string{request.param}},
+      [respond = std::move(respond), fields = std::get<chosen_fields>(wanted),
+       known = std::move(std::get<std::optional<tag_list>>(known))](const api_reply& reply) {
+        answer_with_queue(reply, respond, fields, known);
+      });
+}
+
+/// Pauses or resumes the queue of the path.
+route_handler pausing(const services& context, bool paused) {
+  return [&context, paused](const request_view& request, responder respond) {
     if (!is_valid_name(request.param))
       return respond(not_a_queue(request.param));
     if (!is_empty_document(request.body))
       return respond(no_body_taken());
-    context.ask->ask(make(std::string{request.param}),
+    auto only_at = read_versions(request);
+    if (auto* refused = std::get_if<response>(&only_at))
+      return respond(std::move(*refused));
+    context.ask->ask(pause_queue{std::string{request.param}, paused,
+                                 std::move(std::get<std::optional<queue_versions>>(only_at))},
                      [respond = std::move(respond)](const api_reply& reply) {
                        answer_with_queue(reply, respond);
                      });
@@ -212,8 +238,12 @@ void change_limits(const services& context, const request_view& request, respond
   auto read = read_limits(request.body);
   if (auto* fault = std::get_if<problem>(&read))
     return respond(problem_response(std::move(*fault)));
+  auto only_at = read_versions(request);
+  if (auto* refused = std::get_if<response>(&only_at))
+    return respond(std::move(*refused));
   auto& ask = std::get<limit_queue>(read);
   ask.name = std::string{request.param};
+  ask.only_at = std::move(std::get<std::optional<queue_versions>>(only_at));
   context.ask->ask(std::move(ask), [respond = std::move(respond)](const api_reply& reply) {
     answer_with_queue(reply, respond);
   });
@@ -222,9 +252,6 @@ void change_limits(const services& context, const request_view& request, respond
 } // namespace
 
 void add_queue_routes(router& table, const services& context, const server_limits& limits) {
-  const auto get = [](std::string name) { return get_queue{std::move(name)}; };
-  const auto pause = [](std::string name) { return pause_queue{std::move(name), true}; };
-  const auto resume = [](std::string name) { return pause_queue{std::move(name), false}; };
   const auto bound = [&context](auto* function) -> route_handler {
     return [&context, function](const request_view& request, responder respond) {
       function(context, request, std::move(respond));
@@ -235,22 +262,25 @@ void add_queue_routes(router& table, const services& context, const server_limit
              .role = role::viewer,
              .what = {"listQueues", "queues", "List queues by their names"},
              .answers = {{200, "QueuePage"}},
-             .query = {"QueuePageSize", "AfterQueue"},
+             .query = {"QueueFields", "QueuePageSize", "AfterQueue"},
              .handle = bound(list)});
   table.add({.verb = method::get,
              .pattern = "/api/v1/queues/{name}",
              .role = role::viewer,
              .what = {"getQueue", "queues", "Look up one queue"},
-             .answers = {{200, "Queue"}},
-             .handle = about_queue(context, get)});
+             .answers = {{200, "SomeOfQueue"}, {304}},
+             .query = {"QueueFields"},
+             .headers = {"IfNoneMatch"},
+             .handle = bound(get)});
   table.add({.verb = method::patch,
              .pattern = "/api/v1/queues/{name}",
              .role = role::operator_,
              .what = {"limitQueue", "queues", "Change a queue's limits and its order",
                       "What is left out stays as it is; null removes a limit."},
              .answers = {{200, "Queue"}},
+             .headers = {"IfMatch"},
              .body = {"QueueLimits", limits.empty_body_bytes},
-             .problems = {409},
+             .problems = {409, 412},
              .handle = bound(change_limits)});
   const auto steer = [&](std::string_view pattern, operation what, route_handler handle) {
     table.add({.verb = method::post,
@@ -258,19 +288,20 @@ void add_queue_routes(router& table, const services& context, const server_limit
                .role = role::operator_,
                .what = what,
                .answers = {{200, "Queue"}},
+               .headers = {"IfMatch"},
                .body = no_content(limits.empty_body_bytes),
-               .problems = {409},
+               .problems = {409, 412},
                .handle = std::move(handle)});
   };
   steer("/api/v1/queues/{name}/pause",
         {"pauseQueue", "queues", "Hand out nothing more of a queue; what runs goes on"},
-        about_queue(context, pause));
+        pausing(context, true));
   steer("/api/v1/queues/{name}/resume", {"resumeQueue", "queues", "End a pause"},
-        about_queue(context, resume));
+        pausing(context, false));
   steer("/api/v1/queues/{name}/drain",
         {"drainQueue", "queues", "Pause a queue until nothing of it runs",
          "A pause; the drain is over when `running` is 0."},
-        about_queue(context, pause));
+        pausing(context, true));
 }
 
 } // namespace troupe::http

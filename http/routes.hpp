@@ -49,6 +49,8 @@ void add_counts_route(router& table, const services& context);
 void add_export_routes(router& table, const services& context, const server_limits& limits);
 /// /api/v1/queues and below.
 void add_queue_routes(router& table, const services& context, const server_limits& limits);
+/// /api/v1/nodes and below.
+void add_node_routes(router& table, const services& context);
 /// Probes, health, metrics, and the index at `/`.
 void add_system_routes(router& table, const services& context, const server_limits& limits);
 /// /openapi.json and /docs. The last: what it describes is what is in the table then. Throws

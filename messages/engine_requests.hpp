@@ -25,6 +25,9 @@ struct join_node {
   std::vector<std::string> skips = {};                 ///< queues it leaves to others
   std::optional<std::vector<std::string>> serves = {}; ///< none: all but these
   std::optional<std::vector<std::string>> kinds = {};  ///< it has handlers for; none: not told
+  int slots = 0;                                       ///< of each queue that is not named here
+  std::vector<std::string> slot_queues = {};
+  std::vector<std::int32_t> queue_slots = {}; ///< of each of these
 };
 /// This life of the node is over: its row goes, its leases must be empty or are rescued at once.
 struct leave_node {

@@ -82,6 +82,10 @@ using store_actor = caf::typed_actor<
     caf::replies_to<pause_queue>::with<queue_record>,
     // How much of the queue may run at once, or wait.
     caf::replies_to<limit_queue>::with<queue_record>,
+    // The newest life of the node of a name.
+    caf::replies_to<get_node>::with<node_record>,
+    // One page of lives of nodes.
+    caf::replies_to<list_nodes>::with<node_page>,
     // Begin a node's life.
     caf::replies_to<join_node>::with<node_id>,
     // End it.

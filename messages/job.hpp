@@ -156,6 +156,8 @@ struct job_record {
   std::vector<attempt_record> attempts;      ///< only in answers about one job
   std::optional<job_progress> progress = {}; ///< the same
   std::optional<retry_policy> retry = {};    ///< the same; none: as its kind says
+  std::string node = {};                     ///< that runs it; empty when it does not run
+  std::optional<timestamp> started_at = {};  ///< when it was handed to that node
 };
 
 /// Which jobs a list shows; empty fields do not filter.

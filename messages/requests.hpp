@@ -6,6 +6,7 @@
 #include "messages/errc.hpp"
 #include "messages/job.hpp"
 #include "messages/job_log.hpp"
+#include "messages/node.hpp"
 #include "messages/queue.hpp"
 #include "messages/why.hpp"
 
@@ -28,13 +29,14 @@ namespace troupe {
 struct enqueue_jobs {
   std::vector<job_spec> jobs;
   std::string idempotency_key = {};
-  /// INTAKE's: whose jobs these are, one caller after the other, each all or none. Empty: one's.
+  /// Whose jobs these are, one after the other, each all or none. Empty: one's. Several callers'
+  /// when INTAKE has put them together, or one caller's who wants to be told of each part.
   struct part {
     std::size_t jobs = 0;
     std::string idempotency_key;
   };
   std::vector<part> parts = {};
-  /// INTAKE's: a part that there is no room for fails alone, told by its fates.
+  /// A part that there is no room for fails alone, told by its fates.
   bool apart = false;
 };
 using enqueue_jobs_ptr = std::shared_ptr<const enqueue_jobs>;
@@ -64,7 +66,7 @@ struct enqueued_jobs {
   std::optional<timestamp> created_at = std::nullopt;
   std::vector<enqueue_fate> fates = {}; ///< of each job; empty: all created
   key_use use = key_use::none;
-  /// For INTAKE: of each part, in the order asked.
+  /// Of each part, in the order asked.
   struct part {
     key_use use = key_use::none;
     timestamp created_at;
@@ -129,50 +131,19 @@ struct deleted_job {
   job_id id;
 };
 
-/// One queue; errc::not_found when it never had a job and nobody has said anything of it.
-struct get_queue {
-  std::string name;
-};
-struct list_queues {
-  std::string after; ///< empty: from the first
-  int limit = 100;
-};
-/// Pauses or resumes; the answer is the queue afterwards. What runs goes on.
-struct pause_queue {
-  std::string name;
-  bool paused = true;
-};
-/// Changes what is given. An empty value in it: nothing limits the queue.
-struct limit_queue {
-  std::string name;
-  std::optional<std::optional<int>> concurrency = {};
-  std::optional<std::optional<job_rate>> rate = {};
-  /// Of the jobs of each limit_key.
-  std::optional<std::optional<int>> key_concurrency = {};
-  std::optional<std::optional<job_rate>> key_rate = {};
-  /// One job after the other, on all nodes together; excludes all limits but the rate.
-  std::optional<bool> ordered = {};
-  std::optional<std::optional<int>> max_waiting = {};
-};
-/// How many jobs are in each state: of one queue, which may be unknown, or of all by pages.
-struct get_counts {
-  std::string queue; ///< empty: all
-  std::string after; ///< empty: from the first
-  int limit = 100;
-};
-
 /// Everything GATE takes. One SESSION serves one of them.
 using api_request =
     std::variant<enqueue_jobs, get_job, list_jobs, cancel_job, retry_job, delete_job, explain_job,
                  get_log, get_queue, list_queues, pause_queue, limit_queue, get_counts, edit_job,
-                 start_bulk, preview_bulk, get_bulk, list_bulks, cancel_bulk>;
+                 start_bulk, preview_bulk, get_bulk, list_bulks, cancel_bulk, get_node, list_nodes>;
 /// One SESSION's answer: enqueue -> enqueued_jobs; get, cancel, retry, edit -> job_record;
 /// list -> job_page; delete -> deleted_job; explain -> job_hold; get_log -> log_page; about queues
 /// -> queue_record, list_queues -> queue_page, get_counts -> counts_page; about bulks ->
-/// bulk_record, preview_bulk -> bulk_preview, list_bulks -> bulk_page; anything -> failure.
-using api_reply =
-    std::variant<failure, enqueued_jobs, job_record, job_page, deleted_job, job_hold, log_page,
-                 queue_record, queue_page, counts_page, bulk_record, bulk_preview, bulk_page>;
+/// bulk_record, preview_bulk -> bulk_preview, list_bulks -> bulk_page; get_node -> node_record,
+/// list_nodes -> node_page; anything -> failure.
+using api_reply = std::variant<failure, enqueued_jobs, job_record, job_page, deleted_job, job_hold,
+                               log_page, queue_record, queue_page, counts_page, bulk_record,
+                               bulk_preview, bulk_page, node_record, node_page>;
 
 /// A request with its answer's way back. The reply function is called exactly once, on whatever
 /// thread answers; when the call dies unanswered (its actor ended) it gets errc::stopping.

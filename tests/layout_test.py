@@ -104,6 +104,7 @@ TESTED_ELSEWHERE = {
     "cli/client_options.cpp": "cli/options_test.cpp",
     "cli/export_command.cpp": "e2e/test_exports.py",
     "cli/job_commands.cpp": "e2e/test_cli.py",
+    "cli/node_commands.cpp": "e2e/test_cli.py",
     "cli/queue_commands.cpp": "e2e/test_queues.py",
     "cli/option_sources.cpp": "cli/options_test.cpp",
     "cli/scrape_command.cpp": "e2e/test_scrape.py",

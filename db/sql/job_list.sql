@@ -2,5 +2,5 @@
 -- reads
 -- by rows
 select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms, tags, run_at, created_at,
-       limit_key
+       limit_key, node, taken_at
   from troupe.list_jobs($1, $2, $3, $4, $5)

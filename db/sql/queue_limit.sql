@@ -1,13 +1,14 @@
 -- How many runs of the queue there may be at once, how many in a time, the same of each key, and how many
 -- jobs may wait; null: nothing limits it. Whether it is ordered. Only what is to be changed; what allows the
--- rest goes first.
-with loose as materialized (select troupe.order_queue($1, false) where not $14),
+-- rest goes first, and before that whether it stands at one of some versions.
+with stands as materialized (select troupe.expect_queue($1, $18) where $17),
+     loose as materialized (select troupe.order_queue($1, false) where not $14),
      runs as materialized (select troupe.limit_queue($1, $3) where $2),
      rates as materialized (select troupe.rate_queue($1, $5, $6, $7) where $4),
      keys as materialized (select troupe.limit_keys($1, $9) where $8),
      paces as materialized (select troupe.rate_keys($1, $11, $12, $13) where $10),
      waits as materialized (select troupe.limit_waiting($1, $16) where $15),
      strict as materialized (select troupe.order_queue($1, true) where $14)
-select (select count(*) from loose) + (select count(*) from runs) + (select count(*) from rates)
-       + (select count(*) from keys) + (select count(*) from paces) + (select count(*) from waits)
-       + (select count(*) from strict)
+select (select count(*) from stands) + (select count(*) from loose) + (select count(*) from runs)
+       + (select count(*) from rates) + (select count(*) from keys) + (select count(*) from paces)
+       + (select count(*) from waits) + (select count(*) from strict)

@@ -147,6 +147,8 @@ struct store_inboxes {
   inbox<get_counts, counts_page> counts;
   inbox<pause_queue, queue_record> pauses;
   inbox<limit_queue, queue_record> limits;
+  inbox<get_node, node_record> node_gets;
+  inbox<list_nodes, node_page> node_lists;
   inbox<join_node, node_id> joins;
   inbox<leave_node, void> leaves;
   inbox<beat, pulse> beats;
@@ -190,6 +192,8 @@ inline store_double_impl::behavior_type store_double(store_double_impl::pointer 
       [=](const get_counts& ask) { return keep(in->counts, ask); },
       [=](const pause_queue& ask) { return keep(in->pauses, ask); },
       [=](const limit_queue& ask) { return keep(in->limits, ask); },
+      [=](const get_node& ask) { return keep(in->node_gets, ask); },
+      [=](const list_nodes& ask) { return keep(in->node_lists, ask); },
       [=](const join_node& ask) { return keep(in->joins, ask); },
       [=](const leave_node& ask) { return keep(in->leaves, ask); },
       [=](const beat& ask) { return keep(in->beats, ask); },

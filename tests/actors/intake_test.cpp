@@ -30,8 +30,11 @@ struct taking_in : listening_system {
     job_spec job{.kind = who};
     job.args.resize(bytes, ' ');
     asked->jobs.assign(jobs, job);
+    ask(who, asked);
+  }
+  void ask(const std::string& who, const enqueue_jobs_ptr& asked) {
     inside_of_a_caller([who, asked, to = one, kept = kept](caf::event_based_actor* self) {
-      self->request(to, caf::infinite, enqueue_jobs_ptr{asked})
+      self->request(to, caf::infinite, asked)
           .then([=](enqueued_jobs& stored) { (*kept)[who].push_back(std::move(stored)); },
                 [=](caf::error& why) { (*kept)[who].push_back(to_failure(why)); });
     });
@@ -219,6 +222,48 @@ BOOST_AUTO_TEST_CASE(a_full_queue_refuses_those_it_has_no_room_for_and_nobody_el
              == "queue \"default\" is full: as many of its jobs wait as may");
   BOOST_TEST(ids("d") == longs{3}, boost::test_tools::per_element());
   BOOST_TEST(counters.jobs_enqueued == 3U);
+}
+
+BOOST_AUTO_TEST_CASE(who_wants_to_be_told_of_each_job_flies_alone_and_hears_all_of_it) {
+  auto asked = std::make_shared<enqueue_jobs>();
+  asked->apart = true;
+  asked->jobs.assign(3, job_spec{.kind = "each"});
+  asked->parts.assign(3, {1, ""});
+  ask("a", 1, 2, "a");
+  ask("b", 1, 2, "b");
+  ask("c", 1, 2, "c"); // these two wait for a flight
+  ask("each", enqueue_jobs_ptr{asked});
+  ask("d", 1, 2, "d");
+  const auto stored = [](std::int64_t id, enqueue_fate fate) {
+    return enqueued_jobs{{job_id{id}},
+                         {},
+                         false,
+                         timestamp{9s},
+                         {fate},
+                         key_use::first,
+                         {{key_use::first, timestamp{9s}}}};
+  };
+  using f = enqueue_fate;
+  answer(in->enqueues, stored(1, f::created));
+  answer(in->enqueues, stored(2, f::created));
+  BOOST_TEST(flying() == "c");
+  answer(in->enqueues, stored(3, f::created));
+  BOOST_TEST(in->enqueues.front() == asked);
+  answer(in->enqueues, enqueued_jobs{{job_id{7}, job_id{0}, job_id{5}},
+                                     {"default"},
+                                     false,
+                                     timestamp{9s},
+                                     {f::created, f::no_room, f::created},
+                                     key_use::none,
+                                     {{key_use::first, timestamp{9s}},
+                                      {key_use::none, timestamp{9s}},
+                                      {key_use::replayed, timestamp{8s}}}});
+  BOOST_REQUIRE(replies["each"].size() == 1U);
+  const auto& heard = std::get<enqueued_jobs>(replies["each"].front());
+  BOOST_TEST((heard.fates == std::vector{f::created, f::no_room, f::created}));
+  BOOST_TEST(heard.parts.size() == 3U);
+  BOOST_TEST(flying() == "d");
+  BOOST_TEST(counters.jobs_enqueued == 4U); // what was replayed counted long ago
 }
 
 BOOST_AUTO_TEST_CASE(a_pool_that_is_overloaded_is_asked_twice_and_then_everybody_hears) {

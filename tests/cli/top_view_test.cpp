@@ -86,14 +86,15 @@ BOOST_AUTO_TEST_CASE(a_frame_holds_queues_and_running_jobs) {
   now.running = {{"17", "mail", "send", "1", "3", {"n2", "45%", noon - 75s}},
                  {"18", "mail", "send", "2", "3", {}}};
   now.node.trouble = {"pool: callers wait"};
+  now.nodes = {{"n1", "alive", 3}, {"n2", "silent", 1}};
   const auto lines = texts(top_frame(input_of(now, &before), {24, 100}));
   BOOST_TEST(lines.size() == 24);
   BOOST_TEST(lines[0] == "troupe http://h:1  node n1 1.0  ok  2026-11-28T12:00:00Z");
   BOOST_TEST(lines[1]
              == "jobs: 702 waiting, 0 running, 0 retrying, 0 scheduled, 0 failed; in 702/s, "
                 "done 10.0/s, failing 0.0…");
-  BOOST_TEST(lines[2].starts_with("node: 3 slots taken, 12 claimed ahead, 0 stuck; the jobs below "
-                                  "run on n2 1, not known yet 1"));
+  BOOST_TEST(lines[2].starts_with("node: 3 slots taken, 12 claimed ahead, 0 stuck; jobs on all "
+                                  "nodes: n1 3, n2 1 (silent)"));
   BOOST_TEST(lines[3] == "trouble: pool: callers wait");
   BOOST_TEST(lines[4]
              == "QUEUE+         WAITING  RUNNING  RETRYING  SCHEDULED  FAILED  IN/S  DONE/S  "
@@ -196,6 +197,8 @@ BOOST_AUTO_TEST_CASE(no_frame_is_larger_than_its_terminal_or_drives_it) {
     for (int i = upto(20); i > 0; --i)
       now.running.push_back({name(), name(), name(), "1", "3", {name(), name(), noon}});
     now.node.name = name();
+    for (int i = upto(5); i > 0; --i)
+      now.nodes.push_back({name(), name(), upto(9)});
     now.node.trouble.assign(static_cast<std::size_t>(upto(3)), name());
     auto before = reading(std::chrono::milliseconds{upto(1)}, queues);
     top_input input{&now, upto(1) == 1 ? &before : nullptr, {}, name(), upto(1) == 1 ? name() : ""};
@@ -217,6 +220,7 @@ BOOST_AUTO_TEST_CASE(programs_get_one_object) {
   const auto before = reading(0ms, {queue("mail", 10, 100)});
   auto now = reading(500ms, {queue("mail", 2, 110)});
   now.running = {{"17", "mail", "send", "1", "3", {"n2", "", noon - 75s}}};
+  now.nodes = {{"n2", "alive", 1}};
   const auto read = nlohmann::json::parse(top_json(input_of(now, &before)));
   BOOST_TEST(read["seconds"] == 0.5);
   BOOST_TEST(read["queues"][0]["completed_per_second"] == 20.0);
@@ -225,6 +229,8 @@ BOOST_AUTO_TEST_CASE(programs_get_one_object) {
   BOOST_TEST(read["running"][0]["node"] == "n2");
   BOOST_TEST(read["running"][0]["attempt"] == 1);
   BOOST_TEST(read["node"]["status"] == "ok");
+  BOOST_TEST(read["nodes"]
+             == nlohmann::json::parse(R"([{"name":"n2","state":"alive","running":1}])"));
   const auto first = nlohmann::json::parse(top_json(input_of(now)));
   BOOST_TEST(first["queues"][0]["completed_per_second"].is_null());
 }

@@ -79,6 +79,34 @@ BOOST_AUTO_TEST_CASE(requests_that_share_a_statement_are_told_apart) {
   BOOST_TEST(count("job") == 6);
 }
 
+BOOST_AUTO_TEST_CASE(of_jobs_that_are_told_apart_those_that_were_refused_may_come_again_alone) {
+  std::vector<job_spec> jobs(2, job_spec{.kind = "noop"});
+  jobs.push_back(unique_job());
+  const auto held = put(at, unique_job()).id;
+  const auto ask = [&] {
+    enqueue_jobs all{jobs};
+    all.apart = true;
+    for (std::size_t i = 0; i < jobs.size(); ++i) // as the API makes them
+      all.parts.push_back({1, "bulk\x1f" + std::to_string(i)});
+    return put(at, all);
+  };
+  const auto first = ask();
+  using f = enqueue_fate;
+  BOOST_TEST((first.fates == std::vector{f::created, f::created, f::rejected}));
+  BOOST_TEST((first.ids[2] == held));
+  BOOST_REQUIRE(first.parts.size() == 3U);
+  BOOST_TEST((first.parts[0].use == key_use::first));
+  at.cancel(held);
+  jobs[1].priority = 3; // another job in its place
+  const auto again = ask();
+  BOOST_TEST((again.ids[0] == first.ids[0]));
+  BOOST_TEST((again.parts[0].use == key_use::replayed));
+  BOOST_TEST((again.parts[1].use == key_use::refused));
+  BOOST_TEST((again.fates[2] == f::created));
+  BOOST_TEST((again.parts[2].use == key_use::first));
+  BOOST_TEST(count("job") == 4);
+}
+
 BOOST_AUTO_TEST_CASE(an_answer_that_was_lost_with_its_connection_is_given_again) {
   {
     desk doomed{database.url()};

@@ -44,7 +44,12 @@ BOOST_AUTO_TEST_CASE(every_state_is_the_same_in_get_in_each_list_and_in_the_view
     BOOST_REQUIRE(page.jobs.size() == 1U);
     BOOST_TEST((page.jobs[0].id == id));
     BOOST_TEST((page.jobs[0].state == parse_job_state(name)));
-    BOOST_TEST(page.jobs[0].attempt == at.get(id).attempt, name);
+    const auto one = at.get(id);
+    BOOST_TEST(page.jobs[0].attempt == one.attempt, name);
+    BOOST_TEST(page.jobs[0].node == one.node, name);
+    BOOST_TEST((page.jobs[0].started_at == one.started_at), name);
+    BOOST_TEST(one.node == (name == "running" ? "test" : ""), name);
+    BOOST_TEST(one.started_at.has_value() == (name == "running"), name);
     BOOST_TEST(at.list({{.state = parse_job_state(name), .queue = "elsewhere", .kind = {}}, {}, 50})
                    .jobs.empty());
     BOOST_TEST(at.list({{.state = parse_job_state(name), .queue = {}, .kind = "other"}, {}, 50})
@@ -120,10 +125,11 @@ BOOST_FIXTURE_TEST_CASE(a_page_is_what_its_jobs_are_one_by_one_in_all_states_and
                 + "), "
                   "(select count(*) from page p cross join lateral troupe.jobs_of(array[p.id]) o "
                   "where (p.id, p.queue, p.kind, p.priority, p.state, p.args, p.attempt, "
-                  "p.max_attempts, p.timeout_ms, p.tags, p.run_at, p.created_at, p.limit_key) "
+                  "p.max_attempts, p.timeout_ms, p.tags, p.run_at, p.created_at, p.limit_key, "
+                  "p.node, p.taken_at) "
                   "is distinct from (o.id, o.queue, o.kind, o.priority, o.state, o.args, "
                   "o.attempt, o.max_attempts, o.timeout_ms, o.tags, o.run_at, o.created_at, "
-                  "o.limit_key)), "
+                  "o.limit_key, o.node, o.taken_at)), "
                   "(select count(*) from page), "
                   "(select coalesce(max(id) - min(id), 0) from page)"))
             .one();
@@ -136,6 +142,12 @@ BOOST_FIXTURE_TEST_CASE(a_page_is_what_its_jobs_are_one_by_one_in_all_states_and
     for (const auto& state : states)
       for (const auto& queue : queues)
         look(state, queue, below(3) == 0 ? "'k'" : "null");
+  // Where and since when each of them runs is what a look at itself says.
+  BOOST_TEST(database.value("select count(*) filter (where g.node is not null) > 0 and "
+                            "bool_and((l.node, l.taken_at) is not distinct from (g.node, "
+                            "g.taken_at)) from troupe.list_jobs(null, 9223372036854775807, null, "
+                            "null, 100000) l cross join lateral troupe.get_job(l.id) g")
+             == "t");
   BOOST_TEST(close > 20);
   BOOST_TEST(apart > 20);
 }

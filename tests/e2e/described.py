@@ -144,6 +144,9 @@ class Maker:
     def _string(self, schema, _):
         if schema.get("format") == "date-time":
             return self.time()
+        if "|" in schema.get("pattern", ""):
+            words = schema["pattern"].split("(")[1].split(")")[0].split("|")
+            return ",".join(self.random.choices(words, k=self.random.randint(1, 4)))
         if "[1-9]" in schema.get("pattern", ""):
             return str(self.random.randint(1, 2**63 - 1))
         least, most = schema.get("minLength", 0), schema.get("maxLength", 20)

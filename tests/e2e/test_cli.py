@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import resource
 import select
 import signal
@@ -382,6 +383,18 @@ def test_top_gives_the_terminal_back_at_any_end_and_when_it_is_stopped(node):
         assert screen.end() == 0
     finally:
         node.signal(signal.SIGCONT)
+
+
+def test_nodes_are_listed_and_shown(node):
+    node.await_state(node.create("noop", queue="shown")["id"], "completed")
+    listed = ask(node, "nodes", "list", "--state", "alive")
+    assert listed.returncode == 0 and re.search(r"^node +\d+  alive ", listed.stdout, re.M), listed
+    (one,) = json.loads(ask(node, "nodes", "list", "--json").stdout)["nodes"]
+    shown = json.loads(ask(node, "nodes", "show", "node", "--json").stdout)
+    assert one["id"] == shown["id"] and "noop" in shown["kinds"] and shown["slots"] > 0
+    assert "state         alive" in ask(node, "nodes", "show", "node").stdout
+    assert ask(node, "nodes", "show", "other").returncode == 3
+    assert ask(node, "nodes", "list", "--state", "asleep").returncode == 2
 
 
 def test_top_without_a_terminal_is_one_frame_or_one_object(node):

@@ -41,7 +41,8 @@ def listed(node, query=""):
     jobs, cursor = [], ""
     while cursor is not None:
         answer = node.ask("GET", f"/api/v1/jobs?limit=500{query}{cursor and '&cursor=' + cursor}").json
-        jobs += answer["jobs"]
+        # An export does not say where what runs does.
+        jobs += [{k: v for k, v in job.items() if k not in ("node", "started_at")} for job in answer["jobs"]]
         cursor = answer["next"]
     return jobs[::-1]
 

@@ -54,6 +54,12 @@ def test_every_route_answers_as_it_is_documented(node, api):
     ask("enqueueJob", body={}, status=400)
     ask("enqueueJobs", body={"jobs": [late, late]}, status=201)
     ask("enqueueJobs", body={"jobs": [{**late, "unique": {"queue": True, "on_conflict": "existing"}}]})
+    each = [late, {**late, "unique": {"queue": True}}, {"kind": "xyzzy"}, late]
+    told = ask("enqueueJobs", query="?mode=per_item", body={"jobs": each[:3]}, Idempotency_Key="d-2").json
+    assert [one["status"] for one in told["results"]] == [201, 409, 400] and told["refused"] == 2
+    again = ask("enqueueJobs", query="?mode=per_item", body={"jobs": each}, Idempotency_Key="d-2").json["results"]
+    assert again[0] == {**told["results"][0], "replayed": True} and "replayed" not in again[3]
+    ask("enqueueJobs", query="?mode=some", body={"jobs": each}, status=400)
     node.await_state(done, "completed")
     node.await_state(failed, "discarded")
     for job in (done, failed, waits):
@@ -63,7 +69,10 @@ def test_every_route_answers_as_it_is_documented(node, api):
     ask("getJobLog", done)
     page = ask("listJobs", query="?limit=2&queue=d1").json
     ask("listJobs", query=f"?limit=2&queue=d1&cursor={page['next']}")
+    assert ask("listJobs", query="?fields=id,args&limit=1").json["jobs"][0].keys() == {"id", "args"}
     ask("listJobs", query="?limit=0", status=400)
+    ask("listJobs", query="?fields=id,attempts", status=400)  # of one job only
+    assert ask("getJob", done, query="?fields=state,attempts").json.keys() == {"state", "attempts"}
     ask("countJobs")
     for operation in ("exportJobs", "exportJobLines", "exportJobRows"):
         ask(operation, query="?queue=d1&limit=2")
@@ -82,8 +91,18 @@ def test_every_route_answers_as_it_is_documented(node, api):
     ask("limitQueue", "d2", body={"ordered": True}, status=409)
     for operation in ("pauseQueue", "resumeQueue", "drainQueue", "getQueue"):
         ask(operation, "d2")
+    tag = ask("getQueue", "d2").headers["ETag"]
+    ask("getQueue", "d2", status=304, If_None_Match=tag)
+    ask("limitQueue", "d2", body={"concurrency": 4}, If_Match=tag)
+    ask("limitQueue", "d2", body={"concurrency": 5}, status=412, If_Match=tag)
     ask("getQueue", "never-seen", status=404)
-    ask("listQueues", query="?limit=1")
+    assert ask("listQueues", query="?limit=1&fields=waiting").json["queues"] == [{"waiting": 0}]
+    assert ask("getQueue", "d2", query="?fields=name,ordered").json == {"name": "d2", "ordered": False}
+
+    name = ask("listNodes", query="?state=alive&limit=1").json["nodes"][0]["name"]
+    assert ask("getNode", name).json["name"] == name
+    ask("getNode", "never-seen", status=404)
+    ask("listNodes", query="?state=asleep", status=400)
 
     preview = {"action": "cancel", "filter": {"queue": "d1", "created_before": "2040-01-01T00:00:00+01:00"}}
     ask("startBulk", body={**preview, "dry_run": True})

@@ -1,9 +1,11 @@
 // Texts compressed on their way, and who may have them so.
 #include "http/gzip.hpp"
+#include "tests/http/running_server.hpp"
 #include "tests/http/scripted_exports.hpp"
 
 #include <boost/test/unit_test.hpp>
 
+#include <functional>
 #include <random>
 
 using namespace troupe;
@@ -92,6 +94,54 @@ BOOST_AUTO_TEST_CASE(who_accepts_gzip) {
        {"", "identity", "gzip;q=0", "gzip; q=0.000", "*;q=0", "gzip;q=0, *", "deflate", "gzipped"})
     BOOST_TEST(!accepts(no), no);
   BOOST_TEST(!accepts_gzip(request_head{}));
+}
+
+BOOST_AUTO_TEST_CASE(large_json_is_compressed_for_who_takes_it_and_nothing_else_is) {
+  const std::string large(1000, 'x');
+  auto answer = json_response(200, large);
+  compress(answer, true, 1000);
+  BOOST_TEST(answer.gzip);
+  BOOST_TEST(answer.varies);
+  BOOST_TEST((gunzip(answer.body) == large));
+  answer = json_response(201, large);
+  compress(answer, false, 1000);
+  BOOST_TEST((!answer.gzip && answer.varies && answer.body == large));
+  const auto left_alone = [&](const std::function<void(response&)>& change) {
+    auto one = json_response(200, large);
+    change(one);
+    compress(one, true, 1000);
+    return !one.gzip && !one.varies;
+  };
+  BOOST_TEST(left_alone([](response& r) { r.body.pop_back(); }));
+  BOOST_TEST(left_alone([](response& r) { r.etag = "\"1\""; }));
+  BOOST_TEST(left_alone([](response& r) { r.content_type = "text/plain"; }));
+  BOOST_TEST(left_alone([](response& r) { r.status = 204; }));
+  BOOST_TEST(left_alone([](response& r) { r.streamed = true; }));
+  BOOST_TEST(left_alone([](response& r) { r = problem_response({}); }));
+}
+
+BOOST_AUTO_TEST_CASE(a_page_arrives_as_gzip_where_that_is_taken_and_is_the_same) {
+  running_server server;
+  auto job = canned_engine::job({17});
+  server.engine->on_ask([&](const api_request&, const canned_engine::reply_function& reply) {
+    reply(job_page{std::vector(200, job), {}});
+  });
+  raw_client client{server.port()};
+  const auto plain = client.ask(get("/api/v1/jobs"));
+  BOOST_TEST(plain.header("Vary") == "Accept-Encoding");
+  BOOST_TEST(plain.header("Content-Encoding").empty());
+  const auto small = client.ask(get("/api/v1/jobs", "Accept-Encoding: gzip, br\r\n"));
+  BOOST_TEST(small.header("Content-Encoding") == "gzip");
+  BOOST_TEST(small.header("Vary") == "Accept-Encoding");
+  BOOST_TEST(small.body.size() < plain.body.size() / 4);
+  BOOST_TEST((gunzip(small.body) == plain.body));
+  const auto head =
+      client.ask("HEAD /api/v1/jobs HTTP/1.1\r\n" + host + "Accept-Encoding: gzip\r\n\r\n", true);
+  BOOST_TEST(head.header("Content-Length") == small.header("Content-Length"));
+  server.engine->on_ask({});
+  const auto short_one = client.ask(get("/api/v1/jobs/17", "Accept-Encoding: gzip\r\n"));
+  BOOST_TEST(short_one.header("Content-Encoding").empty());
+  BOOST_TEST(short_one.header("Vary").empty());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,6 +1,8 @@
 // /openapi.json against the route table, the readers and the words of the code; and /docs.
 #include "http/cursor.hpp"
 #include "http/embedded.hpp"
+#include "http/json.hpp"
+#include "http/json_queue.hpp"
 #include "http/openapi.hpp"
 #include "http/routes.hpp"
 #include "messages/why.hpp"
@@ -329,6 +331,7 @@ BOOST_AUTO_TEST_CASE(words_are_those_of_the_code) {
   BOOST_TEST(told("/JobHold/properties/reason/enum") == names(hold_reason::no_kind));
   BOOST_TEST(told("/Attempt/properties/outcome/enum") == names(outcome::lost, 1));
   BOOST_TEST(told("/UniqueRule/properties/on_conflict/enum") == names(on_conflict::replace));
+  BOOST_TEST(told("/NodeState/enum") == names(node_state::dead));
   BOOST_TEST(told("/NewBulk/properties/action/enum") == names(bulk_action::reprioritise));
   BOOST_TEST(told("/LogPage/properties/lines/items/properties/level/enum")
              == names(line_level::error, 1));
@@ -336,6 +339,19 @@ BOOST_AUTO_TEST_CASE(words_are_those_of_the_code) {
     BOOST_TEST(told("/Problem/properties/code/enum").contains(to_string(static_cast<errc>(code))));
   BOOST_TEST(told("/BulkOperation/properties/action/enum")
              == told("/NewBulk/properties/action/enum"));
+}
+
+BOOST_AUTO_TEST_CASE(fields_that_can_be_chosen_are_those_of_the_code) {
+  const auto pattern = [](std::span<const std::string_view> names) {
+    std::string all;
+    for (const auto name : names)
+      all.append(all.empty() ? "" : "|").append(name);
+    return "^(" + all + ")(,(" + all + "))*$";
+  };
+  const auto& parameters = api["components"]["parameters"];
+  BOOST_TEST(parameters["JobFields"]["schema"]["pattern"] == pattern(job_fields(true)));
+  BOOST_TEST(parameters["ListedJobFields"]["schema"]["pattern"] == pattern(job_fields(false)));
+  BOOST_TEST(parameters["QueueFields"]["schema"]["pattern"] == pattern(queue_fields()));
 }
 
 BOOST_AUTO_TEST_CASE(whoever_has_the_document_is_told_so) {

@@ -26,7 +26,10 @@ struct queue_routes {
     });
   }
 
-  response call(method verb, std::string_view target, std::string_view body = {}) {
+  response call(method verb, std::string_view target, std::string_view body = {},
+                std::vector<head_field> fields = {}) {
+    request_head head;
+    head.fields = std::move(fields);
     const auto question = target.find('?');
     auto matched = table.match(verb, target.substr(0, question));
     if (auto* refused = std::get_if<response>(&matched))
@@ -37,6 +40,7 @@ struct queue_routes {
     request.query = question == std::string_view::npos ? "" : target.substr(question + 1);
     request.param = found.param;
     request.body = body;
+    request.head = &head;
     std::optional<response> out;
     found.found->handle(request, [&](response answer) { out = std::move(answer); });
     BOOST_REQUIRE(out);
@@ -190,6 +194,70 @@ BOOST_AUTO_TEST_CASE(an_unknown_queue_is_404) {
     reply(failure{errc::not_found, "there is no queue mail"});
   });
   BOOST_TEST(call(method::get, "/api/v1/queues/mail").status == 404);
+}
+
+BOOST_AUTO_TEST_CASE(a_queue_has_a_tag_that_changes_with_what_is_said_of_it) {
+  queue.version = 4;
+  const auto shown = call(method::get, "/api/v1/queues/mail");
+  BOOST_TEST(shown.etag == "\"4\"");
+  BOOST_TEST(call(method::patch, "/api/v1/queues/mail", R"({"concurrency":7})").etag == "\"4\"");
+  BOOST_TEST(call(method::post, "/api/v1/queues/mail/pause").etag == "\"4\"");
+  for (const auto* known : {"\"4\"", "W/\"4\"", "\"3\" , \"4\"", "*", ",\"4\",,"}) {
+    const auto again = call(method::get, "/api/v1/queues/mail", {}, {{"If-None-Match", known}});
+    BOOST_TEST(again.status == 304, known);
+    BOOST_TEST(again.body.empty());
+    BOOST_TEST(again.etag == "\"4\"");
+  }
+  for (const auto* other : {"\"3\"", "\"44\"", "W/\"\""})
+    BOOST_TEST(call(method::get, "/api/v1/queues/mail", {}, {{"If-None-Match", other}}).status
+                   == 200,
+               other);
+}
+
+BOOST_AUTO_TEST_CASE(a_change_asks_for_the_versions_that_were_named) {
+  const auto versions = [&](std::vector<head_field> fields) {
+    call(method::patch, "/api/v1/queues/mail", R"({"concurrency":7})", fields);
+    const auto limited = asked<limit_queue>().only_at;
+    call(method::post, "/api/v1/queues/mail/resume", {}, std::move(fields));
+    const auto paused = asked<pause_queue>().only_at;
+    BOOST_TEST(limited.has_value() == paused.has_value());
+    if (limited)
+      BOOST_TEST((limited->any == paused->any && limited->one_of == paused->one_of));
+    return limited;
+  };
+  using numbers = std::vector<std::int64_t>;
+  BOOST_TEST(!versions({}).has_value());
+  BOOST_TEST((versions({{"If-Match", "\"4\""}})->one_of == numbers{4}));
+  BOOST_TEST((versions({{"if-match", "\"4\", \"0\""}, {"If-Match", "\"7\""}})->one_of
+              == numbers{4, 0, 7}));
+  BOOST_TEST(versions({{"If-Match", "*"}})->any);
+  // A weak tag never matches, and what we never gave out does not either.
+  for (const auto* other : {"W/\"4\"", "\"x\"", "\"04\"", "\"\"", "\"99999999999999999999\""}) {
+    const auto none = versions({{"If-Match", other}});
+    BOOST_TEST((none && !none->any && none->one_of.empty()), other);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(what_is_no_list_of_tags_is_refused_and_changes_nothing) {
+  for (const auto* wrong :
+       {"", "4", "\"4", "\"4\" \"5\"", "*, \"4\"", "w/\"4\"", "**", "\"a b\"", ","}) {
+    BOOST_TEST(
+        call(method::patch, "/api/v1/queues/mail", R"({"concurrency":7})", {{"If-Match", wrong}})
+                .status
+            == 400,
+        wrong);
+    BOOST_TEST(call(method::get, "/api/v1/queues/mail", {}, {{"If-None-Match", wrong}}).status
+                   == 400,
+               wrong);
+  }
+  BOOST_TEST(engine->asked().empty());
+  engine->on_ask([](const api_request&, const canned_engine::reply_function& reply) {
+    reply(failure{errc::stale, "it has been changed"});
+  });
+  const auto late =
+      call(method::patch, "/api/v1/queues/mail", R"({"concurrency":7})", {{"If-Match", "\"4\""}});
+  BOOST_TEST(late.status == 412);
+  BOOST_TEST(late.fault->code == "stale");
 }
 
 BOOST_AUTO_TEST_SUITE_END()
