@@ -120,6 +120,7 @@ TESTED_ELSEWHERE = {
     "db/admin.cpp": "db/connecting_pgtest.cpp",
     "db/query.cpp": "db/values_pgtest.cpp",
     "db/queue_statements.cpp": "db/queues_pgtest.cpp",
+    "db/token_statements.cpp": "db/tokens_pgtest.cpp",
     "db/unit_of_work_answers.cpp": "db/unit_of_work_test.cpp",
     "db/work_request.cpp": "db/unit_of_work_test.cpp",
     "db/result.cpp": "db/values_pgtest.cpp",
