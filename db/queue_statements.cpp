@@ -1,5 +1,6 @@
 #include "db/queue_statements.hpp"
 
+#include "db/columns.hpp"
 #include "db/statements.hpp"
 
 namespace troupe::db {
@@ -101,6 +102,7 @@ counts_page decode_counts(const result& rows, const get_counts& asked) {
 query pause_query(const pause_queue& ask) {
   query q{ask.paused ? sql::queue_pause : sql::queue_resume};
   q.bind(ask.name);
+  bind_asker(q, ask.by);
   return q;
 }
 
@@ -111,6 +113,7 @@ query limit_query(const limit_queue& ask) {
   bind_limits(q, ask.key_concurrency, ask.key_rate);
   q.bind(ask.ordered);
   q.bind(ask.max_waiting.has_value()).bind(ask.max_waiting.value_or(std::nullopt));
+  bind_asker(q, ask.by);
   return q;
 }
 

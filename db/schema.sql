@@ -2347,6 +2347,18 @@ begin
   return n;
 end $$;
 
+CREATE FUNCTION troupe.forget_audit(p_most integer DEFAULT 10000) RETURNS bigint
+    LANGUAGE sql
+    SET enable_seqscan TO 'off'
+    AS $$
+  with old as materialized (
+    select o.id from (select a.id, a.at from troupe.audit a order by a.id limit p_most) o
+     where o.at < clock_timestamp() - interval '90 days'
+        or o.id <= (select max(id) from troupe.audit) - 1000000),
+  gone as (delete from troupe.audit a where a.id in (select id from old) returning 1)
+  select count(*) from gone;
+$$;
+
 CREATE FUNCTION troupe.forget_keys(p_limit integer DEFAULT 20000, OUT keys_dropped bigint, OUT requests_dropped bigint) RETURNS record
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
@@ -3031,6 +3043,24 @@ begin
    limit 2000;
 end $$;
 
+CREATE TABLE troupe.audit (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    token bigint,
+    who text NOT NULL,
+    action text NOT NULL,
+    subject text NOT NULL,
+    request text NOT NULL
+);
+
+CREATE FUNCTION troupe.list_audit(p_before bigint, p_limit integer) RETURNS SETOF troupe.audit
+    LANGUAGE sql STABLE
+    SET enable_seqscan TO 'off'
+    AS $$
+  select * from troupe.audit where id < case p_before when 0 then 9223372036854775807 else p_before end
+   order by id desc limit p_limit;
+$$;
+
 CREATE FUNCTION troupe.list_counts(p_only text, p_after text, p_limit integer) RETURNS TABLE(queue text, scheduled bigint, available bigint, running bigint, retryable bigint, completed bigint, cancelled bigint, discarded bigint)
     LANGUAGE plpgsql STABLE
     SET enable_hashjoin TO 'off'
@@ -3578,6 +3608,13 @@ begin
   select * into firsts, counts, attempts, xacts, seqs, xact, seq, part
     from troupe.cut_runs(firsts, counts, attempts, xacts, seqs, skip, got);
 end $$;
+
+CREATE FUNCTION troupe.note_change(p_token bigint, p_who text, p_request text, p_action text, p_subject text) RETURNS void
+    LANGUAGE sql
+    AS $$
+  insert into troupe.audit (token, who, action, subject, request)
+  select p_token, p_who, p_action, p_subject, coalesce(p_request, '') where p_who <> '';
+$$;
 
 CREATE FUNCTION troupe.note_checkpoints() RETURNS void
     LANGUAGE plpgsql
@@ -6518,6 +6555,15 @@ CREATE TABLE troupe.attempt_rest (
     CONSTRAINT attempt_outcome_check CHECK (((outcome >= 1) AND (outcome <= 5)))
 );
 
+ALTER TABLE troupe.audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME troupe.audit_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 ALTER TABLE troupe.bulk_operation ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME troupe.bulk_operation_id_seq
     START WITH 1
@@ -7299,6 +7345,9 @@ ALTER TABLE ONLY troupe.attempt_5000001
 
 ALTER TABLE ONLY troupe.attempt_rest
     ADD CONSTRAINT attempt_rest_pkey PRIMARY KEY (job_id, attempt);
+
+ALTER TABLE ONLY troupe.audit
+    ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY troupe.bulk_operation
     ADD CONSTRAINT bulk_operation_pkey PRIMARY KEY (id);

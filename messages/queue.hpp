@@ -1,6 +1,7 @@
 // A queue as an operator sees and steers it. Values only; what limits mean is in docs/queues.md.
 #pragma once
 
+#include "messages/asker.hpp"
 #include "messages/job.hpp"
 
 #include <array>
@@ -76,6 +77,40 @@ inline constexpr std::array<std::pair<job_state, std::int64_t job_counts::*>, 7>
 struct counts_page {
   std::vector<job_counts> queues;
   std::optional<std::string> next;
+};
+
+/// One queue; errc::not_found when it never had a job and nobody has said anything of it.
+struct get_queue {
+  std::string name;
+};
+struct list_queues {
+  std::string after; ///< empty: from the first
+  int limit = 100;
+};
+/// Pauses or resumes; the answer is the queue afterwards. What runs goes on.
+struct pause_queue {
+  std::string name;
+  bool paused = true;
+  asker by = {};
+};
+/// Changes what is given. An empty value in it: nothing limits the queue.
+struct limit_queue {
+  std::string name;
+  std::optional<std::optional<int>> concurrency = {};
+  std::optional<std::optional<job_rate>> rate = {};
+  /// Of the jobs of each limit_key.
+  std::optional<std::optional<int>> key_concurrency = {};
+  std::optional<std::optional<job_rate>> key_rate = {};
+  /// One job after the other, on all nodes together; excludes all limits but the rate.
+  std::optional<bool> ordered = {};
+  std::optional<std::optional<int>> max_waiting = {};
+  asker by = {};
+};
+/// How many jobs are in each state: of one queue, which may be unknown, or of all by pages.
+struct get_counts {
+  std::string queue; ///< empty: all
+  std::string after; ///< empty: from the first
+  int limit = 100;
 };
 
 } // namespace troupe

@@ -2,11 +2,13 @@
 // serves it, STORE answers. Local to the process: the way back is a function.
 #pragma once
 
+#include "messages/audit.hpp"
 #include "messages/bulk.hpp"
 #include "messages/errc.hpp"
 #include "messages/job.hpp"
 #include "messages/job_log.hpp"
 #include "messages/queue.hpp"
+#include "messages/token.hpp"
 #include "messages/why.hpp"
 
 #include <algorithm>
@@ -115,64 +117,39 @@ struct get_log {
 /// Cancels a job that is not final; errc::conflict when it is. The answer is the job afterwards.
 struct cancel_job {
   job_id id;
+  asker by = {};
 };
 /// Makes a final or waiting job available now, with a new attempt if it had ended.
 /// errc::conflict when it is available or running already.
 struct retry_job {
   job_id id;
+  asker by = {};
 };
 /// Deletes a job that is not running, with its attempts; errc::conflict when it runs.
 struct delete_job {
   job_id id;
+  asker by = {};
 };
 struct deleted_job {
   job_id id;
-};
-
-/// One queue; errc::not_found when it never had a job and nobody has said anything of it.
-struct get_queue {
-  std::string name;
-};
-struct list_queues {
-  std::string after; ///< empty: from the first
-  int limit = 100;
-};
-/// Pauses or resumes; the answer is the queue afterwards. What runs goes on.
-struct pause_queue {
-  std::string name;
-  bool paused = true;
-};
-/// Changes what is given. An empty value in it: nothing limits the queue.
-struct limit_queue {
-  std::string name;
-  std::optional<std::optional<int>> concurrency = {};
-  std::optional<std::optional<job_rate>> rate = {};
-  /// Of the jobs of each limit_key.
-  std::optional<std::optional<int>> key_concurrency = {};
-  std::optional<std::optional<job_rate>> key_rate = {};
-  /// One job after the other, on all nodes together; excludes all limits but the rate.
-  std::optional<bool> ordered = {};
-  std::optional<std::optional<int>> max_waiting = {};
-};
-/// How many jobs are in each state: of one queue, which may be unknown, or of all by pages.
-struct get_counts {
-  std::string queue; ///< empty: all
-  std::string after; ///< empty: from the first
-  int limit = 100;
 };
 
 /// Everything GATE takes. One SESSION serves one of them.
 using api_request =
     std::variant<enqueue_jobs, get_job, list_jobs, cancel_job, retry_job, delete_job, explain_job,
                  get_log, get_queue, list_queues, pause_queue, limit_queue, get_counts, edit_job,
-                 start_bulk, preview_bulk, get_bulk, list_bulks, cancel_bulk>;
+                 start_bulk, preview_bulk, get_bulk, list_bulks, cancel_bulk, find_token,
+                 create_token, list_tokens, revoke_token, list_audit>;
 /// One SESSION's answer: enqueue -> enqueued_jobs; get, cancel, retry, edit -> job_record;
 /// list -> job_page; delete -> deleted_job; explain -> job_hold; get_log -> log_page; about queues
 /// -> queue_record, list_queues -> queue_page, get_counts -> counts_page; about bulks ->
-/// bulk_record, preview_bulk -> bulk_preview, list_bulks -> bulk_page; anything -> failure.
+/// bulk_record, preview_bulk -> bulk_preview, list_bulks -> bulk_page; find_token -> found_token,
+/// about tokens -> token_record, list_tokens -> token_page; list_audit -> audit_page;
+/// anything -> failure.
 using api_reply =
     std::variant<failure, enqueued_jobs, job_record, job_page, deleted_job, job_hold, log_page,
-                 queue_record, queue_page, counts_page, bulk_record, bulk_preview, bulk_page>;
+                 queue_record, queue_page, counts_page, bulk_record, bulk_preview, bulk_page,
+                 token_record, token_page, found_token, audit_page>;
 
 /// A request with its answer's way back. The reply function is called exactly once, on whatever
 /// thread answers; when the call dies unanswered (its actor ended) it gets errc::stopping.

@@ -102,3 +102,40 @@ begin
              greatest(0, floor(extract(epoch from t.expires_at - clock_timestamp()) * 1000))::bigint end
       from troupe.token t where t.hash = p_hash;
 end $$;
+
+-- Who has changed what, in the transaction of the change: an action that failed has no entry, and none is
+-- without one. Entries of the last 90 days are kept, of these the newest million.
+create table troupe.audit (
+  id      bigint primary key generated always as identity,
+  at      timestamptz not null default clock_timestamp(),
+  token   bigint, -- null: none was shown
+  who     text not null, -- the token's name, as it was
+  action  text not null,
+  subject text not null,
+  request text not null
+);
+
+-- Nothing when nobody says who asks: a program that embeds the engine, or SQL.
+create function troupe.note_change(p_token bigint, p_who text, p_request text, p_action text, p_subject text)
+returns void language sql volatile as $$
+  insert into troupe.audit (token, who, action, subject, request)
+  select p_token, p_who, p_action, p_subject, coalesce(p_request, '') where p_who <> '';
+$$;
+
+-- Below an id (0: from the newest), newest first.
+create function troupe.list_audit(p_before bigint, p_limit int) returns setof troupe.audit
+language sql stable set enable_seqscan = off as $$
+  select * from troupe.audit where id < case p_before when 0 then 9223372036854775807 else p_before end
+   order by id desc limit p_limit;
+$$;
+
+-- How many entries went, the oldest first. Ids go up with time nearly enough.
+create function troupe.forget_audit(p_most int default 10000) returns bigint
+language sql volatile set enable_seqscan = off as $$
+  with old as materialized (
+    select o.id from (select a.id, a.at from troupe.audit a order by a.id limit p_most) o
+     where o.at < clock_timestamp() - interval '90 days'
+        or o.id <= (select max(id) from troupe.audit) - 1000000),
+  gone as (delete from troupe.audit a where a.id in (select id from old) returning 1)
+  select count(*) from gone;
+$$;

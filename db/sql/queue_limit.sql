@@ -7,7 +7,8 @@ with loose as materialized (select troupe.order_queue($1, false) where not $14),
      keys as materialized (select troupe.limit_keys($1, $9) where $8),
      paces as materialized (select troupe.rate_keys($1, $11, $12, $13) where $10),
      waits as materialized (select troupe.limit_waiting($1, $16) where $15),
-     strict as materialized (select troupe.order_queue($1, true) where $14)
+     strict as materialized (select troupe.order_queue($1, true) where $14),
+     noted as materialized (select troupe.note_change($17, $18, $19, 'queue.limit', $1::text))
 select (select count(*) from loose) + (select count(*) from runs) + (select count(*) from rates)
        + (select count(*) from keys) + (select count(*) from paces) + (select count(*) from waits)
-       + (select count(*) from strict)
+       + (select count(*) from strict) + (select count(*) from noted)
