@@ -2,6 +2,7 @@
 // asked again with an Idempotency-Key.
 #include "http/job_answers.hpp"
 #include "http/json.hpp"
+#include "http/route_answers.hpp"
 #include "http/routes.hpp"
 
 #include <chrono>
@@ -94,6 +95,19 @@ void answer_one(requester& ask, const job_spec& spec, const enqueued_jobs& store
   });
 }
 
+/// A token that is for some queues puts jobs into these only. A unique key that another queue's job
+/// may have would show that job, or change it.
+std::optional<response> refuse_scope(const token_identity* who, const job_spec& job) {
+  if (!covers(who, job.queue))
+    return outside_scope(who->name, job.queue);
+  if (is_scoped(who) && job.unique && !job.unique->queue)
+    return problem_response(make_problem(403, "queue_not_allowed",
+                                         "the token " + who->name
+                                             + " is for some queues: unique jobs have to name "
+                                               "queue among what is unique"));
+  return std::nullopt;
+}
+
 void create(const services& context, const request_view& request, responder respond) {
   auto key = read_key(request);
   if (auto* refused = std::get_if<response>(&key))
@@ -102,6 +116,8 @@ void create(const services& context, const request_view& request, responder resp
   if (auto* fault = std::get_if<problem>(&read))
     return respond(problem_response(std::move(*fault)));
   auto spec = std::make_shared<const job_spec>(std::move(std::get<job_spec>(read)));
+  if (auto refused = refuse_scope(request.who, *spec))
+    return respond(*std::move(refused));
   context.ask->ask(enqueue_jobs{{*spec}, std::move(std::get<std::string>(key))},
                    [spec, ask = context.ask, respond = std::move(respond)](const api_reply& reply) {
                      const auto* stored = std::get_if<enqueued_jobs>(&reply);
@@ -146,8 +162,12 @@ void create_many(const services& context, const request_view& request, responder
   auto read = read_jobs(request.body, {context.kinds, wall_clock()});
   if (auto* fault = std::get_if<problem>(&read))
     return respond(problem_response(std::move(*fault)));
-  context.ask->ask(enqueue_jobs{std::move(std::get<std::vector<job_spec>>(read)),
-                                std::move(std::get<std::string>(key))},
+  auto& jobs = std::get<std::vector<job_spec>>(read);
+  if (is_scoped(request.who))
+    for (const auto& job : jobs)
+      if (auto refused = refuse_scope(request.who, job))
+        return respond(*std::move(refused));
+  context.ask->ask(enqueue_jobs{std::move(jobs), std::move(std::get<std::string>(key))},
                    [respond = std::move(respond)](const api_reply& reply) {
                      const auto* stored = std::get_if<enqueued_jobs>(&reply);
                      if (stored == nullptr)
@@ -168,6 +188,7 @@ void add_enqueue_routes(router& table, const services& context, const server_lim
   table.add({.verb = method::post,
              .pattern = "/api/v1/jobs",
              .role = role::producer,
+             .scope = queue_scope::body,
              .what = {"enqueueJob", "jobs", "Put a job in",
                       "200 with `existing` when another job has its unique key and is the answer."},
              .answers = {{201, "Job"}, {200, "Job"}},
@@ -178,6 +199,7 @@ void add_enqueue_routes(router& table, const services& context, const server_lim
   table.add({.verb = method::post,
              .pattern = "/api/v1/jobs/bulk",
              .role = role::producer,
+             .scope = queue_scope::body,
              .what = {"enqueueJobs", "jobs", "Put many jobs in, all or none",
                       "200 when none of them is new."},
              .answers = {{201, "EnqueuedJobs"}, {200, "EnqueuedJobs"}},

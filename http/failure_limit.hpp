@@ -11,16 +11,17 @@
 
 namespace troupe::http {
 
+/// See server_limits.
 struct failure_limits {
-  int burst = 10;                        ///< failures at once; then 429
-  std::chrono::milliseconds each{6'000}; ///< one comes back
-  std::size_t addresses = 4'096;         ///< at the limit the one that failed longest ago goes
+  int burst;                      ///< failures at once
+  std::chrono::milliseconds each; ///< one comes back
+  std::size_t addresses;
 };
 
 class failure_limit {
 public:
   using clock = std::chrono::steady_clock;
-  explicit failure_limit(failure_limits limits = {}) : limits_(limits) {}
+  explicit failure_limit(failure_limits limits) : limits_(limits) {}
 
   /// Nothing: it may try. Else in how many seconds it may again, at least 1.
   std::optional<std::chrono::seconds> must_wait(const std::string& address,

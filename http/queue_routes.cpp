@@ -104,10 +104,12 @@ route_handler about_queue(const services& context, Make make) {
       return respond(not_a_queue(request.param));
     if (!is_empty_document(request.body))
       return respond(no_body_taken());
-    context.ask->ask(make(std::string{request.param}),
-                     [respond = std::move(respond)](const api_reply& reply) {
-                       answer_with_queue(reply, respond);
-                     });
+    auto question = make(std::string{request.param});
+    if constexpr (requires { question.by; })
+      question.by = by_whom(request);
+    context.ask->ask(std::move(question), [respond = std::move(respond)](const api_reply& reply) {
+      answer_with_queue(reply, respond);
+    });
   };
 }
 
@@ -214,6 +216,7 @@ void change_limits(const services& context, const request_view& request, respond
     return respond(problem_response(std::move(*fault)));
   auto& ask = std::get<limit_queue>(read);
   ask.name = std::string{request.param};
+  ask.by = by_whom(request);
   context.ask->ask(std::move(ask), [respond = std::move(respond)](const api_reply& reply) {
     answer_with_queue(reply, respond);
   });
@@ -240,12 +243,14 @@ void add_queue_routes(router& table, const services& context, const server_limit
   table.add({.verb = method::get,
              .pattern = "/api/v1/queues/{name}",
              .role = role::viewer,
+             .scope = queue_scope::path,
              .what = {"getQueue", "queues", "Look up one queue"},
              .answers = {{200, "Queue"}},
              .handle = about_queue(context, get)});
   table.add({.verb = method::patch,
              .pattern = "/api/v1/queues/{name}",
              .role = role::operator_,
+             .scope = queue_scope::path,
              .what = {"limitQueue", "queues", "Change a queue's limits and its order",
                       "What is left out stays as it is; null removes a limit."},
              .answers = {{200, "Queue"}},
@@ -256,6 +261,7 @@ void add_queue_routes(router& table, const services& context, const server_limit
     table.add({.verb = method::post,
                .pattern = pattern,
                .role = role::operator_,
+               .scope = queue_scope::path,
                .what = what,
                .answers = {{200, "Queue"}},
                .body = no_content(limits.empty_body_bytes),

@@ -38,6 +38,12 @@ std::optional<response> read_page_size(std::string_view text, int most, int& lim
   return wrong_parameter("limit", "must be an integer from 1 to " + std::to_string(most));
 }
 
+response outside_scope(std::string_view token, std::string_view queue) {
+  return problem_response(make_problem(403, "queue_not_allowed",
+                                       "the token " + std::string{token} + " is not for the queue "
+                                           + std::string{queue.substr(0, 128)}));
+}
+
 response no_body_taken() {
   return problem_response(invalid_fields({{"", "this request takes no body or {}"}}));
 }

@@ -20,6 +20,8 @@ bool read_filter(std::string_view name, std::string& value, job_filter& filter,
                  std::optional<response>& fault);
 /// `text` as a page's size into `limit`; or what is wrong with it.
 std::optional<response> read_page_size(std::string_view text, int most, int& limit);
+/// 403: the token of that name is not for this queue.
+response outside_scope(std::string_view token, std::string_view queue);
 /// The answer to a body where there should be none.
 response no_body_taken();
 

@@ -8,6 +8,7 @@ void add_all_routes(router& table, const services& context, const server_limits&
   add_bulk_routes(table, context, limits);
   add_export_routes(table, context, limits);
   add_queue_routes(table, context, limits);
+  add_token_routes(table, context, limits);
   add_system_routes(table, context, limits);
   add_document_routes(table, context);
 }

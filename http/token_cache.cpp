@@ -11,43 +11,30 @@ void token_cache::drop(entry which) {
   all_.erase(which);
 }
 
-const token_identity* token_cache::find(const std::string& hash, clock::time_point now) {
+identity_ptr token_cache::find(const std::string& hash, std::uint64_t turn,
+                               clock::time_point now) const {
   const auto at = by_hash_.find(hash);
-  if (at == by_hash_.end())
+  if (at == by_hash_.end() || at->second->turn != turn || at->second->until <= now)
     return nullptr;
-  if (at->second->until > now)
-    return &at->second->who;
-  drop(at->second);
-  return nullptr;
+  return at->second->who;
 }
 
-void token_cache::keep(const std::string& hash, token_identity who,
+void token_cache::keep(const std::string& hash, identity_ptr who,
                        std::optional<std::chrono::milliseconds> left, std::uint64_t turn,
                        clock::time_point now) {
-  if (turn != turn_ || limits_.tokens == 0)
+  forget(hash);
+  if (limits_.tokens == 0)
     return;
-  const auto until = now + std::min(limits_.kept, left.value_or(limits_.kept));
-  if (const auto at = by_hash_.find(hash); at != by_hash_.end())
-    drop(at->second);
   while (all_.size() >= limits_.tokens)
     drop(all_.begin());
-  all_.push_back({hash, std::move(who), until});
+  const auto until = now + std::min(limits_.kept, left.value_or(limits_.kept));
+  all_.push_back({hash, std::move(who), turn, until});
   by_hash_.emplace(hash, std::prev(all_.end()));
 }
 
-void token_cache::forget(std::int64_t id) {
-  ++turn_;
-  for (auto each = all_.begin(); each != all_.end();) {
-    const auto here = each++;
-    if (here->who.id == id)
-      drop(here);
-  }
-}
-
-void token_cache::forget_all() {
-  ++turn_;
-  by_hash_.clear();
-  all_.clear();
+void token_cache::forget(const std::string& hash) {
+  if (const auto at = by_hash_.find(hash); at != by_hash_.end())
+    drop(at->second);
 }
 
 } // namespace troupe::http

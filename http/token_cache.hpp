@@ -1,7 +1,10 @@
 // Tokens that were found live a moment ago, by the hash of their secret, so that not every request
-// asks the database. One thread's; time is given. A revocation that is told while a lookup is under
-// way must not be overtaken by its answer: keep() takes the turn() from before the question.
+// asks the database. One thread's; time is given. `turn` is a number that changes whenever
+// something may have been revoked: what was found in another turn does not hold, also when its
+// answer comes later.
 #pragma once
+
+#include "http/identity.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -10,47 +13,37 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
-#include <vector>
 
 namespace troupe::http {
 
-/// Who asks, and what it may do.
-struct token_identity {
-  std::int64_t id = 0;
-  std::string name;
-  std::string role;
-  std::vector<std::string> queues; ///< empty: all
-};
-
+/// See server_limits.
 struct token_cache_limits {
-  std::size_t tokens = 4'096;           ///< at the limit the one kept first goes
-  std::chrono::milliseconds kept{3000}; ///< how long a revocation that is not told may go unnoticed
+  std::size_t tokens;
+  std::chrono::milliseconds kept; ///< how long a revocation that is not told may go unnoticed
 };
 
 class token_cache {
 public:
   using clock = std::chrono::steady_clock;
-  explicit token_cache(token_cache_limits limits = {}) : limits_(limits) {}
+  explicit token_cache(token_cache_limits limits) : limits_(limits) {}
 
-  /// Null: ask the database. Valid until the next call that is not const.
-  const token_identity* find(const std::string& hash, clock::time_point now);
-  /// Changes with every revocation.
-  std::uint64_t turn() const { return turn_; }
+  /// Null: ask the database.
+  identity_ptr find(const std::string& hash, std::uint64_t turn, clock::time_point now) const;
+  /// It was live when it was looked up last, whether that still holds or not.
+  bool knows(const std::string& hash) const { return by_hash_.contains(hash); }
   /// What was found live by a question that began in that turn, and until when it lives at most.
-  /// Not kept when anything was revoked since.
-  void keep(const std::string& hash, token_identity who,
+  void keep(const std::string& hash, identity_ptr who,
             std::optional<std::chrono::milliseconds> left, std::uint64_t turn,
             clock::time_point now);
-  /// It was revoked.
-  void forget(std::int64_t id);
-  /// Something may have been revoked and not been told: the listening session was lost.
-  void forget_all();
+  /// It is not live any more.
+  void forget(const std::string& hash);
   std::size_t size() const { return by_hash_.size(); }
 
 private:
   struct kept {
     std::string hash;
-    token_identity who;
+    identity_ptr who;
+    std::uint64_t turn;
     clock::time_point until;
   };
   using entry = std::list<kept>::iterator;
@@ -59,7 +52,6 @@ private:
   token_cache_limits limits_;
   std::list<kept> all_; ///< kept first is first
   std::unordered_map<std::string, entry> by_hash_;
-  std::uint64_t turn_ = 0;
 };
 
 } // namespace troupe::http

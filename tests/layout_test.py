@@ -130,6 +130,7 @@ TESTED_ELSEWHERE = {
     "http/errors.cpp": "http/trouble_test.cpp",
     "http/hub.cpp": "http/server_test.cpp",
     "http/job_routes.cpp": "http/server_test.cpp",
+    "http/json_tokens.cpp": "http/token_routes_test.cpp",
     "http/json_read.cpp": "http/json_test.cpp",
     "http/json_write.cpp": "http/json_test.cpp",
     "http/listener.cpp": "http/server_test.cpp",
