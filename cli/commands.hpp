@@ -30,6 +30,10 @@ exit_code run_export(const invocation& wanted);
 /// queues: list, and the commands about one queue.
 exit_code run_queues_list(const invocation& wanted);
 exit_code run_queue(const invocation& wanted);
+/// tokens, by HTTP or straight on a database.
+exit_code run_tokens_create(const invocation& wanted);
+exit_code run_tokens_list(const invocation& wanted);
+exit_code run_tokens_revoke(const invocation& wanted);
 exit_code run_top(const invocation& wanted);
 exit_code run_scrape(const invocation& wanted);
 

@@ -61,6 +61,12 @@ exit_code run(const invocation& wanted) {
   case command::queues_drain:
   case command::queues_limit:
     return run_queue(wanted);
+  case command::tokens_create:
+    return run_tokens_create(wanted);
+  case command::tokens_list:
+    return run_tokens_list(wanted);
+  case command::tokens_revoke:
+    return run_tokens_revoke(wanted);
   case command::top:
     return run_top(wanted);
   case command::scrape:

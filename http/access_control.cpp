@@ -103,7 +103,9 @@ std::optional<access_control::verdict> access_control::judge(const question& ask
   std::optional<bearer_token> token;
   if (auto refused = presented(*asked.head, asked.address, token))
     return verdict{{}, std::move(refused)};
-  wish what{asked.what, asked.param, queue_of(asked.query), asked.address, std::move(later)};
+  wish what{asked.what, asked.param, {}, asked.address, std::move(later)};
+  if (asked.what->scope == queue_scope::filter)
+    what.queue = queue_of(asked.query);
   auto hash = token->hash();
   if (const auto who = cache_.find(hash, changes_.load(), clock::now()))
     return permit(who, std::move(what));

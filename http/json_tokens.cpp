@@ -130,10 +130,9 @@ void append_token(std::string& out, const token_record& token) {
 }
 
 std::string made_token_json(const token_record& token, const std::string& secret) {
-  std::string out;
+  std::string out = "{\"token\":";
   append_token(out, token);
-  out.pop_back();
-  out += ",\"token\":";
+  out += ",\"secret\":";
   append_json_string(out, secret);
   return out + '}';
 }

@@ -136,7 +136,7 @@ void add_token_routes(router& table, const services& context, const server_limit
              .role = role::admin,
              .what = {"createToken", "tokens", "Make a token",
                       "The answer is the only one that has the secret."},
-             .answers = {{201, "Token"}},
+             .answers = {{201, "MadeToken"}},
              .body = {"NewToken", limits.token_body_bytes},
              .problems = {409},
              .handle = bound(create)});

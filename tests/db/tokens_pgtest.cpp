@@ -1,5 +1,6 @@
 // Bearer tokens: found by their hash only, live until the database's clock or a revocation says
 // otherwise, and told of when they are revoked. Random tokens beside a model; TROUPE_SEED repeats.
+#include "db/ask_once.hpp"
 #include "db/token_statements.hpp"
 #include "db/wakes.hpp"
 #include "tests/db/desk.hpp"
@@ -160,6 +161,39 @@ BOOST_AUTO_TEST_CASE(a_revocation_is_told_when_it_is_committed) {
   BOOST_TEST(heard().empty());
   at.commit();
   BOOST_TEST((heard() == std::vector<std::string>{"token " + std::to_string(made.id)}));
+}
+
+BOOST_AUTO_TEST_CASE(one_is_made_over_a_connection_of_its_own) {
+  db::connect_options where;
+  where.url = database.url();
+  const auto ask = [&](const db::query& what) { return db::ask_once(where, what); };
+  const create_token wanted{"ci", "trp_abcd1234", hash_of(1), role::admin};
+  const auto made = db::decode_token(ask(db::create_token_query(wanted)));
+  BOOST_TEST(find(1)->id == made.id);
+  const auto is_second = [](const db::db_error& e) {
+    return e.what_failed().code == errc::conflict;
+  };
+  BOOST_CHECK_EXCEPTION(ask(db::create_token_query(wanted)), db::db_error, is_second);
+  where.url = "postgresql://127.0.0.1:9/nowhere";
+  const auto is_away = [](const db::db_error& e) {
+    return e.what_failed().code == errc::unavailable;
+  };
+  BOOST_CHECK_EXCEPTION(ask(db::create_token_query(wanted)), db::db_error, is_away);
+}
+
+BOOST_AUTO_TEST_CASE(an_answer_that_does_not_come_is_given_up) {
+  db::connect_options where;
+  where.url = database.url();
+  at.begin();
+  const auto made = make(1);
+  const auto waits = [](const db::db_error& e) {
+    return e.what_failed().code == errc::outcome_unknown;
+  };
+  const create_token second{"ci", "trp_abcd1234", hash_of(2), role::viewer};
+  BOOST_CHECK_EXCEPTION(db::ask_once(where, db::create_token_query(second), 1ms), db::db_error,
+                        waits);
+  at.rollback();
+  BOOST_TEST(made.id > 0);
 }
 
 BOOST_AUTO_TEST_CASE(a_use_is_noted_once_a_day) {
