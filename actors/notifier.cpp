@@ -36,6 +36,7 @@ void lose(self_ptr self, const caf::error& why) {
   state.connection = nullptr;
   if (std::exchange(state.listening, false))
     ++state.counters->notifier_reconnects;
+  ++state.counters->token_changes;
   state.counters->listening = 0;
   state.book.clear();
   state.asking = false;
@@ -99,8 +100,10 @@ void check_later(self_ptr self) {
   self->delayed_send(self, self->state.options.check_interval, keep_atom_v, self->state.id);
 }
 
-/// EXECUTOR finds out in which queues there is nothing; the heartbeat has all else.
+/// What was told before is lost. EXECUTOR finds out in which queues there is nothing; the heartbeat
+/// has all else.
 void look_at_everything(self_ptr self) {
+  ++self->state.counters->token_changes;
   ask(self, db::recent_queues_query(static_cast<std::int32_t>(sleep_book::max_queues)),
       [self](const db::result& rows) {
         for (auto& queue : db::decode_recent_queues(rows))
@@ -134,6 +137,8 @@ void hear(self_ptr self, const db::notification& note) {
     self->send(state.peers.scheduler, due_atom_v, caf::timespan{due->delay});
   } else if (const auto* beat = std::get_if<db::beat_hint>(&*hint)) {
     self->send(state.peers.pulse, beat_atom_v, beat->node.value_or(node_id{}));
+  } else if (std::holds_alternative<db::token_hint>(*hint)) {
+    ++state.counters->token_changes;
   }
 }
 

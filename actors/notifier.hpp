@@ -1,7 +1,8 @@
 // NOTIFIER: owns one connection that LISTENs, beside POOL's, and tells EXECUTOR, SCHEDULER and
-// PULSE what it hears. Sleeps for this node on the queues that EXECUTOR found empty. After each
-// connect all of them look at everything once, for nobody knows what was told meanwhile. Nothing
-// depends on it: what it does not hear comes with the next heartbeat.
+// PULSE what it hears, and counts revocations of tokens. Sleeps for this node on the queues that
+// EXECUTOR found empty. After each connect all of them look at everything once, for nobody knows
+// what was told meanwhile. Nothing depends on it: what it does not hear comes with the next
+// heartbeat.
 //
 //    dialing --up--> beginning --listens--> listening --lost or refused--> (pause) --> dialing
 //

@@ -101,6 +101,23 @@ struct serving {
         wake(queue.name);
     });
   }
+  void operator()(const find_token& question) const {
+    ask<found_token>(question, [](const found_token&) {});
+  }
+  void operator()(const create_token& question) const {
+    ask<token_record>(question, [](const token_record&) {});
+  }
+  void operator()(const list_tokens& question) const {
+    ask<token_page>(question, [](const token_page&) {});
+  }
+  void operator()(const revoke_token& question) const {
+    // The other nodes are told by the database; without NOTIFIER this one would not be.
+    ask<token_record>(
+        question, [counters = peers.counters](const token_record&) { ++counters->token_changes; });
+  }
+  void operator()(const list_audit& question) const {
+    ask<audit_page>(question, [](const audit_page&) {});
+  }
   void operator()(const limit_queue& question) const {
     ask<queue_record>(question, [*this](const queue_record& queue) { wake(queue.name); });
   }

@@ -6,6 +6,7 @@
 #include "db/node_statements.hpp"
 #include "db/queue_statements.hpp"
 #include "db/report_statements.hpp"
+#include "db/token_statements.hpp"
 #include "db/why.hpp"
 
 namespace troupe {
@@ -44,9 +45,10 @@ caf::result<job_record> change(self_ptr self, const pool_actor& pool, db::query 
 }
 
 template<class Ask>
-auto changing_job(self_ptr self, const pool_actor& pool, db::query (*statement)(job_id)) {
+auto changing_job(self_ptr self, const pool_actor& pool,
+                  db::query (*statement)(job_id, const asker&)) {
   return guarded([=](const Ask& ask) -> caf::result<job_record> {
-    return change(self, pool, statement(ask.id), ask.id);
+    return change(self, pool, statement(ask.id, ask.by), ask.id);
   });
 }
 
@@ -109,7 +111,7 @@ auto reading_bulk(self_ptr self, const pool_actor& pool) {
 auto cancelling_bulk(self_ptr self, const pool_actor& pool) {
   return guarded([=](const cancel_bulk& ask) -> caf::result<bulk_record> {
     const kept_promise<bulk_record> promise(self);
-    carry_out(self, pool, db::cancel_bulk_query(ask.id), promise,
+    carry_out(self, pool, db::cancel_bulk_query(ask.id, ask.by), promise,
               [=, id = ask.id](const db::result&) { deliver_bulk(self, pool, id, promise); });
     return promise.result();
   });
@@ -152,6 +154,20 @@ auto asking(self_ptr self, const pool_actor& pool, db::query (*statement)(const 
   return guarded([=](const Ask& ask) -> caf::result<Reply> {
     return answer<Reply>(self, pool, statement(ask),
                          [=](const db::result& rows) { return decode(rows, ask); });
+  });
+}
+
+auto finding_token(self_ptr self, const pool_actor& pool) {
+  return guarded([=](const find_token& ask) -> caf::result<found_token> {
+    const kept_promise<found_token> promise(self);
+    carry_out(self, pool, db::find_token_query(ask), promise, [=](const db::result& rows) {
+      auto found = db::decode_found_token(rows);
+      if (found)
+        promise.deliver(std::move(*found));
+      else
+        promise.deliver(make_error(errc::not_found, "there is no such token"));
+    });
+    return promise.result();
   });
 }
 
@@ -224,7 +240,7 @@ store_actor::behavior_type store(store_actor::pointer self, const pool_actor& po
       changing_job<cancel_job>(self, pool, db::cancel_query),
       changing_job<retry_job>(self, pool, db::retry_query),
       guarded([=](const delete_job& ask) -> caf::result<deleted_job> {
-        return answer<deleted_job>(self, pool, db::delete_query(ask.id),
+        return answer<deleted_job>(self, pool, db::delete_query(ask.id, ask.by),
                                    [id = ask.id](const db::result&) { return deleted_job{id}; });
       }),
       guarded([=](const edit_job& ask) -> caf::result<job_record> {
@@ -249,6 +265,11 @@ store_actor::behavior_type store(store_actor::pointer self, const pool_actor& po
       changing_queue(self, pool, db::limit_query),
       reading_node(self, pool),
       asking(self, pool, db::nodes_query, db::decode_nodes),
+      finding_token(self, pool),
+      asking(self, pool, db::create_token_query, db::decode_token),
+      asking(self, pool, db::tokens_query, db::decode_tokens),
+      asking(self, pool, db::revoke_token_query, db::decode_token),
+      asking(self, pool, db::audit_query, db::decode_audit),
       asking(self, pool, db::join_query, db::decode_join),
       guarded([=](const leave_node& ask) -> caf::result<void> {
         const kept_promise<void> promise(self);

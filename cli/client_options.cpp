@@ -23,6 +23,7 @@ void command_line::add_client(CLI::App* app) {
       app,
       app->add_option("--url", out_.client.url, "The server to talk to")->capture_default_str(),
       "TROUPE_URL", "");
+  add_token_file(app);
   app->add_option("--request-timeout", out_.client.timeout, "Seconds for one request")
       ->check(CLI::Range(0.1, 3600.0))
       ->capture_default_str();

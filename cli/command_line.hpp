@@ -1,10 +1,11 @@
 // The parser behind options.hpp: every command with its options, bound to one invocation. CLI11
 // does the parsing. options.cpp has the commands of a node, client_options.cpp those that talk
-// HTTP.
+// HTTP, token_options.cpp what is said about tokens.
 #pragma once
 
 #include "cli/option_sources.hpp"
 #include "cli/options.hpp"
+#include "cli/settings.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -49,13 +50,20 @@ private:
   void add_queues();
   void add_nodes();
   void add_top();
+  void add_tokens();
+  void add_token_file(CLI::App* app);
+  void add_required_tokens(CLI::App* app);
   void add_scrape();
   void add_config();
 
   void finish();
   void finish_engine();
   void finish_node();
+  void finish_scrape();
   void finish_queue_limit();
+  void finish_client();
+  void finish_new_token();
+  void check_listen(const endpoint& where) const;
   refusal explain(const CLI::ParseError& error, const std::vector<std::string>& arguments);
   refusal wrong(std::string sentence);
   std::string unknown_word(const CLI::App& app, const std::string& word) const;
@@ -69,6 +77,10 @@ private:
   std::string config_;
   std::string listen_ = "127.0.0.1:8080";
   bool insecure_listen_ = false;
+  bool plain_http_ = false;
+  std::string token_file_;
+  std::string token_role_;
+  std::string token_life_;
   std::vector<std::string> allowed_hosts_;
   std::vector<std::string> queues_;
   std::string log_level_;

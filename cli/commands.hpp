@@ -33,6 +33,10 @@ exit_code run_queue(const invocation& wanted);
 /// nodes: list, and one by its name.
 exit_code run_nodes_list(const invocation& wanted);
 exit_code run_nodes_show(const invocation& wanted);
+/// tokens, by HTTP or straight on a database.
+exit_code run_tokens_create(const invocation& wanted);
+exit_code run_tokens_list(const invocation& wanted);
+exit_code run_tokens_revoke(const invocation& wanted);
 exit_code run_top(const invocation& wanted);
 exit_code run_scrape(const invocation& wanted);
 

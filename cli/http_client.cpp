@@ -17,6 +17,7 @@ namespace troupe::cli {
 
 struct http_client::state {
   std::string url;
+  std::string token;
   long timeout_ms = 0;
   CURL* easy = nullptr;
   std::string body;
@@ -38,13 +39,14 @@ bool is_loopback_url(const std::string& url) {
 
 } // namespace
 
-http_client::http_client(std::string url, double timeout_seconds)
+http_client::http_client(std::string url, double timeout_seconds, std::string token)
     : state_(std::make_unique<state>()) {
   if (url.find("://") == std::string::npos)
     url = "http://" + url;
   while (url.ends_with('/'))
     url.pop_back();
   state_->url = std::move(url);
+  state_->token = std::move(token);
   state_->timeout_ms = static_cast<long>(timeout_seconds * 1000);
   curl_global_init(CURL_GLOBAL_DEFAULT);
   state_->easy = curl_easy_init();
@@ -67,8 +69,8 @@ void http_client::abort_when(const std::atomic<bool>& flag) {
 namespace {
 
 /// What every request has, but its body and where its answer goes.
-void set_up(CURL* easy, const std::string& server, const std::string& url, const char* method,
-            char* why) {
+void set_up(CURL* easy, const std::string& server, const std::string& token, const std::string& url,
+            const char* method, char* why) {
   curl_easy_reset(easy); // keeps the connection
   curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -77,6 +79,10 @@ void set_up(CURL* easy, const std::string& server, const std::string& url, const
   curl_easy_setopt(easy, CURLOPT_USERAGENT, (std::string{"troupe/"} + version).c_str());
   if (is_loopback_url(server))
     curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+  if (!token.empty()) {
+    curl_easy_setopt(easy, CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
+    curl_easy_setopt(easy, CURLOPT_XOAUTH2_BEARER, token.c_str());
+  }
   curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
 }
 
@@ -138,7 +144,7 @@ http_answer http_client::send(const char* method, const std::string& path,
   curl_slist_append(headers.get(), "Expect:");
   for (const auto& header : state_->headers)
     curl_slist_append(headers.get(), header.c_str());
-  set_up(easy, state_->url, url, method, why.data());
+  set_up(easy, state_->url, state_->token, url, method, why.data());
   curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, state_->timeout_ms);
   if (body) {
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers.get());
@@ -177,7 +183,7 @@ void http_client::download(const std::string& path,
   auto* easy = state_->easy;
   std::array<char, CURL_ERROR_SIZE> why{};
   const std::string url = state_->url + path;
-  set_up(easy, state_->url, url, "GET", why.data());
+  set_up(easy, state_->url, state_->token, url, "GET", why.data());
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, state_->timeout_ms);
   curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
   curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,

@@ -23,8 +23,9 @@ public:
   static constexpr std::chrono::minutes longest_silence{12};
   static constexpr std::size_t answer_bytes = 256UL * 1024 * 1024;
 
-  /// `url`: http://HOST:PORT; without a scheme it is http.
-  http_client(std::string url, double timeout_seconds);
+  /// `url`: http://HOST:PORT; without a scheme it is http. `token`: shown with every request;
+  /// empty: none.
+  http_client(std::string url, double timeout_seconds, std::string token = {});
   ~http_client();
   http_client(const http_client&) = delete;
   http_client& operator=(const http_client&) = delete;

@@ -65,6 +65,12 @@ exit_code run(const invocation& wanted) {
     return run_nodes_list(wanted);
   case command::nodes_show:
     return run_nodes_show(wanted);
+  case command::tokens_create:
+    return run_tokens_create(wanted);
+  case command::tokens_list:
+    return run_tokens_list(wanted);
+  case command::tokens_revoke:
+    return run_tokens_revoke(wanted);
   case command::top:
     return run_top(wanted);
   case command::scrape:

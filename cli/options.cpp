@@ -66,6 +66,7 @@ command_line::command_line() {
   add_export();
   add_queues();
   add_scrape();
+  add_tokens();
   add_top();
   add_config();
   add(app_, command::completion, "completion", "Print what completes commands in a shell")
@@ -214,6 +215,7 @@ void command_line::add_node(CLI::App* app) {
           "--insecure-listen", insecure_listen_,
           "Allow --listen beyond loopback, though whoever reaches the port may do anything"),
       "", "");
+  add_required_tokens(app);
   env(app,
       list(app->add_option("--allow-host", allowed_hosts_,
                            "A further name that requests may use as Host (repeatable)")),
@@ -357,11 +359,7 @@ void command_line::finish_engine() {
 void command_line::finish_node() {
   auto& engine = out_.engine;
   const auto where = read_endpoint(listen_);
-  if (!is_loopback(where.host) && !insecure_listen_)
-    throw std::invalid_argument(
-        "--listen " + listen_
-        + " would let every machine that reaches this port do anything: nobody is asked for a "
-          "token yet. Listen on 127.0.0.1, or add --insecure-listen if the network is trusted");
+  check_listen(where);
   engine.http = true;
   engine.address = where.host;
   engine.port = where.port;
@@ -380,7 +378,18 @@ void command_line::finish_node() {
         "postgresql://troupe@db.example/troupe, or use 'troupe dev', which brings its own");
 }
 
+void command_line::finish_scrape() {
+  for (const auto& text : selectors_)
+    out_.scrape.selectors.push_back(read_selector(text));
+  if (const auto& out = out_.scrape.out;
+      !out.empty() && !out.ends_with(".csv") && !out.ends_with(".ndjson"))
+    throw std::invalid_argument("--out: '" + printable(out) + "' must end in .csv or .ndjson");
+  out_.engine.node = "scrape";
+  finish_engine();
+}
+
 void command_line::finish() {
+  finish_client();
   switch (out_.what) {
   case command::dev:
   case command::serve:
@@ -400,13 +409,7 @@ void command_line::finish() {
                                   "migrates its own by itself");
     return;
   case command::scrape:
-    for (const auto& text : selectors_)
-      out_.scrape.selectors.push_back(read_selector(text));
-    if (const auto& out = out_.scrape.out;
-        !out.empty() && !out.ends_with(".csv") && !out.ends_with(".ndjson"))
-      throw std::invalid_argument("--out: '" + printable(out) + "' must end in .csv or .ndjson");
-    out_.engine.node = "scrape";
-    return finish_engine();
+    return finish_scrape();
   case command::jobs_get:
   case command::jobs_logs:
   case command::jobs_why:
@@ -414,9 +417,12 @@ void command_line::finish() {
   case command::jobs_cancel:
   case command::jobs_retry:
   case command::jobs_delete:
+  case command::tokens_revoke:
     for (const auto& id : out_.ids)
       read_job_id(id);
     return;
+  case command::tokens_create:
+    return finish_new_token();
   case command::jobs_edit:
     read_job_id(out_.ids.front());
     return check_edit(out_.edit);
@@ -445,6 +451,7 @@ void command_line::finish() {
   case command::man:
   case command::nodes_list:
   case command::nodes_show:
+  case command::tokens_list:
   case command::top:
   case command::version:
     return;

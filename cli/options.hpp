@@ -9,6 +9,7 @@
 #include "launcher/engine_options.hpp"
 #include "messages/crawl.hpp"
 #include "messages/log.hpp"
+#include "messages/token.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -44,6 +45,9 @@ enum class command : std::uint8_t {
   queues_limit,
   nodes_list,
   nodes_show,
+  tokens_create,
+  tokens_list,
+  tokens_revoke,
   scrape,
   top,
   doctor,
@@ -57,6 +61,7 @@ enum class command : std::uint8_t {
 struct client_settings {
   std::string url = "http://127.0.0.1:8080";
   double timeout = 30; ///< seconds for one request
+  std::string token;   ///< empty: none is shown
 };
 
 struct enqueue_settings {
@@ -145,7 +150,7 @@ struct top_settings {
 struct invocation {
   command what = command::version;
   bool json = false;
-  engine_options engine;               ///< dev, serve, migrate, scrape, doctor
+  engine_options engine;               ///< dev, serve, migrate, scrape, doctor, tokens
   std::optional<log::level> log_level; ///< none: TROUPE_LOG is not set either
   client_settings client;
   enqueue_settings enqueue;
@@ -154,7 +159,8 @@ struct invocation {
   bulk_settings bulk;
   edit_settings edit;
   log_settings log;
-  std::vector<std::string> ids;     ///< of jobs, or the one queue's or node's name
+  create_token token;               ///< tokens create: what is asked for, without a secret
+  std::vector<std::string> ids;     ///< of jobs or a token, or the one queue's or node's name
   std::string new_limits;           ///< queues limit: the request's body
   std::optional<double> wait_limit; ///< queues drain, jobs watch: seconds; none: for ever
   scrape_settings scrape;

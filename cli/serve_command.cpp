@@ -6,11 +6,14 @@
 #include "launcher/log.hpp"
 #include "launcher/migrate.hpp"
 #include "launcher/postgres_binaries.hpp"
+#include "launcher/postgres_directory.hpp"
+#include "launcher/token_admin.hpp"
 #include "messages/version.hpp"
 
 #include <nlohmann/json.hpp>
 
 #include <cstring>
+#include <filesystem>
 
 namespace troupe::cli {
 
@@ -22,12 +25,19 @@ exit_code run_node(const invocation& wanted) {
   const bool own_database = options.database_url.empty();
   engine node(std::move(options));
   node.start();
+  const auto home = wanted.engine.data_dir.empty() ? default_data_dir() : wanted.engine.data_dir;
+  const auto token_file = std::filesystem::path{home} / "token";
+  const bool keeps_token = wanted.what == command::dev && wanted.engine.require_tokens;
+  if (keeps_token)
+    keep_token_file(node, token_file);
   if (signals.signal() == 0) {
     print("troupe ready " + node.url() + "\n");
     if (wanted.what == command::dev)
       tell(std::string{"a node for development, "}
            + (own_database ? "with a private PostgreSQL" : "on the database of DATABASE_URL")
-           + "; nobody is asked for a token; Ctrl-C ends it");
+           + (keeps_token ? "; an admin's token is in " + token_file.string()
+                          : std::string{"; nobody is asked for a token"})
+           + "; Ctrl-C ends it");
     signals.wait();
   }
   log::info("main", std::string{"draining after SIG"} + sigabbrev_np(signals.signal())

@@ -64,7 +64,7 @@ std::string_view name_of(setting_origin origin) {
 }
 
 bool is_secret(std::string_view name) {
-  if (name.ends_with("_file"))
+  if (name.ends_with("_file") || name == "require_tokens")
     return false;
   constexpr std::array<std::string_view, 3> words{"password", "token", "secret"};
   for (const auto word : words)

@@ -101,7 +101,7 @@ bool top_gatherer::await_turn() {
 }
 
 void top_gatherer::run() {
-  http_client server(client_.url, client_.timeout);
+  http_client server(client_.url, client_.timeout, client_.token);
   server.abort_when(ending_);
   run_notes notes;
   while (await_turn()) {

@@ -106,7 +106,9 @@ bulk_record record_of(const row& from) {
 query start_bulk_query(const start_bulk& ask) {
   query q{sql::bulk_start};
   bind_request(q, ask.what);
-  q.bind(ask.what.created_by);
+  const bool by_token = !ask.what.created_by && ask.by.token;
+  q.bind(by_token ? std::optional{ask.by.who} : ask.what.created_by);
+  bind_asker(q, ask.by);
   return q;
 }
 
@@ -153,9 +155,10 @@ bulk_page decode_bulks(const result& rows, const list_bulks& asked) {
   return page;
 }
 
-query cancel_bulk_query(std::int64_t id) {
+query cancel_bulk_query(std::int64_t id, const asker& by) {
   query q{sql::bulk_cancel};
   q.bind(id);
+  bind_asker(q, by);
   return q;
 }
 
@@ -213,6 +216,7 @@ query edit_query(const edit_job& ask) {
   }
   query q{sql::job_edit};
   q.bind(ask.id.value).bind(json{changes.take()});
+  bind_asker(q, ask.by);
   return q;
 }
 

@@ -18,7 +18,7 @@ query bulk_query(std::int64_t id);
 std::optional<bulk_record> decode_bulk(const result& rows);
 query bulks_query(const list_bulks& ask);
 bulk_page decode_bulks(const result& rows, const list_bulks& asked);
-query cancel_bulk_query(std::int64_t id);
+query cancel_bulk_query(std::int64_t id, const asker& by = {});
 query step_bulk_query();
 /// The same with fewer jobs.
 query step_bulk_query(int jobs);

@@ -1,6 +1,9 @@
 // Values to columns and back: an array parameter holds one field of every row, an array result the
-// ids of many. For the *_statements.cpp.
+// ids of many; who asks. For the *_statements.cpp.
 #pragma once
+
+#include "db/query.hpp"
+#include "messages/asker.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -23,6 +26,11 @@ auto column(const std::vector<Row>& rows, Project project) {
 template<class T, class Row, class Project>
 std::vector<T> column_of(const std::vector<Row>& rows, Project project) {
   return column(rows, [&](const Row& row) { return static_cast<T>(std::invoke(project, row)); });
+}
+
+/// The three parameters behind those of the change (troupe.note_change).
+inline void bind_asker(query& q, const asker& by) {
+  q.bind(by.token).bind(by.who).bind(by.request_id);
 }
 
 template<class Id>

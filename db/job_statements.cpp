@@ -350,21 +350,24 @@ job_page decode_list(const result& rows, const list_jobs& asked) {
   return page;
 }
 
-query cancel_query(job_id id) {
+query cancel_query(job_id id, const asker& by) {
   query q{sql::job_cancel};
   q.bind(id.value);
+  bind_asker(q, by);
   return q;
 }
 
-query retry_query(job_id id) {
+query retry_query(job_id id, const asker& by) {
   query q{sql::job_retry};
   q.bind(id.value);
+  bind_asker(q, by);
   return q;
 }
 
-query delete_query(job_id id) {
+query delete_query(job_id id, const asker& by) {
   query q{sql::job_delete};
   q.bind(id.value);
+  bind_asker(q, by);
   return q;
 }
 

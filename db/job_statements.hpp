@@ -41,9 +41,9 @@ query list_query(const list_jobs& ask);
 /// Has a `next` when the page is full.
 job_page decode_list(const result& rows, const list_jobs& asked);
 
-query cancel_query(job_id id);
-query retry_query(job_id id);
-query delete_query(job_id id);
+query cancel_query(job_id id, const asker& by = {});
+query retry_query(job_id id, const asker& by = {});
+query delete_query(job_id id, const asker& by = {});
 
 /// An array literal, as in '{"a","b c"}'.
 std::string array_literal(const std::vector<std::string>& texts);

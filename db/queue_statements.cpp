@@ -1,5 +1,6 @@
 #include "db/queue_statements.hpp"
 
+#include "db/columns.hpp"
 #include "db/statements.hpp"
 
 namespace troupe::db {
@@ -110,6 +111,7 @@ query pause_query(const pause_queue& ask) {
   query q{ask.paused ? sql::queue_pause : sql::queue_resume};
   q.bind(ask.name);
   bind_versions(q, ask.only_at);
+  bind_asker(q, ask.by);
   return q;
 }
 
@@ -121,6 +123,7 @@ query limit_query(const limit_queue& ask) {
   q.bind(ask.ordered);
   q.bind(ask.max_waiting.has_value()).bind(ask.max_waiting.value_or(std::nullopt));
   bind_versions(q, ask.only_at);
+  bind_asker(q, ask.by);
   return q;
 }
 

@@ -959,6 +959,67 @@ CREATE FUNCTION troupe.counts_of_keys(p_keys text[], OUT names text[], OUT count
     from (select u.k, count(*)::int as n from unnest(p_keys) u(k) where u.k is not null group by u.k) x
 $$;
 
+CREATE TABLE troupe.token (
+    id bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    last_used_on date,
+    hash bytea NOT NULL,
+    name text NOT NULL,
+    hint text NOT NULL,
+    role text NOT NULL,
+    queues text[],
+    CONSTRAINT token_check CHECK ((expires_at > created_at)),
+    CONSTRAINT token_check1 CHECK (((queues IS NULL) OR (role <> 'admin'::text))),
+    CONSTRAINT token_hash_check CHECK ((octet_length(hash) = 32)),
+    CONSTRAINT token_hint_check CHECK ((hint ~ '^trp_[0-9A-Za-z]{8}$'::text)),
+    CONSTRAINT token_name_check CHECK ((name ~ '^[A-Za-z0-9._:-]{1,128}$'::text)),
+    CONSTRAINT token_queues_check CHECK (((cardinality(queues) >= 1) AND (cardinality(queues) <= 100))),
+    CONSTRAINT token_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'producer'::text, 'worker'::text, 'operator'::text, 'admin'::text])))
+);
+
+CREATE FUNCTION troupe.create_token(p_name text, p_hint text, p_hash bytea, p_role text, p_queues text[], p_valid_ms bigint) RETURNS SETOF troupe.token
+    LANGUAGE plpgsql
+    AS $_$
+declare
+  moment timestamptz;
+  wrong text;
+begin
+  if coalesce(p_name, '') !~ '^[A-Za-z0-9._:-]{1,128}$' then
+    raise exception 'name: a name is 1 to 128 of A-Z a-z 0-9 . _ : -' using errcode = 'TR400';
+  elsif p_role is null or p_role <> all ('{viewer,producer,worker,operator,admin}') then
+    raise exception 'role: one of viewer, producer, worker, operator, admin' using errcode = 'TR400';
+  elsif p_valid_ms not between 1 and 315360000000 then
+    raise exception 'expires_in: from 1 ms to 10 years' using errcode = 'TR400';
+  elsif p_queues is not null then
+    if p_role = 'admin' then
+      raise exception 'queues: an admin''s token is for all queues' using errcode = 'TR400';
+    elsif cardinality(p_queues) not between 1 and 100 then
+      raise exception 'queues: 1 to 100 of them' using errcode = 'TR400';
+    end if;
+    select coalesce(q, 'null') into wrong from unnest(p_queues) q
+     where q is null or q !~ '^[A-Za-z0-9._:-]{1,128}$' limit 1;
+    if found then
+      raise exception 'queues: no queue can be called %', quote_literal(left(wrong, 200)) using errcode = 'TR400';
+    end if;
+  end if;
+  perform pg_advisory_xact_lock(72331733, 5); -- of those who count tokens
+  moment := clock_timestamp();
+  delete from troupe.token t
+   where t.id in (select d.id from troupe.token d
+                   where least(d.revoked_at, d.expires_at) < moment - interval '90 days' limit 1000);
+  if (select count(*) from troupe.token) >= 10000 then
+    raise exception 'there are 10000 tokens, as many as are kept; the dead go 90 days after their end'
+      using errcode = 'TR409';
+  end if;
+  return query
+    insert into troupe.token (created_at, expires_at, hash, name, hint, role, queues)
+    values (moment, moment + p_valid_ms * interval '1 ms', p_hash, p_name, p_hint, p_role,
+            (select array_agg(distinct q order by q) from unnest(p_queues) q))
+    returning *;
+end $_$;
+
 CREATE FUNCTION troupe.current_attempt(p_job bigint) RETURNS smallint
     LANGUAGE plpgsql
     AS $$
@@ -2047,6 +2108,22 @@ CREATE FUNCTION troupe.export_time(p_time timestamp with time zone) RETURNS text
     LANGUAGE sql STABLE
     AS $$ select btrim(to_json(p_time at time zone 'UTC')::text, '"') || 'Z' $$;
 
+CREATE FUNCTION troupe.find_token(p_hash bytea, OUT id bigint, OUT name text, OUT role text, OUT queues text[], OUT standing text, OUT left_ms bigint) RETURNS SETOF record
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  today constant date := (clock_timestamp() at time zone 'UTC')::date;
+begin
+  update troupe.token t set last_used_on = today
+   where t.hash = p_hash and t.last_used_on is distinct from today and troupe.token_standing(t) = 'live';
+  return query
+    select t.id, t.name, t.role, t.queues, troupe.token_standing(t),
+           case when t.expires_at is not null then -- greatest() passes over nulls
+             greatest(0, floor(extract(epoch from t.expires_at - clock_timestamp()) * 1000))::bigint end
+      from troupe.token t where t.hash = p_hash;
+end $$;
+
 CREATE FUNCTION troupe.finish(node bigint, lease bigint, job bigint, attempt integer, outcome text DEFAULT 'completed'::text, result jsonb DEFAULT NULL::jsonb, error text DEFAULT NULL::text, retry_ms bigint DEFAULT NULL::bigint) RETURNS boolean
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -2301,6 +2378,18 @@ begin
    where x.queue = p_queue;
   return n;
 end $$;
+
+CREATE FUNCTION troupe.forget_audit(p_most integer DEFAULT 10000) RETURNS bigint
+    LANGUAGE sql
+    SET enable_seqscan TO 'off'
+    AS $$
+  with old as materialized (
+    select o.id from (select a.id, a.at from troupe.audit a order by a.id limit p_most) o
+     where o.at < clock_timestamp() - interval '90 days'
+        or o.id <= (select max(id) from troupe.audit) - 1000000),
+  gone as (delete from troupe.audit a where a.id in (select id from old) returning 1)
+  select count(*) from gone;
+$$;
 
 CREATE FUNCTION troupe.forget_keys(p_limit integer DEFAULT 20000, OUT keys_dropped bigint, OUT requests_dropped bigint) RETURNS record
     LANGUAGE plpgsql
@@ -2988,6 +3077,24 @@ begin
    limit 2000;
 end $$;
 
+CREATE TABLE troupe.audit (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    token bigint,
+    who text NOT NULL,
+    action text NOT NULL,
+    subject text NOT NULL,
+    request text NOT NULL
+);
+
+CREATE FUNCTION troupe.list_audit(p_before bigint, p_limit integer) RETURNS SETOF troupe.audit
+    LANGUAGE sql STABLE
+    SET enable_seqscan TO 'off'
+    AS $$
+  select * from troupe.audit where id < case p_before when 0 then 9223372036854775807 else p_before end
+   order by id desc limit p_limit;
+$$;
+
 CREATE FUNCTION troupe.list_counts(p_only text, p_after text, p_limit integer) RETURNS TABLE(queue text, scheduled bigint, available bigint, running bigint, retryable bigint, completed bigint, cancelled bigint, discarded bigint)
     LANGUAGE plpgsql STABLE
     SET enable_hashjoin TO 'off'
@@ -3250,6 +3357,13 @@ begin
     left join busy b on b.queue = k.name
    order by k.name;
 end $$;
+
+CREATE FUNCTION troupe.list_tokens(p_after bigint, p_limit integer) RETURNS SETOF troupe.token
+    LANGUAGE sql STABLE
+    SET enable_seqscan TO 'off'
+    AS $$
+  select * from troupe.token where id > p_after order by id limit p_limit;
+$$;
 
 CREATE TABLE troupe.lease (
     id bigint NOT NULL,
@@ -3592,6 +3706,13 @@ begin
   select * into firsts, counts, attempts, xacts, seqs, xact, seq, part
     from troupe.cut_runs(firsts, counts, attempts, xacts, seqs, skip, got);
 end $$;
+
+CREATE FUNCTION troupe.note_change(p_token bigint, p_who text, p_request text, p_action text, p_subject text) RETURNS void
+    LANGUAGE sql
+    AS $$
+  insert into troupe.audit (token, who, action, subject, request)
+  select p_token, p_who, p_action, p_subject, coalesce(p_request, '') where p_who <> '';
+$$;
 
 CREATE FUNCTION troupe.note_checkpoints() RETURNS void
     LANGUAGE plpgsql
@@ -4853,6 +4974,20 @@ begin
   return pause - pause * n[4] / 100 + p_random % (pause * n[4] / 50 + 1);
 end $$;
 
+CREATE FUNCTION troupe.revoke_token(p_id bigint) RETURNS SETOF troupe.token
+    LANGUAGE plpgsql
+    AS $$
+begin
+  return query update troupe.token t set revoked_at = coalesce(t.revoked_at, clock_timestamp()) where t.id = p_id
+    returning t.*;
+  if not found then
+    raise exception 'there is no token %', p_id using errcode = 'TR404';
+  end if;
+  if pg_notification_queue_usage() < 0.5 then
+    perform pg_notify('troupe', 'token ' || p_id);
+  end if;
+end $$;
+
 CREATE FUNCTION troupe.room_for(p_node bigint, p_queue text, p_limit integer, p_slots integer, p_held integer, OUT room integer, OUT most integer, OUT have integer) RETURNS record
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -6099,6 +6234,13 @@ CREATE FUNCTION troupe.tidy_keys() RETURNS void
   delete from troupe.key_end e where not troupe.has_key_limits(e.queue);
 $$;
 
+CREATE FUNCTION troupe.token_standing(p_of troupe.token) RETURNS text
+    LANGUAGE sql
+    AS $$
+  select case when p_of.revoked_at is not null then 'revoked'
+              when p_of.expires_at <= clock_timestamp() then 'expired' else 'live' end;
+$$;
+
 CREATE FUNCTION troupe.unique_digest(p_kind text, p_queue text, p_args jsonb, p_unique jsonb, p_at timestamp with time zone) RETURNS bytea
     LANGUAGE sql STABLE
     AS $$
@@ -6527,6 +6669,15 @@ CREATE TABLE troupe.attempt_rest (
     result jsonb,
     error text,
     CONSTRAINT attempt_outcome_check CHECK (((outcome >= 1) AND (outcome <= 5)))
+);
+
+ALTER TABLE troupe.audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME troupe.audit_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 ALTER TABLE troupe.bulk_operation ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -7249,6 +7400,15 @@ CREATE TABLE troupe.tally_base (
 )
 WITH (fillfactor='50');
 
+ALTER TABLE troupe.token ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME troupe.token_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE troupe.touched (
     job_id bigint NOT NULL
 );
@@ -7308,6 +7468,9 @@ ALTER TABLE ONLY troupe.attempt_5000001
 
 ALTER TABLE ONLY troupe.attempt_rest
     ADD CONSTRAINT attempt_rest_pkey PRIMARY KEY (job_id, attempt);
+
+ALTER TABLE ONLY troupe.audit
+    ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY troupe.bulk_operation
     ADD CONSTRAINT bulk_operation_pkey PRIMARY KEY (id);
@@ -7440,6 +7603,12 @@ ALTER TABLE ONLY troupe.straggler
 
 ALTER TABLE ONLY troupe.tally_base
     ADD CONSTRAINT tally_base_pkey PRIMARY KEY (queue);
+
+ALTER TABLE ONLY troupe.token
+    ADD CONSTRAINT token_hash_key UNIQUE (hash);
+
+ALTER TABLE ONLY troupe.token
+    ADD CONSTRAINT token_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY troupe.unique_job
     ADD CONSTRAINT unique_job_pkey PRIMARY KEY (job_id);

@@ -36,6 +36,9 @@ std::optional<hint> parse_hint(std::string_view payload) {
   if (word == "beat")
     if (const auto node = number_in(rest))
       return beat_hint{node_id{*node}};
+  if (word == "token")
+    if (const auto token = number_in(rest))
+      return token_hint{*token};
   return std::nullopt;
 }
 

@@ -28,7 +28,11 @@ struct due_hint {
 struct beat_hint {
   std::optional<node_id> node;
 };
-using hint = std::variant<wake_hint, due_hint, beat_hint>;
+/// This token was revoked.
+struct token_hint {
+  std::int64_t id = 0;
+};
+using hint = std::variant<wake_hint, due_hint, beat_hint, token_hint>;
 
 /// None: it is not one of ours, or of a later version. Anybody may notify on the channel.
 std::optional<hint> parse_hint(std::string_view payload);

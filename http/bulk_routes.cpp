@@ -30,7 +30,7 @@ void begin(const services& context, const request_view& request, responder respo
     return respond(problem_response(std::move(*fault)));
   auto& question = std::get<bulk_question>(read);
   if (!question.dry_run)
-    return context.ask->ask(start_bulk{std::move(question.what)},
+    return context.ask->ask(start_bulk{std::move(question.what), by_whom(request)},
                             [respond = std::move(respond)](const api_reply& reply) {
                               answer_with_bulk(202, reply, respond);
                             });
@@ -54,7 +54,10 @@ route_handler about_bulk(const services& context) {
       return respond(not_a_bulk(request.param));
     if (!is_empty_document(request.body))
       return respond(no_body_taken());
-    context.ask->ask(Question{id->value}, [respond = std::move(respond)](const api_reply& reply) {
+    Question question{id->value};
+    if constexpr (requires { question.by; })
+      question.by = by_whom(request);
+    context.ask->ask(std::move(question), [respond = std::move(respond)](const api_reply& reply) {
       answer_with_bulk(200, reply, respond);
     });
   };
@@ -103,7 +106,10 @@ void edit(const services& context, const request_view& request, responder respon
   if (auto* fault = std::get_if<problem>(&read))
     return respond(problem_response(std::move(*fault)));
   auto& ask = std::get<edit_job>(read);
+  if (ask.queue && !covers(request.who, *ask.queue))
+    return respond(outside_scope(request.who->name, *ask.queue));
   ask.id = *id;
+  ask.by = by_whom(request);
   context.ask->ask(std::move(ask), [respond = std::move(respond)](const api_reply& reply) {
     const auto* job = std::get_if<job_record>(&reply);
     respond(job != nullptr ? render_job(200, *job) : unexpected(reply));
@@ -152,6 +158,7 @@ void add_bulk_routes(router& table, const services& context, const server_limits
       {.verb = method::patch,
        .pattern = "/api/v1/jobs/{id}",
        .role = role::operator_,
+       .scope = queue_scope::job,
        .what = {"editJob", "jobs", "Change a job that waits", "What is left out stays as it is."},
        .answers = {{200, "Job"}},
        .body = {"JobChanges", limits.job_body_bytes},

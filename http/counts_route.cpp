@@ -66,6 +66,7 @@ void add_counts_route(router& table, const services& context) {
   table.add({.verb = method::get,
              .pattern = "/api/v1/jobs/counts",
              .role = role::viewer,
+             .scope = queue_scope::filter,
              .what = {"countJobs", "jobs", "Count the jobs of each queue by their state"},
              .answers = {{200, "CountsPage"}},
              .query = {"Queue", "QueuePageSize", "AfterQueue"},

@@ -72,6 +72,7 @@ void add_document_routes(router& table, const services& context) {
     table.add({.verb = method::get,
                .pattern = path,
                .role = who,
+               .scope = queue_scope::open,
                .what = what,
                .answers = {answer},
                .handle = std::move(handle)});

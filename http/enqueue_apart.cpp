@@ -2,6 +2,7 @@
 
 #include "http/job_answers.hpp"
 #include "http/json.hpp"
+#include "http/route_answers.hpp"
 
 #include <chrono>
 #include <utility>
@@ -162,6 +163,10 @@ void enqueue_apart(const services& context, const server_limits& limits,
     auto* spec = std::get_if<job_spec>(&what->read[place]);
     if (spec == nullptr)
       continue;
+    if (auto refused = beyond_scope(request.who, *spec)) {
+      what->read[place] = *std::move(refused);
+      continue;
+    }
     what->asked.push_back({place, spec->queue});
     ask.parts.push_back({1, key.empty() ? key : key + place_mark + std::to_string(place)});
     ask.jobs.push_back(std::move(*spec));

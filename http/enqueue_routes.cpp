@@ -104,6 +104,8 @@ void create(const services& context, const request_view& request, responder resp
   if (auto* fault = std::get_if<problem>(&read))
     return respond(problem_response(std::move(*fault)));
   auto spec = std::make_shared<const job_spec>(std::move(std::get<job_spec>(read)));
+  if (auto refused = beyond_scope(request.who, *spec))
+    return respond(problem_response(*std::move(refused)));
   context.ask->ask(enqueue_jobs{{*spec}, std::move(std::get<std::string>(key))},
                    [spec, ask = context.ask, respond = std::move(respond)](const api_reply& reply) {
                      const auto* stored = std::get_if<enqueued_jobs>(&reply);
@@ -170,8 +172,11 @@ void create_many(const services& context, const server_limits& limits, const req
   auto read = read_jobs(request.body, {context.kinds, wall_clock()});
   if (auto* fault = std::get_if<problem>(&read))
     return respond(problem_response(std::move(*fault)));
-  context.ask->ask(enqueue_jobs{std::move(std::get<std::vector<job_spec>>(read)),
-                                std::move(std::get<std::string>(key))},
+  auto& jobs = std::get<std::vector<job_spec>>(read);
+  for (const auto& job : jobs)
+    if (auto refused = beyond_scope(request.who, job))
+      return respond(problem_response(*std::move(refused)));
+  context.ask->ask(enqueue_jobs{std::move(jobs), std::move(std::get<std::string>(key))},
                    [respond = std::move(respond)](const api_reply& reply) {
                      const auto* stored = std::get_if<enqueued_jobs>(&reply);
                      if (stored == nullptr)
@@ -192,6 +197,7 @@ void add_enqueue_routes(router& table, const services& context, const server_lim
   table.add({.verb = method::post,
              .pattern = "/api/v1/jobs",
              .role = role::producer,
+             .scope = queue_scope::body,
              .what = {"enqueueJob", "jobs", "Put a job in",
                       "200 with `existing` when another job has its unique key and is the answer."},
              .answers = {{201, "Job"}, {200, "Job"}},
@@ -203,6 +209,7 @@ void add_enqueue_routes(router& table, const services& context, const server_lim
       {.verb = method::post,
        .pattern = "/api/v1/jobs/bulk",
        .role = role::producer,
+       .scope = queue_scope::body,
        .what = {"enqueueJobs", "jobs", "Put many jobs in, all or none, or each by itself",
                 "200 when none of them is new, and with `mode=per_item` what became of each."},
        .answers = {{201, "EnqueuedJobs"}, {200, "EnqueuedJobsOrEach"}},

@@ -112,6 +112,7 @@ void add_export_routes(router& table, const services& context, const server_limi
     table.add({.verb = method::get,
                .pattern = form.pattern,
                .role = role::viewer,
+               .scope = queue_scope::filter,
                .what = form.what,
                .answers = {form.answer},
                .query = {"State", "Queue", "Kind", "ExportSize"},

@@ -31,6 +31,11 @@ hub::hub(net::io_context& loop, const server_limits& limits, services context,
   std::random_device seed;
   id_prefix_ = hex(static_cast<std::uint64_t>(seed()) << 32U | seed()) + '-';
   add_all_routes(routes_, context_, limits_);
+  if (context_.require_tokens)
+    access_ = std::make_shared<access_control>(
+        loop_, context_.ask, counters().token_changes,
+        access_limits{{limits_.tokens_kept, limits_.token_kept},
+                      {limits_.token_failures, limits_.token_failure, limits_.failing_addresses}});
 }
 
 std::string_view hub::date() {

@@ -2,6 +2,7 @@
 // and the list of connections with the sweep over their deadlines. Loop thread only.
 #pragma once
 
+#include "http/access_control.hpp"
 #include "http/admission.hpp"
 #include "http/net.hpp"
 #include "http/routes.hpp"
@@ -27,6 +28,8 @@ public:
   const server_limits& limits() const { return limits_; }
   const router& routes() const { return routes_; }
   const admission_rules& rules() const { return rules_; }
+  /// Null: nobody is asked for a token.
+  access_control* access() const { return access_.get(); }
   engine_counters& counters() { return *context_.counters; }
   bool draining() const { return stopping_ || (context_.draining && context_.draining()); }
   bool stopping() const { return stopping_; }
@@ -62,6 +65,7 @@ private:
   engine_counters own_counters_; ///< when nobody gave any
   admission_rules rules_;
   router routes_;
+  std::shared_ptr<access_control> access_;
   std::vector<std::shared_ptr<peer>> peers_;
   std::unordered_map<std::string, std::size_t> per_address_;
   std::size_t heads_incomplete_ = 0;

@@ -142,7 +142,10 @@ route_handler about_job(const services& context) {
       return respond(not_a_job(request.param));
     if (!is_empty_document(request.body))
       return respond(no_body_taken());
-    context.ask->ask(Question{*id}, [respond = std::move(respond)](const api_reply& reply) {
+    Question question{*id};
+    if constexpr (requires { question.by; })
+      question.by = by_whom(request);
+    context.ask->ask(std::move(question), [respond = std::move(respond)](const api_reply& reply) {
       answer_with_job(200, reply, respond);
     });
   };
@@ -187,13 +190,14 @@ void remove(const services& context, const request_view& request, responder resp
   const auto id = parse_id(request.param);
   if (!id)
     return respond(not_a_job(request.param));
-  context.ask->ask(delete_job{*id}, [respond = std::move(respond)](const api_reply& reply) {
-    if (!std::holds_alternative<deleted_job>(reply))
-      return respond(unexpected(reply));
-    response out;
-    out.status = 204;
-    respond(std::move(out));
-  });
+  context.ask->ask(delete_job{*id, by_whom(request)},
+                   [respond = std::move(respond)](const api_reply& reply) {
+                     if (!std::holds_alternative<deleted_job>(reply))
+                       return respond(unexpected(reply));
+                     response out;
+                     out.status = 204;
+                     respond(std::move(out));
+                   });
 }
 
 } // namespace
@@ -207,6 +211,7 @@ void add_job_routes(router& table, const services& context, const server_limits&
   table.add({.verb = method::get,
              .pattern = "/api/v1/jobs",
              .role = role::viewer,
+             .scope = queue_scope::filter,
              .what = {"listJobs", "jobs", "List jobs, newest first"},
              .answers = {{200, "JobPage"}},
              .query = {"State", "Queue", "Kind", "ListedJobFields", "JobPageSize", "Cursor"},
@@ -216,6 +221,7 @@ void add_job_routes(router& table, const services& context, const server_limits&
   table.add({.verb = method::get,
              .pattern = "/api/v1/jobs/{id}",
              .role = role::viewer,
+             .scope = queue_scope::job,
              .what = {"getJob", "jobs", "Look up one job, with its attempts"},
              .answers = {{200, "SomeOfJob"}},
              .query = {"JobFields"},
@@ -223,6 +229,7 @@ void add_job_routes(router& table, const services& context, const server_limits&
   table.add({.verb = method::get,
              .pattern = "/api/v1/jobs/{id}/logs",
              .role = role::viewer,
+             .scope = queue_scope::job,
              .what = {"getJobLog", "jobs", "Read what a job's runs said, oldest first"},
              .answers = {{200, "LogPage"}},
              .query = {"LogPageSize", "AfterLine"},
@@ -231,6 +238,7 @@ void add_job_routes(router& table, const services& context, const server_limits&
   table.add({.verb = method::del,
              .pattern = "/api/v1/jobs/{id}",
              .role = role::operator_,
+             .scope = queue_scope::job,
              .what = {"deleteJob", "jobs", "Delete a job that does not run"},
              .answers = {{204}},
              .problems = {409},
@@ -238,6 +246,7 @@ void add_job_routes(router& table, const services& context, const server_limits&
   table.add({.verb = method::post,
              .pattern = "/api/v1/jobs/{id}/cancel",
              .role = role::operator_,
+             .scope = queue_scope::job,
              .what = {"cancelJob", "jobs", "Cancel a job that has not ended"},
              .answers = {{200, "Job"}},
              .body = no_content(limits.empty_body_bytes),
@@ -246,6 +255,7 @@ void add_job_routes(router& table, const services& context, const server_limits&
   table.add({.verb = method::post,
              .pattern = "/api/v1/jobs/{id}/retry",
              .role = role::operator_,
+             .scope = queue_scope::job,
              .what = {"retryJob", "jobs", "Make a job available now, once more if it had ended"},
              .answers = {{200, "Job"}},
              .body = no_content(limits.empty_body_bytes),

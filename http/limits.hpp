@@ -18,6 +18,7 @@ struct server_limits {
   // -- its body --
   std::size_t job_body_bytes = 1024 * 1024 + 64 * 1024; ///< one job: its args and the rest; 413
   std::size_t bulk_body_bytes = 16 * 1024 * 1024;       ///< 413
+  std::size_t token_body_bytes = 32 * 1024;             ///< a token with its queues; 413
   std::size_t empty_body_bytes = 1024; ///< cancel and retry, which take `{}` or nothing; 413
   /// What one connection holds undecoded. Bounds chunk extensions and trailers, which no other
   /// limit counts; above: 400.
@@ -52,6 +53,13 @@ struct server_limits {
   std::size_t heads_incomplete = 1'024;        ///< connections within a head; at the limit as above
   std::size_t requests_per_connection = 1'000; ///< the last answer says `Connection: close`
   int backlog = 1'024;
+
+  // -- tokens, where they are required --
+  int token_failures = 10; ///< that one address may show at once, and open nothing; then 429
+  ms token_failure{6'000}; ///< one of them comes back
+  std::size_t failing_addresses = 4'096; ///< at the limit the one that failed longest ago goes
+  std::size_t tokens_kept = 4'096;       ///< remembered; at the limit the one kept first goes
+  ms token_kept{3'000};                  ///< then the database is asked again
 
   // -- health --
   ms health_stale{15'000}; ///< a report older than this is no report: not ready

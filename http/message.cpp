@@ -95,6 +95,8 @@ std::string_view reason_phrase(int status) {
     return "Not Modified";
   case 400:
     return "Bad Request";
+  case 401:
+    return "Unauthorized";
   case 403:
     return "Forbidden";
   case 404:
@@ -117,6 +119,8 @@ std::string_view reason_phrase(int status) {
     return "Expectation Failed";
   case 422:
     return "Unprocessable Content";
+  case 429:
+    return "Too Many Requests";
   case 431:
     return "Request Header Fields Too Large";
   case 500:
@@ -171,6 +175,13 @@ void append_head(std::string& out, const response& answer, const head_context& c
   else if (context.version == 10)
     out += "Connection: keep-alive\r\n";
   out += "\r\n";
+}
+
+asker by_whom(const request_view& request) {
+  std::string id{request.request_id};
+  if (request.who == nullptr)
+    return {"anyone", std::nullopt, std::move(id)};
+  return {request.who->name, request.who->id, std::move(id)};
 }
 
 bool is_sane_request_id(std::string_view id) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "http/framing.hpp"
+#include "http/identity.hpp"
 #include "http/problem.hpp"
 #include "messages/job_export.hpp"
 
@@ -28,7 +29,12 @@ struct request_view {
   std::string param;      ///< the path's {id}, decoded
   std::string_view body;
   const request_head* head = nullptr;
+  const token_identity* who = nullptr; ///< null: nobody was asked
+  std::string_view request_id = {};
 };
+
+/// As it is written down with what the request changes.
+asker by_whom(const request_view& request);
 
 struct response {
   int status = 200;

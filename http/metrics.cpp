@@ -30,7 +30,7 @@ struct exported {
 };
 
 using c = engine_counters;
-constexpr std::array<exported, 21> totals = {{
+constexpr std::array<exported, 23> totals = {{
     {"troupe_jobs_enqueued_total", "Jobs stored through this node.", &c::jobs_enqueued},
     {"troupe_jobs_claimed_total", "Jobs handed to this node.", &c::jobs_claimed},
     {"troupe_attempts_completed_total", "Attempts that completed.", &c::attempts_completed},
@@ -53,6 +53,9 @@ constexpr std::array<exported, 21> totals = {{
     {"troupe_db_connections_lost_total", "Connections that broke.", &c::connections_lost},
     {"troupe_db_pool_refused_total", "Callers the pool turned away.", &c::pool_refused},
     {"troupe_http_requests_total", "Requests that reached a route.", &c::http_requests},
+    {"troupe_http_denied_total", "Requests without the token, role or queue they need.",
+     &c::http_denied},
+    {"troupe_token_changes_total", "Revocations heard of, or perhaps missed.", &c::token_changes},
     {"troupe_http_rejected_total", "Requests refused before any route.", &c::http_rejected},
 }};
 

@@ -2,10 +2,12 @@
 #include "http/openapi.hpp"
 
 #include "http/embedded.hpp"
+#include "messages/audit.hpp"
 #include "messages/bulk.hpp"
 #include "messages/job_export.hpp"
 #include "messages/node.hpp"
 #include "messages/queue.hpp"
+#include "messages/token.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -22,6 +24,7 @@ using json = nlohmann::ordered_json;
 
 std::int64_t limit_named(const std::string& name) {
   constexpr std::chrono::milliseconds max_delay = limits::max_delay;
+  constexpr std::chrono::milliseconds max_token_life = limits::max_token_life;
   static const std::map<std::string, std::int64_t> known = {
       {"name_length", limits::name_length},
       {"max_priority", limits::max_priority},
@@ -44,6 +47,10 @@ std::int64_t limit_named(const std::string& name) {
       {"bulk_page", limits::bulk_page},
       {"queue_page", limits::queue_page},
       {"node_page", limits::node_page},
+      {"token_queues", limits::token_queues},
+      {"token_page", limits::token_page},
+      {"max_token_life_ms", max_token_life.count()},
+      {"audit_page", limits::audit_page},
       {"max_concurrency", limits::max_concurrency},
       {"max_rate", limits::max_rate},
       {"max_rate_period_ms", std::chrono::milliseconds{limits::max_rate_period}.count()},
@@ -70,13 +77,22 @@ json reference(std::string_view kind, std::string_view name) {
 /// Every status and code that a problem may have.
 std::map<int, std::set<std::string>> problem_codes() {
   std::map<int, std::set<std::string>> out = {
-      {400, {"malformed_request"}},  {403, {"host_not_allowed", "cross_site_refused"}},
-      {404, {"route_not_found"}},    {405, {"method_not_allowed"}},
-      {408, {"request_timeout"}},    {413, {"body_too_large"}},
-      {414, {"target_too_long"}},    {415, {"unsupported_media_type"}},
-      {417, {"expectation_failed"}}, {422, {"idempotency_key_reused"}},
-      {431, {"head_too_large"}},     {501, {"method_unknown"}},
-      {504, {"timed_out"}},          {505, {"version_not_supported"}}};
+      {400, {"malformed_request"}},
+      {401, {"token_required", "token_unknown", "token_expired", "token_revoked"}},
+      {403, {"host_not_allowed", "cross_site_refused", "role_not_enough", "queue_not_allowed"}},
+      {404, {"route_not_found"}},
+      {405, {"method_not_allowed"}},
+      {408, {"request_timeout"}},
+      {413, {"body_too_large"}},
+      {414, {"target_too_long"}},
+      {415, {"unsupported_media_type"}},
+      {417, {"expectation_failed"}},
+      {422, {"idempotency_key_reused"}},
+      {429, {"too_many_failures"}},
+      {431, {"head_too_large"}},
+      {501, {"method_unknown"}},
+      {504, {"timed_out"}},
+      {505, {"version_not_supported"}}};
   for (int code = 1; code <= static_cast<int>(last_errc); ++code) {
     const auto fault = to_problem({static_cast<errc>(code), {}});
     out[fault.status].insert(fault.code);
@@ -113,6 +129,7 @@ public:
               {{"name", "bulk"}, {"description", "Operations on many jobs at once."}},
               {{"name", "queues"}, {"description", "Pauses, limits and order."}},
               {{"name", "nodes"}, {"description", "Who runs jobs, and how many."}},
+              {{"name", "tokens"}, {"description", "Who may ask, and who has changed what."}},
               {{"name", "node"}, {"description", "Probes, health and metrics of this node."}},
               {{"name", "documents"}, {"description", "What describes this API."}}})},
         {"paths", json::object()},
@@ -169,7 +186,10 @@ json document::problem_reference(int status) {
                                                {{"properties",
                                                  {{"status", {{"const", status}}},
                                                   {"code", {{"enum", codes_.at(status)}}}}}}})}});
-    if (status == 503)
+    if (status == 401)
+      answer["headers"]["WWW-Authenticate"] = {{"description", "`Bearer`, and what was wrong."},
+                                               {"schema", {{"type", "string"}}}};
+    if (status == 503 || status == 429)
       answer["headers"]["Retry-After"] = {{"description", "Seconds; only when it is retryable."},
                                           {"schema", {{"type", "integer"}}}};
     components("responses")[name] = std::move(answer);
@@ -239,6 +259,8 @@ void document::add(const route& entry) {
     answers[form.status] = answer(form, entry);
   std::set<int> problems{entry.problems.begin(), entry.problems.end()};
   problems.insert({400, 403});
+  if (needed != role::anyone)
+    problems.insert({401, 429, 503});
   if (begin != std::string_view::npos)
     problems.insert(404);
   if (entry.body.limit > 0)

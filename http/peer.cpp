@@ -122,7 +122,7 @@ void peer::on_overdue() {
   } else if (phase_ == phase::fetching) {
     if (fail_stream({errc::timed_out, "the next piece took too long"}))
       run();
-  } else if (phase_ == phase::answering) {
+  } else if (phase_ == phase::answering || phase_ == phase::judging) {
     auto late = make_problem(504, "timed_out", "the engine did not answer in time");
     respond_and_close(problem_response(std::move(late)));
   } else {
@@ -147,7 +147,8 @@ void peer::on_read(const error_code& ec, std::size_t count) {
     return;
   if (phase_ == phase::lingering && !ec)
     return drain(count);
-  if (phase_ == phase::writing || phase_ == phase::answering || phase_ == phase::fetching)
+  if (phase_ == phase::writing || phase_ == phase::answering || phase_ == phase::fetching
+      || phase_ == phase::judging)
     return; // the connection ends with that answer: what still comes has no meaning
   if (ec)
     return close(); // end of stream within a request is no request
@@ -190,28 +191,57 @@ bool peer::on_head() {
                 && served_ + 1 < hub_->limits().requests_per_connection;
   head_only_ = head.method == "HEAD";
   const auto verb = *parse_method(head.method); // the guard lets no other through
-  // A body that nobody reads ends the connection with the answer: its bytes are no request.
-  const auto answer_now = [&](response answer) {
-    ++(answer.status >= 400 ? hub_->counters().http_rejected : hub_->counters().http_requests);
-    if (borders.has_body())
-      return respond_and_close(std::move(answer));
-    reader_.accept_body(0);
-    return write(std::move(answer));
-  };
   if (auto refused = admit(head, borders, verb, hub_->rules()))
-    return answer_now(*std::move(refused));
+    return reject(*std::move(refused));
   const auto path = head.target.substr(0, head.target.find('?'));
   auto matched = hub_->routes().match(verb, path);
-  if (auto* refused = std::get_if<response>(&matched))
+  if (auto* refused = std::get_if<response>(&matched)) {
+    ++(refused->status >= 400 ? hub_->counters().http_rejected : hub_->counters().http_requests);
     return answer_now(std::move(*refused));
+  }
   auto& [found, param] = std::get<route_match>(matched);
   route_ = found;
   param_ = std::move(param);
   if (hub_->draining())
     if (auto refused = admit_during_drain(*route_))
-      return answer_now(*std::move(refused));
-  if (auto refused = admit_body(*route_, head, borders))
-    return answer_now(*std::move(refused));
+      return reject(*std::move(refused));
+  return on_route();
+}
+
+bool peer::on_route() {
+  who_.reset();
+  if (hub_->access() == nullptr)
+    return admitted({});
+  const auto& head = reader_.head();
+  const auto question = head.target.find('?');
+  const access_control::question asked{
+      route_, param_,
+      question == std::string_view::npos ? std::string_view{} : head.target.substr(question + 1),
+      &head, address_};
+  auto said = hub_->access()->judge(
+      asked, [self = shared_from_this(), serial = ++serial_](access_control::verdict later) {
+        self->on_verdict(serial, std::move(later));
+      });
+  if (said)
+    return admitted(*std::move(said));
+  enter(phase::judging, hub_->limits().answer);
+  return false;
+}
+
+void peer::on_verdict(std::uint64_t serial, access_control::verdict said) {
+  if (serial == serial_ && phase_ == phase::judging && admitted(std::move(said)))
+    run();
+}
+
+bool peer::admitted(access_control::verdict said) {
+  if (said.refused) {
+    ++hub_->counters().http_denied;
+    return answer_now(*std::move(said.refused));
+  }
+  who_ = std::move(said.who);
+  const auto& borders = reader_.borders();
+  if (auto refused = admit_body(*route_, reader_.head(), borders))
+    return reject(*std::move(refused));
   reader_.accept_body(route_->body.limit);
   if (borders.has_body()) {
     enter(phase::body, hub_->limits().body);
@@ -225,6 +255,19 @@ bool peer::on_head() {
     }
   }
   return true;
+}
+
+bool peer::reject(response answer) {
+  ++hub_->counters().http_rejected;
+  return answer_now(std::move(answer));
+}
+
+/// A body that nobody reads ends the connection with the answer: its bytes are no request.
+bool peer::answer_now(response answer) {
+  if (reader_.borders().has_body())
+    return respond_and_close(std::move(answer));
+  reader_.accept_body(0);
+  return write(std::move(answer));
 }
 
 bool peer::dispatch() {
@@ -241,6 +284,8 @@ bool peer::dispatch() {
   request.param = std::move(param_);
   request.body = reader_.body();
   request.head = &head;
+  request.who = who_.get();
+  request.request_id = request_id_;
   dispatching_ = true;
   try {
     route_->handle(request, make_responder());

@@ -36,6 +36,7 @@ private:
   enum class phase : std::uint8_t {
     idle,
     head,
+    judging,
     body,
     answering,
     fetching,
@@ -47,6 +48,11 @@ private:
   void run();
   bool step(); ///< false: something asynchronous must happen first
   bool on_head();
+  bool on_route();
+  void on_verdict(std::uint64_t serial, access_control::verdict said);
+  bool admitted(access_control::verdict said);
+  bool answer_now(response answer);
+  bool reject(response answer);
   bool dispatch();
   void enter(phase next, std::chrono::milliseconds limit);
   void leave_head();
@@ -96,6 +102,7 @@ private:
   std::uint64_t serial_ = 0; ///< of the request being answered; late answers name an older one
   std::size_t served_ = 0;
   const route* route_ = nullptr;
+  identity_ptr who_;
   std::string param_;
   std::string request_id_;
   std::optional<response> ready_; ///< an answer given while its handler still ran

@@ -129,11 +129,12 @@ route_handler pausing(const services& context, bool paused) {
     auto only_at = read_versions(request);
     if (auto* refused = std::get_if<response>(&only_at))
       return respond(std::move(*refused));
-    context.ask->ask(pause_queue{std::string{request.param}, paused,
-                                 std::move(std::get<std::optional<queue_versions>>(only_at))},
-                     [respond = std::move(respond)](const api_reply& reply) {
-                       answer_with_queue(reply, respond);
-                     });
+    pause_queue question{std::string{request.param}, paused,
+                         std::move(std::get<std::optional<queue_versions>>(only_at)),
+                         by_whom(request)};
+    context.ask->ask(std::move(question), [respond = std::move(respond)](const api_reply& reply) {
+      answer_with_queue(reply, respond);
+    });
   };
 }
 
@@ -244,6 +245,7 @@ void change_limits(const services& context, const request_view& request, respond
   auto& ask = std::get<limit_queue>(read);
   ask.name = std::string{request.param};
   ask.only_at = std::move(std::get<std::optional<queue_versions>>(only_at));
+  ask.by = by_whom(request);
   context.ask->ask(std::move(ask), [respond = std::move(respond)](const api_reply& reply) {
     answer_with_queue(reply, respond);
   });
@@ -267,6 +269,7 @@ void add_queue_routes(router& table, const services& context, const server_limit
   table.add({.verb = method::get,
              .pattern = "/api/v1/queues/{name}",
              .role = role::viewer,
+             .scope = queue_scope::path,
              .what = {"getQueue", "queues", "Look up one queue"},
              .answers = {{200, "SomeOfQueue"}, {304}},
              .query = {"QueueFields"},
@@ -275,6 +278,7 @@ void add_queue_routes(router& table, const services& context, const server_limit
   table.add({.verb = method::patch,
              .pattern = "/api/v1/queues/{name}",
              .role = role::operator_,
+             .scope = queue_scope::path,
              .what = {"limitQueue", "queues", "Change a queue's limits and its order",
                       "What is left out stays as it is; null removes a limit."},
              .answers = {{200, "Queue"}},
@@ -286,6 +290,7 @@ void add_queue_routes(router& table, const services& context, const server_limit
     table.add({.verb = method::post,
                .pattern = pattern,
                .role = role::operator_,
+               .scope = queue_scope::path,
                .what = what,
                .answers = {{200, "Queue"}},
                .headers = {"IfMatch"},

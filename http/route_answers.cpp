@@ -38,6 +38,31 @@ std::optional<response> read_page_size(std::string_view text, int most, int& lim
   return wrong_parameter("limit", "must be an integer from 1 to " + std::to_string(most));
 }
 
+namespace {
+
+problem not_for_queue(std::string_view token, std::string_view queue) {
+  return make_problem(403, "queue_not_allowed",
+                      "the token " + std::string{token} + " is not for the queue "
+                          + std::string{queue.substr(0, 128)});
+}
+
+} // namespace
+
+response outside_scope(std::string_view token, std::string_view queue) {
+  return problem_response(not_for_queue(token, queue));
+}
+
+std::optional<problem> beyond_scope(const token_identity* who, const job_spec& job) {
+  if (!covers(who, job.queue))
+    return not_for_queue(who->name, job.queue);
+  if (is_scoped(who) && job.unique && !job.unique->queue)
+    return make_problem(403, "queue_not_allowed",
+                        "the token " + who->name
+                            + " is for some queues: unique jobs have to name queue among what is "
+                              "unique");
+  return std::nullopt;
+}
+
 response no_body_taken() {
   return problem_response(invalid_fields({{"", "this request takes no body or {}"}}));
 }

@@ -1,7 +1,9 @@
 // What routes of several groups answer and read in the same way.
 #pragma once
 
+#include "http/identity.hpp"
 #include "http/message.hpp"
+#include "http/problem.hpp"
 #include "messages/job.hpp"
 
 #include <optional>
@@ -20,6 +22,11 @@ bool read_filter(std::string_view name, std::string& value, job_filter& filter,
                  std::optional<response>& fault);
 /// `text` as a page's size into `limit`; or what is wrong with it.
 std::optional<response> read_page_size(std::string_view text, int most, int& limit);
+/// 403: the token of that name is not for this queue.
+response outside_scope(std::string_view token, std::string_view queue);
+/// What is wrong when `who` puts this job in: a token that is for some queues puts jobs into these
+/// only. A unique key that another queue's job may have would show that job, or change it.
+std::optional<problem> beyond_scope(const token_identity* who, const job_spec& job);
 /// The answer to a body where there should be none.
 response no_body_taken();
 

@@ -41,6 +41,17 @@ private:
   role who_;
 };
 
+/// How a route keeps to the queues of a token that is for some of them only. Deny by default: a
+/// route that says nothing of it refuses such tokens.
+enum class queue_scope : std::uint8_t {
+  none,   ///< it cannot
+  open,   ///< it shows nothing of any queue
+  path,   ///< the path names the queue
+  filter, ///< the query has to name one
+  job,    ///< the path names a job, which has one; what a body names besides, the handler looks at
+  body,   ///< the handler looks at those that the body names: covers()
+};
+
 /// One way in which a request succeeds, or fails otherwise than with a problem.
 struct answer_form {
   int status = 200;
@@ -69,6 +80,7 @@ struct route {
   method verb = method::get;
   std::string_view pattern; ///< literal segments and at most one `{name}`; of static storage
   needed_role role;
+  queue_scope scope = queue_scope::none;
   operation what;
   answer_forms answers;
   /// Of its query: components of http/schemas/parameters.json.

@@ -24,6 +24,7 @@ struct services {
   const health_board* health = nullptr;
   engine_counters* counters = nullptr; ///< the server counts its own requests there
   const database_metrics* database = nullptr;
+  bool require_tokens = false; ///< routes that are not for anyone want one
   std::set<std::string> kinds; ///< what this node can run; others are refused
   std::string node;
   std::string version;
@@ -47,6 +48,8 @@ void add_bulk_routes(router& table, const services& context, const server_limits
 void add_counts_route(router& table, const services& context);
 /// /api/v1/jobs.ndjson, .csv and .json.
 void add_export_routes(router& table, const services& context, const server_limits& limits);
+/// /api/v1/tokens and below, and /api/v1/audit.
+void add_token_routes(router& table, const services& context, const server_limits& limits);
 /// /api/v1/queues and below.
 void add_queue_routes(router& table, const services& context, const server_limits& limits);
 /// /api/v1/nodes and below.

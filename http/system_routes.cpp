@@ -164,10 +164,11 @@ void add_system_routes(router& table, const services& context, const server_limi
   const answer_form text{200, "Text", "text/plain"};
   const answer_form reason{503, "Text", "text/plain"};
   const auto get = [&table](std::string_view path, role who, operation what, answer_forms answers,
-                            route_handler handle) {
+                            route_handler handle, queue_scope scope = queue_scope::none) {
     table.add({.verb = method::get,
                .pattern = path,
                .role = who,
+               .scope = scope,
                .what = what,
                .answers = std::move(answers),
                .handle = std::move(handle)});
@@ -185,10 +186,12 @@ void add_system_routes(router& table, const services& context, const server_limi
       });
   get("/metrics", role::viewer, {"getMetrics", "node", "Metrics as Prometheus reads them"}, {text},
       [&context](const request_view&, const responder& respond) { respond(metrics(context)); });
-  get("/", role::viewer, {"getIndex", "node", "List the routes"}, {{200, "Index"}},
+  get(
+      "/", role::viewer, {"getIndex", "node", "List the routes"}, {{200, "Index"}},
       [&table, &context](const request_view&, const responder& respond) {
         respond(json_response(200, index_json(table, context)));
-      });
+      },
+      queue_scope::open);
 }
 
 } // namespace troupe::http

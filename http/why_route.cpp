@@ -55,6 +55,7 @@ void add_why_route(router& table, const services& context) {
       {.verb = method::get,
        .pattern = "/api/v1/jobs/{id}/why",
        .role = role::viewer,
+       .scope = queue_scope::job,
        .what = {"explainJob", "jobs", "Say what holds a job"},
        .answers = {{200, "JobHold"}},
        .handle = [&context](const request_view& request, responder respond) {

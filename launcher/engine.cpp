@@ -153,6 +153,7 @@ void engine::parts::start_http() {
   context.exports = exports.get();
   context.health = board.get();
   context.counters = &counters;
+  context.require_tokens = options.require_tokens;
   context.database = &metrics;
   for (const auto& [kind, handler] : table)
     context.kinds.insert(kind);
@@ -332,6 +333,10 @@ bool engine::stop() {
     parts_->postgres.reset();
   }
   return drained;
+}
+
+api_reply engine::ask(api_request request) {
+  return parts_->ask(std::move(request));
 }
 
 job_id engine::enqueue(job_spec job, const enqueue_options& options) {

@@ -59,6 +59,10 @@ public:
   /// was asked to, cannot be left behind: the process ends with status 3.
   bool stop();
 
+  /// Whatever the HTTP API asks, and its answer, which may be a failure; the calls below do it for
+  /// most of that.
+  api_reply ask(api_request request);
+
   /// Answered after the commit. A unique job whose key another one has: that one's id, or
   /// errc::conflict; see messages/job.hpp.
   job_id enqueue(job_spec job, const enqueue_options& options = {});

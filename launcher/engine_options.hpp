@@ -52,6 +52,8 @@ struct engine_options {
   bool http = false;
   std::string address = "127.0.0.1";
   std::uint16_t port = 8080; ///< 0: any free one
+  /// Answer only requests with a bearer token of the database; see docs/security.md.
+  bool require_tokens = false;
   /// Further names that requests may use as Host (behind a proxy, or beyond loopback).
   std::set<std::string> allowed_hosts;
 

@@ -2,6 +2,7 @@
 // the words are the database's (troupe.bulk) and the API's.
 #pragma once
 
+#include "messages/asker.hpp"
 #include "messages/job.hpp"
 
 #include <cstdint>
@@ -51,6 +52,7 @@ struct bulk_request {
 /// errc::conflict when too many are running.
 struct start_bulk {
   bulk_request what;
+  asker by = {};
 };
 /// What it would meet now. Changes nothing.
 struct preview_bulk {
@@ -74,6 +76,7 @@ struct list_bulks {
 /// Nothing more of it is done; errc::conflict when it is over. The answer is the operation.
 struct cancel_bulk {
   std::int64_t id = 0;
+  asker by = {};
 };
 
 struct bulk_record {
@@ -124,6 +127,7 @@ struct edit_job {
   std::optional<std::optional<std::chrono::milliseconds>> timeout = {}; ///< empty: none
   std::optional<std::vector<std::string>> tags = {};
   std::optional<std::optional<timestamp>> run_at = {}; ///< empty: now
+  asker by = {};
 };
 
 } // namespace troupe

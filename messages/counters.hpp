@@ -37,10 +37,14 @@ struct engine_counters {
   counter notifications{0};       ///< heard of PostgreSQL, those of other programs not counted
   counter notifier_reconnects{0}; ///< listening connections that were lost
   counter listening{0};           ///< gauge: 1 while notifications are heard
-  counter pool_waiting{0};        ///< gauge: callers waiting for a connection
-  counter pool_refused{0};        ///< callers refused: too many waiting, or waited too long
+  /// Revocations of tokens that were heard of, and times when some may have been missed: what was
+  /// looked up about tokens before does not hold any more.
+  counter token_changes{0};
+  counter pool_waiting{0}; ///< gauge: callers waiting for a connection
+  counter pool_refused{0}; ///< callers refused: too many waiting, or waited too long
   counter http_requests{0};
   counter http_rejected{0};      ///< refused before routing: framing, limits
+  counter http_denied{0};        ///< for want of a token, a role or a queue
   counter http_connections{0};   ///< gauge
   counter requests_in_flight{0}; ///< gauge: sessions alive
   /// Of the first limits::measured_queues; null before they were read the first time.

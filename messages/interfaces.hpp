@@ -86,6 +86,16 @@ using store_actor = caf::typed_actor<
     caf::replies_to<get_node>::with<node_record>,
     // One page of lives of nodes.
     caf::replies_to<list_nodes>::with<node_page>,
+    // The token that was shown.
+    caf::replies_to<find_token>::with<found_token>,
+    // A new one; its secret is not known here.
+    caf::replies_to<create_token>::with<token_record>,
+    // One page of tokens.
+    caf::replies_to<list_tokens>::with<token_page>,
+    // From its commit on it opens nothing.
+    caf::replies_to<revoke_token>::with<token_record>,
+    // One page of what was changed by whom.
+    caf::replies_to<list_audit>::with<audit_page>,
     // Begin a node's life.
     caf::replies_to<join_node>::with<node_id>,
     // End it.
@@ -137,8 +147,7 @@ using scheduler_actor = caf::typed_actor<
 
 /// NOTIFIER: is told by PostgreSQL what SQL and other nodes change, and tells those it concerns.
 using notifier_actor = caf::typed_actor<
-    // EXECUTOR: a claim found nothing in this queue; true: one has found jobs since the last time.
-    // Wake it when there is work.
+    // A claim found nothing in this queue; wake EXECUTOR. true: one has found jobs since last time.
     caf::reacts_to<idle_atom, std::string, bool>>;
 
 /// EXECUTOR: slots per queue; claims when slots free up, hands to RUNNERs, gathers finishes.

@@ -2,6 +2,7 @@
 // limits mean is in docs/queues.md.
 #pragma once
 
+#include "messages/asker.hpp"
 #include "messages/job.hpp"
 
 #include <array>
@@ -98,6 +99,7 @@ struct pause_queue {
   std::string name;
   bool paused = true;
   std::optional<queue_versions> only_at = {}; ///< none: whatever its version
+  asker by = {};
 };
 /// Changes what is given. An empty value in it: nothing limits the queue.
 struct limit_queue {
@@ -111,6 +113,7 @@ struct limit_queue {
   std::optional<bool> ordered = {};
   std::optional<std::optional<int>> max_waiting = {};
   std::optional<queue_versions> only_at = {}; ///< none: whatever its version
+  asker by = {};
 };
 /// How many jobs are in each state: of one queue, which may be unknown, or of all by pages.
 struct get_counts {

@@ -1,2 +1,2 @@
 -- Removes a job that does not run; raises TR404 and TR409.
-select troupe.delete_job($1)
+select troupe.delete_job($1) from troupe.note_change($2, $3, $4, 'job.delete', $1::bigint::text)

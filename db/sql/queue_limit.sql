@@ -8,7 +8,8 @@ with stands as materialized (select troupe.expect_queue($1, $18) where $17),
      keys as materialized (select troupe.limit_keys($1, $9) where $8),
      paces as materialized (select troupe.rate_keys($1, $11, $12, $13) where $10),
      waits as materialized (select troupe.limit_waiting($1, $16) where $15),
-     strict as materialized (select troupe.order_queue($1, true) where $14)
+     strict as materialized (select troupe.order_queue($1, true) where $14),
+     noted as materialized (select troupe.note_change($19, $20, $21, 'queue.limit', $1::text))
 select (select count(*) from stands) + (select count(*) from loose) + (select count(*) from runs)
        + (select count(*) from rates) + (select count(*) from keys) + (select count(*) from paces)
-       + (select count(*) from waits) + (select count(*) from strict)
+       + (select count(*) from waits) + (select count(*) from strict) + (select count(*) from noted)

@@ -149,6 +149,11 @@ struct store_inboxes {
   inbox<limit_queue, queue_record> limits;
   inbox<get_node, node_record> node_gets;
   inbox<list_nodes, node_page> node_lists;
+  inbox<find_token, found_token> token_finds;
+  inbox<create_token, token_record> token_creations;
+  inbox<list_tokens, token_page> token_lists;
+  inbox<revoke_token, token_record> token_revocations;
+  inbox<list_audit, audit_page> audit_lists;
   inbox<join_node, node_id> joins;
   inbox<leave_node, void> leaves;
   inbox<beat, pulse> beats;
@@ -194,6 +199,11 @@ inline store_double_impl::behavior_type store_double(store_double_impl::pointer 
       [=](const limit_queue& ask) { return keep(in->limits, ask); },
       [=](const get_node& ask) { return keep(in->node_gets, ask); },
       [=](const list_nodes& ask) { return keep(in->node_lists, ask); },
+      [=](const find_token& ask) { return keep(in->token_finds, ask); },
+      [=](const create_token& ask) { return keep(in->token_creations, ask); },
+      [=](const list_tokens& ask) { return keep(in->token_lists, ask); },
+      [=](const revoke_token& ask) { return keep(in->token_revocations, ask); },
+      [=](const list_audit& ask) { return keep(in->audit_lists, ask); },
       [=](const join_node& ask) { return keep(in->joins, ask); },
       [=](const leave_node& ask) { return keep(in->leaves, ask); },
       [=](const beat& ask) { return keep(in->beats, ask); },

@@ -82,7 +82,12 @@ BOOST_FIXTURE_TEST_CASE(requests_that_a_store_had_in_hand_when_it_ended_are_answ
                                      preview_bulk{},
                                      get_bulk{1},
                                      list_bulks{},
-                                     cancel_bulk{1}};
+                                     cancel_bulk{1},
+                                     find_token{"h"},
+                                     create_token{},
+                                     list_tokens{},
+                                     revoke_token{1},
+                                     list_audit{}};
   for (const auto& one : all)
     ask(one);
   BOOST_TEST(replies->empty());
@@ -167,6 +172,16 @@ BOOST_AUTO_TEST_CASE(an_operation_is_told_to_the_janitor_once_it_is_stored_and_a
   ask(edit_job{job_id{8}});
   answer(in->edits, job(8));
   BOOST_TEST(notes->wakes == std::vector<std::string>{"mail"}, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(what_is_known_of_tokens_is_forgotten_when_a_revocation_is_written) {
+  ask(revoke_token{7});
+  BOOST_TEST(counters.token_changes == 0U);
+  token_record gone;
+  gone.id = 7;
+  answer(in->token_revocations, gone);
+  BOOST_TEST(reply<token_record>().id == 7);
+  BOOST_TEST(counters.token_changes == 1U);
 }
 
 BOOST_AUTO_TEST_CASE(a_refusal_is_passed_on_and_nobody_else_is_told) {

@@ -308,6 +308,20 @@ BOOST_AUTO_TEST_CASE(what_it_hears_reaches_those_it_concerns) {
   BOOST_TEST(counters.notifications == 4U);
 }
 
+BOOST_AUTO_TEST_CASE(revocations_and_what_may_have_been_missed_are_counted) {
+  BOOST_TEST(counters.token_changes == 0U);
+  listen();
+  BOOST_TEST(counters.token_changes == 1U);
+  note("token 7");
+  BOOST_TEST(counters.token_changes == 2U);
+  BOOST_TEST(notes->wakes.empty());
+  note("token x");
+  note("wake mail");
+  BOOST_TEST(counters.token_changes == 2U);
+  lose();
+  BOOST_TEST(counters.token_changes == 3U);
+}
+
 BOOST_AUTO_TEST_CASE(it_sleeps_on_what_is_idle_with_one_question_at_a_time) {
   idle("too early"); // everything is looked at when it listens
   listen();

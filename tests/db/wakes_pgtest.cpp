@@ -76,9 +76,10 @@ BOOST_AUTO_TEST_CASE(hints_are_read_and_all_else_is_nothing) {
   BOOST_TEST((std::get<db::due_hint>(*db::parse_hint("due 350")).delay == 350ms));
   BOOST_TEST(!std::get<db::beat_hint>(*db::parse_hint("beat")).node.has_value());
   BOOST_TEST(std::get<db::beat_hint>(*db::parse_hint("beat 17")).node->value == 17);
+  BOOST_TEST(std::get<db::token_hint>(*db::parse_hint("token 17")).id == 17);
   for (const auto* bad : {"", "wake", "wake ", "wake a b", "wake \xff", "due", "due x", "due -1",
                           "due 1x", "due 99999999999999999999", "due 9223372036854775807", "beat ",
-                          "beat x", "beat -1", "later 1", "WAKE a"})
+                          "beat x", "beat -1", "later 1", "WAKE a", "token", "token x", "token -1"})
     BOOST_TEST(!db::parse_hint(bad).has_value(), bad);
   BOOST_TEST(!db::parse_hint("wake " + std::string(129, 'q')).has_value());
 }

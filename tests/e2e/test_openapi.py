@@ -113,6 +113,13 @@ def test_every_route_answers_as_it_is_documented(node, api):
     until(lambda: ask("getBulk", moved.json["id"]).json["state"] == "done", "the operation's end")
     ask("listBulks")
 
+    made = ask("createToken", body={"name": "d4", "role": "producer", "queues": ["d4"]}, status=201).json["token"]["id"]
+    ask("createToken", body={"name": "d4", "role": "root"}, status=400)
+    ask("listTokens", query="?limit=1")
+    ask("revokeToken", made)
+    ask("revokeToken", 2**62, status=404)
+    ask("listAudit", query="?limit=2")
+
     until(lambda: node.ask("GET", "/api/v1/health").status == 200, "health")
     for operation in ("getHealth", "isAlive", "isReady", "isHealthy", "getMetrics", "getIndex", "getOpenApi",
                       "getDocs", "getDocsStyle", "getDocsScript"):
@@ -148,7 +155,7 @@ def test_examples_are_valid_and_are_taken(node, api):
             job = node.create("echo", delay_ms=HOUR)["id"]
             param = job if "/jobs/" in path else "examples"
             answer = node.ask(verb, re.sub(r"\{\w+\}", param, path), example)
-            if path != "/api/v1/bulk/{id}/cancel":
+            if path not in ("/api/v1/bulk/{id}/cancel", "/api/v1/tokens/{id}/revoke"):
                 assert answer.status < 300, f"{example}: {answer.body}"
                 api.check(verb, path, answer)
 
@@ -251,6 +258,8 @@ class Fuzzer:
             return {200, 404} if nothing_said else {200, 409} if value.get("ordered") else {200}
         if operation == "editJob":
             return {200}
+        if operation == "createToken":
+            return {201}
         return {200, 404, 409}
 
     def each_field_wrong(self, operation, schema):
@@ -332,7 +341,7 @@ def test_whatever_is_next_to_a_valid_request_is_refused_with_a_pointer(node):
         fuzzer.each_field_wrong(operation, schema)
     # Each member of each body was wrong at least once.
     names = {name for touched in fuzzer.touched for name in touched}
-    for schema in ("NewJob", "JobChanges", "NewBulk", "BulkFilter", "QueueLimits", "Rate", "UniqueRule"):
+    for schema in ("NewJob", "JobChanges", "NewBulk", "BulkFilter", "QueueLimits", "Rate", "UniqueRule", "NewToken"):
         assert names >= fuzzer.api.document["components"]["schemas"][schema]["properties"].keys()
     assert names >= {"exponential", "fixed", "list", "none"}
     end = time.monotonic() + FUZZ_SECONDS

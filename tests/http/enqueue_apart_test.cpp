@@ -47,12 +47,14 @@ struct apart {
     request.query = query;
     request.body = body;
     request.head = &head;
+    request.who = who;
     std::optional<response> out;
     std::get<route_match>(matched).found->handle(request,
                                                  [&](response answer) { out = std::move(answer); });
     BOOST_REQUIRE(out);
     return *out;
   }
+  const token_identity* who = nullptr;
   const enqueue_jobs& asked() {
     BOOST_REQUIRE(!engine->asked().empty());
     kept = std::get<enqueue_jobs>(engine->asked().back());
@@ -185,6 +187,18 @@ BOOST_AUTO_TEST_CASE(problems_have_a_bound_beyond_which_they_are_only_named) {
     BOOST_TEST(one["problem"]["code"] == "invalid_argument");
   BOOST_TEST(results[99]["problem"]["errors"].empty());
   BOOST_TEST(answer.body.size() < 1000U + 100 * 200);
+}
+
+BOOST_AUTO_TEST_CASE(of_a_token_for_some_queues_what_is_for_others_is_refused_by_itself) {
+  const token_identity mailer{.id = 1, .name = "mailer", .may = role::producer, .queues = {"mail"}};
+  who = &mailer;
+  outcome({job_id{7}}, {fate::created});
+  const auto answer = json::parse(
+      post(R"({"jobs":[{"kind":"echo","queue":"mail"},{"kind":"echo","queue":"news"}]})").body);
+  BOOST_TEST(asked().jobs.size() == 1U);
+  BOOST_TEST(answer.at("results").at(0).at("status") == 201);
+  BOOST_TEST(answer.at("results").at(1).at("status") == 403);
+  BOOST_TEST(answer.at("results").at(1).at("problem").at("code") == "queue_not_allowed");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -25,7 +25,8 @@ using namespace std::chrono_literals;
 /// Runs a loop on a thread of its own, and a server on it.
 class running_server {
 public:
-  explicit running_server(const http::server_limits& limits = {}, export_port* exports = nullptr) {
+  explicit running_server(const http::server_limits& limits = {}, export_port* exports = nullptr,
+                          bool require_tokens = false) {
     http::server_options options;
     options.port = 0;
     options.limits = limits;
@@ -34,6 +35,7 @@ public:
     context.exports = exports;
     context.health = &health;
     context.counters = &counters;
+    context.require_tokens = require_tokens;
     context.kinds = {"echo"};
     context.node = "test";
     context.version = "0";

@@ -1,0 +1,141 @@
+// Who has changed what: written with the change or not at all, read by pages, and bounded.
+#include "db/bulk_statements.hpp"
+#include "db/token_statements.hpp"
+#include "tests/db/desk.hpp"
+
+using namespace troupe;
+using namespace troupe::tests;
+
+namespace {
+
+const asker ada{"ada", 7, "r-1"};
+
+struct audited : jobs_database {
+  audit_page page(const list_audit& ask = {}) {
+    return db::decode_audit(at.ask(db::audit_query(ask)), ask);
+  }
+  /// The newest one's action and subject.
+  std::string last() {
+    const auto entries = page({0, 1}).entries;
+    return entries.empty() ? "" : entries.front().action + ' ' + entries.front().subject;
+  }
+  std::size_t size() { return page().entries.size(); }
+  void enter(std::int64_t id, const std::string& age) const {
+    database.exec("insert into troupe.audit (id, at, who, action, subject, request) overriding "
+                  "system value values ("
+                  + std::to_string(id) + ", now() - interval '" + age + "', 'x', 'y', 'z', '')");
+  }
+  std::string forget(const std::string& most = {}) const {
+    return database.value("select troupe.forget_audit(" + most + ")");
+  }
+};
+
+} // namespace
+
+BOOST_FIXTURE_TEST_SUITE(audit, audited)
+
+BOOST_AUTO_TEST_CASE(every_change_is_written_down_with_who_asked_and_where_to_find_the_request) {
+  const auto id = at.enqueue();
+  const auto name = std::to_string(id.value);
+  at.ask(db::edit_query({.id = id, .priority = 3, .by = ada}));
+  BOOST_TEST(last() == "job.edit " + name);
+  at.ask(db::cancel_query(id, ada));
+  BOOST_TEST(last() == "job.cancel " + name);
+  at.ask(db::retry_query(id, ada));
+  BOOST_TEST(last() == "job.retry " + name);
+  at.ask(db::delete_query(id, ada));
+  BOOST_TEST(last() == "job.delete " + name);
+  at.ask(db::pause_query({.name = "mail", .paused = true, .by = ada}));
+  BOOST_TEST(last() == "queue.pause mail");
+  at.ask(db::pause_query({.name = "mail", .paused = false, .by = ada}));
+  BOOST_TEST(last() == "queue.resume mail");
+  at.ask(db::limit_query({.name = "mail", .concurrency = 3, .by = ada}));
+  BOOST_TEST(last() == "queue.limit mail");
+  BOOST_TEST(at.queue("mail")->concurrency.value_or(0) == 3);
+  start_bulk bulk;
+  bulk.what.action = bulk_action::retry;
+  bulk.what.filter.state = job_state::cancelled;
+  bulk.by = ada;
+  const auto operation = db::decode_started_bulk(at.ask(db::start_bulk_query(bulk)));
+  BOOST_TEST(last() == "bulk.retry " + std::to_string(operation));
+  at.ask(db::cancel_bulk_query(operation, ada));
+  BOOST_TEST(last() == "bulk.cancel " + std::to_string(operation));
+  const auto token = db::decode_token(at.ask(db::create_token_query(
+      {"ci", "trp_abcd1234", std::string(32, 'h'), role::viewer, {}, {}, ada})));
+  BOOST_TEST(token.name == "ci");
+  BOOST_TEST(last() == "token.create " + std::to_string(token.id));
+  at.ask(db::revoke_token_query({token.id, ada}));
+  BOOST_TEST(last() == "token.revoke " + std::to_string(token.id));
+  const auto all = page().entries;
+  BOOST_TEST(all.size() == 11U);
+  for (const auto& entry : all) {
+    BOOST_TEST(entry.who == "ada");
+    BOOST_TEST(entry.token.value_or(0) == 7);
+    BOOST_TEST(entry.request_id == "r-1");
+  }
+}
+
+BOOST_AUTO_TEST_CASE(what_was_refused_or_undone_has_no_entry) {
+  const auto id = at.enqueue();
+  BOOST_CHECK_EXCEPTION(at.ask(db::cancel_query({id.value + 1}, ada)), refused, is_not_found);
+  at.cancel(id);
+  BOOST_CHECK_EXCEPTION(at.ask(db::cancel_query(id, ada)), refused, is_conflict);
+  BOOST_CHECK_EXCEPTION(at.ask(db::revoke_token_query({1, ada})), refused, is_not_found);
+  at.begin();
+  at.ask(db::pause_query({.name = "mail", .paused = true, .by = ada}));
+  BOOST_TEST(last() == "queue.pause mail");
+  at.rollback();
+  BOOST_TEST(last().empty());
+}
+
+BOOST_AUTO_TEST_CASE(nothing_is_written_for_programs_and_for_what_jobs_do) {
+  const auto id = at.enqueue();
+  at.pause();
+  at.resume();
+  at.cancel(id);
+  at.enqueue();
+  at.finish(at.claim_one());
+  BOOST_TEST(size() == 0U);
+  at.ask(db::pause_query({.name = "mail", .paused = true, .by = {"anyone", {}, ""}}));
+  BOOST_REQUIRE(size() == 1U);
+  const auto entry = page().entries.front();
+  BOOST_TEST(entry.who == "anyone");
+  BOOST_TEST(!entry.token.has_value());
+  BOOST_TEST(entry.request_id.empty());
+}
+
+BOOST_AUTO_TEST_CASE(pages_go_on_where_the_last_one_ended) {
+  for (std::int64_t id = 1; id <= 5; ++id)
+    enter(id, "1 hour");
+  std::vector<std::int64_t> seen;
+  list_audit ask{0, 2};
+  for (;;) {
+    const auto part = page(ask);
+    for (const auto& entry : part.entries)
+      seen.push_back(entry.id);
+    if (!part.next)
+      break;
+    ask.before = *part.next;
+  }
+  BOOST_TEST(seen == (std::vector<std::int64_t>{5, 4, 3, 2, 1}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(old_entries_and_those_beyond_a_million_go_and_no_more_at_a_time_than_said) {
+  for (std::int64_t id = 1; id <= 3; ++id)
+    enter(id, "91 days");
+  enter(4, "89 days");
+  BOOST_TEST(forget("2") == "2");
+  BOOST_TEST(forget("2") == "1");
+  BOOST_TEST(forget("2") == "0");
+  BOOST_TEST(size() == 1U);
+  enter(5, "1 hour");
+  enter(1'000'004, "1 hour");
+  BOOST_TEST(forget() == "1");
+  BOOST_TEST(forget() == "0");
+  BOOST_TEST(page().entries.back().id == 5);
+  enter(1'000'005, "1 hour");
+  at.keep_up();
+  BOOST_TEST(page().entries.back().id == 1'000'004);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
