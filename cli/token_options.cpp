@@ -19,6 +19,7 @@ constexpr std::size_t longest_token = 4096;
 
 std::vector<std::string> role_names() {
   std::vector<std::string> names;
+  names.reserve(token_roles.size());
   for (const auto each : token_roles)
     names.emplace_back(to_string(each));
   return names;

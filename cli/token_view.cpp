@@ -61,7 +61,7 @@ std::string token_details(std::string_view answer) {
 }
 
 std::string secret_of(std::string_view answer) {
-  const auto secret = field(read_object(answer), "secret");
+  auto secret = field(read_object(answer), "secret");
   if (secret.empty())
     throw command_error(exit_code::failed, "the server's answer holds no token");
   return secret;

@@ -2383,10 +2383,14 @@ CREATE FUNCTION troupe.forget_audit(p_most integer DEFAULT 10000) RETURNS bigint
     LANGUAGE sql
     SET enable_seqscan TO 'off'
     AS $$
-  with old as materialized (
-    select o.id from (select a.id, a.at from troupe.audit a order by a.id limit p_most) o
-     where o.at < clock_timestamp() - interval '90 days'
-        or o.id <= (select max(id) from troupe.audit) - 1000000),
+  with bound as materialized (
+    select clock_timestamp() - interval '90 days' as at, max(id) - 1000000 as id from troupe.audit),
+  old as materialized (
+    select o.id
+      from (select a.id, a.at from troupe.audit a order by a.id
+             limit case when (select f.at < b.at or f.id <= b.id from troupe.audit f, bound b
+                               order by f.id limit 1) then p_most else 0 end) o, bound b
+     where o.at < b.at or o.id <= b.id),
   gone as (delete from troupe.audit a where a.id in (select id from old) returning 1)
   select count(*) from gone;
 $$;

@@ -205,14 +205,12 @@ std::optional<access_control::verdict> access_control::permit_job(const identity
   ask(get_job{*id}, [who, later = std::move(what.later)](const api_reply& reply) {
     const auto* failed = std::get_if<failure>(&reply);
     const auto* job = std::get_if<job_record>(&reply);
-    if (failed != nullptr && failed->code == errc::not_found)
-      later({who, {}}); // as above
-    else if (job == nullptr)
-      later({{}, unexpected(reply)});
-    else if (covers(who.get(), job->queue))
-      later({who, {}});
-    else
+    if (job != nullptr && !covers(who.get(), job->queue))
       later({{}, outside_scope(who->name, job->queue)});
+    else if (job != nullptr || (failed != nullptr && failed->code == errc::not_found))
+      later({who, {}}); // the route says that there is none
+    else
+      later({{}, unexpected(reply)});
   });
   return std::nullopt;
 }

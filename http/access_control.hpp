@@ -19,6 +19,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace troupe::http {
@@ -46,7 +47,7 @@ public:
   /// `changes` outlives this: it changes whenever a token may have been revoked.
   access_control(executor loop, std::shared_ptr<requester> ask,
                  const std::atomic<std::uint64_t>& changes, const access_limits& limits)
-      : loop_(loop), ask_(std::move(ask)), changes_(changes), cache_(limits.tokens),
+      : loop_(std::move(loop)), ask_(std::move(ask)), changes_(changes), cache_(limits.tokens),
         failures_(limits.failures) {}
   access_control(const access_control&) = delete;
   access_control& operator=(const access_control&) = delete;

@@ -105,6 +105,24 @@ json problem_answer(std::string_view meaning, json schema) {
           {"content", {{"application/problem+json", {{"schema", std::move(schema)}}}}}};
 }
 
+/// What a token that is for some queues may do with a route that is not an admin's.
+std::string_view sentence_of(queue_scope scope) {
+  switch (scope) {
+  case queue_scope::open:
+    return "";
+  case queue_scope::path:
+    return " A token for some queues: of these only.";
+  case queue_scope::filter:
+    return " A token for some queues: name one of these by `queue`.";
+  case queue_scope::job:
+  case queue_scope::body:
+    return " A token for some queues: jobs of these only.";
+  case queue_scope::none:
+    break;
+  }
+  return " Not with a token for some queues.";
+}
+
 class document {
 public:
   explicit document(std::string_view version) {
@@ -232,6 +250,8 @@ void document::add(const route& entry) {
   const role needed = entry.role;
   sentences += needed == role::anyone ? "For anyone."
                                       : "Needs the role " + std::string{to_string(needed)} + '.';
+  if (needed != role::anyone && needed != role::admin)
+    sentences += sentence_of(entry.scope);
   json out = {{"operationId", what.id},
               {"tags", json::array({what.tag})},
               {"summary", what.summary},

@@ -13,7 +13,7 @@ const db::statement dawdle{"dawdle", "select pg_sleep(60)"};
 const db::statement break_off{"break_off", "select 1 / 0"};
 
 /// Adds one to two accounts, in the order of its own, and records its key with them.
-class lock_crosser : public asker {
+class lock_crosser : public tests::asker {
 public:
   lock_crosser(unit_of_work_actor unit, std::shared_ptr<ledger> book,
                std::shared_ptr<std::atomic<bool>> ending, std::int64_t first)
@@ -64,7 +64,8 @@ private:
 /// A session of the test's own; its keys are negative, the writers' are positive.
 struct by_hand {
   explicit by_hand(unit_of_work_actor to)
-      : unit(std::move(to)), questions(std::make_shared<asker>(unit, std::make_shared<ledger>())) {}
+      : unit(std::move(to)),
+        questions(std::make_shared<tests::asker>(unit, std::make_shared<ledger>())) {}
 
   errc now(db::work_request what) {
     auto code = std::make_shared<std::atomic<errc>>(errc::none);
@@ -94,7 +95,7 @@ struct by_hand {
   }
 
   unit_of_work_actor unit;
-  std::shared_ptr<asker> questions;
+  std::shared_ptr<tests::asker> questions;
 };
 
 struct transactions_in_trouble : trouble {

@@ -166,6 +166,15 @@ BOOST_AUTO_TEST_CASE(every_route_is_in_the_document_and_the_other_way_round) {
     BOOST_TEST(operation["summary"] == entry.what.summary);
     const role needed = entry.role;
     BOOST_TEST(operation["x-troupe-role"] == to_string(needed));
+    const auto told = operation["description"].get<std::string>();
+    const bool for_some = needed != role::anyone && needed != role::admin;
+    BOOST_TEST((told.find("Not with a token for some queues") != std::string::npos)
+                   == (for_some && entry.scope == queue_scope::none),
+               entry.pattern);
+    BOOST_TEST(
+        (told.find("A token for some queues: ") != std::string::npos)
+            == (for_some && entry.scope != queue_scope::none && entry.scope != queue_scope::open),
+        entry.pattern);
     BOOST_TEST(operation.contains("requestBody") == (entry.body.limit > 0), entry.pattern);
     for (const auto& form : entry.answers)
       BOOST_TEST(operation["responses"].contains(std::to_string(form.status)), entry.pattern);
