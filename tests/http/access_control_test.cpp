@@ -149,6 +149,7 @@ const std::map<std::string, queue_scope> scopes{
     {"listQueues", queue_scope::none},      {"getQueue", queue_scope::path},
     {"limitQueue", queue_scope::path},      {"pauseQueue", queue_scope::path},
     {"resumeQueue", queue_scope::path},     {"drainQueue", queue_scope::path},
+    {"listNodes", queue_scope::none},       {"getNode", queue_scope::none},
     {"getHealth", queue_scope::none},       {"getMetrics", queue_scope::none},
     {"getIndex", queue_scope::open},        {"getOpenApi", queue_scope::open}};
 
