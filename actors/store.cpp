@@ -63,6 +63,14 @@ void deliver_queue(self_ptr self, const pool_actor& pool, const std::string& nam
   });
 }
 
+auto reading_queue(store_actor::pointer self, const pool_actor& pool) {
+  return guarded([=](const get_queue& ask) -> caf::result<queue_record> {
+    const kept_promise<queue_record> promise(self);
+    deliver_queue(self, pool, ask.name, promise);
+    return promise.result();
+  });
+}
+
 auto reading_node(self_ptr self, const pool_actor& pool) {
   return guarded([=](const get_node& ask) -> caf::result<node_record> {
     const kept_promise<node_record> promise(self);
@@ -254,11 +262,7 @@ store_actor::behavior_type store(store_actor::pointer self, const pool_actor& po
       asking<step_bulk>(self, pool, db::step_bulk_query, db::decode_stepped),
       asking(self, pool, db::log_query, db::decode_log),
       asking(self, pool, db::why_query, db::decode_why),
-      guarded([=](const get_queue& ask) -> caf::result<queue_record> {
-        const kept_promise<queue_record> promise(self);
-        deliver_queue(self, pool, ask.name, promise);
-        return promise.result();
-      }),
+      reading_queue(self, pool),
       asking(self, pool, db::queues_query, db::decode_queues),
       asking(self, pool, db::counts_query, db::decode_counts),
       changing_queue(self, pool, db::pause_query),

@@ -60,10 +60,8 @@ using store_actor = caf::typed_actor<
     caf::replies_to<start_bulk>::with<bulk_record>,
     // How many jobs it would meet.
     caf::replies_to<preview_bulk>::with<bulk_preview>,
-    // One operation.
-    caf::replies_to<get_bulk>::with<bulk_record>,
-    // One page of operations.
-    caf::replies_to<list_bulks>::with<bulk_page>,
+    // One operation, and one page of them.
+    caf::replies_to<get_bulk>::with<bulk_record>, caf::replies_to<list_bulks>::with<bulk_page>,
     // Do nothing more of it.
     caf::replies_to<cancel_bulk>::with<bulk_record>,
     // One step of one operation.
@@ -72,20 +70,16 @@ using store_actor = caf::typed_actor<
     caf::replies_to<get_log>::with<log_page>,
     // What holds a job.
     caf::replies_to<explain_job>::with<job_hold>,
-    // One queue.
-    caf::replies_to<get_queue>::with<queue_record>,
-    // One page of queues.
-    caf::replies_to<list_queues>::with<queue_page>,
+    // One queue, and one page of them.
+    caf::replies_to<get_queue>::with<queue_record>, caf::replies_to<list_queues>::with<queue_page>,
     // How many jobs are in each state.
     caf::replies_to<get_counts>::with<counts_page>,
     // From its commit on nothing of the queue is handed out, or it is again.
     caf::replies_to<pause_queue>::with<queue_record>,
     // How much of the queue may run at once, or wait.
     caf::replies_to<limit_queue>::with<queue_record>,
-    // The newest life of the node of a name.
-    caf::replies_to<get_node>::with<node_record>,
-    // One page of lives of nodes.
-    caf::replies_to<list_nodes>::with<node_page>,
+    // The newest life of the node of a name, and one page of lives.
+    caf::replies_to<get_node>::with<node_record>, caf::replies_to<list_nodes>::with<node_page>,
     // The token that was shown.
     caf::replies_to<find_token>::with<found_token>,
     // A new one; its secret is not known here.
@@ -96,10 +90,8 @@ using store_actor = caf::typed_actor<
     caf::replies_to<revoke_token>::with<token_record>,
     // One page of what was changed by whom.
     caf::replies_to<list_audit>::with<audit_page>,
-    // Begin a node's life.
-    caf::replies_to<join_node>::with<node_id>,
-    // End it.
-    caf::reacts_to<leave_node>,
+    // Begin a node's life, and end it.
+    caf::replies_to<join_node>::with<node_id>, caf::reacts_to<leave_node>,
     // Heartbeat.
     caf::replies_to<beat>::with<pulse>,
     // Hand out a batch.
