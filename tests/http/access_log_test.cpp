@@ -7,7 +7,8 @@
 #include <boost/test/unit_test.hpp>
 
 #include <mutex>
-#include <regex>
+#include <optional>
+#include <string_view>
 
 using namespace troupe;
 using namespace troupe::http;
@@ -53,8 +54,24 @@ struct listening {
   std::size_t seen = 0;
 };
 
-bool fits(const std::string& line, const std::string& pattern) {
-  return std::regex_match(line, std::regex{pattern + " in [0-9.]+ ms, request r-1 of 127.0.0.1"});
+/// It says this, of so many bytes (none: of some), and how long it took.
+bool fits(std::string_view line, std::string_view what, std::optional<std::size_t> bytes) {
+  const auto skip = [&](std::string_view text) {
+    const bool there = line.starts_with(text);
+    line.remove_prefix(there ? text.size() : 0);
+    return there;
+  };
+  const auto number = [&](std::string_view characters) {
+    const auto found = line.substr(0, line.find_first_not_of(characters));
+    line.remove_prefix(found.size());
+    return found;
+  };
+  if (!skip(what) || !skip(", "))
+    return false;
+  const auto said = number("0123456789");
+  return (bytes ? said == std::to_string(*bytes) : said.find_first_not_of('0') == 0)
+         && skip(" bytes in ") && !number("0123456789.").empty()
+         && line == " ms, request r-1 of 127.0.0.1";
 }
 
 const std::string id = "X-Request-Id: r-1\r\n";
@@ -73,13 +90,13 @@ BOOST_FIXTURE_TEST_CASE(each_request_of_a_connection_has_one_line, listening) {
   running_server server;
   raw_client client{server.port()};
   const auto length = client.ask(get("/api/v1/jobs/17?fields=id", id)).body.size();
-  BOOST_TEST(fits(next(), "GET /api/v1/jobs/17 200, " + std::to_string(length) + " bytes"));
+  BOOST_TEST(fits(next(), "GET /api/v1/jobs/17 200", length));
   client.ask("HEAD /api/v1/jobs/17 HTTP/1.1\r\n" + host + id + "\r\n", true);
-  BOOST_TEST(fits(next(), "HEAD /api/v1/jobs/17 200, 0 bytes"));
+  BOOST_TEST(fits(next(), "HEAD /api/v1/jobs/17 200", 0U));
   client.ask("DELETE /api/v1/jobs/17 HTTP/1.1\r\n" + host + id + "\r\n");
-  BOOST_TEST(fits(next(), "DELETE /api/v1/jobs/17 204, 0 bytes"));
+  BOOST_TEST(fits(next(), "DELETE /api/v1/jobs/17 204", 0U));
   client.ask(get("/nothing", id));
-  BOOST_TEST(fits(next(), "GET /nothing 404, [1-9][0-9]* bytes"));
+  BOOST_TEST(fits(next(), "GET /nothing 404", std::nullopt));
   raw_client wrong{server.port()};
   wrong.ask("BREW / HTTP/1.1\r\n" + host + id + "\r\n");
   BOOST_TEST(next().find(" 501, ") != std::string::npos);
@@ -111,7 +128,7 @@ BOOST_FIXTURE_TEST_CASE(of_a_stream_all_bytes_are_counted, listening) {
   BOOST_TEST((text->give("12345\n") && text->give("6789\n") && text->end()));
   client.receive();
   BOOST_TEST(client.receive_chunks().has_value());
-  BOOST_TEST(fits(next(), "GET /api/v1/jobs.ndjson 200, 11 bytes"));
+  BOOST_TEST(fits(next(), "GET /api/v1/jobs.ndjson 200", 11U));
 }
 
 BOOST_FIXTURE_TEST_CASE(at_the_usual_level_nothing_is_said, listening) {
