@@ -28,7 +28,7 @@ void copy_end::cancel(std::function<void()> done) {
   core_->send(
       db::copy_step{number_, db::copy_step::kind::cancel},
       [done = std::move(done)](const answered&) { done(); },
-      [](const answered&) { return answered{db::work_reply{}}; });
+      [](const answered&) { return answered{std::in_place_type<db::work_reply>}; });
 }
 
 /// A step that fails meets a COPY that has ended: `read` makes the answer of how it did.
