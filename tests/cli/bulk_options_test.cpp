@@ -1,5 +1,6 @@
 // What `troupe jobs bulk` and `troupe jobs edit` ask the server for, and what does not go together.
 #include "cli/bulk_options.hpp"
+#include "tests/cli/parsed.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -8,15 +9,9 @@
 
 using namespace troupe;
 using namespace troupe::cli;
+using namespace troupe::tests;
 
 namespace {
-
-invocation good(std::vector<std::string> arguments) {
-  auto parsed = parse(std::move(arguments));
-  if (const auto* refused = std::get_if<refusal>(&parsed))
-    BOOST_FAIL(refused->text);
-  return std::get<invocation>(std::move(parsed));
-}
 
 std::string bulk(std::vector<std::string> arguments, bool dry_run = false) {
   arguments.insert(arguments.begin(), {"jobs", "bulk"});

@@ -1,6 +1,7 @@
 // What `troupe enqueue` takes about unique jobs and keys, and what does not go together.
 #include "cli/enqueue_options.hpp"
 #include "cli/options.hpp"
+#include "tests/cli/parsed.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -9,17 +10,7 @@
 
 using namespace troupe;
 using namespace troupe::cli;
-
-namespace {
-
-invocation good(std::vector<std::string> arguments) {
-  auto parsed = parse(std::move(arguments));
-  if (const auto* refused = std::get_if<refusal>(&parsed))
-    BOOST_FAIL(refused->text);
-  return std::get<invocation>(std::move(parsed));
-}
-
-} // namespace
+using namespace troupe::tests;
 
 BOOST_AUTO_TEST_CASE(what_does_not_go_together_is_refused_with_advice) {
   for (const auto& arguments : std::vector<std::vector<std::string>>{

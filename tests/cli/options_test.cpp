@@ -1,5 +1,7 @@
 // The command line: what is understood, what is refused, and with which advice.
 #include "cli/options.hpp"
+#include "tests/cli/parsed.hpp"
+#include "tests/cli/set_variable.hpp"
 #include "tests/support/temp_dir.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -11,20 +13,9 @@
 
 using namespace troupe;
 using namespace troupe::cli;
+using namespace troupe::tests;
 
 namespace {
-
-/// An environment variable for one test.
-class set_variable {
-public:
-  set_variable(const char* name, const char* value) : name_(name) { ::setenv(name, value, 1); }
-  set_variable(const set_variable&) = delete;
-  set_variable& operator=(const set_variable&) = delete;
-  ~set_variable() { ::unsetenv(name_); }
-
-private:
-  const char* name_;
-};
 
 struct clean_environment {
   clean_environment() {
@@ -34,21 +25,6 @@ struct clean_environment {
       ::unsetenv(name);
   }
 };
-
-invocation good(std::vector<std::string> arguments) {
-  auto parsed = parse(std::move(arguments));
-  if (const auto* refused = std::get_if<refusal>(&parsed))
-    BOOST_FAIL(refused->text);
-  return std::get<invocation>(std::move(parsed));
-}
-
-std::string bad(std::vector<std::string> arguments) {
-  auto parsed = parse(std::move(arguments));
-  const auto* refused = std::get_if<refusal>(&parsed);
-  BOOST_REQUIRE(refused != nullptr);
-  BOOST_TEST(static_cast<int>(refused->code) == 2);
-  return refused->text;
-}
 
 /// A configuration file for one test.
 class config_file {

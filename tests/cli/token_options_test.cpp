@@ -2,6 +2,8 @@
 // do. A secret is never told again.
 #include "cli/options.hpp"
 #include "cli/setting_view.hpp"
+#include "tests/cli/parsed.hpp"
+#include "tests/cli/set_variable.hpp"
 #include "tests/support/temp_dir.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -13,21 +15,9 @@
 
 using namespace troupe;
 using namespace troupe::cli;
+using namespace troupe::tests;
 
 namespace {
-
-class set_variable {
-public:
-  set_variable(const char* name, const std::string& value) : name_(name) {
-    ::setenv(name, value.c_str(), 1);
-  }
-  set_variable(const set_variable&) = delete;
-  set_variable& operator=(const set_variable&) = delete;
-  ~set_variable() { ::unsetenv(name_); }
-
-private:
-  const char* name_;
-};
 
 struct clean_environment {
   clean_environment() {
@@ -45,21 +35,6 @@ public:
 private:
   tests::temp_dir folder_;
 };
-
-invocation good(std::vector<std::string> arguments) {
-  auto parsed = parse(std::move(arguments));
-  if (const auto* refused = std::get_if<refusal>(&parsed))
-    BOOST_FAIL(refused->text);
-  return std::get<invocation>(std::move(parsed));
-}
-
-std::string bad(std::vector<std::string> arguments) {
-  auto parsed = parse(std::move(arguments));
-  const auto* refused = std::get_if<refusal>(&parsed);
-  BOOST_REQUIRE(refused != nullptr);
-  BOOST_TEST(static_cast<int>(refused->code) == 2);
-  return refused->text;
-}
 
 bool says(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;

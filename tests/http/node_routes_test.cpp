@@ -1,6 +1,7 @@
 // /api/v1/nodes without a socket: what is asked of the engine, and how its answers are written.
 #include "http/routes.hpp"
 #include "tests/http/canned_engine.hpp"
+#include "tests/http/routed_call.hpp"
 
 #include <boost/test/unit_test.hpp>
 #include <nlohmann/json.hpp>
@@ -29,16 +30,7 @@ struct node_routes {
   }
 
   response call(std::string_view target) {
-    const auto question = target.find('?');
-    auto matched = table.match(method::get, target.substr(0, question));
-    auto& found = std::get<route_match>(matched);
-    request_view request;
-    request.query = question == std::string_view::npos ? "" : target.substr(question + 1);
-    request.param = found.param;
-    std::optional<response> out;
-    found.found->handle(request, [&](response answer) { out = std::move(answer); });
-    BOOST_REQUIRE(out);
-    return *out;
+    return tests::routed_call(table, method::get, target, {});
   }
   template<class Question>
   Question asked() {

@@ -1,6 +1,7 @@
 // /api/v1/queues without a socket: what is asked of the engine, and how its answers are written.
 #include "http/routes.hpp"
 #include "tests/http/canned_engine.hpp"
+#include "tests/http/routed_call.hpp"
 
 #include <boost/test/unit_test.hpp>
 #include <nlohmann/json.hpp>
@@ -30,21 +31,10 @@ struct queue_routes {
                 std::vector<head_field> fields = {}) {
     request_head head;
     head.fields = std::move(fields);
-    const auto question = target.find('?');
-    auto matched = table.match(verb, target.substr(0, question));
-    if (auto* refused = std::get_if<response>(&matched))
-      return *refused;
-    auto& found = std::get<route_match>(matched);
     request_view request;
-    request.verb = verb;
-    request.query = question == std::string_view::npos ? "" : target.substr(question + 1);
-    request.param = found.param;
     request.body = body;
     request.head = &head;
-    std::optional<response> out;
-    found.found->handle(request, [&](response answer) { out = std::move(answer); });
-    BOOST_REQUIRE(out);
-    return *out;
+    return tests::routed_call(table, verb, target, request);
   }
   template<class Question>
   Question asked() {

@@ -2,6 +2,7 @@
 #include "http/metrics.hpp"
 #include "http/routes.hpp"
 #include "tests/http/canned_engine.hpp"
+#include "tests/http/routed_call.hpp"
 
 #include <boost/test/unit_test.hpp>
 #include <nlohmann/json.hpp>
@@ -31,21 +32,9 @@ struct routes_fixture {
   }
 
   response call(method verb, std::string_view target, std::string_view body = {}) {
-    const auto question = target.find('?');
-    auto matched = table.match(verb, target.substr(0, question));
-    if (auto* refused = std::get_if<response>(&matched))
-      return *refused;
-    auto& found = std::get<route_match>(matched);
     request_view request;
-    request.verb = verb;
-    request.path = target.substr(0, question);
-    request.query = question == std::string_view::npos ? "" : target.substr(question + 1);
-    request.param = found.param;
     request.body = body;
-    std::optional<response> out;
-    found.found->handle(request, [&](response answer) { out = std::move(answer); });
-    BOOST_REQUIRE(out);
-    return *out;
+    return tests::routed_call(table, verb, target, request);
   }
 
   void publish(bool ready, health_status status, std::chrono::seconds ago = {}) {
