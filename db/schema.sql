@@ -853,7 +853,8 @@ begin
   if q.key_rate is not null and coalesce(wait, 0) = 0 then
     wait := coalesce((select greatest(0, ceil(extract(epoch from t.due_at - clock_timestamp()) * 1000))
                         from troupe.key_turn t
-                       where t.queue = p_queue and t.due_at > '-infinity'
+                       where t.queue = p_queue and t.generation = (troupe.key_state_of(p_queue)).generation
+                         and t.due_at > '-infinity'
                        order by t.due_at limit 1), 0);
   end if;
   return wait;
@@ -1229,9 +1230,9 @@ CREATE FUNCTION troupe.drop_parked(p_jobs bigint[]) RETURNS void
 begin
   if exists (select from troupe.parked) then
     delete from troupe.parked p
-     using (select x.queue, x.limit_key, x.priority, x.job_id, x.attempt from troupe.parked x
+     using (select x.queue, x.generation, x.limit_key, x.priority, x.job_id, x.attempt from troupe.parked x
              where x.job_id = any (p_jobs) for update skip locked) g
-     where p.queue = g.queue and p.limit_key = g.limit_key and p.priority = g.priority
+     where p.queue = g.queue and p.generation = g.generation and p.limit_key = g.limit_key and p.priority = g.priority
        and p.job_id = g.job_id and p.attempt = g.attempt;
   end if;
 end $$;
@@ -2207,79 +2208,108 @@ CREATE FUNCTION troupe.fold_keys(p_queue text, p_all boolean) RETURNS void
     SET jit TO 'off'
     AS $$
 declare
-  aside boolean := exists (select from troupe.parked p where p.queue = p_queue);
+  many constant int := 200;
+  s troupe.key_state := troupe.key_state_of(p_queue);
+  aside constant boolean := exists (select from troupe.parked p
+                                     where p.queue = p_queue and p.generation = s.generation);
+  own constant xid8 := pg_current_xact_id();
+  first bigint;
+  snap pg_snapshot;
+  used bigint;   -- rows
+  spent bigint;
+  others xid8[]; -- that wrote the parts that are left
   freed text[];
   fewer_of text[];
 begin
-  with over as materialized (
-    select e.node, e.lease from troupe.key_end e where e.queue = p_queue and e.jobs is null),
+  with ends as materialized (select * from troupe.key_ends(p_queue)),
+  over as materialized (select distinct e.lease from ends e where e.jobs is null),
   gone as (
     delete from troupe.key_run k using over o
-     where k.node = o.node and k.lease = o.lease and k.queue = p_queue
+     where k.lease = o.lease and k.queue = p_queue
     returning k.limit_key),
   gone_batch as (
     delete from troupe.key_batch b using over o
-     where b.node = o.node and b.lease = o.lease and b.queue = p_queue
+     where b.lease = o.lease and b.queue = p_queue and b.lease >= s.batches_from
     returning b.names),
   used as (
-    delete from troupe.key_end e using over o where e.queue = p_queue and e.lease = o.lease)
-  select array_agg(distinct x.k) into freed
-    from (select g.limit_key as k from gone g where aside
-          union all
-          select u.k from gone_batch g cross join unnest(g.names) u(k) where aside) x;
-  if p_all then
+    delete from troupe.key_end x using ends e join over o on o.lease = e.lease
+     where x.queue = p_queue and x.xact = e.xact and x.id = e.id
+       and x.xact >= (select b.xact from ends b order by b.xact limit 1) -- for the index, however the planner joins
+    returning 1)
+  select (select array_agg(distinct x.k)
+            from (select g.limit_key as k from gone g where aside
+                  union all
+                  select u.k from gone_batch g cross join unnest(g.names) u(k) where aside) x),
+         (select array_agg(distinct e.xact) from ends e where e.lease not in (select o.lease from over o)),
+         (select count(*) from used), (select count(*) from gone),
+         (select count(*) > many from ends e where e.lease not in (select o.lease from over o)) or p_all or aside,
+         pg_current_snapshot()
+    into freed, others, used, spent, p_all, snap;
+  if others is not null and p_all then
     with given as materialized (
-      select e.id, e.node, e.lease, e.jobs from troupe.key_end e
-       where e.queue = p_queue and e.jobs is not null),
+      select e.id, e.xact, e.lease, e.jobs from troupe.key_ends(p_queue) e where e.jobs is not null),
     leases as materialized (
-      select distinct node, lease from given),
+      select distinct lease from given),
     ended as materialized (
       select distinct g.lease, j from given g cross join unnest(g.jobs) j),
     fewer as materialized (
       select k.limit_key, k.lease, array_agg(r.id) filter (where e.j is null) as jobs
         from leases l
-        join troupe.key_run k on k.node = l.node and k.lease = l.lease and k.queue = p_queue
+        join troupe.key_run k on k.lease = l.lease and k.queue = p_queue
         cross join unnest(k.jobs) r(id)
         left join ended e on e.lease = k.lease and e.j = r.id
        group by k.limit_key, k.lease
       having count(e.j) > 0),
     fewer_of_batch as materialized (
-      select b.node, b.lease, array_agg(distinct u.k) filter (where e.j is not null and u.k is not null) as freed,
+      select b.lease, array_agg(distinct u.k) filter (where e.j is not null and u.k is not null) as freed,
              array_agg(u.i order by u.o) filter (where e.j is null) as jobs,
              array_agg(u.k order by u.o) filter (where e.j is null) as keys
         from leases l
-        join troupe.key_batch b on b.node = l.node and b.lease = l.lease and b.queue = p_queue
+        join troupe.key_batch b on b.lease = l.lease and b.queue = p_queue and b.lease >= s.batches_from
         cross join unnest(b.jobs, b.keys) with ordinality u(i, k, o)
         left join ended e on e.lease = b.lease and e.j = u.i
-       group by b.node, b.lease
+       group by b.lease
       having count(e.j) > 0),
     changed as (
       update troupe.key_run k set jobs = f.jobs from fewer f
        where f.jobs is not null
-         and k.queue = p_queue and k.limit_key = f.limit_key and k.lease = f.lease),
+         and k.queue = p_queue and k.generation = s.generation and k.limit_key = f.limit_key and k.lease = f.lease),
     changed_batch as (
       update troupe.key_batch b set jobs = f.jobs, keys = f.keys, names = n.names, counts = n.counts
         from fewer_of_batch f cross join lateral troupe.counts_of_keys(f.keys) n
-       where f.jobs is not null and b.node = f.node and b.lease = f.lease),
+       where f.jobs is not null and b.queue = p_queue and b.lease = f.lease and b.lease >= s.batches_from),
     gone as (
       delete from troupe.key_run k using fewer f
-       where f.jobs is null and k.queue = p_queue and k.limit_key = f.limit_key and k.lease = f.lease),
+       where f.jobs is null
+         and k.queue = p_queue and k.generation = s.generation and k.limit_key = f.limit_key and k.lease = f.lease),
     gone_batch as (
       delete from troupe.key_batch b using fewer_of_batch f
-       where f.jobs is null and b.node = f.node and b.lease = f.lease),
+       where f.jobs is null and b.queue = p_queue and b.lease = f.lease and b.lease >= s.batches_from),
     used as (
       delete from troupe.key_end e using given g
-       where e.queue = p_queue and e.lease = g.lease and e.id = g.id)
-    select array_agg(distinct x.k) into fewer_of
-      from (select f.limit_key as k from fewer f
-            union all
-            select u.k from fewer_of_batch f cross join unnest(f.freed) u(k)) x;
+       where e.queue = p_queue and e.xact = g.xact and e.id = g.id
+         and e.xact >= (select b.xact from given b order by b.xact limit 1))
+    select (select array_agg(distinct x.k)
+              from (select f.limit_key as k from fewer f
+                    union all
+                    select u.k from fewer_of_batch f cross join unnest(f.freed) u(k)) x),
+           spent + (select count(*) from fewer)
+      into fewer_of, spent;
     freed := freed || fewer_of;
+    used := used + 1;
+    others := null; -- whatever the first of these statements left is used up now
   end if;
   if aside and freed <> '{}' then
     perform troupe.note_keys(p_queue, freed);
   end if;
-  perform troupe.settle_batches(p_queue);
+  first := troupe.settle_batches(p_queue, s.batches_from);
+  if used > 0 or first is distinct from s.batches_from then
+    s.ends_from := pg_snapshot_xmax(snap);
+    s.ends_open := troupe.unseen_by(snap, own) || coalesce(others, '{}');
+    s.batches_from := first;
+    s.spent := s.spent + spent;
+    perform troupe.note_key_state(s);
+  end if;
 end $$;
 
 CREATE FUNCTION troupe.fold_tallies(p_most integer DEFAULT 200000) RETURNS bigint
@@ -2763,6 +2793,44 @@ begin
     left join troupe.permit p on p.queue = u.queue and p.node = p_node;
 end $$;
 
+CREATE FUNCTION troupe.keeps_what_died() RETURNS boolean
+    LANGUAGE sql
+    AS $$
+  select exists (select from pg_stat_activity a where age(a.backend_xmin) > 1000 and a.pid <> pg_backend_pid())
+         or exists (select from pg_replication_slots r where age(r.xmin) > 1000)
+         or exists (select from pg_prepared_xacts p where age(p.transaction) > 1000);
+$$;
+
+CREATE TABLE troupe.key_end (
+    id bigint NOT NULL,
+    node bigint NOT NULL,
+    lease bigint NOT NULL,
+    queue text NOT NULL,
+    jobs bigint[],
+    xact xid8 DEFAULT pg_current_xact_id() NOT NULL
+);
+ALTER TABLE ONLY troupe.key_end ALTER COLUMN jobs SET STORAGE EXTERNAL;
+
+CREATE FUNCTION troupe.key_ends(p_queue text) RETURNS SETOF troupe.key_end
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  s constant troupe.key_state := troupe.key_state_of(p_queue);
+begin
+  return query
+    select e.* from troupe.key_end e where e.queue = p_queue and e.xact >= s.ends_from
+    union all
+    select e.* from unnest(s.ends_open) o(writer)
+     cross join lateral (select * from troupe.key_end x where x.queue = p_queue and x.xact = o.writer offset 0) e
+     where o.writer < s.ends_from;
+end $$;
+
 CREATE FUNCTION troupe.key_rooms(p_queue text, p_keys text[], p_new boolean) RETURNS integer[]
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
@@ -2776,7 +2844,8 @@ declare
   q troupe.queue;
   each numeric; -- milliseconds
   used bigint[];
-  aside boolean := p_new and exists (select from troupe.parked p where p.queue = p_queue);
+  gen constant int := (troupe.key_state_of(p_queue)).generation;
+  aside boolean := p_new and exists (select from troupe.parked p where p.queue = p_queue and p.generation = gen);
 begin
   select * into q from troupe.queue x where x.name = p_queue;
   each := q.key_rate_period_ms::numeric / q.key_rate;
@@ -2786,16 +2855,46 @@ begin
   return (
     select array_agg(
              case when aside and exists (select from troupe.parked p
-                                          where p.queue = p_queue and p.limit_key = u.k) then -1
+                                          where p.queue = p_queue and p.generation = gen and p.limit_key = u.k) then -1
                   else greatest(0, least(
                     q.key_concurrency - u.n,
                     case when q.key_rate is not null then
                       floor((q.key_rate_burst * each + 0.001 - 1000 * greatest(0, coalesce((
                                select extract(epoch from x.rate_at - clock_timestamp())
                                  from troupe.key_pace x
-                                where x.queue = p_queue and x.limit_key = u.k), 0))) / each) end))::int end
+                                where x.queue = p_queue and x.generation = gen and x.limit_key = u.k), 0))) / each) end))::int end
              order by u.o)
       from unnest(p_keys, used) with ordinality u(k, n, o));
+end $$;
+
+CREATE TABLE troupe.key_state (
+    served_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    moves bigint DEFAULT 0 NOT NULL,
+    era bigint DEFAULT 0 NOT NULL,
+    batches_from bigint DEFAULT 0,
+    ends_from xid8 DEFAULT '0'::xid8 NOT NULL,
+    ends_open xid8[] DEFAULT '{}'::xid8[] NOT NULL,
+    spent bigint DEFAULT 0 NOT NULL,
+    generation integer DEFAULT 0 NOT NULL,
+    queue text NOT NULL
+)
+WITH (fillfactor='50');
+
+CREATE FUNCTION troupe.key_state_of(p_queue text) RETURNS troupe.key_state
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+declare
+  s troupe.key_state;
+begin
+  select * into s from troupe.key_state x where x.queue = p_queue order by x.era desc limit 1;
+  if not found then
+    s.served_at := '-infinity'; s.moves := 0; s.era := 0; s.batches_from := 0; s.ends_from := '0';
+    s.ends_open := '{}'; s.spent := 0; s.generation := 0; s.queue := p_queue;
+  end if;
+  return s;
 end $$;
 
 CREATE FUNCTION troupe.keys_changed(p_queue text, p_before boolean) RETURNS void
@@ -2835,8 +2934,8 @@ begin
       raise exception 'a long transaction is ending jobs of queue "%"; try again later', p_queue
         using errcode = 'TR409';
     end;
-    insert into troupe.key_run (lease, node, queue, limit_key, jobs)
-    select l.id, l.node, p_queue, j.limit_key, array_agg(j.id)
+    insert into troupe.key_run (lease, node, queue, generation, limit_key, jobs)
+    select l.id, l.node, p_queue, (troupe.key_state_of(p_queue)).generation, j.limit_key, array_agg(j.id)
       from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a) join troupe.job j on j.id = u.i
      where j.queue = p_queue and j.limit_key is not null
        and not exists (select from troupe.attempt t -- a cancelled one may run on: its node has yet to end it
@@ -3674,6 +3773,45 @@ begin
            order by d.due_at limit 1);
 end $$;
 
+CREATE FUNCTION troupe.next_generation(s troupe.key_state) RETURNS troupe.key_state
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  old constant int := s.generation;
+  free bigint;
+  moved bigint;
+begin
+  s.spent := 0;
+  if troupe.keeps_what_died() then
+    free := (select count(*) from (select from troupe.parked p where p.queue = s.queue and p.generation = old
+                                     for update skip locked) x);
+    if free = (select count(*) from troupe.parked p where p.queue = s.queue and p.generation = old) then
+      s.generation := old + 1;
+      update troupe.parked set generation = old + 1 where queue = s.queue and generation = old;
+      get diagnostics moved = row_count;
+      s.spent := s.spent - moved;
+      update troupe.key_turn set generation = old + 1 where queue = s.queue and generation = old;
+      get diagnostics moved = row_count;
+      s.spent := s.spent - moved;
+      update troupe.key_run set generation = old + 1 where queue = s.queue and generation = old;
+      get diagnostics moved = row_count;
+      s.spent := s.spent - moved;
+      update troupe.key_pace set generation = old + 1
+       where queue = s.queue and generation = old and rate_at > clock_timestamp(); -- the others are as none
+      get diagnostics moved = row_count;
+      s.spent := s.spent - moved;
+    end if;
+  end if;
+  perform troupe.note_key_state(s);
+  return troupe.key_state_of(s.queue);
+end $$;
+
 CREATE FUNCTION troupe.next_runs(p_lane integer, p_writers xid8[], p_xact xid8, p_seq bigint, p_part smallint, p_limit integer, p_rows integer, OUT firsts bigint[], OUT counts integer[], OUT attempts smallint[], OUT xacts xid8[], OUT seqs bigint[], OUT got integer, OUT more boolean, OUT snap pg_snapshot, OUT skip integer, OUT xact xid8, OUT seq bigint, OUT part smallint) RETURNS record
     LANGUAGE plpgsql
     AS $$
@@ -3779,6 +3917,25 @@ begin
   delete from troupe.put_off_at p where p.xact = any (old.open) and p.xact <> all (new.open);
 end $$;
 
+CREATE FUNCTION troupe.note_key_state(s troupe.key_state) RETURNS void
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+begin
+  update troupe.key_state x
+     set served_at = s.served_at, batches_from = s.batches_from, ends_from = s.ends_from,
+         ends_open = s.ends_open, spent = s.spent, generation = s.generation,
+         moves = x.moves + 1, era = (x.moves + 1) / 32
+   where x.queue = s.queue and x.era = s.era;
+  if not found then -- a snapshot from before another claim's first one is refused by the conflict
+    insert into troupe.key_state (queue, served_at, batches_from, ends_from, ends_open, spent, generation)
+    values (s.queue, s.served_at, s.batches_from, s.ends_from, s.ends_open, s.spent, s.generation)
+    on conflict (queue, era) do nothing;
+  end if;
+end $$;
+
 CREATE FUNCTION troupe.note_keys(p_queue text, p_keys text[]) RETURNS void
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
@@ -3790,9 +3947,11 @@ CREATE FUNCTION troupe.note_keys(p_queue text, p_keys text[]) RETURNS void
     AS $$
 declare
   q troupe.queue;
+  gen constant int := (troupe.key_state_of(p_queue)).generation;
   waiting text[] := array(
     select g.k from unnest(p_keys) with ordinality g(k, o)
-     where exists (select from troupe.parked p where p.queue = p_queue and p.limit_key = g.k)
+     where exists (select from troupe.parked p
+                    where p.queue = p_queue and p.generation = gen and p.limit_key = g.k)
      group by g.k order by min(g.o));
   used bigint[];
 begin
@@ -3800,17 +3959,19 @@ begin
   if q.key_concurrency is not null then
     used := troupe.runs_of_keys(p_queue, waiting);
   end if;
-  insert into troupe.key_turn (queue, limit_key, due_at)
-  select p_queue, w.k, case when w.due > clock_timestamp() then w.due else '-infinity' end
+  insert into troupe.key_turn (queue, generation, limit_key, due_at)
+  select p_queue, gen, w.k, case when w.due > clock_timestamp() then w.due else '-infinity' end
     from (select u.k, u.o,
                  (select x.rate_at - make_interval(secs => (q.key_rate_burst - 1)
                                                            * (q.key_rate_period_ms / 1000.0 / q.key_rate))
-                    from troupe.key_pace x where x.queue = p_queue and x.limit_key = u.k) as due
+                    from troupe.key_pace x
+                   where x.queue = p_queue and x.generation = gen and x.limit_key = u.k) as due
             from unnest(waiting, used) with ordinality u(k, n, o)
            where q.key_concurrency is null or q.key_concurrency > u.n) w
    where w.due is null or w.due <= clock_timestamp()
       or not exists (select from troupe.key_turn t
-                      where t.queue = p_queue and t.limit_key = w.k and t.due_at > '-infinity')
+                      where t.queue = p_queue and t.generation = gen and t.limit_key = w.k
+                        and t.due_at > '-infinity')
    order by w.o;
 end $$;
 
@@ -3893,6 +4054,7 @@ CREATE FUNCTION troupe.offer_parked(p_queue text, p_limit integer, OUT best smal
     SET jit TO 'off'
     AS $$
 declare
+  gen constant int := (troupe.key_state_of(p_queue)).generation;
   window_size constant int := 200 + p_limit;
   noted text[];    -- without those that are there twice
   rooms int[];
@@ -3901,18 +4063,19 @@ declare
 begin
   select array_agg(w.due_at), array_agg(w.turn), array_agg(w.limit_key), count(*) >= window_size
     into dues, turns, names, many
-    from ((select * from troupe.key_turn t where t.queue = p_queue and t.due_at = '-infinity'
+    from ((select * from troupe.key_turn t
+            where t.queue = p_queue and t.generation = gen and t.due_at = '-infinity'
             order by t.turn limit window_size)
           union all
           (select * from troupe.key_turn t
-            where t.queue = p_queue and t.due_at > '-infinity' and t.due_at <= clock_timestamp()
+            where t.queue = p_queue and t.generation = gen and t.due_at > '-infinity' and t.due_at <= clock_timestamp()
             order by t.due_at limit window_size)) w;
   if names is null then
     return;
   end if;
-  if not exists (select from troupe.parked p where p.queue = p_queue) then
+  if not exists (select from troupe.parked p where p.queue = p_queue and p.generation = gen) then
     delete from troupe.key_turn t using unnest(dues, turns) w(due_at, turn)
-     where t.queue = p_queue and t.due_at = w.due_at and t.turn = w.turn;
+     where t.queue = p_queue and t.generation = gen and t.due_at = w.due_at and t.turn = w.turn;
     return;
   end if;
   noted := array(select n from unnest(names, turns) u(n, t) group by n order by min(t));
@@ -3922,12 +4085,12 @@ begin
            troupe.still_waits(p.job_id, p.attempt) as alive
       from unnest(noted, rooms) with ordinality n(k, room, o)
       cross join lateral (
-        select * from troupe.parked x where x.queue = p_queue and x.limit_key = n.k
+        select * from troupe.parked x where x.queue = p_queue and x.generation = gen and x.limit_key = n.k
          order by x.priority, x.job_id limit least(n.room, p_limit) + 50) p
      where n.room > 0),
   dropped as (
     delete from troupe.parked p using heads h
-     where not h.alive and p.queue = p_queue and p.limit_key = h.k and p.priority = h.priority
+     where not h.alive and p.queue = p_queue and p.generation = gen and p.limit_key = h.k and p.priority = h.priority
        and p.job_id = h.job_id and p.attempt = h.attempt),
   ranked as materialized (
     select h.*, row_number() over (partition by h.k order by h.priority, h.job_id) as nth
@@ -3943,7 +4106,8 @@ begin
   fruitless := array(select n from unnest(noted) n where n <> all (offering));
   if fruitless <> '{}' then
     delete from troupe.key_turn t using unnest(dues, turns, names) w(due_at, turn, name)
-     where t.queue = p_queue and t.due_at = w.due_at and t.turn = w.turn and w.name = any (fruitless);
+     where t.queue = p_queue and t.generation = gen and t.due_at = w.due_at and t.turn = w.turn
+       and w.name = any (fruitless);
     perform troupe.note_keys(p_queue, fruitless);
   end if;
 end $$;
@@ -4272,10 +4436,12 @@ begin
   return array(
     select q.name from troupe.queue q
      where (q.key_concurrency is not null or q.key_rate is not null) and q.paused_at is null
-       and (exists (select from troupe.key_turn t
-                     where t.queue = q.name and t.due_at <= clock_timestamp())
-            or exists (select from troupe.key_end e where e.queue = q.name offset 0)
-               and exists (select from troupe.parked p where p.queue = q.name offset 0))
+       and exists (
+         select from (select (troupe.key_state_of(q.name)).generation as now offset 0) g
+          where exists (select from troupe.key_turn t
+                         where t.queue = q.name and t.generation = g.now and t.due_at <= clock_timestamp() offset 0)
+             or exists (select from troupe.parked p where p.queue = q.name and p.generation = g.now offset 0)
+                and exists (select from troupe.key_ends(q.name)))
     union all
     select q.name from troupe.queue q
      where q.head_job is not null and q.paused_at is null
@@ -4450,6 +4616,8 @@ declare
   newest xid8;
 begin
   delete from troupe.checkpoint c where c.xact > pg_snapshot_xmax(pg_current_snapshot());
+  update troupe.key_state s set ends_from = '0', ends_open = '{}'
+   where s.ends_from > pg_snapshot_xmax(pg_current_snapshot());
   select x into newest from (
     select xact as x from troupe.lane
     union all
@@ -5110,7 +5278,9 @@ CREATE FUNCTION troupe.runs_of_keys(p_queue text, p_keys text[]) RETURNS bigint[
     SET jit TO 'off'
     AS $$
 declare
-  old boolean := exists (select from troupe.key_run r where r.queue = p_queue);
+  s constant troupe.key_state := troupe.key_state_of(p_queue);
+  old constant boolean := exists (select from troupe.key_run r
+                                   where r.queue = p_queue and r.generation = s.generation);
 begin
   return (
     -- One pass over all, instead of a join for which the planner would have to know how many there are.
@@ -5120,11 +5290,11 @@ begin
               union all
               select u.k, null, u.n
                 from troupe.key_batch b cross join unnest(b.names, b.counts) u(k, n)
-               where b.queue = p_queue) x
+               where b.queue = p_queue and b.lease >= s.batches_from) x
        group by x.k)
     select array_agg(case when old
                           then u.n + (select coalesce(sum(cardinality(r.jobs)), 0) from troupe.key_run r
-                                       where r.queue = p_queue and r.limit_key = u.k)
+                                       where r.queue = p_queue and r.generation = s.generation and r.limit_key = u.k)
                           else u.n end order by u.o)
       from used u where u.o is not null);
 end $$;
@@ -5142,7 +5312,7 @@ exception when lock_not_available then
   return false;
 end $$;
 
-CREATE FUNCTION troupe.settle_batches(p_queue text) RETURNS void
+CREATE FUNCTION troupe.settle_batches(p_queue text, p_from bigint) RETURNS bigint
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -5154,21 +5324,25 @@ CREATE FUNCTION troupe.settle_batches(p_queue text) RETURNS void
 declare
   most constant int := 20000; -- keys in the batches of a queue
   newest bigint;              -- of those that move
+  first bigint;               -- of those that stay
 begin
-  newest := (select max(b.lease)
-               from (select x.lease, x.taken_at,
-                            sum(cardinality(x.counts)) over (order by x.lease desc) as upto
-                       from troupe.key_batch x where x.queue = p_queue) b
-              where b.taken_at < clock_timestamp() - interval '2 seconds' or b.upto > most);
-  if newest is null then
-    return;
+  with live as materialized (
+    select x.lease, x.taken_at, sum(cardinality(x.counts)) over (order by x.lease desc) as upto
+      from troupe.key_batch x where x.queue = p_queue and x.lease >= p_from),
+  bound as materialized (
+    select max(b.lease) as lease from live b
+     where b.taken_at < clock_timestamp() - interval '2 seconds' or b.upto > most)
+  select b.lease, (select min(l.lease) from live l where b.lease is null or l.lease > b.lease)
+    into newest, first from bound b;
+  if newest is not null then
+    with old as (
+      delete from troupe.key_batch b where b.queue = p_queue and b.lease between p_from and newest returning *)
+    insert into troupe.key_run (lease, node, queue, generation, limit_key, jobs)
+    select o.lease, o.node, o.queue, (troupe.key_state_of(p_queue)).generation, u.k, array_agg(u.i)
+      from old o cross join unnest(o.jobs, o.keys) u(i, k)
+     where u.k is not null group by o.lease, o.node, o.queue, u.k;
   end if;
-  with old as (
-    delete from troupe.key_batch b where b.queue = p_queue and b.lease <= newest returning *)
-  insert into troupe.key_run (lease, node, queue, limit_key, jobs)
-  select o.lease, o.node, o.queue, u.k, array_agg(u.i)
-    from old o cross join unnest(o.jobs, o.keys) u(i, k)
-   where u.k is not null group by o.lease, o.node, o.queue, u.k;
+  return first;
 end $$;
 
 CREATE FUNCTION troupe.sleep_lock(p_queue text) RETURNS bigint
@@ -5246,7 +5420,7 @@ begin
   select c.names, c.counts into names, counts from troupe.counts_of_keys(keys) c;
   rooms := troupe.key_rooms(p_queue, names, true);
   if exists (select from unnest(counts, rooms) u(n, r) where u.n > u.r)
-     and exists (select from troupe.key_end e where e.queue = p_queue) then
+     and exists (select from troupe.key_ends(p_queue)) then
     perform troupe.fold_keys(p_queue, true);
     rooms := troupe.key_rooms(p_queue, names, true);
   end if;
@@ -5273,8 +5447,8 @@ begin
   passed as materialized (
     select * from counted c where c.upto - c.fits::int < p_room),
   kept as (
-    insert into troupe.parked (queue, limit_key, priority, job_id, attempt)
-    select p_queue, p.k, p_priority, p.i, p.a from passed p where not p.fits and not p.gone
+    insert into troupe.parked (queue, generation, limit_key, priority, job_id, attempt)
+    select p_queue, (troupe.key_state_of(p_queue)).generation, p.k, p_priority, p.i, p.a from passed p where not p.fits and not p.gone
     on conflict do nothing),
   forgotten as (
     delete from troupe.revoked v using passed p
@@ -5727,6 +5901,7 @@ CREATE FUNCTION troupe.take_keyed(p_node bigint, p_queue text, p_limit integer, 
     AS $$
 declare
   q troupe.queue;
+  s troupe.key_state := troupe.key_state_of(p_queue);
   offered record;
   part record;
   candidate record;
@@ -5748,16 +5923,16 @@ begin
   end if;
   looks := greatest(5000, p_limit);
   if p_limit > 0 then
-    perform troupe.fold_keys(p_queue, exists (select from troupe.parked x where x.queue = p_queue)
-                                      or (select count(*) from (select from troupe.key_end e
-                                                                 where e.queue = p_queue
-                                                                 limit 200) x) = 200);
+    if s.spent >= 500 then
+      s := troupe.next_generation(s);
+    end if;
+    perform troupe.fold_keys(p_queue, false);
     select * into offered from troupe.offer_parked(p_queue, p_limit);
     many := coalesce(offered.many, false);
     for candidate in
       select x.id, x.priority, x.served_at from troupe.lane_now x where x.queue = p_queue
       union all
-      select 0, offered.best, q.parked_served_at where offered.best is not null
+      select 0, offered.best, s.served_at where offered.best is not null
       order by 2, 3, 1
     loop
       if candidate.id = 0 then
@@ -5778,26 +5953,34 @@ begin
       end if;
       exit when ids <> '{}' or looks <= 0;
     end loop;
-    -- Written in any case: a snapshot from before must notice.
-    update troupe.queue x
-       set parked_served_at = case when served then clock_timestamp() else x.parked_served_at end
-     where x.name = p_queue and (ids <> '{}' or touched <> '{}');
   end if;
   if ids <> '{}' then
     insert into troupe.lease (node, jobs, attempts) values (p_node, ids, ats) returning id into lease_id;
     if each_key is null then
       select c.names, c.counts into each_key, amounts from troupe.counts_of_keys(names) c;
     end if;
+  end if;
+  if ids <> '{}' or touched <> '{}' then -- written in any case: a snapshot from before must notice
+    s := troupe.key_state_of(p_queue);
+    s.batches_from := coalesce(s.batches_from, lease_id);
+    if served then
+      s.served_at := clock_timestamp();
+    end if;
+    s.spent := s.spent + case when served then cardinality(ids) else 0 end + cardinality(touched)
+               + case when q.key_rate is not null then coalesce(cardinality(each_key), 0) else 0 end;
+    perform troupe.note_key_state(s);
+  end if;
+  if ids <> '{}' then
     if each_key <> '{}' then
       insert into troupe.key_batch (lease, node, queue, names, counts, jobs, keys)
       values (lease_id, p_node, p_queue, each_key, amounts, ids, names);
     end if;
     if q.key_rate is not null then
-      insert into troupe.key_pace as p (queue, limit_key, rate_at)
-      select p_queue, u.k, clock_timestamp() + make_interval(
+      insert into troupe.key_pace as p (queue, generation, limit_key, rate_at)
+      select p_queue, s.generation, u.k, clock_timestamp() + make_interval(
                secs => u.n * (q.key_rate_period_ms / 1000.0 / q.key_rate))
         from unnest(each_key, amounts) u(k, n)
-      on conflict (queue, limit_key) do update
+      on conflict (queue, generation, limit_key) do update
          set rate_at = excluded.rate_at + greatest(interval '0', p.rate_at - clock_timestamp());
     end if;
     select n.permits, n.changed into permits, permits_changed
@@ -6226,17 +6409,22 @@ begin
 end $$;
 
 CREATE FUNCTION troupe.tidy_keys() RETURNS void
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
     SET jit TO 'off'
     AS $$
+begin
   delete from troupe.key_pace p
-   where (p.queue, p.limit_key) in (select x.queue, x.limit_key from troupe.key_pace x
-                                     where x.rate_at < now() - interval '1 minute'
-                                     limit 20000 for update skip locked);
-  delete from troupe.key_end e where not troupe.has_key_limits(e.queue);
-$$;
+   where (p.queue, p.generation, p.limit_key) in (
+           select x.queue, x.generation, x.limit_key from troupe.key_pace x
+            where x.rate_at < now() - interval '1 minute' limit 20000 for update skip locked);
+  -- What was ended while the limits were taken away. Queue by queue: the others' need not be read.
+  delete from troupe.key_end e using troupe.queue q
+   where q.key_concurrency is null and q.key_rate is null and e.queue = q.name;
+end $$;
 
 CREATE FUNCTION troupe.token_standing(p_of troupe.token) RETURNS text
     LANGUAGE sql
@@ -6290,10 +6478,12 @@ CREATE FUNCTION troupe.unpark(p_queue text, p_priority smallint, p_dues timestam
     SET jit TO 'off'
     AS $$
 declare
+  gen constant int := (troupe.key_state_of(p_queue)).generation;
   held bigint[];
 begin
   delete from troupe.key_turn t using unnest(p_dues, p_turns, p_names) w(due_at, turn, name)
-   where t.queue = p_queue and t.due_at = w.due_at and t.turn = w.turn and w.name = any (unpark.keys);
+   where t.queue = p_queue and t.generation = gen and t.due_at = w.due_at and t.turn = w.turn
+     and w.name = any (unpark.keys);
   held := array(select j.id from troupe.job j where j.id = any (unpark.jobs) order by j.id
                   for key share skip locked);
   -- A statement of its own, to see what was done before they were held.
@@ -6301,7 +6491,8 @@ begin
     delete from troupe.parked p using unnest(unpark.jobs, unpark.attempts, unpark.keys)
                                         with ordinality u(i, a, k, o)
      where u.i = any (held) and troupe.still_waits(u.i, u.a)
-       and p.queue = p_queue and p.limit_key = u.k and p.priority = p_priority and p.job_id = u.i
+       and p.queue = p_queue and p.generation = gen and p.limit_key = u.k and p.priority = p_priority
+       and p.job_id = u.i
        and p.attempt = u.a
     returning u.i, u.a, u.k, u.o)
   select coalesce(array_agg(g.i order by g.o), '{}'), coalesce(array_agg(g.a order by g.o), '{}'),
@@ -6410,6 +6601,7 @@ declare
   last record;    -- attempt
   later record;   -- of deferred
   q troupe.queue;
+  keys troupe.key_state;
   heartbeat timestamptz;
   aside boolean;
   total bigint;
@@ -6472,26 +6664,31 @@ begin
   end if;
 
   if limit_key is not null and (q.key_concurrency is not null or q.key_rate is not null) then
+    keys := troupe.key_state_of(why.queue);
     aside := exists (select from troupe.parked p
                       where p.job_id = why.job and p.attempt = coalesce(last.attempt, 0) + 1);
     of_key := (select count(*) from (
                  select from troupe.parked p
-                  where p.queue = why.queue and p.limit_key = why.limit_key
+                  where p.queue = why.queue and p.generation = keys.generation and p.limit_key = why.limit_key
                     and (not aside or (p.priority, p.job_id) < (urgency, why.job))
                     and troupe.still_waits(p.job_id, p.attempt)
                   limit most + 1) x);
     -- What dead nodes ran counts until somebody is there to take it back.
     if q.key_concurrency is not null and nodes > 0 then
       in_use := (
+        with ends as materialized (select x.lease, x.jobs from troupe.key_ends(why.queue) x),
+        runs as materialized (
+          select r.lease, r.jobs from troupe.key_run r
+           where r.queue = why.queue and r.generation = keys.generation and r.limit_key = why.limit_key
+          union all
+          select b.lease, array(select u.i from unnest(b.jobs, b.keys) u(i, k) where u.k = why.limit_key)
+            from troupe.key_batch b
+           where b.queue = why.queue and b.lease >= keys.batches_from)
         select coalesce(sum(cardinality(r.jobs) - (
-                 select count(distinct i) from troupe.key_end e cross join unnest(e.jobs) u(i)
-                  where e.queue = r.queue and e.lease = r.lease and e.node = r.node
-                    and i = any (r.jobs))), 0)
-          from troupe.key_runs r
-         where r.queue = why.queue and r.limit_key = why.limit_key
-           and not exists (select from troupe.key_end e
-                            where e.queue = r.queue and e.lease = r.lease and e.node = r.node
-                              and e.jobs is null offset 0));
+                 select count(distinct i) from ends e cross join unnest(e.jobs) u(i)
+                  where e.lease = r.lease and i = any (r.jobs))), 0)
+          from runs r
+         where not exists (select from ends e where e.lease = r.lease and e.jobs is null));
       if in_use >= q.key_concurrency then
         reason := 'key_limit'; allowed := q.key_concurrency;
       else
@@ -6502,7 +6699,8 @@ begin
       due_at := coalesce((select troupe.allowed_at(p.rate_at, q.key_rate, q.key_rate_period_ms,
                                                    q.key_rate_burst)
                             from troupe.key_pace p
-                           where p.queue = why.queue and p.limit_key = why.limit_key), due_at);
+                           where p.queue = why.queue and p.generation = keys.generation
+                             and p.limit_key = why.limit_key), due_at);
       if due_at > clock_timestamp() then
         reason := 'key_rate';
       end if;
@@ -6585,9 +6783,11 @@ begin
   if aside then -- keys take turns, too
     ahead := of_key + (select count(*) from (
                          select from troupe.key_turn t
-                          where t.queue = why.queue and t.due_at <= clock_timestamp()
+                          where t.queue = why.queue and t.generation = keys.generation
+                            and t.due_at <= clock_timestamp()
                             and t.turn < (select min(m.turn) from troupe.key_turn m
-                                           where m.queue = why.queue and m.limit_key = why.limit_key)
+                                           where m.queue = why.queue and m.generation = keys.generation
+                                             and m.limit_key = why.limit_key)
                           limit most + 1) x);
     more_ahead := ahead > most;
   else
@@ -6611,6 +6811,7 @@ CREATE FUNCTION troupe.write_outcomes(p_node bigint, p_done bigint[], p_held big
     SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
+    SET enable_bitmapscan TO 'off'
     AS $$
 begin
   select w.fenced, w.deferred into fenced, deferred
@@ -7008,15 +7209,6 @@ ALTER TABLE ONLY troupe.key_batch ALTER COLUMN counts SET STORAGE EXTERNAL;
 ALTER TABLE ONLY troupe.key_batch ALTER COLUMN jobs SET STORAGE EXTERNAL;
 ALTER TABLE ONLY troupe.key_batch ALTER COLUMN keys SET STORAGE EXTERNAL;
 
-CREATE TABLE troupe.key_end (
-    id bigint NOT NULL,
-    node bigint NOT NULL,
-    lease bigint NOT NULL,
-    queue text NOT NULL,
-    jobs bigint[]
-);
-ALTER TABLE ONLY troupe.key_end ALTER COLUMN jobs SET STORAGE EXTERNAL;
-
 ALTER TABLE troupe.key_end ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME troupe.key_end_id_seq
     START WITH 1
@@ -7029,7 +7221,8 @@ ALTER TABLE troupe.key_end ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 CREATE TABLE troupe.key_pace (
     rate_at timestamp with time zone NOT NULL,
     queue text NOT NULL,
-    limit_key text NOT NULL COLLATE pg_catalog."C"
+    limit_key text NOT NULL COLLATE pg_catalog."C",
+    generation integer DEFAULT 0 NOT NULL
 )
 WITH (fillfactor='70');
 
@@ -7038,7 +7231,8 @@ CREATE TABLE troupe.key_run (
     node bigint NOT NULL,
     queue text NOT NULL,
     limit_key text NOT NULL COLLATE pg_catalog."C",
-    jobs bigint[] NOT NULL
+    jobs bigint[] NOT NULL,
+    generation integer DEFAULT 0 NOT NULL
 )
 WITH (fillfactor='70');
 
@@ -7064,7 +7258,8 @@ CREATE TABLE troupe.key_turn (
     due_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     turn bigint NOT NULL,
     queue text NOT NULL,
-    limit_key text NOT NULL COLLATE pg_catalog."C"
+    limit_key text NOT NULL COLLATE pg_catalog."C",
+    generation integer DEFAULT 0 NOT NULL
 );
 
 ALTER TABLE troupe.key_turn ALTER COLUMN turn ADD GENERATED ALWAYS AS IDENTITY (
@@ -7202,7 +7397,8 @@ CREATE TABLE troupe.parked (
     attempt smallint NOT NULL,
     priority smallint NOT NULL,
     queue text NOT NULL,
-    limit_key text NOT NULL COLLATE pg_catalog."C"
+    limit_key text NOT NULL COLLATE pg_catalog."C",
+    generation integer DEFAULT 0 NOT NULL
 );
 
 CREATE TABLE troupe.partition (
@@ -7290,7 +7486,6 @@ CREATE TABLE troupe.queue (
     rate_period_ms integer,
     rate_burst integer,
     name text NOT NULL,
-    parked_served_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     key_concurrency integer,
     key_rate integer,
     key_rate_period_ms integer,
@@ -7522,19 +7717,22 @@ ALTER TABLE ONLY troupe.job_rest
     ADD CONSTRAINT job_rest_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY troupe.key_batch
-    ADD CONSTRAINT key_batch_pkey PRIMARY KEY (node, lease);
+    ADD CONSTRAINT key_batch_pkey PRIMARY KEY (lease);
 
 ALTER TABLE ONLY troupe.key_end
-    ADD CONSTRAINT key_end_pkey PRIMARY KEY (queue, lease, id);
+    ADD CONSTRAINT key_end_pkey PRIMARY KEY (queue, xact, id);
 
 ALTER TABLE ONLY troupe.key_pace
-    ADD CONSTRAINT key_pace_pkey PRIMARY KEY (queue, limit_key);
+    ADD CONSTRAINT key_pace_pkey PRIMARY KEY (queue, generation, limit_key);
 
 ALTER TABLE ONLY troupe.key_run
-    ADD CONSTRAINT key_run_pkey PRIMARY KEY (queue, limit_key, lease);
+    ADD CONSTRAINT key_run_pkey PRIMARY KEY (queue, generation, limit_key, lease);
+
+ALTER TABLE ONLY troupe.key_state
+    ADD CONSTRAINT key_state_pkey PRIMARY KEY (queue, era);
 
 ALTER TABLE ONLY troupe.key_turn
-    ADD CONSTRAINT key_turn_pkey PRIMARY KEY (queue, due_at, turn);
+    ADD CONSTRAINT key_turn_pkey PRIMARY KEY (queue, generation, due_at, turn);
 
 ALTER TABLE ONLY troupe.known_lane
     ADD CONSTRAINT known_lane_pkey PRIMARY KEY (id);
@@ -7555,7 +7753,7 @@ ALTER TABLE ONLY troupe.page
     ADD CONSTRAINT page_pkey PRIMARY KEY (crawl, url);
 
 ALTER TABLE ONLY troupe.parked
-    ADD CONSTRAINT parked_pkey PRIMARY KEY (queue, limit_key, priority, job_id, attempt);
+    ADD CONSTRAINT parked_pkey PRIMARY KEY (queue, generation, limit_key, priority, job_id, attempt);
 
 ALTER TABLE ONLY troupe.partition
     ADD CONSTRAINT partition_pkey PRIMARY KEY (what, low);
@@ -7638,9 +7836,9 @@ CREATE INDEX idempotency_age ON troupe.idempotency USING btree (created_at);
 
 CREATE INDEX key_batch_queue ON troupe.key_batch USING btree (queue, lease);
 
-CREATE INDEX key_run_lease ON troupe.key_run USING btree (node, lease);
+CREATE INDEX key_run_lease ON troupe.key_run USING btree (lease);
 
-CREATE INDEX key_turn_due ON troupe.key_turn USING btree (queue, limit_key) WHERE (due_at > '-infinity'::timestamp with time zone);
+CREATE INDEX key_turn_due ON troupe.key_turn USING btree (queue, generation, limit_key) WHERE (due_at > '-infinity'::timestamp with time zone);
 
 CREATE INDEX lane_queue ON troupe.lane USING btree (queue, priority, shard);
 

@@ -2,6 +2,7 @@
 // the time reads no more pages for it. And what it reads instead of everything leaves nothing out.
 #include "tests/db/two_nodes.hpp"
 
+#include <deque>
 #include <functional>
 #include <memory>
 #include <random>
@@ -80,6 +81,72 @@ struct held : two_nodes {
       at.finish(at.adopt(lease));
     return found;
   }
+};
+
+struct keyed_cost {
+  int claim, turns, finish, upkeep;
+};
+
+/// A queue with a limit for each key, of which most are full.
+struct held_keys : two_nodes {
+  held_keys() { at.limit_keys(2); }
+
+  void enqueue() {
+    for (int i = 0; i < 5; ++i)
+      at.enqueue_keyed(1, std::to_string(random() % 20));
+  }
+  void end_one() {
+    auto batch = std::move(runs.front());
+    runs.pop_front();
+    if (random() % 2 == 0 && batch.jobs.size() > 1) { // the rest goes on
+      claimed_jobs part = batch;
+      part.jobs.resize(1);
+      at.finish(finish_runs{at.node, {ended(part, *part.jobs.front(), completed())}, {}});
+      batch.jobs.erase(batch.jobs.begin());
+      runs.push_back(std::move(batch));
+    } else {
+      at.finish(batch);
+    }
+  }
+  void work(int rounds) {
+    for (int round = 0; round < rounds; ++round) {
+      enqueue();
+      for (int i = 0; i < 2; ++i)
+        if (auto batch = at.claim(6); !batch.jobs.empty())
+          runs.push_back(std::move(batch));
+      while (runs.size() > 3)
+        end_one();
+      if (round % 20 == 0)
+        at.beat();
+    }
+  }
+  keyed_cost measured() {
+    const auto node = std::to_string(at.node.value);
+    const auto finish =
+        [&] { // of nothing, by somebody who looks whether a lease is of limited keys
+          return pages(
+              at,
+              "select troupe.write_outcomes(" + node
+                  + ", '{1}', '{}', false, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')");
+        };
+    const auto claim = [&] {
+      enqueue();
+      const int found = pages(at, "select * from troupe.take(" + node + ", 'default', 6)");
+      for (const auto lease : at.beat().leases)
+        if (std::none_of(runs.begin(), runs.end(), [&](const auto& b) { return b.lease == lease; }))
+          runs.push_back(at.adopt(lease));
+      while (runs.size() > 3)
+        end_one();
+      return found;
+    };
+    return {held::least(claim),
+            held::least([&] { return pages(at, "select troupe.queues_in_turn()"); }),
+            held::least(finish),
+            held::least([&] { return pages(at, "select * from troupe.upkeep()"); })};
+  }
+
+  std::mt19937 random{7};
+  std::deque<claimed_jobs> runs;
 };
 
 /// A node that does what chance has it, some of it in transactions that stay open.
@@ -207,6 +274,24 @@ BOOST_AUTO_TEST_CASE(
                before.contract << " then " << after.contract);
     BOOST_TEST(after.upkeep <= before.upkeep + few, before.upkeep << " then " << after.upkeep);
   }
+  holder.rollback();
+}
+
+BOOST_FIXTURE_TEST_CASE(so_it_is_with_limited_keys, held_keys) {
+  desk holder(database.url());
+  holder.ask(text("begin isolation level repeatable read"));
+  holder.ask(text("select count(*) from troupe.parked, troupe.key_batch"));
+  work(400); // a generation or more
+  const auto before = measured();
+  work(800);
+  const auto after = measured();
+  const int most = 150; // of what died in this generation
+  BOOST_TEST(after.claim <= before.claim + most, before.claim << " then " << after.claim);
+  const int few = 20;
+  BOOST_TEST(after.turns <= before.turns + few, before.turns << " then " << after.turns);
+  BOOST_TEST(after.finish <= before.finish + few, before.finish << " then " << after.finish);
+  BOOST_TEST(after.upkeep <= before.upkeep + few, before.upkeep << " then " << after.upkeep);
+  BOOST_TEST(std::stoi(database.value("select max(generation) from troupe.key_state")) > 1);
   holder.rollback();
 }
 

@@ -33,13 +33,29 @@ struct busy_node {
   std::vector<claimed_jobs> batches; ///< whose runs are not ended
 };
 
+/// The first of a batch's runs, which end when a transaction commits.
+struct ending {
+  busy_node* node;
+  claimed_jobs batch;
+  std::size_t runs;
+};
+
 struct key_play : jobs_database {
   explicit key_play(unsigned seed) : random(seed) {
+    if (moves)
+      move_at_once();
     for (int i = 0; i < 3; ++i)
       nodes.push_back(std::make_unique<busy_node>(database.url()));
     at.limit_keys(limit);
   }
 
+  /// What is set aside moves to the next generation whenever something has died, as if somebody
+  /// held a snapshot all the time.
+  void move_at_once() {
+    database.exec("select troupe.edit_function('take_keyed', 's.spent >= 500', 's.spent >= 2');"
+                  "select troupe.edit_function('keeps_what_died', 'age(a.backend_xmin) > 1000"
+                  " and a.pid <> pg_backend_pid()', 'true')");
+  }
   int pick(int below) { return static_cast<int>(random() % static_cast<unsigned>(below)); }
   busy_node& some_node() { return *nodes[static_cast<std::size_t>(pick(3))]; }
   job_id some_job() {
@@ -66,22 +82,61 @@ struct key_play : jobs_database {
     const auto specs = some_specs();
     know(at.enqueue(specs), specs);
   }
+  void begin_late() {
+    if (!late_is_open)
+      late.begin();
+    late_is_open = true;
+  }
   /// In a transaction that stays open while others claim what came after it.
   void enqueue_late() {
-    if (open.empty())
-      late.begin();
+    begin_late();
     choose_lane(late);
     const auto specs = some_specs();
     const auto ids = late.enqueue(specs);
     for (std::size_t i = 0; i < ids.size(); ++i)
       open[ids[i]] = {specs[i].limit_key, specs[i].priority};
   }
-  void commit_late() {
-    if (open.empty())
+  /// Ends some runs of a batch there: for everybody else they go on until it commits.
+  void finish_late(busy_node& node) {
+    if (node.batches.empty())
       return;
-    late.commit();
-    jobs.merge(open);
+    begin_late();
+    ending one{&node, std::move(node.batches.back()), {}};
+    node.batches.pop_back();
+    finish_runs what{node.at.node, {}, {}, {}};
+    one.runs = 1 + static_cast<std::size_t>(pick(static_cast<int>(one.batch.jobs.size())));
+    for (std::size_t i = 0; i < one.runs; ++i)
+      what.runs.push_back(ended(one.batch, *one.batch.jobs[i], completed()));
+    if (one.runs == one.batch.jobs.size())
+      what.done.push_back(one.batch.lease);
+    late.finish(what);
+    endings.push_back(std::move(one));
+  }
+  void end_late() {
+    if (!late_is_open)
+      return;
+    const bool stays = pick(4) != 0;
+    stays ? late.commit() : late.rollback();
+    late_is_open = false;
+    if (stays)
+      jobs.merge(open);
     open.clear();
+    for (auto& one : endings) {
+      if (stays) {
+        for (std::size_t i = 0; i < one.runs; ++i)
+          end_of_run(one.batch.jobs[i]->id, known_job::over);
+        one.batch.jobs.erase(one.batch.jobs.begin(),
+                             one.batch.jobs.begin() + static_cast<std::ptrdiff_t>(one.runs));
+      }
+      if (!one.batch.jobs.empty())
+        one.node->batches.push_back(std::move(one.batch));
+    }
+    endings.clear();
+  }
+  /// Before what would wait for its locks.
+  void let_late_end() {
+    if (!endings.empty())
+      end_late();
   }
   void know(const std::vector<job_id>& ids, const std::vector<job_spec>& specs) {
     for (std::size_t i = 0; i < ids.size(); ++i)
@@ -213,12 +268,14 @@ struct key_play : jobs_database {
         job.is = known_job::waits;
   }
   void change_limit() {
-    commit_late(); // it would wait for the writer
+    end_late(); // it would wait for the writer
     limit = pick(4) == 0 ? std::nullopt : std::optional{1 + pick(4)};
     at.limit_keys(limit);
   }
   void one_step() {
-    const int what = pick(30);
+    const int what = pick(33);
+    if (what >= 4 && what <= 10)
+      let_late_end();
     if (what < 4)
       enqueue();
     else if (what == 4)
@@ -240,8 +297,10 @@ struct key_play : jobs_database {
     else if (what == 12)
       enqueue_late();
     else if (what == 13)
-      commit_late();
-    else if (what < 20)
+      end_late();
+    else if (what < 16)
+      finish_late(some_node());
+    else if (what < 22)
       finish(some_node());
     else
       claim(some_node());
@@ -252,14 +311,15 @@ struct key_play : jobs_database {
       return;
     const auto lost = at.ask(db::make_query(
         "select count(*) from (select distinct limit_key from troupe.parked) p "
-        "where not exists (select from troupe.key_turn t where t.limit_key = p.limit_key)"
+        "where not exists (select from troupe.key_turn t where t.limit_key = p.limit_key"
+        "                   and t.generation = (troupe.key_state_of('default')).generation)"
         " and (select coalesce(sum(cardinality(jobs)), 0) from troupe.key_runs r"
         "       where r.limit_key = p.limit_key) < $1::int",
         *limit));
     BOOST_REQUIRE_EQUAL(lost.one().get<std::int64_t>(0), 0);
   }
   void end() {
-    commit_late();
+    end_late();
     promote();
     for (int idle = 0; idle < 20;) {
       bool any = false;
@@ -275,16 +335,21 @@ struct key_play : jobs_database {
     BOOST_TEST(at.queue()->waiting == 0);
     BOOST_TEST(at.queue()->running == 0);
     BOOST_TEST(count("key_runs") == 0);
+    generations = std::stoi(database.value("select max(generation) from troupe.key_state"));
   }
 
   std::mt19937 random;
+  bool moves = random() % 2 == 0;
   desk late{database.url()};
+  bool late_is_open = false;
   std::map<job_id, known_job> open; ///< what `late` has not committed
+  std::vector<ending> endings;      ///< neither these
   std::vector<std::unique_ptr<busy_node>> nodes;
   std::optional<int> limit = 2;
   std::map<job_id, known_job> jobs;
   std::map<std::string, int> running; ///< of each key, on all nodes, as they would say
   int ended_runs = 0;
+  int generations = 0;
 };
 
 unsigned first_seed() {
@@ -296,6 +361,7 @@ unsigned first_seed() {
 
 BOOST_AUTO_TEST_CASE(whatever_happens_no_key_has_more_runs_than_its_limit_and_no_job_is_forgotten) {
   int ended_runs = 0;
+  int generations = 0;
   const auto first = first_seed();
   for (unsigned seed = first; seed < first + 10; ++seed)
     BOOST_TEST_CONTEXT("seed " << seed) {
@@ -307,8 +373,10 @@ BOOST_AUTO_TEST_CASE(whatever_happens_no_key_has_more_runs_than_its_limit_and_no
       }
       one.end();
       ended_runs += one.ended_runs;
+      generations += one.generations;
     }
   BOOST_TEST(ended_runs > 1000);
+  BOOST_TEST(generations > 20);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_cancelled_run_still_counts_when_the_limit_is_set_anew, jobs_database) {
