@@ -37,6 +37,8 @@ void publish(self_ptr self) {
     report.checks.push_back(check_notifier(*state.counters));
   if (state.options.disk)
     report.checks.push_back(check_disk(limits, state.options.disk()));
+  if (state.options.certificate)
+    report.checks.push_back(state.options.certificate());
   report.status = health_status::ok;
   for (const auto& check : report.checks)
     report.status = std::max(report.status, check.status);

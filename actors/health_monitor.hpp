@@ -29,6 +29,8 @@ struct health_monitor_options {
   health_limits limits;
   /// Of the private server's disk; runs on an actor's thread and must not wait. None: no check.
   std::function<std::optional<disk_space>()> disk;
+  /// What is to be said of the certificate of TLS; likewise.
+  std::function<health_check()> certificate;
 };
 
 struct health_monitor_state {

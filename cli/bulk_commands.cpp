@@ -92,7 +92,7 @@ std::string follow(http_client& server, std::string operation, bool quiet) {
 
 exit_code run_jobs_bulk(const invocation& wanted) {
   exit_on_interrupt();
-  http_client server(wanted.client.url, wanted.client.timeout, wanted.client.token);
+  http_client server(wanted.client);
   const auto& bulk = wanted.bulk;
   const auto show = [&](const std::string& operation) {
     print(wanted.json ? printable_json(operation) + "\n" : sentence(parsed(operation)) + "\n");
@@ -127,7 +127,7 @@ exit_code run_jobs_bulk(const invocation& wanted) {
 
 exit_code run_jobs_edit(const invocation& wanted) {
   exit_on_interrupt();
-  http_client server(wanted.client.url, wanted.client.timeout, wanted.client.token);
+  http_client server(wanted.client);
   const auto answer =
       server.request("PATCH", "/api/v1/jobs/" + wanted.ids.front(), edit_body(wanted.edit));
   print(wanted.json ? printable_json(answer.body) + "\n" : job_details(answer.body));

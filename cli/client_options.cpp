@@ -21,8 +21,15 @@ namespace troupe::cli {
 void command_line::add_client(CLI::App* app) {
   sources_.bind(
       app,
-      app->add_option("--url", out_.client.url, "The server to talk to")->capture_default_str(),
+      app->add_option("--url", out_.client.url,
+                      "The server to talk to: http://HOST:PORT, https://HOST:PORT or unix:PATH")
+          ->capture_default_str(),
       "TROUPE_URL", "");
+  sources_.bind(app,
+                app->add_option("--ca-file", out_.client.ca_file,
+                                "Authorities to trust with https, in PEM, in place of the system's")
+                    ->type_name("FILE"),
+                "TROUPE_CA_FILE", "");
   add_token_file(app);
   app->add_option("--request-timeout", out_.client.timeout, "Seconds for one request")
       ->check(CLI::Range(0.1, 3600.0))

@@ -1,6 +1,6 @@
 // The parser behind options.hpp: every command with its options, bound to one invocation. CLI11
 // does the parsing. options.cpp has the commands of a node, client_options.cpp those that talk
-// HTTP, token_options.cpp what is said about tokens.
+// HTTP, token_options.cpp what is said about tokens, listen_options.cpp where a node listens.
 #pragma once
 
 #include "cli/option_sources.hpp"
@@ -53,6 +53,7 @@ private:
   void add_tokens();
   void add_token_file(CLI::App* app);
   void add_required_tokens(CLI::App* app);
+  void add_listen(CLI::App* app);
   void add_scrape();
   void add_config();
 
@@ -63,6 +64,7 @@ private:
   void finish_queue_limit();
   void finish_client();
   void finish_new_token();
+  void finish_listen();
   void check_listen(const endpoint& where) const;
   refusal explain(const CLI::ParseError& error, const std::vector<std::string>& arguments);
   refusal wrong(std::string sentence);
@@ -78,6 +80,7 @@ private:
   std::string listen_ = "127.0.0.1:8080";
   bool insecure_listen_ = false;
   bool plain_http_ = false;
+  std::string socket_mode_ = "0600";
   std::string token_file_;
   std::string token_role_;
   std::string token_life_;

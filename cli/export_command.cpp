@@ -63,7 +63,7 @@ private:
 } // namespace
 
 exit_code run_export(const invocation& wanted) {
-  http_client server(wanted.client.url, wanted.client.timeout, wanted.client.token);
+  http_client server(wanted.client);
   const auto& out = wanted.exported.out;
   if (out.empty()) {
     exit_on_interrupt();

@@ -16,8 +16,9 @@
 namespace troupe::cli {
 
 struct http_client::state {
-  std::string url;
-  std::string token;
+  client_settings server;
+  std::string base;        ///< before the path of a request
+  std::string socket_path; ///< empty: by TCP
   long timeout_ms = 0;
   CURL* easy = nullptr;
   std::string body;
@@ -30,7 +31,18 @@ namespace {
 
 constexpr std::size_t quoted_body = 500;
 
+/// What OpenSSL says of a chain (x509_vfy.h); libcurl passes it on.
+enum verify_result : std::uint8_t {
+  expired_certificate = 10,
+  self_signed = 18,
+  self_signed_in_chain = 19,
+  unknown_issuer = 20,
+  unverified_leaf = 21,
+};
+
 using header_list = std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)>;
+
+constexpr std::string_view unix_scheme = "unix:";
 
 bool is_loopback_url(const std::string& url) {
   const auto host = url.substr(url.find("://") + 3);
@@ -39,15 +51,24 @@ bool is_loopback_url(const std::string& url) {
 
 } // namespace
 
-http_client::http_client(std::string url, double timeout_seconds, std::string token)
-    : state_(std::make_unique<state>()) {
-  if (url.find("://") == std::string::npos)
-    url = "http://" + url;
-  while (url.ends_with('/'))
-    url.pop_back();
-  state_->url = std::move(url);
-  state_->token = std::move(token);
-  state_->timeout_ms = static_cast<long>(timeout_seconds * 1000);
+http_client::http_client(client_settings server) : state_(std::make_unique<state>()) {
+  auto& url = server.url;
+  if (url.starts_with(unix_scheme)) {
+    state_->socket_path = url.substr(unix_scheme.size());
+    state_->base = "http://localhost";
+    if (state_->socket_path.empty() || state_->socket_path.front() != '/')
+      throw command_error(exit_code::usage, "'" + url
+                                                + "' needs a path that begins with /, such as "
+                                                  "unix:/run/troupe.sock");
+  } else {
+    if (url.find("://") == std::string::npos)
+      url = "http://" + url;
+    while (url.ends_with('/'))
+      url.pop_back();
+    state_->base = url;
+  }
+  state_->timeout_ms = static_cast<long>(server.timeout * 1000);
+  state_->server = std::move(server);
   curl_global_init(CURL_GLOBAL_DEFAULT);
   state_->easy = curl_easy_init();
   if (state_->easy == nullptr)
@@ -66,32 +87,68 @@ void http_client::abort_when(const std::atomic<bool>& flag) {
   state_->abort = &flag;
 }
 
-namespace {
-
 /// What every request has, but its body and where its answer goes.
-void set_up(CURL* easy, const std::string& server, const std::string& token, const std::string& url,
-            const char* method, char* why) {
+void http_client::set_up(const std::string& path, const char* method, char* why) {
+  auto* easy = state_->easy;
+  const auto& server = state_->server;
   curl_easy_reset(easy); // keeps the connection
-  curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
+  curl_easy_setopt(easy, CURLOPT_URL, (state_->base + path).c_str());
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, why);
   curl_easy_setopt(easy, CURLOPT_USERAGENT, (std::string{"troupe/"} + version).c_str());
-  if (is_loopback_url(server))
+  curl_easy_setopt(easy, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+  if (!server.ca_file.empty()) {
+    curl_easy_setopt(easy, CURLOPT_CAINFO, server.ca_file.c_str());
+    curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr); // the system's
+  }
+  if (!state_->socket_path.empty())
+    curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, state_->socket_path.c_str());
+  if (is_loopback_url(state_->base))
     curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
-  if (!token.empty()) {
+  if (!server.token.empty()) {
     curl_easy_setopt(easy, CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
-    curl_easy_setopt(easy, CURLOPT_XOAUTH2_BEARER, token.c_str());
+    curl_easy_setopt(easy, CURLOPT_XOAUTH2_BEARER, server.token.c_str());
   }
   curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
 }
 
+namespace {
+
+/// Of a certificate that is not to be trusted, in words that say what to do.
+std::string distrust(CURL* easy, const char* why) {
+  long result = 0;
+  curl_easy_getinfo(easy, CURLINFO_SSL_VERIFYRESULT, &result);
+  switch (result) {
+  case expired_certificate:
+    return "its certificate has expired";
+  case unknown_issuer:
+  case self_signed:
+  case self_signed_in_chain:
+  case unverified_leaf:
+    return "its certificate is of no authority that is known here; name the file of its authority "
+           "by --ca-file or TROUPE_CA_FILE";
+  default:
+    return why;
+  }
+}
+
 /// Throws when there is no answer.
-void check(CURLcode result, const std::string& server, const char* why) {
+void check(CURL* easy, CURLcode result, const client_settings& settings, const char* why) {
+  const auto& server = settings.url;
   if (result == CURLE_URL_MALFORMAT || result == CURLE_UNSUPPORTED_PROTOCOL)
     throw command_error(exit_code::usage, "'" + server
                                               + "' is no http or https URL; set --url or "
                                                 "TROUPE_URL, such as http://127.0.0.1:8080");
+  if (result == CURLE_PEER_FAILED_VERIFICATION)
+    throw command_error(exit_code::failed,
+                        "the server at " + server + " is not trusted: " + distrust(easy, why));
+  if (result == CURLE_SSL_CACERT_BADFILE)
+    throw command_error(exit_code::usage, "--ca-file: '" + settings.ca_file
+                                              + "' has no certificates that can be read");
+  if (result == CURLE_SSL_CONNECT_ERROR)
+    throw command_error(exit_code::failed,
+                        "there is no TLS with the server at " + server + " (" + why + ")");
   if (result == CURLE_ABORTED_BY_CALLBACK)
     throw command_error(exit_code::interrupted, "the request was given up");
   if (result == CURLE_OPERATION_TIMEDOUT)
@@ -138,13 +195,12 @@ http_answer http_client::send(const char* method, const std::string& path,
   auto* easy = state_->easy;
   state_->body.clear();
   std::array<char, CURL_ERROR_SIZE> why{};
-  const std::string url = state_->url + path;
   header_list headers(curl_slist_append(nullptr, "Content-Type: application/json"),
                       &curl_slist_free_all);
   curl_slist_append(headers.get(), "Expect:");
   for (const auto& header : state_->headers)
     curl_slist_append(headers.get(), header.c_str());
-  set_up(easy, state_->url, state_->token, url, method, why.data());
+  set_up(path, method, why.data());
   curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, state_->timeout_ms);
   if (body) {
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers.get());
@@ -171,7 +227,7 @@ http_answer http_client::send(const char* method, const std::string& path,
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, state_.get());
   const auto result = curl_easy_perform(easy);
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, nullptr);
-  check(result, state_->url, why.data());
+  check(easy, result, state_->server, why.data());
   http_answer answer;
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answer.status);
   answer.body = std::move(state_->body);
@@ -182,13 +238,12 @@ void http_client::download(const std::string& path,
                            const std::function<void(std::string_view)>& take) {
   auto* easy = state_->easy;
   std::array<char, CURL_ERROR_SIZE> why{};
-  const std::string url = state_->url + path;
-  set_up(easy, state_->url, state_->token, url, "GET", why.data());
+  set_up(path, "GET", why.data());
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, state_->timeout_ms);
   curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
   curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
                    static_cast<long>(std::chrono::seconds{longest_silence}.count()));
-  if (!is_loopback_url(state_->url))
+  if (!is_loopback_url(state_->base))
     curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip");
   taker into{easy, take, {}, false, {}};
   const writer write = [](char* data, std::size_t, std::size_t size, void* to) -> std::size_t {
@@ -205,7 +260,7 @@ void http_client::download(const std::string& path,
                         "the answer was cut off by the server or on its way ("
                             + std::string{why[0] != '\0' ? why.data() : curl_easy_strerror(result)}
                             + ")");
-  check(result, state_->url, why.data());
+  check(easy, result, state_->server, why.data());
   http_answer answer;
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answer.status);
   answer.body = std::move(into.problem);

@@ -1,6 +1,8 @@
 // One HTTP exchange at a time with a Troupe server, by libcurl. Bounded: the answer's bytes and the
-// time for one request.
+// time for one request. With https the server's certificate and name are always verified.
 #pragma once
+
+#include "cli/client_settings.hpp"
 
 #include <atomic>
 #include <chrono>
@@ -23,9 +25,7 @@ public:
   static constexpr std::chrono::minutes longest_silence{12};
   static constexpr std::size_t answer_bytes = 256UL * 1024 * 1024;
 
-  /// `url`: http://HOST:PORT; without a scheme it is http. `token`: shown with every request;
-  /// empty: none.
-  http_client(std::string url, double timeout_seconds, std::string token = {});
+  explicit http_client(client_settings server);
   ~http_client();
   http_client(const http_client&) = delete;
   http_client& operator=(const http_client&) = delete;
@@ -35,7 +35,7 @@ public:
   /// Gives up a request within a second of the flag being set; send throws (interrupted) then.
   void abort_when(const std::atomic<bool>& flag);
   /// Any answer, also one that says what is wrong. Throws command_error: nobody answers
-  /// (unavailable), not in time (timed_out).
+  /// (unavailable), not in time (timed_out), a certificate that is not to be trusted (failed).
   http_answer send(const char* method, const std::string& path,
                    const std::optional<std::string>& body = std::nullopt);
   /// The same; throws command_error with the server's words unless the status is below 400.
@@ -51,6 +51,8 @@ public:
   static std::string escaped(std::string_view text);
 
 private:
+  void set_up(const std::string& path, const char* method, char* why);
+
   struct state;
   std::unique_ptr<state> state_;
 };

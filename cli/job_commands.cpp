@@ -170,7 +170,7 @@ std::string elements_of(std::string_view answer) {
 exit_code run_enqueue(const invocation& wanted) {
   exit_on_interrupt();
   const auto& job = wanted.enqueue;
-  http_client server(wanted.client.url, wanted.client.timeout, wanted.client.token);
+  http_client server(wanted.client);
   if (job.idempotency_key)
     server.add_header("Idempotency-Key", *job.idempotency_key);
   const auto made = server.request("POST", "/api/v1/jobs", body_of(job));
@@ -193,7 +193,7 @@ exit_code run_enqueue(const invocation& wanted) {
 exit_code run_jobs_list(const invocation& wanted) {
   exit_on_interrupt();
   const auto& list = wanted.list;
-  http_client server(wanted.client.url, wanted.client.timeout, wanted.client.token);
+  http_client server(wanted.client);
   auto rows = jobs_table(::isatty(STDOUT_FILENO) != 0 ? widest_cell : 0);
   const auto page_size = static_cast<int>(limits::page_size);
   int left = list.limit;
@@ -222,7 +222,7 @@ exit_code run_jobs_list(const invocation& wanted) {
 
 exit_code run_jobs_logs(const invocation& wanted) {
   exit_on_interrupt();
-  http_client server(wanted.client.url, wanted.client.timeout, wanted.client.token);
+  http_client server(wanted.client);
   const auto job = "/api/v1/jobs/" + wanted.ids.front();
   const auto page = job + "/logs?limit=" + std::to_string(limits::log_page) + "&after=";
   auto after = std::to_string(wanted.log.after);
@@ -253,7 +253,7 @@ exit_code run_jobs_logs(const invocation& wanted) {
 
 exit_code run_jobs_by_id(const invocation& wanted) {
   exit_on_interrupt();
-  http_client server(wanted.client.url, wanted.client.timeout, wanted.client.token);
+  http_client server(wanted.client);
   auto worst = exit_code::ok;
   for (const auto& id : wanted.ids) {
     const auto path = "/api/v1/jobs/" + id;

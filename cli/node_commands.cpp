@@ -9,7 +9,7 @@ namespace troupe::cli {
 
 exit_code run_nodes_list(const invocation& wanted) {
   exit_on_interrupt();
-  http_client server(wanted.client.url, wanted.client.timeout, wanted.client.token);
+  http_client server(wanted.client);
   auto path = std::string{"/api/v1/nodes?limit=500"};
   if (wanted.list.state)
     path += "&state=" + http_client::escaped(*wanted.list.state);
@@ -37,7 +37,7 @@ exit_code run_nodes_list(const invocation& wanted) {
 
 exit_code run_nodes_show(const invocation& wanted) {
   exit_on_interrupt();
-  http_client server(wanted.client.url, wanted.client.timeout, wanted.client.token);
+  http_client server(wanted.client);
   const auto node =
       server.request("GET", "/api/v1/nodes/" + http_client::escaped(wanted.ids.front())).body;
   print(wanted.json ? printable_json(node) + "\n" : node_details(node));

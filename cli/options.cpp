@@ -205,21 +205,8 @@ void command_line::add_engine(CLI::App* app) {
 
 void command_line::add_node(CLI::App* app) {
   auto& engine = out_.engine;
-  env(app,
-      app->add_option("--listen", listen_, "HOST:PORT for HTTP; port 0: any free one")
-          ->capture_default_str(),
-      "TROUPE_LISTEN");
-  sources_.bind(
-      app,
-      app->add_flag(
-          "--insecure-listen", insecure_listen_,
-          "Allow --listen beyond loopback, though whoever reaches the port may do anything"),
-      "", "");
+  add_listen(app);
   add_required_tokens(app);
-  env(app,
-      list(app->add_option("--allow-host", allowed_hosts_,
-                           "A further name that requests may use as Host (repeatable)")),
-      "TROUPE_ALLOW_HOST");
   env(app, app->add_option("--node", engine.node, "This node's name")->capture_default_str(),
       "TROUPE_NODE");
   env(app,
@@ -358,12 +345,7 @@ void command_line::finish_engine() {
 
 void command_line::finish_node() {
   auto& engine = out_.engine;
-  const auto where = read_endpoint(listen_);
-  check_listen(where);
-  engine.http = true;
-  engine.address = where.host;
-  engine.port = where.port;
-  engine.allowed_hosts = {allowed_hosts_.begin(), allowed_hosts_.end()};
+  finish_listen();
   if (!is_valid_name(engine.node))
     throw std::invalid_argument("--node: a name is 1 to 128 of A-Z a-z 0-9 . _ : -");
   for (const auto& queue : queues_)

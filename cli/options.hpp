@@ -3,6 +3,7 @@
 // do. Pure but for the environment and the file it reads.
 #pragma once
 
+#include "cli/client_settings.hpp"
 #include "cli/command_tree.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/setting_view.hpp"
@@ -55,13 +56,6 @@ enum class command : std::uint8_t {
   completion,
   man,
   version,
-};
-
-/// How the client commands reach a server.
-struct client_settings {
-  std::string url = "http://127.0.0.1:8080";
-  double timeout = 30; ///< seconds for one request
-  std::string token;   ///< empty: none is shown
 };
 
 struct enqueue_settings {

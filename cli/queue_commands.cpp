@@ -50,7 +50,7 @@ std::string wait_until_idle(http_client& server, const std::string& path, std::s
 exit_code list_all(const invocation& wanted, const std::string& path, table rows,
                    void (*add)(table&, std::string_view)) {
   exit_on_interrupt();
-  http_client server(wanted.client.url, wanted.client.timeout, wanted.client.token);
+  http_client server(wanted.client);
   std::string after;
   std::string all;
   do {
@@ -88,7 +88,7 @@ exit_code run_jobs_counts(const invocation& wanted) {
 
 exit_code run_queue(const invocation& wanted) {
   exit_on_interrupt();
-  http_client server(wanted.client.url, wanted.client.timeout, wanted.client.token);
+  http_client server(wanted.client);
   const auto path = "/api/v1/queues/" + http_client::escaped(wanted.ids.front());
   std::string queue;
   switch (wanted.what) {

@@ -14,6 +14,7 @@
 
 #include <cstring>
 #include <filesystem>
+#include <optional>
 
 namespace troupe::cli {
 
@@ -25,13 +26,19 @@ exit_code run_node(const invocation& wanted) {
   const bool own_database = options.database_url.empty();
   engine node(std::move(options));
   node.start();
+  std::optional<hangup_meaning> hangup;
+  if (!wanted.engine.tls_certificate.empty())
+    hangup.emplace(signals, [&node] { node.reload_certificate(); });
   const auto home = wanted.engine.data_dir.empty() ? default_data_dir() : wanted.engine.data_dir;
   const auto token_file = std::filesystem::path{home} / "token";
   const bool keeps_token = wanted.what == command::dev && wanted.engine.require_tokens;
   if (keeps_token)
     keep_token_file(node, token_file);
   if (signals.signal() == 0) {
-    print("troupe ready " + node.url() + "\n");
+    std::string ready = "troupe ready";
+    for (const auto& url : node.urls())
+      ready += " " + url;
+    print(ready + "\n");
     if (wanted.what == command::dev)
       tell(std::string{"a node for development, "}
            + (own_database ? "with a private PostgreSQL" : "on the database of DATABASE_URL")

@@ -11,6 +11,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string_view>
+#include <sys/un.h>
 #include <vector>
 
 namespace troupe::cli {
@@ -19,6 +20,7 @@ namespace {
 
 constexpr int most_slots = 10'000;
 constexpr std::size_t longest_id = 19;
+constexpr std::string_view unix_scheme = "unix:";
 
 std::optional<int> number(std::string_view text, int most) {
   int value = -1;
@@ -38,6 +40,21 @@ bool is_v4(const std::string& host) {
   return ::inet_pton(AF_INET, host.c_str(), &address) == 1;
 }
 
+/// Of a sockaddr_un, without its end.
+constexpr std::size_t longest_path = sizeof(sockaddr_un::sun_path) - 1;
+
+std::string read_socket_path(const std::string& path) {
+  if (path.empty() || path.front() != '/')
+    throw std::invalid_argument("--listen: 'unix:" + printable(path)
+                                + "' needs a path that begins with /, such as "
+                                  "unix:/run/troupe.sock");
+  if (path.size() > longest_path)
+    throw std::invalid_argument("--listen: a socket's path has at most "
+                                + std::to_string(longest_path) + " bytes, and '" + printable(path)
+                                + "' has " + std::to_string(path.size()));
+  return path;
+}
+
 } // namespace
 
 endpoint read_endpoint(const std::string& text) {
@@ -51,10 +68,30 @@ endpoint read_endpoint(const std::string& text) {
   const auto port =
       colon == std::string::npos ? std::nullopt : number(text.substr(colon + 1), 65'535);
   if (!port || !(bracketed ? is_v6(host) : is_v4(host)))
-    throw std::invalid_argument("'" + text
-                                + "' is no HOST:PORT; give an IP address and a port, such as "
-                                  "127.0.0.1:8080 or [::1]:8080 (port 0: any free one)");
+    throw std::invalid_argument(
+        "'" + text
+        + "' is no HOST:PORT; give an IP address and a port, such as "
+          "127.0.0.1:8080 or [::1]:8080 (port 0: any free one), or unix:PATH");
   return {host, static_cast<std::uint16_t>(*port)};
+}
+
+listen_places read_listen(const std::string& text) {
+  listen_places out;
+  for (std::size_t at = 0; at <= text.size();) {
+    const auto comma = std::min(text.find(',', at), text.size());
+    const auto one = text.substr(at, comma - at);
+    at = comma + 1;
+    const bool is_path = one.starts_with(unix_scheme);
+    if (is_path ? !out.socket_path.empty() : out.tcp.has_value())
+      throw std::invalid_argument("--listen: '" + printable(text)
+                                  + "' names two places of one kind; give one HOST:PORT, one "
+                                    "unix:PATH, or both with a comma between them");
+    if (is_path)
+      out.socket_path = read_socket_path(one.substr(unix_scheme.size()));
+    else
+      out.tcp = read_endpoint(one);
+  }
+  return out;
 }
 
 bool is_loopback(const std::string& host) {

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +19,12 @@ struct endpoint {
 
 /// HOST:PORT; localhost becomes 127.0.0.1, an IPv6 address stands in brackets.
 endpoint read_endpoint(const std::string& text);
+/// One HOST:PORT, one unix:PATH, or both with a comma between them.
+struct listen_places {
+  std::optional<endpoint> tcp;
+  std::string socket_path; ///< empty: none
+};
+listen_places read_listen(const std::string& text);
 /// True when only this machine reaches the address.
 bool is_loopback(const std::string& host);
 /// NAME:SLOTS. A name may hold colons, so the last one counts.

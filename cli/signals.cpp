@@ -55,6 +55,13 @@ void signal_watch::watch(int signals, int ending) {
     signalfd_siginfo info{};
     if (::read(signals, &info, sizeof info) != sizeof info)
       continue;
+    if (info.ssi_signo == SIGHUP) {
+      const std::lock_guard lock(hangup_guard_);
+      if (hangup_) {
+        hangup_();
+        continue;
+      }
+    }
     // Nothing is cleaned up: the database is consistent whenever we end.
     if (first_ != 0)
       ::_exit(interrupted);
@@ -74,6 +81,11 @@ void signal_watch::wait() {
 bool signal_watch::wait_for(std::chrono::milliseconds limit) {
   std::unique_lock lock(guard_);
   return came_.wait_for(lock, limit, [this] { return first_ != 0; });
+}
+
+void signal_watch::on_hangup(std::function<void()> act) {
+  const std::lock_guard lock(hangup_guard_);
+  hangup_ = std::move(act);
 }
 
 void exit_on_interrupt() {

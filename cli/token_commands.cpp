@@ -23,7 +23,7 @@ bool on_database(const invocation& wanted) {
 }
 
 http_client server_of(const invocation& wanted) {
-  return {wanted.client.url, wanted.client.timeout, wanted.client.token};
+  return http_client{wanted.client};
 }
 
 std::string body_of(const create_token& what) {

@@ -62,11 +62,6 @@ void command_line::add_required_tokens(CLI::App* app) {
       app->add_flag("--require-tokens", out_.engine.require_tokens,
                     "Answer only who shows a token, see 'troupe tokens'"),
       "TROUPE_REQUIRE_TOKENS");
-  env(app,
-      app->add_flag("--plain-http", plain_http_,
-                    "With --require-tokens, allow --listen beyond loopback, though tokens and all "
-                    "else go unencrypted"),
-      "TROUPE_PLAIN_HTTP");
 }
 
 void command_line::add_tokens() {
@@ -122,23 +117,6 @@ void command_line::finish_new_token() {
   if (life < std::chrono::milliseconds{1} || life > limits::max_token_life)
     throw std::invalid_argument("--expires-in: at least 1ms, and at most 87600h");
   token.valid_for = life;
-}
-
-void command_line::check_listen(const endpoint& where) const {
-  if (is_loopback(where.host) || insecure_listen_)
-    return;
-  if (!out_.engine.require_tokens)
-    throw std::invalid_argument(
-        "--listen " + listen_
-        + " would let every machine that reaches this port do anything: nobody is asked for a "
-          "token. Listen on 127.0.0.1, or add --require-tokens --plain-http, or "
-          "--insecure-listen if the network is trusted");
-  if (!plain_http_)
-    throw std::invalid_argument(
-        "--listen " + listen_
-        + " would send tokens and all else over the network unencrypted: there is no TLS yet. "
-          "Listen on 127.0.0.1 behind a proxy that has it, or add --plain-http if the network is "
-          "trusted");
 }
 
 } // namespace troupe::cli

@@ -19,7 +19,7 @@ std::chrono::milliseconds interval_of(const invocation& wanted) {
 }
 
 exit_code run_once(const invocation& wanted) {
-  http_client server(wanted.client.url, wanted.client.timeout, wanted.client.token);
+  http_client server(wanted.client);
   run_notes notes;
   const auto before = read_server(server, notes);
   std::this_thread::sleep_for(interval_of(wanted)); // rates need two readings
@@ -38,7 +38,7 @@ public:
 
   exit_code run() {
     // Before the screen is taken: where no server is, that is all there is to say.
-    http_client server(wanted_.client.url, wanted_.client.timeout, wanted_.client.token);
+    http_client server(wanted_.client);
     run_notes notes;
     latest_.now = std::make_shared<top_reading>(read_server(server, notes));
     top_gatherer gatherer(wanted_.client, interval_of(wanted_), latest_.now);

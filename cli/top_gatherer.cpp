@@ -101,7 +101,7 @@ bool top_gatherer::await_turn() {
 }
 
 void top_gatherer::run() {
-  http_client server(client_.url, client_.timeout, client_.token);
+  http_client server(client_);
   server.abort_when(ending_);
   run_notes notes;
   while (await_turn()) {

@@ -23,8 +23,7 @@ constexpr auto longest_outage = 60s;
 class watching {
 public:
   explicit watching(const invocation& wanted)
-      : wanted_(wanted), server_(wanted.client.url, wanted.client.timeout, wanted.client.token),
-        jobs_(wanted.ids) {}
+      : wanted_(wanted), server_(wanted.client), jobs_(wanted.ids) {}
 
   exit_code run() {
     if (wanted_.wait_limit)

@@ -22,10 +22,9 @@ std::string hex(std::uint64_t value) {
 
 } // namespace
 
-hub::hub(net::io_context& loop, const server_limits& limits, services context,
-         admission_rules rules)
+hub::hub(net::io_context& loop, const server_limits& limits, services context)
     : loop_(loop.get_executor()), limits_(limits), context_(std::move(context)),
-      rules_(std::move(rules)), sweep_timer_(loop_) {
+      sweep_timer_(loop_) {
   if (context_.counters == nullptr)
     context_.counters = &own_counters_;
   std::random_device seed;

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "http/access_control.hpp"
-#include "http/admission.hpp"
 #include "http/net.hpp"
 #include "http/routes.hpp"
 
@@ -21,13 +20,12 @@ class peer;
 
 class hub : public std::enable_shared_from_this<hub> {
 public:
-  hub(net::io_context& loop, const server_limits& limits, services context, admission_rules rules);
+  hub(net::io_context& loop, const server_limits& limits, services context);
   hub(const hub&) = delete;
   hub& operator=(const hub&) = delete;
 
   const server_limits& limits() const { return limits_; }
   const router& routes() const { return routes_; }
-  const admission_rules& rules() const { return rules_; }
   /// Null: nobody is asked for a token.
   access_control* access() const { return access_.get(); }
   engine_counters& counters() { return *context_.counters; }
@@ -63,7 +61,6 @@ private:
   server_limits limits_;
   services context_;
   engine_counters own_counters_; ///< when nobody gave any
-  admission_rules rules_;
   router routes_;
   std::shared_ptr<access_control> access_;
   std::vector<std::shared_ptr<peer>> peers_;

@@ -35,7 +35,7 @@ struct server_limits {
   std::size_t exports = 2;
 
   // -- deadlines: of the whole phase, not between two bytes --
-  ms head{10'000};              ///< first byte (or accept) to the end of the head; 408
+  ms head{10'000};              ///< first byte (or accept: TLS) to the end of the head; 408
   ms body{60'000};              ///< 408
   std::size_t body_rate = 1024; ///< bytes per second on average, once body_grace is over; 408
   ms body_grace{5'000};
@@ -53,6 +53,7 @@ struct server_limits {
   std::size_t heads_incomplete = 1'024;        ///< connections within a head; at the limit as above
   std::size_t requests_per_connection = 1'000; ///< the last answer says `Connection: close`
   int backlog = 1'024;
+  ms certificate_look{60'000}; ///< how often the files of the certificate are looked at
 
   // -- tokens, where they are required --
   int token_failures = 10; ///< that one address may show at once, and open nothing; then 429

@@ -6,10 +6,8 @@
 #include "messages/log.hpp"
 
 #include <boost/asio/post.hpp>
-#include <boost/asio/write.hpp>
 
 #include <algorithm>
-#include <array>
 #include <exception>
 #include <utility>
 
@@ -45,18 +43,17 @@ struct peer::pending_answer {
   std::atomic<bool> given{false};
 };
 
-peer::peer(std::shared_ptr<hub> owner, tcp_socket socket)
-    : hub_(std::move(owner)), socket_(std::move(socket)), reader_(hub_->limits()) {}
+peer::peer(std::shared_ptr<hub> owner, transport bytes,
+           std::shared_ptr<const admission_rules> rules)
+    : hub_(std::move(owner)), transport_(std::move(bytes)), rules_(std::move(rules)),
+      reader_(hub_->limits()) {}
 
 void peer::start() {
-  error_code ec;
-  const auto remote = socket_.remote_endpoint(ec);
-  if (ec)
+  auto address = transport_.open();
+  if (!address)
     return; // gone already; the socket closes with us
-  address_ = remote.address().to_string();
-  socket_.set_option(tcp::no_delay{true}, ec);
-  socket_.non_blocking(true, ec);
-  joined_ = !ec && hub_->add(shared_from_this(), address_);
+  address_ = *std::move(address);
+  joined_ = hub_->add(shared_from_this(), address_);
   if (!joined_) {
     ++hub_->counters().http_rejected;
     return;
@@ -82,15 +79,16 @@ void peer::leave_head() {
 void peer::close() {
   if (phase_ == phase::closed)
     return;
-  if (phase_ == phase::answering || phase_ == phase::fetching || phase_ == phase::writing)
+  const bool cut =
+      phase_ == phase::answering || phase_ == phase::fetching || phase_ == phase::writing;
+  if (cut)
     log_access(false);
   phase_ = phase::closed;
   ++serial_;
   const auto self = shared_from_this(); // the hub may hold the last one
   leave_head();
   stream_.reset();
-  error_code ignored;
-  socket_.close(ignored);
+  transport_.close(!cut);
   if (std::exchange(joined_, false))
     hub_->remove(*this, address_);
 }
@@ -134,12 +132,11 @@ void peer::read() {
   if (reading_ || phase_ == phase::closed)
     return;
   reading_ = true;
-  const auto room = reader_.space();
-  socket_.async_read_some(net::buffer(room.data(), room.size()),
-                          [self = shared_from_this()](const error_code& ec, std::size_t count) {
-                            self->reading_ = false;
-                            self->on_read(ec, count);
-                          });
+  transport_.async_read_some(reader_.space(),
+                             [self = shared_from_this()](const error_code& ec, std::size_t count) {
+                               self->reading_ = false;
+                               self->on_read(ec, count);
+                             });
 }
 
 void peer::on_read(const error_code& ec, std::size_t count) {
@@ -150,6 +147,10 @@ void peer::on_read(const error_code& ec, std::size_t count) {
   if (phase_ == phase::writing || phase_ == phase::answering || phase_ == phase::fetching
       || phase_ == phase::judging)
     return; // the connection ends with that answer: what still comes has no meaning
+  if (ec && transport_.turned_plain()) {
+    refuse({400, "tls_required", "this port speaks TLS: use https"});
+    return;
+  }
   if (ec)
     return close(); // end of stream within a request is no request
   reader_.received(count);
@@ -191,7 +192,7 @@ bool peer::on_head() {
                 && served_ + 1 < hub_->limits().requests_per_connection;
   head_only_ = head.method == "HEAD";
   const auto verb = *parse_method(head.method); // the guard lets no other through
-  if (auto refused = admit(head, borders, verb, hub_->rules()))
+  if (auto refused = admit(head, borders, verb, *rules_))
     return reject(*std::move(refused));
   const auto path = head.target.substr(0, head.target.find('?'));
   auto matched = hub_->routes().match(verb, path);
@@ -250,7 +251,7 @@ bool peer::admitted(access_control::verdict said) {
     if (borders.expects_continue && !refused && !reader_.has_bytes()) {
       error_code ec;
       constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
-      if (socket_.write_some(net::buffer(go_on), ec) != go_on.size())
+      if (transport_.write_some(go_on, {}, ec) != go_on.size())
         return close(), false;
     }
   }
@@ -350,10 +351,10 @@ bool peer::write_some() {
   const auto total = out_head_.size() + out_body_.size();
   while (written_ < total) {
     const auto in_head = std::min(written_, out_head_.size());
-    const std::array<net::const_buffer, 2> parts = {net::buffer(out_head_) + in_head,
-                                                    net::buffer(out_body_) + (written_ - in_head)};
     error_code ec;
-    const auto count = socket_.write_some(parts, ec);
+    const auto count =
+        transport_.write_some(std::string_view{out_head_}.substr(in_head),
+                              std::string_view{out_body_}.substr(written_ - in_head), ec);
     if (ec == net::error::would_block || ec == net::error::try_again) {
       wait_writable();
       return false;
@@ -370,7 +371,7 @@ bool peer::write_some() {
 }
 
 void peer::wait_writable() {
-  socket_.async_wait(tcp_socket::wait_write, [self = shared_from_this()](const error_code& ec) {
+  transport_.async_wait_writable([self = shared_from_this()](const error_code& ec) {
     if (self->phase_ != phase::writing)
       return;
     if (ec)
@@ -411,7 +412,7 @@ bool peer::after_write() {
 /// see the answer. So: no more from us, and what still comes is read and thrown away for a while.
 void peer::linger() {
   error_code ec;
-  socket_.shutdown(tcp::socket::shutdown_send, ec);
+  transport_.end_sending(ec);
   if (ec)
     return close();
   enter(phase::lingering, hub_->limits().linger);
@@ -427,16 +428,16 @@ void peer::drain(std::size_t count) {
     return;
   reading_ = true;
   out_body_.resize(4096);
-  socket_.async_read_some(net::buffer(out_body_),
-                          [self = shared_from_this()](const error_code& ec, std::size_t got) {
-                            self->reading_ = false;
-                            if (self->phase_ != phase::lingering)
-                              return;
-                            if (ec)
-                              self->close();
-                            else
-                              self->drain(got);
-                          });
+  transport_.async_read_raw(out_body_,
+                            [self = shared_from_this()](const error_code& ec, std::size_t got) {
+                              self->reading_ = false;
+                              if (self->phase_ != phase::lingering)
+                                return;
+                              if (ec)
+                                self->close();
+                              else
+                                self->drain(got);
+                            });
 }
 
 } // namespace troupe::http

@@ -1,10 +1,12 @@
-// One TCP connection: reads a request, has it answered, writes the answer, again. One request at a
+// One connection: reads a request, has it answered, writes the answer, again. One request at a
 // time; pipelined ones wait in the reader's bounded buffer. Every phase has a deadline. Loop thread
 // only, except that an answer may come from any thread.
 #pragma once
 
+#include "http/admission.hpp"
 #include "http/hub.hpp"
 #include "http/reader.hpp"
+#include "http/transport.hpp"
 
 #include <atomic>
 #include <chrono>
@@ -19,7 +21,7 @@ class peer : public std::enable_shared_from_this<peer> {
 public:
   using clock = std::chrono::steady_clock;
 
-  peer(std::shared_ptr<hub> owner, tcp_socket socket);
+  peer(std::shared_ptr<hub> owner, transport bytes, std::shared_ptr<const admission_rules> rules);
   peer(const peer&) = delete;
   peer& operator=(const peer&) = delete;
 
@@ -84,7 +86,8 @@ private:
   struct pending_piece;
 
   std::shared_ptr<hub> hub_;
-  tcp_socket socket_;
+  transport transport_;
+  std::shared_ptr<const admission_rules> rules_;
   request_reader reader_;
   std::string address_;
   phase phase_ = phase::closed;

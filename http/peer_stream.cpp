@@ -6,7 +6,6 @@
 #include "messages/log.hpp"
 
 #include <boost/asio/post.hpp>
-#include <boost/asio/write.hpp>
 
 #include <array>
 #include <charconv>
@@ -118,27 +117,25 @@ bool peer::fail_stream(const failure& why) {
 void peer::watch() {
   if (std::exchange(watching_, true))
     return;
-  socket_.async_wait(tcp_socket::wait_read, [self = shared_from_this()](const error_code& ec) {
+  transport_.async_wait_readable([self = shared_from_this()](const error_code& ec) {
     self->watching_ = false;
     if (ec || self->phase_ != phase::fetching)
       return; // what is being written finds out by itself, and the next piece watches again
-    char byte = 0;
-    error_code gone;
-    const auto got = self->socket_.receive(net::buffer(&byte, 1), tcp_socket::message_peek, gone);
-    if (gone == net::error::would_block || gone == net::error::try_again)
+    switch (self->transport_.peek()) {
+    case transport::sight::nothing:
       return self->watch();
-    if (gone || got == 0)
-      self->close();
-    else
+    case transport::sight::end:
+      return self->close();
+    case transport::sight::bytes:
       self->watching_ = true; // the next request has come: nothing more is seen from here on
+    }
   });
 }
 
 /// Without the last chunk a close is enough; without chunks only a reset tells.
 void peer::reset() {
-  error_code ignored;
   if (!chunked_)
-    socket_.set_option(net::socket_base::linger{true, 0}, ignored);
+    transport_.reset_on_close();
   close();
 }
 

@@ -3,6 +3,7 @@
 
 #include "http/hub.hpp"
 #include "http/listener.hpp"
+#include "http/tls_context.hpp"
 
 #include <boost/asio/post.hpp>
 
@@ -13,21 +14,69 @@ namespace troupe::http {
 struct server::impl : std::enable_shared_from_this<server::impl> {
   impl(net::io_context& l, server_options o, services context)
       : loop(l), options(std::move(o)),
-        shared(std::make_shared<hub>(l, options.limits, std::move(context),
-                                     rules_for(options.address, options.allowed_hosts))),
-        door(std::make_shared<listener>(l, shared)), grace(l.get_executor()) {}
+        shared(std::make_shared<hub>(l, options.limits, std::move(context))),
+        grace(l.get_executor()), look(l.get_executor()) {}
 
+  void open();
+  void accept();
+  void close();
+  void watch_certificate();
   void stop(std::chrono::milliseconds limit, std::function<void()> done);
 
   net::io_context& loop;
   server_options options;
   std::shared_ptr<hub> shared;
-  std::shared_ptr<listener> door;
+  std::shared_ptr<listener> tcp_door;  ///< null: there is none
+  std::shared_ptr<listener> unix_door; ///< likewise
   loop_timer grace;
+  loop_timer look; ///< at the files of the certificate
 };
 
+void server::impl::open() {
+  if (!options.address.empty()) {
+    tcp_door = std::make_shared<listener>(
+        loop, shared, rules_for(options.address, options.allowed_hosts), options.tls);
+    tcp_door->open(options.address, options.port);
+  }
+  if (!options.socket_path.empty()) {
+    // No page of a browser reaches it, so any Host will do.
+    unix_door = std::make_shared<listener>(loop, shared, admission_rules{});
+    unix_door->open(options.socket_path, options.socket_mode);
+  }
+  shared->on_room([weak = weak_from_this()] {
+    if (const auto self = weak.lock())
+      self->accept();
+  });
+}
+
+void server::impl::accept() {
+  for (const auto& door : {tcp_door, unix_door})
+    if (door)
+      door->accept();
+}
+
+void server::impl::close() {
+  look.cancel();
+  for (const auto& door : {tcp_door, unix_door})
+    if (door)
+      door->close();
+}
+
+void server::impl::watch_certificate() {
+  if (!options.tls)
+    return;
+  look.expires_after(options.limits.certificate_look);
+  look.async_wait([weak = weak_from_this()](const error_code& ec) {
+    const auto self = weak.lock();
+    if (!self || ec)
+      return;
+    self->options.tls->reload_if_changed();
+    self->watch_certificate();
+  });
+}
+
 void server::impl::stop(std::chrono::milliseconds limit, std::function<void()> done) {
-  door->close();
+  close();
   // Connections take their state along, so the timer is what may end first or last.
   grace.expires_after(limit);
   grace.async_wait([self = shared_from_this()](const error_code& ec) {
@@ -44,19 +93,22 @@ server::server(boost::asio::io_context& loop, server_options options, services c
     : impl_(std::make_shared<impl>(loop, std::move(options), std::move(context))) {}
 
 server::~server() {
-  impl_->door->close();
+  impl_->close();
   impl_->grace.cancel();
   impl_->shared->on_room({});
   impl_->shared->close_all();
 }
 
 void server::start() {
-  impl_->door->open(impl_->options.address, impl_->options.port);
-  net::post(impl_->loop, [door = impl_->door] { door->accept(); });
+  impl_->open();
+  net::post(impl_->loop, [impl = impl_] {
+    impl->accept();
+    impl->watch_certificate();
+  });
 }
 
 std::uint16_t server::port() const {
-  return impl_->door->port();
+  return impl_->tcp_door ? impl_->tcp_door->port() : std::uint16_t{0};
 }
 
 void server::stop(std::chrono::milliseconds grace, std::function<void()> done) {

@@ -1,5 +1,6 @@
 // The HTTP server of one node, on a loop that somebody else runs. Start here to read this room:
-// server > listener > peer > reader (framing) > router > job_routes, system_routes > requester.
+// server > listener > peer (transport: TLS or plain) > reader (framing) > router > job_routes,
+// system_routes > requester.
 #pragma once
 
 #include "http/limits.hpp"
@@ -16,9 +17,14 @@
 
 namespace troupe::http {
 
+class tls_context;
+
 struct server_options {
-  std::string address = "127.0.0.1"; ///< an IP address, or localhost
+  std::string address = "127.0.0.1"; ///< an IP address, or localhost; empty: no TCP
   std::uint16_t port = 8080;         ///< 0: any free one
+  std::shared_ptr<tls_context> tls;  ///< what `address` speaks; null: plain HTTP
+  std::string socket_path;           ///< of a Unix socket besides; empty: none
+  std::uint32_t socket_mode = 0600;  ///< of its file: who may use it
   /// Further names a request's Host may have. On loopback they add to localhost and its addresses;
   /// elsewhere an empty set means any name.
   std::set<std::string> allowed_hosts;
@@ -37,9 +43,9 @@ public:
   server& operator=(const server&) = delete;
 
   /// Binds and begins to accept. Throws std::runtime_error with a sentence for the operator when
-  /// the address is taken or no address.
+  /// an address is taken or no address.
   void start();
-  /// The port in use, after start().
+  /// The port in use, after start(); 0 without TCP.
   std::uint16_t port() const;
   /// No new connections or requests: idle connections close now, busy ones after their answer, all
   /// after `grace`. `done` comes on the loop's thread, once.

@@ -12,10 +12,12 @@
 #include "handlers/testing.hpp"
 #include "http/bridge.hpp"
 #include "http/server.hpp"
+#include "http/tls_context.hpp"
 #include "launcher/asio_loop.hpp"
 #include "launcher/cast_options.hpp"
 #include "launcher/database_options.hpp"
 #include "launcher/disk_space.hpp"
+#include "launcher/listening.hpp"
 #include "launcher/private_postgres.hpp"
 #include "launcher/session_core.hpp"
 #include "launcher/system_config.hpp"
@@ -56,6 +58,7 @@ struct engine::parts {
   // In the order of construction; destroyed in reverse. The loop outlives the actors, the actors
   // outlive the port and the handlers that send to them.
   engine_options options;
+  std::shared_ptr<http::tls_context> tls; ///< null: plain HTTP
   std::optional<private_postgres> postgres;
   std::string database_url;
   engine_counters counters;
@@ -127,6 +130,7 @@ void engine::parts::start_actors() {
     wanted.notifier->sockets = &*sockets;
   if (postgres)
     wanted.health.disk = [where = postgres->data_dir() / "pgdata"] { return space_of(where); };
+  wanted.health.certificate = health_of(tls);
   actors = spawn_cast(*system, wanted, *loop, counters, board);
   port = make_crawl_port(*system, actors->recorder, actors->crawls, actors->store, actors->executor,
                          *actors->work);
@@ -160,11 +164,7 @@ void engine::parts::start_http() {
   context.node = options.node;
   context.version = version;
   context.draining = [this] { return draining.load(); };
-  http::server_options wanted;
-  wanted.address = options.address;
-  wanted.port = options.port;
-  wanted.allowed_hosts = options.allowed_hosts;
-  server.emplace(loop->context(), wanted, std::move(context));
+  server.emplace(loop->context(), server_options_of(options, tls), std::move(context));
   try {
     server->start();
   } catch (const std::runtime_error& e) {
@@ -301,6 +301,7 @@ void engine::start() {
     throw engine_error(errc::conflict, "the engine is running already");
   if (!is_valid_name(parts_->options.node))
     throw engine_error(errc::invalid_argument, "a node's name is 1 to 128 of A-Z a-z 0-9 . _ : -");
+  parts_->tls = read_certificate(parts_->options);
   parts_->open_database();
   parts_->start_actors();
   parts_->started = true;
@@ -464,13 +465,19 @@ std::vector<item_record> engine::items(job_id crawl, job_id after, int limit) {
       [=](crawl_port& port, auto reply) { port.items(crawl, after, limit, std::move(reply)); });
 }
 
-std::string engine::url() const {
+std::vector<std::string> engine::urls() const {
   if (!parts_->server)
     return {};
-  const auto& address = parts_->options.address;
-  const bool v6 = address.find(':') != std::string::npos;
-  return "http://" + (v6 ? "[" + address + "]" : address) + ":"
-         + std::to_string(parts_->server->port());
+  return urls_of(parts_->options, parts_->server->port());
+}
+
+std::string engine::url() const {
+  const auto all = urls();
+  return all.empty() ? std::string{} : all.front();
+}
+
+bool engine::reload_certificate() {
+  return parts_->tls && parts_->tls->reload();
 }
 
 const std::string& engine::database_url() const {

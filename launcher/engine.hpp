@@ -132,8 +132,14 @@ public:
   /// Items of a crawl with page ids above `after`, ascending, at most `limit`.
   std::vector<item_record> items(job_id crawl, job_id after, int limit = 1000);
 
-  /// "http://HOST:PORT" while HTTP is served, else empty.
+  /// Where HTTP is served: "http://HOST:PORT" or with https, "unix:PATH"; none while it is not.
+  std::vector<std::string> urls() const;
+  /// The first of them, or empty.
   std::string url() const;
+  /// Reads the certificate's files again, as happens within a minute when they have changed. Open
+  /// connections go on. False: there is none, or the new pair cannot be used and the one before
+  /// stays; the log and the health check say why. Any thread, while the engine runs.
+  bool reload_certificate();
   /// The database in use.
   const std::string& database_url() const;
   const engine_counters& counters() const;

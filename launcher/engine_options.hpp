@@ -50,8 +50,16 @@ struct engine_options {
 
   /// Serve HTTP. Default: false, so that an embedded engine opens no port.
   bool http = false;
-  std::string address = "127.0.0.1";
-  std::uint16_t port = 8080; ///< 0: any free one
+  std::string address = "127.0.0.1"; ///< empty: no TCP
+  std::uint16_t port = 8080;         ///< 0: any free one
+  /// PEM files of a certificate with its chain, and of its key. Empty: plain HTTP. They are read
+  /// again when they change, see engine::reload_certificate().
+  std::string tls_certificate;
+  std::string tls_key;
+  /// Serve HTTP on a Unix socket, too: an absolute path of 107 bytes at most. Empty: none
+  std::string socket_path;
+  /// Of its file. Default: 0600
+  std::uint32_t socket_mode = 0600;
   /// Answer only requests with a bearer token of the database; see docs/security.md.
   bool require_tokens = false;
   /// Further names that requests may use as Host (behind a proxy, or beyond loopback).

@@ -22,7 +22,7 @@ constexpr const char* name_of(health_status status) {
 
 struct health_check {
   /// pool, database, replication, migrations, durability, clock, heartbeat, scheduler, executor,
-  /// notifier, disk
+  /// notifier, disk, certificate
   std::string name;
   health_status status = health_status::ok;
   std::chrono::microseconds latency{0};

@@ -43,7 +43,7 @@ LIBRARIES = {
     "fmt": [r"handlers/.*", r"launcher/.*", r"cli/.*"],
     "prometheus": [r"http/.*"],
     "CLI": [r"cli/.*"],
-    "openssl": [r"http/.*", r"launcher/.*"],
+    "openssl": [r"http/.*", r"launcher/.*", r"tests/http/.*"],
     "date": [r"messages/.*", r"http/.*", r"actors/.*"],
 }
 # Directories of the C library and the kernel.
@@ -145,6 +145,8 @@ TESTED_ELSEWHERE = {
     "http/route_answers.cpp": "http/queues_test.cpp",
     "http/system_routes.cpp": "http/system_test.cpp",
     "http/time_format.cpp": "http/json_test.cpp",
+    "http/tls_session.cpp": "http/tls_test.cpp",
+    "http/transport.cpp": "http/tls_test.cpp",
     "handlers/args.cpp": "handlers/scrape_test.cpp",
     "handlers/crawls.cpp": "handlers/scrape_test.cpp",
     "handlers/page_arena.cpp": "handlers/page_test.cpp",

@@ -12,11 +12,13 @@ struct watching : store_system {
   std::shared_ptr<health_board> board = std::make_shared<health_board>();
   database_metrics metrics;
   std::optional<disk_space> disk = disk_space{std::uint64_t{50} << 30, std::uint64_t{100} << 30};
+  health_check certificate{"certificate"};
   health_monitor_actor one = spawn(
       health_monitor,
       [this] {
         health_monitor_options options;
         options.disk = [this] { return disk; };
+        options.certificate = [this] { return certificate; };
         return options;
       }(),
       store, &counters, &metrics, board);
@@ -143,6 +145,10 @@ BOOST_AUTO_TEST_CASE(what_is_here_is_judged_too) {
   disk->free = 0;
   BOOST_TEST(!check(sound()).ready);
   BOOST_TEST((see("disk").status == health_status::failing));
+  disk->free = disk->total;
+  certificate.status = health_status::failing;
+  BOOST_TEST(!check(sound()).ready);
+  BOOST_TEST((see("certificate").status == health_status::failing));
 }
 
 BOOST_AUTO_TEST_CASE(a_node_whose_heart_stops_or_whose_jobs_do_not_end_is_degraded) {

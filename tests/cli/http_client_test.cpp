@@ -1,18 +1,54 @@
 // Talking to a server: what its error answers say, and what it is called when nobody answers.
 #include "cli/exit_code.hpp"
 #include "cli/http_client.hpp"
+#include "tests/http/running_server.hpp"
+#include "tests/http/tls_refused.hpp"
+#include "tests/support/temp_dir.hpp"
 
 #include <boost/test/unit_test.hpp>
 
 #include <string>
 
 using namespace troupe::cli;
+using troupe::tests::running_server;
+using troupe::tests::temp_dir;
+using troupe::tests::tests_certificates;
 
 namespace {
 
+/// Why there is no answer: the code, and what is said.
+std::string refused(const client_settings& server) {
+  try {
+    http_client(server).request("GET", "/livez");
+  } catch (const command_error& e) {
+    return std::to_string(static_cast<int>(e.code())) + ": " + e.what();
+  }
+  return "nothing";
+}
+
+bool says(const std::string& text, const std::string& part) {
+  BOOST_TEST_INFO(text);
+  return text.find(part) != std::string::npos;
+}
+
+troupe::http::server_options with_tls() {
+  auto out = running_server::usual();
+  out.tls = std::make_shared<troupe::http::tls_context>(troupe::http::tls_files{
+      tests_certificates().file("server.crt"), tests_certificates().file("server.key")});
+  return out;
+}
+
+client_settings to(const std::string& url, const std::string& ca_file = {}) {
+  client_settings out;
+  out.url = url;
+  out.timeout = 20;
+  out.ca_file = ca_file;
+  return out;
+}
+
 int code_of_get(const std::string& url, double seconds = 5) {
   try {
-    http_client(url, seconds).request("GET", "/");
+    http_client({url, seconds}).request("GET", "/");
   } catch (const command_error& e) {
     return static_cast<int>(e.code());
   }
@@ -45,4 +81,56 @@ BOOST_AUTO_TEST_CASE(nobody_there_is_unavailable_and_a_foreign_scheme_is_wrong_u
 
 BOOST_AUTO_TEST_CASE(a_query_value_is_escaped) {
   BOOST_TEST(http_client::escaped("a b&c=d/é") == "a%20b%26c%3Dd%2F%C3%A9");
+}
+
+BOOST_AUTO_TEST_CASE(a_server_by_tls_is_asked_when_its_authority_is_known) {
+  running_server server{nullptr, with_tls()};
+  const auto port = std::to_string(server.port());
+  const auto ca = tests_certificates().file("ca.crt");
+  http_client client{to("https://localhost:" + port, ca)};
+  BOOST_TEST(client.request("GET", "/livez").body == "ok\n");
+  std::string taken;
+  client.download("/livez", [&](std::string_view some) { taken += some; });
+  BOOST_TEST(taken == "ok\n");
+}
+
+BOOST_AUTO_TEST_CASE(a_server_that_is_not_trusted_is_not_asked_and_the_reason_is_said) {
+  running_server server{nullptr, with_tls()};
+  const auto port = std::to_string(server.port());
+  const auto ca = tests_certificates().file("ca.crt");
+  const auto unknown = refused(to("https://localhost:" + port));
+  BOOST_TEST(says(unknown, "1: the server at https://localhost:" + port + " is not trusted"));
+  BOOST_TEST(says(unknown, "--ca-file"));
+  const auto wrong_name = refused(to("https://127.0.0.1:" + port, ca));
+  BOOST_TEST(says(wrong_name, "is not trusted"));
+  BOOST_TEST(says(wrong_name, "127.0.0.1"));
+  tests_certificates().issue("expired", "localhost", "ca", -1);
+  const troupe::tests::tls_refused late{"expired"};
+  const auto expired = refused(to("https://localhost:" + std::to_string(late.port()), ca));
+  BOOST_TEST(says(expired, "is not trusted: its certificate has expired"));
+  BOOST_TEST(says(refused(to("https://localhost:" + port, "/no/such.crt")), "2: --ca-file"));
+  BOOST_TEST(server.counters.http_requests == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(tls_and_plain_http_meet_each_other_with_words) {
+  running_server by_tls{nullptr, with_tls()};
+  const auto plain = refused(to("http://127.0.0.1:" + std::to_string(by_tls.port())));
+  BOOST_TEST(says(plain, "2: this port speaks TLS: use https"));
+  running_server by_http;
+  const auto tls = refused(to("https://127.0.0.1:" + std::to_string(by_http.port())));
+  BOOST_TEST(says(tls, "1: there is no TLS with the server at https://127.0.0.1:"));
+}
+
+BOOST_AUTO_TEST_CASE(a_server_on_a_unix_socket_is_asked_by_its_path) {
+  const temp_dir dir;
+  auto on_path = running_server::usual();
+  on_path.address.clear();
+  on_path.socket_path = (dir.path() / "t.sock").string();
+  const auto url = "unix:" + on_path.socket_path;
+  {
+    running_server server{nullptr, on_path};
+    BOOST_TEST(http_client{to(url)}.request("GET", "/livez").body == "ok\n");
+  }
+  BOOST_TEST(says(refused(to(url)), "6: no server answers at " + url));
+  BOOST_TEST(says(refused(to("unix:t.sock")), "2: 'unix:t.sock' needs a path that begins with /"));
 }

@@ -77,7 +77,7 @@ BOOST_AUTO_TEST_CASE(what_is_no_token_is_refused_where_it_is_used_and_not_told_a
 BOOST_AUTO_TEST_CASE(beyond_loopback_tokens_are_required_and_plain_http_allowed) {
   const auto open = bad({"dev", "--listen", "0.0.0.0:1"});
   BOOST_TEST(says(open, "anything"));
-  BOOST_TEST(says(open, "--require-tokens --plain-http"));
+  BOOST_TEST(says(open, "--require-tokens and --tls-cert (or --plain-http)"));
   BOOST_TEST(says(open, "--insecure-listen"));
   BOOST_TEST(says(bad({"dev", "--listen", "0.0.0.0:1", "--plain-http"}), "anything"));
   const auto plain = bad({"dev", "--listen", "0.0.0.0:1", "--require-tokens"});

@@ -1,11 +1,16 @@
-// A client that sends bytes as they are and waits for bytes or for the end, with a deadline.
+// A client that sends bytes as they are and waits for bytes or for the end, with a deadline. With
+// TROUPE_TEST_TLS in the environment it speaks TLS, as running_server does then: a suite written
+// for plain sockets is run both ways.
 #pragma once
 
+#include "tests/http/tls_end.hpp"
 #include "tests/support/await.hpp"
 
 #include <arpa/inet.h>
 #include <charconv>
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
 #include <netinet/in.h>
 #include <optional>
 #include <poll.h>
@@ -13,6 +18,7 @@
 #include <string>
 #include <string_view>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include <utility>
 
@@ -32,13 +38,32 @@ struct raw_response {
   }
 };
 
+/// Whether this run of the suite is about TLS.
+inline bool over_tls() {
+  return std::getenv("TROUPE_TEST_TLS") != nullptr;
+}
+
 class raw_client {
 public:
-  explicit raw_client(std::uint16_t port) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  explicit raw_client(std::uint16_t port)
+      : raw_client(port, over_tls() ? std::optional{tls_wishes{}} : std::nullopt) {}
+  raw_client(std::uint16_t port, const std::optional<tls_wishes>& tls)
+      : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in to{};
     to.sin_family = AF_INET;
     to.sin_port = htons(port);
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (connect(fd_, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0)
+      throw std::runtime_error("cannot connect");
+    if (tls)
+      tls_ = std::make_unique<tls_end>(fd_, *tls);
+  }
+  /// Of a Unix socket.
+  explicit raw_client(const std::string& path)
+      : fd_(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_un to{};
+    to.sun_family = AF_UNIX;
+    path.copy(to.sun_path, sizeof to.sun_path - 1);
     if (connect(fd_, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0)
       throw std::runtime_error("cannot connect");
   }
@@ -48,6 +73,8 @@ public:
 
   /// False when the server has closed.
   bool send(std::string_view bytes) {
+    if (tls_)
+      return tls_->send(bytes);
     while (!bytes.empty()) {
       const auto sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
       if (sent <= 0)
@@ -123,10 +150,18 @@ public:
 
   /// True when something (or the end) can be read within this time.
   bool readable(std::chrono::milliseconds limit) {
+    if (tls_)
+      return tls_->readable(limit);
     pollfd wait{fd_, POLLIN, 0};
     return poll(&wait, 1, static_cast<int>(limit.count())) > 0;
   }
-  void finish_sending() { shutdown(fd_, SHUT_WR); }
+  void finish_sending() {
+    if (tls_)
+      tls_->end_sending();
+    shutdown(fd_, SHUT_WR);
+  }
+  tls_end& tls() { return *tls_; }
+  int socket_number() const { return fd_; }
   /// Ends the connection with a reset.
   void reset() {
     const linger now{1, 0};
@@ -140,12 +175,18 @@ public:
 
 private:
   bool more() {
+    if (tls_ && !over_) {
+      char bytes[16 * 1024];
+      return take(bytes, tls_->receive(bytes, sizeof bytes));
+    }
     pollfd wait{fd_, POLLIN, 0};
     const auto limit = std::chrono::milliseconds{patience}.count();
     if (over_ || poll(&wait, 1, static_cast<int>(limit)) <= 0)
       return false;
     char bytes[16 * 1024];
-    const auto got = recv(fd_, bytes, sizeof bytes, 0);
+    return take(bytes, recv(fd_, bytes, sizeof bytes, 0));
+  }
+  bool take(const char* bytes, long got) {
     over_ = got <= 0;
     reset_ = got < 0;
     if (!over_)
@@ -154,6 +195,7 @@ private:
   }
 
   int fd_;
+  std::unique_ptr<tls_end> tls_;
   bool over_ = false;
   bool reset_ = false;
   std::string buffer_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "http/server.hpp"
+#include "http/tls_context.hpp"
 #include "tests/http/canned_engine.hpp"
 #include "tests/http/raw_client.hpp"
 
@@ -26,10 +27,9 @@ using namespace std::chrono_literals;
 class running_server {
 public:
   explicit running_server(const http::server_limits& limits = {}, export_port* exports = nullptr,
-                          bool require_tokens = false) {
-    http::server_options options;
-    options.port = 0;
-    options.limits = limits;
+                          bool require_tokens = false)
+      : running_server(exports, usual(limits), require_tokens) {}
+  running_server(export_port* exports, http::server_options options, bool require_tokens = false) {
     http::services context;
     context.ask = engine;
     context.exports = exports;
@@ -40,7 +40,7 @@ public:
     context.node = "test";
     context.version = "0";
     context.draining = [this] { return draining.load(); };
-    server_.emplace(loop_, options, std::move(context));
+    server_.emplace(loop_, std::move(options), std::move(context));
     server_->start();
     thread_ = std::thread{[this] { loop_.run(); }};
   }
@@ -51,6 +51,17 @@ public:
   }
   running_server(const running_server&) = delete;
   running_server& operator=(const running_server&) = delete;
+
+  /// A free port; TLS when this run of the suite is about it.
+  static http::server_options usual(const http::server_limits& limits = {}) {
+    http::server_options out;
+    out.port = 0;
+    out.limits = limits;
+    if (over_tls())
+      out.tls = std::make_shared<http::tls_context>(http::tls_files{
+          tests_certificates().file("server.crt"), tests_certificates().file("server.key")});
+    return out;
+  }
 
   std::uint16_t port() const { return server_->port(); }
   /// Begins to stop; the future is ready when the last connection is gone.

@@ -1,0 +1,87 @@
+// Where a node listens, by what, and whether that is allowed; see command_line.hpp.
+#include "cli/choice.hpp"
+#include "cli/command_line.hpp"
+#include "cli/settings.hpp"
+
+#include <stdexcept>
+
+namespace troupe::cli {
+
+void command_line::add_listen(CLI::App* app) {
+  auto& engine = out_.engine;
+  env(app,
+      app->add_option("--listen", listen_,
+                      "HOST:PORT for HTTP (port 0: any free one), unix:PATH, or both with a comma")
+          ->capture_default_str(),
+      "TROUPE_LISTEN");
+  env(app,
+      app->add_option("--socket-mode", socket_mode_,
+                      "Who may use unix:PATH: its owner, or the group, too")
+          ->check(one_of({"0600", "0660"}))
+          ->capture_default_str(),
+      "TROUPE_SOCKET_MODE");
+  env(app,
+      app->add_option("--tls-cert", engine.tls_certificate,
+                      "Serve HOST:PORT by TLS: the certificate and its chain, in PEM; it is read "
+                      "again on SIGHUP and when it has changed")
+          ->type_name("FILE"),
+      "TROUPE_TLS_CERT");
+  env(app,
+      app->add_option("--tls-key", engine.tls_key, "The certificate's key, in PEM")
+          ->type_name("FILE"),
+      "TROUPE_TLS_KEY");
+  sources_.bind(
+      app,
+      app->add_flag(
+          "--insecure-listen", insecure_listen_,
+          "Allow --listen beyond loopback, though whoever reaches the port may do anything"),
+      "", "");
+  env(app,
+      app->add_flag("--plain-http", plain_http_,
+                    "With --require-tokens, allow --listen beyond loopback without TLS, though "
+                    "tokens and all else go unencrypted"),
+      "TROUPE_PLAIN_HTTP");
+  env(app,
+      list(app->add_option("--allow-host", allowed_hosts_,
+                           "A further name that requests may use as Host (repeatable)")),
+      "TROUPE_ALLOW_HOST");
+}
+
+void command_line::finish_listen() {
+  auto& engine = out_.engine;
+  const auto where = read_listen(listen_);
+  if (engine.tls_certificate.empty() != engine.tls_key.empty())
+    throw std::invalid_argument("--tls-cert and --tls-key belong together: give both, or none");
+  if (!engine.tls_certificate.empty() && !where.tcp)
+    throw std::invalid_argument("--tls-cert: a Unix socket is served without TLS; give a "
+                                "HOST:PORT to --listen, too");
+  if (where.tcp)
+    check_listen(*where.tcp);
+  engine.http = true;
+  engine.address = where.tcp ? where.tcp->host : "";
+  engine.port = where.tcp ? where.tcp->port : std::uint16_t{0};
+  engine.socket_path = where.socket_path;
+  engine.socket_mode = socket_mode_ == "0660" ? 0660 : 0600;
+  engine.allowed_hosts = {allowed_hosts_.begin(), allowed_hosts_.end()};
+}
+
+void command_line::check_listen(const endpoint& where) const {
+  if (is_loopback(where.host) || insecure_listen_)
+    return;
+  const bool tls = !out_.engine.tls_certificate.empty();
+  if (!out_.engine.require_tokens)
+    throw std::invalid_argument(
+        "--listen " + listen_
+        + " would let every machine that reaches this port do anything: nobody is asked for a "
+          "token. Listen on 127.0.0.1, or add "
+        + (tls ? "--require-tokens" : "--require-tokens and --tls-cert (or --plain-http)")
+        + ", or --insecure-listen if the network is trusted");
+  if (!plain_http_ && !tls)
+    throw std::invalid_argument(
+        "--listen " + listen_
+        + " would send tokens and all else over the network unencrypted. Add --tls-cert and "
+          "--tls-key, or listen on 127.0.0.1 behind a proxy that has TLS, or add --plain-http if "
+          "the network is trusted");
+}
+
+} // namespace troupe::cli

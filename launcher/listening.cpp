@@ -1,0 +1,53 @@
+#include "launcher/listening.hpp"
+
+#include "http/tls_context.hpp"
+#include "messages/engine_error.hpp"
+
+#include <chrono>
+#include <stdexcept>
+#include <utility>
+
+namespace troupe {
+
+std::shared_ptr<http::tls_context> read_certificate(const engine_options& options) {
+  if (!options.http || options.tls_certificate.empty())
+    return nullptr;
+  try {
+    return std::make_shared<http::tls_context>(
+        http::tls_files{options.tls_certificate, options.tls_key});
+  } catch (const std::runtime_error& e) {
+    throw engine_error(errc::invalid_argument, e.what());
+  }
+}
+
+std::function<health_check()> health_of(std::shared_ptr<http::tls_context> tls) {
+  if (!tls)
+    return {};
+  return [tls = std::move(tls)] { return tls->check(std::chrono::system_clock::now()); };
+}
+
+http::server_options server_options_of(const engine_options& options,
+                                       std::shared_ptr<http::tls_context> tls) {
+  http::server_options out;
+  out.address = options.address;
+  out.port = options.port;
+  out.tls = std::move(tls);
+  out.socket_path = options.socket_path;
+  out.socket_mode = options.socket_mode;
+  out.allowed_hosts = options.allowed_hosts;
+  return out;
+}
+
+std::vector<std::string> urls_of(const engine_options& options, std::uint16_t port) {
+  std::vector<std::string> out;
+  const bool v6 = options.address.find(':') != std::string::npos;
+  if (!options.address.empty())
+    out.push_back((options.tls_certificate.empty() ? "http://" : "https://")
+                  + (v6 ? "[" + options.address + "]" : options.address) + ":"
+                  + std::to_string(port));
+  if (!options.socket_path.empty())
+    out.push_back("unix:" + options.socket_path);
+  return out;
+}
+
+} // namespace troupe

@@ -1,0 +1,89 @@
+// Where a node is told to listen, with which certificate, and what is refused.
+#include "cli/options.hpp"
+#include "tests/cli/parsed.hpp"
+#include "tests/cli/set_variable.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <string>
+
+using namespace troupe;
+using namespace troupe::cli;
+using namespace troupe::tests;
+
+namespace {
+
+bool says(const std::string& text, const std::string& part) {
+  BOOST_TEST_INFO(text);
+  return text.find(part) != std::string::npos;
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_CASE(a_node_listens_on_a_port_a_path_or_both) {
+  const auto port = good({"dev", "--listen", "[::1]:1"}).engine;
+  BOOST_TEST(port.address == "::1");
+  BOOST_TEST(port.socket_path.empty());
+  const auto path = good({"dev", "--listen", "unix:/run/t.sock"}).engine;
+  BOOST_TEST(path.address.empty());
+  BOOST_TEST(path.socket_path == "/run/t.sock");
+  BOOST_TEST(path.socket_mode == 0600U);
+  const set_variable listen("TROUPE_LISTEN", "unix:/run/t.sock,127.0.0.1:7");
+  const auto both = good({"dev", "--socket-mode", "0660"}).engine;
+  BOOST_TEST(both.address == "127.0.0.1");
+  BOOST_TEST(both.port == 7);
+  BOOST_TEST(both.socket_path == "/run/t.sock");
+  BOOST_TEST(both.socket_mode == 0660U);
+}
+
+BOOST_AUTO_TEST_CASE(places_that_are_none_are_refused) {
+  const auto refused = [](const std::string& text) { return bad({"dev", "--listen", text}); };
+  BOOST_TEST(says(refused("unix:t.sock"), "begins with /"));
+  BOOST_TEST(says(refused("unix:"), "begins with /"));
+  BOOST_TEST(says(refused("unix:/" + std::string(107, 's')), "at most 107 bytes"));
+  BOOST_TEST(good({"dev", "--listen", "unix:/" + std::string(106, 's')}).engine.socket_path.size()
+             == 107U);
+  BOOST_TEST(says(refused("127.0.0.1:1,127.0.0.1:2"), "two places of one kind"));
+  BOOST_TEST(says(refused("unix:/a,unix:/b"), "two places of one kind"));
+  BOOST_TEST(says(refused("unix:/a,"), "is no HOST:PORT"));
+  BOOST_TEST(says(refused(""), "is no HOST:PORT"));
+  BOOST_TEST(says(bad({"dev", "--socket-mode", "0666"}), "0600,0660"));
+}
+
+BOOST_AUTO_TEST_CASE(certificate_and_key_belong_together_and_to_a_port) {
+  const auto both = good({"dev", "--tls-cert", "a.crt", "--tls-key", "a.key"}).engine;
+  BOOST_TEST(both.tls_certificate == "a.crt");
+  BOOST_TEST(both.tls_key == "a.key");
+  BOOST_TEST(says(bad({"dev", "--tls-cert", "a.crt"}), "belong together"));
+  BOOST_TEST(says(bad({"dev", "--tls-key", "a.key"}), "belong together"));
+  BOOST_TEST(says(bad({"dev", "--listen", "unix:/a", "--tls-cert", "a", "--tls-key", "b"}),
+                  "without TLS"));
+  const set_variable certificate("TROUPE_TLS_CERT", "v.crt");
+  const set_variable key("TROUPE_TLS_KEY", "v.key");
+  BOOST_TEST(good({"dev"}).engine.tls_certificate == "v.crt");
+}
+
+BOOST_AUTO_TEST_CASE(beyond_loopback_tokens_and_tls_are_enough) {
+  const auto with_tls = [](std::vector<std::string> more) {
+    std::vector<std::string> all{"dev",   "--listen",  "0.0.0.0:1", "--tls-cert",
+                                 "a.crt", "--tls-key", "a.key"};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  BOOST_TEST(good(with_tls({"--require-tokens"})).engine.address == "0.0.0.0");
+  const auto open = bad(with_tls({}));
+  BOOST_TEST(says(open, "anything"));
+  BOOST_TEST(says(open, "add --require-tokens, or --insecure-listen"));
+  BOOST_TEST(good(with_tls({"--insecure-listen"})).engine.address == "0.0.0.0");
+  BOOST_TEST(says(bad({"dev", "--listen", "0.0.0.0:1", "--require-tokens"}), "--tls-cert"));
+  BOOST_TEST(says(bad({"dev", "--listen", "unix:/a,0.0.0.0:1"}), "anything"));
+  BOOST_TEST(good({"dev", "--listen", "unix:/a"}).engine.address.empty());
+}
+
+BOOST_AUTO_TEST_CASE(clients_are_told_whom_to_trust) {
+  BOOST_TEST(good({"jobs", "list"}).client.ca_file.empty());
+  BOOST_TEST(good({"jobs", "list", "--ca-file", "ca.crt"}).client.ca_file == "ca.crt");
+  const set_variable trusted("TROUPE_CA_FILE", "v.crt");
+  BOOST_TEST(good({"jobs", "list"}).client.ca_file == "v.crt");
+  BOOST_TEST(good({"top", "--url", "unix:/run/t.sock"}).client.url == "unix:/run/t.sock");
+}

@@ -1,0 +1,58 @@
+// What the engine's options say to its HTTP server.
+#include "http/tls_context.hpp"
+#include "launcher/listening.hpp"
+#include "messages/engine_error.hpp"
+#include "tests/support/certificates.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <string>
+#include <vector>
+
+using namespace troupe;
+using namespace troupe::tests;
+
+namespace {
+
+using words = std::vector<std::string>;
+
+engine_options serving() {
+  engine_options out;
+  out.http = true;
+  return out;
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_CASE(each_place_has_its_url) {
+  auto options = serving();
+  BOOST_TEST(urls_of(options, 7) == words{"http://127.0.0.1:7"}, boost::test_tools::per_element());
+  options.address = "::1";
+  options.tls_certificate = "a.crt";
+  options.socket_path = "/run/t.sock";
+  BOOST_TEST(urls_of(options, 7) == (words{"https://[::1]:7", "unix:/run/t.sock"}),
+             boost::test_tools::per_element());
+  options.address.clear();
+  BOOST_TEST(urls_of(options, 0) == words{"unix:/run/t.sock"}, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_certificate_is_read_when_http_is_served_by_tls) {
+  const certificates made;
+  made.issue("server", "localhost");
+  auto options = serving();
+  BOOST_TEST(!read_certificate(options));
+  BOOST_TEST(!health_of(nullptr));
+  options.tls_certificate = made.file("server.crt");
+  options.tls_key = made.file("server.key");
+  const auto tls = read_certificate(options);
+  BOOST_REQUIRE(tls);
+  BOOST_TEST((health_of(tls)().status == health_status::degraded)); // of one day
+  BOOST_TEST((server_options_of(options, tls).tls == tls));
+  options.tls_key = made.file("ca.key");
+  BOOST_CHECK_EXCEPTION(read_certificate(options), engine_error, [](const engine_error& e) {
+    return e.code() == errc::invalid_argument
+           && std::string{e.what()}.find("ca.key") != std::string::npos;
+  });
+  options.http = false;
+  BOOST_TEST(!read_certificate(options));
+}
