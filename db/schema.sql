@@ -5271,7 +5271,8 @@ end $$;
 CREATE FUNCTION troupe.runs_of_keys(p_queue text, p_keys text[]) RETURNS bigint[]
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
-    SET enable_hashjoin TO 'off'
+    SET enable_hashjoin TO 'on'
+    SET enable_nestloop TO 'off'
     SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
@@ -5283,20 +5284,19 @@ declare
                                    where r.queue = p_queue and r.generation = s.generation);
 begin
   return (
-    -- One pass over all, instead of a join for which the planner would have to know how many there are.
-    with used as materialized (
-      select x.k, min(x.o) as o, sum(x.n)::bigint as n
-        from (select u.k collate "C" as k, u.o, 0 as n from unnest(p_keys) with ordinality u(k, o)
-              union all
-              select u.k, null, u.n
-                from troupe.key_batch b cross join unnest(b.names, b.counts) u(k, n)
-               where b.queue = p_queue and b.lease >= s.batches_from) x
-       group by x.k)
-    select array_agg(case when old
-                          then u.n + (select coalesce(sum(cardinality(r.jobs)), 0) from troupe.key_run r
-                                       where r.queue = p_queue and r.generation = s.generation and r.limit_key = u.k)
-                          else u.n end order by u.o)
-      from used u where u.o is not null);
+    with asked as materialized (
+      select u.k collate "C" as k, u.o from unnest(p_keys) with ordinality u(k, o)),
+    live as (
+      select u.k, u.n from troupe.key_batch b cross join lateral unnest(b.names, b.counts) u(k, n)
+       where b.queue = p_queue and b.lease >= s.batches_from),
+    found as (
+      select a.o, sum(l.n)::bigint as n from live l join asked a on a.k = l.k group by a.o)
+    select array_agg(coalesce(f.n, 0)
+                     + case when old then (select coalesce(sum(cardinality(r.jobs)), 0) from troupe.key_run r
+                                            where r.queue = p_queue and r.generation = s.generation
+                                              and r.limit_key = a.k)
+                            else 0 end order by a.o)
+      from asked a left join found f on f.o = a.o);
 end $$;
 
 CREATE FUNCTION troupe.seal_jobs(p_low bigint) RETURNS boolean

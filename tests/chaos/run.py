@@ -199,6 +199,7 @@ class Run:
         for thread in self.threads[:-1]:
             thread.stopping.set()
         try:
+            self.server.await_answer()  # the last fault may have ended early
             for thread in self.threads[:-1]:
                 thread.join(90)
                 assert not thread.is_alive(), f"{thread.name} waits for an answer for ever"
