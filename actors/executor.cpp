@@ -257,6 +257,8 @@ executor_impl::behavior_type executor(executor_impl::stateful_pointer<executor_s
   });
   return {
       guarded([self](wake_atom, const std::string& name) {
+        if (!self->state.awaited.empty() && self->state.awaited.erase(name) > 0)
+          self->send(self->state.dispatcher, wake_atom_v, name);
         auto* queue = queue_of(self->state, name);
         if (queue == nullptr)
           return;
@@ -291,6 +293,11 @@ executor_impl::behavior_type executor(executor_impl::stateful_pointer<executor_s
       [self](const scheduler_actor& scheduler) { self->state.scheduler = scheduler; },
       [self](const intake_actor& intake) { self->state.intake = intake; },
       [self](const notifier_actor& notifier) { self->state.notifier = notifier; },
+      guarded([self](const woken_actor& dispatcher, const std::string& name) {
+        self->state.dispatcher = dispatcher;
+        if (self->state.awaited.size() < executor_state::max_queues)
+          self->state.awaited.insert(name);
+      }),
       guarded([self](const enqueue_jobs_ptr& asked) { return store_and_start(self, asked); }),
       [self](const handler_table_ptr& handlers) { self->state.handlers = handlers; },
       guarded([self](job_report& told) { report(self, told); }),

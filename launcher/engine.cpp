@@ -225,6 +225,8 @@ bool engine::parts::drain() {
   const foreign_thread here;
   bool drained = false;
   caf::scoped_actor self{*system};
+  self->send(actors->dispatcher,
+             drain_atom_v); // who waits for jobs gets none of this node any more
   self->request(actors->executor, caf::timespan{options.grace}, drain_atom_v)
       .receive([&] { drained = true; }, [](caf::error&) {});
   if (!drained) {

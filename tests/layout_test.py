@@ -94,6 +94,7 @@ TESTED_ELSEWHERE = {
     "actors/scheduler.cpp": "actors/clockwork_test.cpp",
     "actors/run_work.cpp": "launcher/run_session_pgtest.cpp",
     "actors/session.cpp": "actors/entrance_test.cpp",
+    "actors/work_store.cpp": "e2e/test_work.py",
     "actors/work_desk.cpp": "actors/unit_of_work_test.cpp",
     "launcher/migrate.cpp": "db/migrate_pgtest.cpp",
     "launcher/readiness.cpp": "launcher/asio_loop_test.cpp",
