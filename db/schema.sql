@@ -123,6 +123,8 @@ CREATE FUNCTION troupe.beat_of_worker(p_node bigint, p_session bytea, p_token bi
     SET enable_bitmapscan TO 'off'
     SET jit TO 'off'
     AS $$
+declare
+  held bigint[];
 begin
   perform troupe.check_worker(p_node, p_session, p_token);
   update troupe.node n set heartbeat_at = clock_timestamp() + n.patience
@@ -131,22 +133,18 @@ begin
   if not found then -- while this waited for the row
     perform troupe.check_worker(p_node, p_session, p_token);
   end if;
-  cancelled := array(
-    select u.i from troupe.live_leases(p_node) l, unnest(l.jobs, l.attempts) u(i, a)
-     where (p_jobs is null or u.i = any (p_jobs))
-       and exists (select from troupe.attempt t
-                    where t.job_id = u.i and t.attempt = u.a and t.outcome = 2 offset 0));
+  select array_agg(x.i) filter (where x.outcome is null),
+         coalesce(array_agg(x.i) filter (where x.outcome = 2), '{}')
+    into held, cancelled
+    from (select u.i, (select t.outcome from troupe.attempt t where t.job_id = u.i and t.attempt = u.a)
+            from troupe.live_leases(p_node) l, unnest(l.jobs, l.attempts) u(i, a)) x(i, outcome);
   lost := '{}'; put_back := '{}'; steered := '{}';
   if p_jobs is null then
     return;
   end if;
-  lost := array(
-    select p.i from unnest(p_jobs) p(i)
-     where p.i <> all (cancelled)
-       and not exists (select from troupe.live_leases(p_node) l, unnest(l.jobs, l.attempts) u(i, a)
-                        where u.i = p.i
-                          and not exists (select from troupe.attempt t
-                                           where t.job_id = u.i and t.attempt = u.a offset 0)));
+  cancelled := array(select c from unnest(cancelled) c where c in (select p from unnest(p_jobs) p));
+  lost := array(select p from unnest(p_jobs) p
+                 where p not in (select h from unnest(held) h) and p not in (select c from unnest(cancelled) c));
   select b.jobs, b.next_ms, b.steered into put_back, next_ms, steered
     from troupe.put_back(p_node, interval '10 s', p_jobs) b;
 end $$;
@@ -892,24 +890,51 @@ CREATE FUNCTION troupe.claim_by_worker(p_node bigint, p_session bytea, p_token b
     AS $$
 #variable_conflict use_column
 declare
+  most constant bigint := 16777216;
   serves text[];
   asked text;
+  c record;
+  bytes bigint := 0;
+  leases bigint[] := '{}';
+  jobs bigint[] := '{}';
+  attempts smallint[] := '{}';
 begin
   perform troupe.check_worker(p_node, p_session, p_token);
   select n.serves, n.wanted into serves, asked from troupe.node n where n.id = p_node;
   if p_queue <> all (serves) then
     raise exception 'queues: the worker has not joined for %', p_queue using errcode = 'TR400';
   elsif asked is not null then
-    return query select null::bigint, null::bigint, null::smallint, null::smallint, null::bigint, null::text,
-      null::jsonb, null::smallint, null::text[], null::text, null::timestamptz, null::bigint, null::boolean;
+    return next;
     return;
   end if;
-  return query
-    select c.lease, c.job_id, c.attempt, c.max_attempts, c.timeout_ms, c.kind, c.args, j.priority, j.tags,
-           j.limit_key, j.created_at, (select troupe.claim_wait_ms(p_queue)), c.again
+  for c in
+    select t.*, j.priority, j.tags, j.limit_key, j.created_at
       from (select) as once
-      left join troupe.take(p_node, p_queue, p_limit) c on true
-      left join troupe.job j on j.id = c.job_id;
+      left join troupe.take(p_node, p_queue, p_limit) t on true
+      left join troupe.job j on j.id = t.job_id
+  loop
+    if p_limit > 16 then
+      bytes := bytes + coalesce(octet_length(c.args::text), 0);
+    end if;
+    if bytes > most then
+      leases := leases || c.lease; jobs := jobs || c.job_id; attempts := attempts || c.attempt;
+      continue;
+    end if;
+    lease := c.lease; job_id := c.job_id; attempt := c.attempt; max_attempts := c.max_attempts;
+    timeout_ms := c.timeout_ms; kind := c.kind; args := c.args; priority := c.priority; tags := c.tags;
+    limit_key := c.limit_key; created_at := c.created_at; again := c.again;
+    if c.job_id is null then
+      wait_ms := troupe.claim_wait_ms(p_queue);
+    end if;
+    return next;
+  end loop;
+  if jobs <> '{}' then
+    perform troupe.end_runs(p_node, leases, jobs, attempts,
+                            array_fill(6::smallint, array[cardinality(jobs)]),
+                            array_fill(null::jsonb, array[cardinality(jobs)]),
+                            array_fill(null::text, array[cardinality(jobs)]),
+                            array_fill(0::bigint, array[cardinality(jobs)]));
+  end if;
 end $$;
 
 CREATE FUNCTION troupe.claim_wait_ms(p_queue text) RETURNS bigint
@@ -1568,7 +1593,7 @@ begin
       select l.id from troupe.lease l
        where l.id = any (m.leases)
          and not exists (select from unnest(l.jobs, l.attempts) h(i, a)
-                          where array_position(m.jobs, h.i) is null
+                          where h.i not in (select j from unnest(m.jobs) j)
                             and not exists (select from troupe.attempt t
                                              where t.job_id = h.i and t.attempt = h.a)));
     select f.fenced, f.deferred into refused, put_off
@@ -1583,7 +1608,7 @@ begin
   end if;
   fates := array(
     select case
-             when u.i = any (m.jobs) and u.i <> all (refused) then 0
+             when u.i in (select j from unnest(m.jobs) j) and u.i not in (select j from unnest(refused) j) then 0
              when exists (select from troupe.attempt t where t.job_id = u.i and t.attempt = u.a and t.outcome = 2)
                then 2
              -- As in troupe.store_outcomes: what is there just as it is told is an answer that was lost.
@@ -4381,7 +4406,7 @@ begin
          array_agg(6::smallint) as outcomes, array_agg(0::bigint) as waits
     into held
     from troupe.live_leases(p_node) l, unnest(l.jobs, l.attempts) u(i, a)
-   where l.taken_at < clock_timestamp() - p_older and u.i <> all (p_but)
+   where l.taken_at < clock_timestamp() - p_older and u.i not in (select b from unnest(p_but) b)
      and not exists (select from troupe.attempt t
                       where t.job_id = u.i and t.attempt = u.a and t.outcome <> 2 offset 0);
   if held.jobs is null then

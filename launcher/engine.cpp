@@ -157,6 +157,10 @@ void engine::parts::start_http() {
   context.database = &metrics;
   for (const auto& [kind, handler] : table)
     context.kinds.insert(kind);
+  context.serves = [this](const std::string& queue) {
+    const auto named = options.queues.find(queue);
+    return (named != options.queues.end() ? named->second : options.slots) > 0;
+  };
   context.node = options.node;
   context.version = version;
   context.draining = [this] { return draining.load(); };

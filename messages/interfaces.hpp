@@ -111,7 +111,7 @@ using store_actor = caf::typed_actor<
     caf::replies_to<rescue_node>::with<rescued_jobs>,
     // Partitions and revocations.
     caf::replies_to<upkeep>::with<upkept>,
-    /// Takes one step towards the end of history that is past its age.
+    // Takes one step towards the end of history that is past its age.
     caf::replies_to<expire_jobs>::with<expired_jobs>,
     // Does the database answer, and is it in order?
     caf::replies_to<probe_database>::with<database_probe>>;
@@ -131,17 +131,15 @@ using crawl_store_actor = caf::typed_actor<
     // A page of items.
     caf::replies_to<list_items>::with<item_page>>;
 
-/// SCHEDULER: moves deferred jobs into their lanes when they are due, by timer.
-using scheduler_actor =
-    caf::typed_actor<caf::reacts_to<due_atom, caf::timespan>>; // the next deferred job is due in
-                                                               // this long
+/// SCHEDULER: moves deferred jobs into their lanes by timer; told in how long the next one is due.
+using scheduler_actor = caf::typed_actor<caf::reacts_to<due_atom, caf::timespan>>;
 
 /// NOTIFIER: is told by PostgreSQL what SQL and other nodes change, and tells those it concerns.
 using notifier_actor = caf::typed_actor<
     // A claim found nothing in this queue; wake EXECUTOR. true: one has found jobs since last time.
     caf::reacts_to<idle_atom, std::string, bool>>;
 
-/// DISPATCHER, as EXECUTOR knows it; messages/work_interfaces.hpp has all of it.
+/// DISPATCHER, as EXECUTOR knows it (messages/work_interfaces.hpp).
 using woken_actor = caf::typed_actor<caf::reacts_to<wake_atom, std::string>>;
 
 /// EXECUTOR: slots per queue; claims when slots free up, hands to RUNNERs, gathers finishes.

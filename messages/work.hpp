@@ -25,10 +25,12 @@ constexpr std::size_t work_finish = 100;   ///< outcomes in one request
 constexpr std::size_t work_progress = 100; ///< in one request
 constexpr std::size_t work_lines = 1'000;  ///< lines in one request
 constexpr std::chrono::milliseconds work_wait{30'000};
+constexpr std::chrono::milliseconds work_ago{3'600'000}; ///< a line may be so old
 constexpr std::chrono::milliseconds least_lease{5'000};
 constexpr std::chrono::milliseconds usual_lease{15'000};
 constexpr std::chrono::milliseconds most_lease{600'000};
 constexpr std::size_t version_length = 128;
+constexpr int most_attempt = 32'767; ///< what the database can count
 } // namespace limits
 
 /// Whose life it is, as a request shows.

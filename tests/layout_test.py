@@ -94,6 +94,8 @@ TESTED_ELSEWHERE = {
     "actors/scheduler.cpp": "actors/clockwork_test.cpp",
     "actors/run_work.cpp": "launcher/run_session_pgtest.cpp",
     "actors/session.cpp": "actors/entrance_test.cpp",
+    "http/json_work_write.cpp": "http/work_routes_test.cpp",
+    "http/json_work.cpp": "http/work_routes_test.cpp",
     "actors/work_store.cpp": "e2e/test_work.py",
     "actors/work_desk.cpp": "actors/unit_of_work_test.cpp",
     "launcher/migrate.cpp": "db/migrate_pgtest.cpp",

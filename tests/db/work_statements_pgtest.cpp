@@ -1,95 +1,12 @@
-// Workers by HTTP in the database: who may speak for one, how each outcome is fenced by itself,
-// what a lost answer leaves behind, and random play of workers that die, beside a ledger of what
-// each was told. TROUPE_SEED repeats.
-#include "db/report_statements.hpp"
-#include "db/work_statements.hpp"
-#include "tests/db/desk.hpp"
+// Workers by HTTP in the database: who may speak for one, how each outcome is fenced by itself, and
+// what a lost answer leaves behind.
+#include "tests/db/work_desk.hpp"
 
 #include <algorithm>
-#include <cstdlib>
-#include <map>
-#include <random>
 
 using namespace troupe;
 using namespace troupe::tests;
 using namespace std::chrono_literals;
-
-namespace {
-
-const std::string secret(32, 's');
-
-/// A worker as the server speaks for it.
-struct worker {
-  explicit worker(desk& through, std::string hash = secret) : by(&through) {
-    session.hash = std::move(hash);
-  }
-
-  void join(std::chrono::milliseconds lease = 15s, std::vector<std::string> queues = {"default"}) {
-    join_worker ask{session, "w", std::move(queues)};
-    ask.kinds = {"noop"};
-    ask.slots = 4;
-    ask.version = "1.2";
-    ask.lease = lease;
-    session.node = db::decode_joined_worker(by->ask(db::join_worker_query(ask))).node;
-  }
-  claimed_work claim(int limit = 100, const std::string& queue = "default") const {
-    const claim_queue ask{session, queue, limit};
-    return db::decode_claimed_work(by->ask(db::claim_queue_query(ask)), ask);
-  }
-  /// Until nothing comes: a claim empties one lane at most.
-  std::vector<claimed_job> claim_all(int limit = 100) const {
-    std::vector<claimed_job> all;
-    for (;;) {
-      const auto some = claim(limit).jobs;
-      if (some.empty())
-        return all;
-      all.insert(all.end(), some.begin(), some.end());
-    }
-  }
-  finished_work finish(std::vector<ended_work> runs) const {
-    return db::decode_finished_work(by->ask(db::finish_work_query({session, std::move(runs)})));
-  }
-  work_fate finish(const claimed_job& job, job_result result = completed()) const {
-    return finish({{job.lease, job.id, job.attempt, std::move(result)}}).fates.at(0);
-  }
-  work_pulse beat(std::optional<std::vector<job_id>> jobs = {}) const {
-    return db::decode_work_pulse(by->ask(db::beat_worker_query({session, std::move(jobs)})));
-  }
-  reported_work report(record_reports told) const {
-    return db::decode_reported_work(by->ask(db::report_work_query({session, std::move(told)})));
-  }
-  left_worker leave() const {
-    return db::decode_left_worker(by->ask(db::leave_worker_query({session})));
-  }
-
-  desk* by;
-  work_session session;
-};
-
-bool is_gone(const refused& e) {
-  return e.why.code == errc::fenced;
-}
-
-struct two_workers : jobs_database {
-  desk other{database.url()};
-  worker one{at};
-  worker two{other, std::string(32, 't')};
-  two_workers() {
-    one.join();
-    two.join();
-  }
-  void make_leases_old() const {
-    database.exec("update troupe.lease set taken_at = taken_at - interval '1 minute'");
-  }
-  /// Its lease runs out and another node takes its jobs.
-  rescued_jobs lose(const worker& who) {
-    make_old(who.session.node);
-    return at.rescue(who.session.node);
-  }
-  int leases() const { return count("lease"); }
-};
-
-} // namespace
 
 BOOST_FIXTURE_TEST_SUITE(work, two_workers)
 
@@ -147,6 +64,28 @@ BOOST_AUTO_TEST_CASE(nobody_speaks_for_a_worker_without_its_secret_and_its_token
   bound.session.token.reset();
   BOOST_CHECK_EXCEPTION(bound.beat(), refused, is_gone);
   BOOST_TEST((one.finish(job) == work_fate::done));
+}
+
+BOOST_AUTO_TEST_CASE(of_large_jobs_only_so_many_come_at_once) {
+  const std::string large = "\"" + std::string(1'000'000, 'x') + "\"";
+  at.enqueue(std::vector<job_spec>(20, job_spec{.kind = "noop", .args = large}));
+  std::size_t most = 0;
+  std::size_t all = 0;
+  for (;;) {
+    const auto got = one.claim(20).jobs;
+    if (got.empty()) {
+      if (at.promote().count == 0)
+        break;
+      continue;
+    }
+    most = std::max(most, got.size());
+    all += got.size();
+    for (const auto& job : got)
+      BOOST_TEST((one.finish(job) == work_fate::done));
+  }
+  BOOST_TEST(all == 20U);
+  BOOST_TEST(most <= 16U);
+  BOOST_TEST(leases() == 0);
 }
 
 BOOST_AUTO_TEST_CASE(a_worker_claims_only_where_it_has_joined) {
@@ -382,115 +321,6 @@ BOOST_AUTO_TEST_CASE(an_end_in_a_limited_queue_makes_room_and_says_so) {
   const auto told = one.finish({{job.lease, job.id, 1, completed()}});
   BOOST_TEST((told.effects.steered == std::vector<std::string>{"default"}));
   BOOST_TEST(two.claim().jobs.size() == 1U);
-}
-
-/// Four workers claim, finish, tell things twice, lose answers, leave and die. A ledger of each job
-/// says which attempt is whose; `done` may be told to that one only, and once.
-BOOST_AUTO_TEST_CASE(at_random_no_two_workers_end_the_same_attempt) {
-  const char* given = std::getenv("TROUPE_SEED"); // NOLINT(concurrency-mt-unsafe)
-  const auto seed = given != nullptr ? std::stoul(given) : std::random_device{}();
-  BOOST_TEST_MESSAGE("TROUPE_SEED=" << seed);
-  std::minstd_rand random{static_cast<std::minstd_rand::result_type>(seed)};
-  const auto chance = [&](unsigned of) { return random() % of == 0; };
-
-  struct player {
-    worker who;
-    std::vector<claimed_job> holds;
-    std::vector<std::pair<claimed_job, job_result>> told;
-  };
-  std::vector<player> players;
-  for (int i = 0; i < 4; ++i) {
-    players.push_back(
-        {worker{i % 2 == 0 ? at : other, std::string(32, static_cast<char>('a' + i))}, {}, {}});
-    players.back().who.join();
-  }
-  const auto ids = at.enqueue_many(60);
-  std::map<std::int64_t, std::pair<int, int>> owner; // job: attempt and player
-  std::map<std::int64_t, int> completions;
-  const auto forget = [&](player& p) {
-    p.holds.clear();
-    p.told.clear();
-  };
-  for (int step = 0; step < 600; ++step) {
-    const auto nth = random() % players.size();
-    auto& p = players[nth];
-    switch (random() % 8) {
-    case 0:
-    case 1:
-      for (const auto& job : p.who.claim(1 + static_cast<int>(random() % 4)).jobs) {
-        BOOST_REQUIRE_MESSAGE(!owner.contains(job.id.value) && completions[job.id.value] == 0,
-                              "job " << job.id.value << " was handed out twice; seed " << seed);
-        owner[job.id.value] = {job.attempt, static_cast<int>(nth)};
-        if (!chance(10)) // else the answer is lost
-          p.holds.push_back(job);
-      }
-      break;
-    case 2:
-    case 3:
-    case 4: {
-      if (p.holds.empty())
-        break;
-      const auto job = p.holds[random() % p.holds.size()];
-      const auto result = chance(4) ? failed("x") : chance(5) ? snoozed(0ms) : completed();
-      const auto fate = p.who.finish(job, result);
-      const auto entry = owner.find(job.id.value);
-      const bool own =
-          entry != owner.end() && entry->second == std::pair{job.attempt, static_cast<int>(nth)};
-      BOOST_REQUIRE_MESSAGE((fate == work_fate::done) == own,
-                            "job " << job.id.value << " step " << step << "; seed " << seed);
-      std::erase_if(p.holds, [&](const auto& held) { return held.id == job.id; });
-      if (own) {
-        owner.erase(entry);
-        completions[job.id.value] += result.kind == job_result::verdict::completed ? 1 : 0;
-        if (result.kind == job_result::verdict::completed)
-          p.told.emplace_back(job, result);
-      }
-      break;
-    }
-    case 5:
-      if (!p.told.empty()) {
-        const auto& [job, result] = p.told[random() % p.told.size()];
-        BOOST_REQUIRE((p.who.finish(job, result) == work_fate::done));
-        BOOST_REQUIRE((p.who.finish(job, failed("y")) == work_fate::fenced));
-      }
-      break;
-    case 6: {
-      make_leases_old();
-      std::vector<job_id> named;
-      for (const auto& job : p.holds)
-        named.push_back(job.id);
-      for (const auto id : p.who.beat(named).put_back) {
-        BOOST_REQUIRE_EQUAL(owner.at(id.value).second, static_cast<int>(nth));
-        owner.erase(id.value);
-      }
-      break;
-    }
-    default:
-      if (chance(3)) {
-        const bool dies = chance(2);
-        if (dies)
-          static_cast<void>(lose(p.who));
-        else
-          p.who.leave();
-        std::erase_if(owner,
-                      [&](const auto& o) { return o.second.second == static_cast<int>(nth); });
-        const auto left = p.holds;
-        p.who.join();
-        for (const auto& job : left)
-          BOOST_REQUIRE((p.who.finish(job) == work_fate::fenced));
-        forget(p);
-      }
-    }
-    let_time_pass();
-    at.promote();
-  }
-  for (auto& p : players)
-    p.who.leave();
-  BOOST_TEST(leases() == 0);
-  for (const auto id : ids) {
-    BOOST_TEST(completions[id.value] <= 1);
-    BOOST_TEST((at.state(id) == "completed") == (completions[id.value] == 1), id.value);
-  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()
