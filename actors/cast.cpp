@@ -6,6 +6,7 @@
 #include "actors/scheduler.hpp"
 #include "actors/store.hpp"
 #include "actors/work_desk.hpp"
+#include "actors/work_store.hpp"
 
 namespace troupe {
 
@@ -22,6 +23,8 @@ root_actor::behavior_type root(root_actor::pointer self, const cast& all, const 
   self->link_to(all.janitor);
   self->link_to(all.intake);
   self->link_to(all.lookup);
+  self->link_to(all.work_store);
+  self->link_to(all.dispatcher);
   self->link_to(all.gate);
   self->link_to(all.work->desk);
   self->link_to(all.work->logbook);
@@ -58,9 +61,12 @@ cast spawn_cast(caf::actor_system& system, const cast_options& options, io_loop&
                             intake_peers{all.store, all.executor, all.scheduler, &counters});
   caf::anon_send(all.executor, all.intake);
   all.lookup = system.spawn(lookup, options.lookup, all.store);
-  all.gate = system.spawn(
-      gate, options.gate,
-      session_peers{all.intake, all.store, all.lookup, all.executor, all.janitor, &counters});
+  all.work_store = system.spawn(work_store, connections);
+  all.dispatcher = system.spawn(dispatcher, options.dispatcher, all.work_store, all.executor);
+  all.gate =
+      system.spawn(gate, options.gate,
+                   session_peers{all.intake, all.store, all.lookup, all.executor, all.janitor,
+                                 &counters, all.work_store, all.dispatcher, all.scheduler});
   const health_monitor_actor monitor = system.spawn(
       health_monitor, options.health, all.store, &counters, options.pool.metrics, std::move(board));
   all.root = system.spawn(root, all, connections, monitor);
@@ -83,6 +89,7 @@ void begin(caf::actor_system& system, cast& all, const cast_options& options, io
   all.notifier =
       system.spawn(notifier, *options.notifier,
                    notifier_peers{all.executor, all.scheduler, all.pulse}, &io, &counters);
+  caf::anon_send(all.dispatcher, all.notifier);
   caf::anon_send(all.root, all.notifier);
 }
 

@@ -3,6 +3,7 @@
 // leaving it half alive. Start reading the room here.
 #pragma once
 
+#include "actors/dispatcher.hpp"
 #include "actors/executor.hpp"
 #include "actors/gate.hpp"
 #include "actors/health_monitor.hpp"
@@ -26,6 +27,7 @@ struct cast_options {
   gate_options gate;
   intake_options intake;
   lookup_options lookup;
+  dispatcher_options dispatcher;
   health_monitor_options health;
   std::optional<notifier_options> notifier; ///< none: through a pooler one cannot listen
 };
@@ -43,6 +45,8 @@ struct cast {
   janitor_actor janitor;
   intake_actor intake;
   lookup_actor lookup;
+  work_store_actor work_store;
+  dispatcher_actor dispatcher;
   gate_actor gate;
   pulse_actor pulse;       ///< null until begin()
   notifier_actor notifier; ///< the same

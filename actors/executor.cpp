@@ -239,6 +239,17 @@ void cap_permits(self_ptr self, const std::vector<permit_cap>& caps) {
   write_outcomes(self);
 }
 
+void wake(self_ptr self, const std::string& name) {
+  auto& state = self->state;
+  if (!state.awaited.empty() && state.awaited.erase(name) > 0)
+    self->send(state.dispatcher, wake_atom_v, name);
+  auto* queue = queue_of(state, name);
+  if (queue == nullptr)
+    return;
+  queue->hungry = true;
+  claim(self, state.queues.find(name)->first, *queue);
+}
+
 } // namespace
 
 executor_impl::behavior_type executor(executor_impl::stateful_pointer<executor_state> self,
@@ -256,13 +267,7 @@ executor_impl::behavior_type executor(executor_impl::stateful_pointer<executor_s
     self->quit(exit.reason);
   });
   return {
-      guarded([self](wake_atom, const std::string& name) {
-        auto* queue = queue_of(self->state, name);
-        if (queue == nullptr)
-          return;
-        queue->hungry = true;
-        claim(self, self->state.queues.find(name)->first, *queue);
-      }),
+      guarded([self](wake_atom, const std::string& name) { wake(self, name); }),
       guarded([self](halt_atom, const std::string& name) { pause(self, name); }),
       guarded([self](const std::vector<permit_cap>& caps) { cap_permits(self, caps); }),
       guarded([self](cancel_atom, const std::vector<job_id>& ids) {
@@ -291,6 +296,11 @@ executor_impl::behavior_type executor(executor_impl::stateful_pointer<executor_s
       [self](const scheduler_actor& scheduler) { self->state.scheduler = scheduler; },
       [self](const intake_actor& intake) { self->state.intake = intake; },
       [self](const notifier_actor& notifier) { self->state.notifier = notifier; },
+      guarded([self](const woken_actor& dispatcher, const std::string& name) {
+        self->state.dispatcher = dispatcher;
+        if (self->state.awaited.size() < executor_state::max_queues)
+          self->state.awaited.insert(name);
+      }),
       guarded([self](const enqueue_jobs_ptr& asked) { return store_and_start(self, asked); }),
       [self](const handler_table_ptr& handlers) { self->state.handlers = handlers; },
       guarded([self](job_report& told) { report(self, told); }),

@@ -1,6 +1,6 @@
 // EXECUTOR: slots per queue on this node. Claims when slots free up, hands jobs to RUNNERs, gathers
 // outcomes while the last batch of them is being written. Told by SESSION, PULSE, SCHEDULER and
-// JANITOR where work is; asks STORE; spawns RUNNERs.
+// JANITOR where work is, which DISPATCHER hears as well; asks STORE; spawns RUNNERs.
 // Bounds: slots and prefetch per queue, and as many outcomes that are not yet written; what is
 // beyond counts as held, so a database that does not answer stops the claiming. max_queues queues.
 #pragma once
@@ -92,7 +92,9 @@ struct executor_state {
   store_actor store;
   scheduler_actor scheduler;
   intake_actor intake;
-  notifier_actor notifier; ///< null: nobody listens
+  notifier_actor notifier;       ///< null: nobody listens
+  woken_actor dispatcher;        ///< null: nobody works by HTTP
+  std::set<std::string> awaited; ///< queues of which it wants the next wake; max_queues at most
   handler_table_ptr handlers;
   engine_counters* counters = nullptr;
 

@@ -118,6 +118,48 @@ struct serving {
   void operator()(const list_audit& question) const {
     ask<audit_page>(question, [](const audit_page&) {});
   }
+  /// The same of WORK STORE.
+  template<class Reply, class Ask, class Then>
+  void ask_of_work(const Ask& question, Then then) const {
+    self->request(peers.work, caf::infinite, question)
+        .then(
+            [call = call, then](Reply& reply) {
+              then(std::as_const(reply));
+              call->answer(std::move(reply));
+            },
+            [call = call](caf::error& error) { call->answer(to_failure(error)); });
+  }
+  void carry_on(const work_effects& what) const {
+    if (what.next_due)
+      caf::anon_send(peers.scheduler, due_atom_v, caf::timespan{*what.next_due});
+    for (const auto& queue : what.steered)
+      wake(queue);
+  }
+  void operator()(const join_worker& question) const {
+    ask_of_work<joined_worker>(question, [](const joined_worker&) {});
+  }
+  void operator()(const claim_work& question) const {
+    self->request(peers.dispatcher, caf::infinite, question)
+        .then([call = call](claimed_work& got) { call->answer(std::move(got)); },
+              [call = call](caf::error& error) { call->answer(to_failure(error)); });
+  }
+  void operator()(const finish_work& question) const {
+    ask_of_work<finished_work>(question,
+                               [*this](const finished_work& done) { carry_on(done.effects); });
+  }
+  void operator()(const beat_worker& question) const {
+    ask_of_work<work_pulse>(question, [*this](const work_pulse& now) { carry_on(now.effects); });
+  }
+  void operator()(const report_work& question) const {
+    ask_of_work<reported_work>(question, [](const reported_work&) {});
+  }
+  void operator()(const leave_worker& question) const {
+    ask_of_work<left_worker>(question,
+                             [*this](const left_worker& left) { carry_on(left.effects); });
+  }
+  void operator()(const steer_worker& question) const {
+    ask_of_work<steered_worker>(question, [](const steered_worker&) {});
+  }
   void operator()(const limit_queue& question) const {
     ask<queue_record>(question, [*this](const queue_record& queue) { wake(queue.name); });
   }

@@ -1,10 +1,11 @@
 // SESSION: serves one request in domain terms, answers once, and ends. Spawned by GATE; knows
-// INTAKE, LOOKUP and STORE, and tells EXECUTOR and JANITOR what the request means for them. It
+// INTAKE, LOOKUP, DISPATCHER, STORE and WORK STORE, and tells EXECUTOR, SCHEDULER and JANITOR what
+// the request means for them. It
 // links to nobody and nobody long-lived monitors it (0.17.6 would leak the entry).
 #pragma once
 
 #include "messages/counters.hpp"
-#include "messages/interfaces.hpp"
+#include "messages/work_interfaces.hpp"
 
 #include <caf/event_based_actor.hpp>
 
@@ -18,6 +19,9 @@ struct session_peers {
   executor_actor executor;
   janitor_actor janitor;
   engine_counters* counters = nullptr;
+  work_store_actor work = {};
+  dispatcher_actor dispatcher = {};
+  scheduler_actor scheduler = {};
 };
 
 /// Whoever spawns it has counted it in requests_in_flight; it uncounts itself when it ends.

@@ -25,6 +25,7 @@ constexpr std::array rules{
     rule{"TR412", errc::stale, consequence::plain}, // a queue stands at another version
     rule{"TR409", errc::conflict, consequence::plain},
     rule{"TR400", errc::invalid_argument, consequence::plain},
+    rule{"TR410", errc::fenced, consequence::plain},     // this life is over
     rule{"TR503", errc::overloaded, consequence::plain}, // a queue is full
     // The statement was undone for the sake of others.
     rule{"40001", errc::retry, consequence::try_again},

@@ -12,21 +12,6 @@ namespace troupe::db {
 
 namespace {
 
-/// What troupe.write_outcomes is told of one run: attempt outcomes, and 6 for a snoozed one.
-std::int16_t outcome_code(job_result::verdict kind) {
-  switch (kind) {
-  case job_result::verdict::completed:
-    return static_cast<std::int16_t>(outcome::completed);
-  case job_result::verdict::discarded:
-    return static_cast<std::int16_t>(outcome::discarded);
-  case job_result::verdict::failed:
-    return static_cast<std::int16_t>(outcome::failed);
-  case job_result::verdict::snoozed:
-    break;
-  }
-  return 6;
-}
-
 std::optional<std::chrono::milliseconds> due(const row& from, int column) {
   const auto ms = from.get<std::optional<std::int64_t>>(column);
   if (!ms)
@@ -71,6 +56,20 @@ node_record decode_life(const row& from) {
 }
 
 } // namespace
+
+std::int16_t outcome_code(job_result::verdict kind) {
+  switch (kind) {
+  case job_result::verdict::completed:
+    return static_cast<std::int16_t>(outcome::completed);
+  case job_result::verdict::discarded:
+    return static_cast<std::int16_t>(outcome::discarded);
+  case job_result::verdict::failed:
+    return static_cast<std::int16_t>(outcome::failed);
+  case job_result::verdict::snoozed:
+    break;
+  }
+  return 6;
+}
 
 query join_query(const join_node& ask) {
   query q{sql::node_join};

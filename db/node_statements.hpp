@@ -36,6 +36,8 @@ void add_leased(const result& rows, const std::string& queue, claimed_jobs& clai
 query start_query(const start_run& ask);
 bool decode_started(const result& rows);
 
+/// What troupe.write_outcomes is told of one run: attempt outcomes, and 6 for a snoozed one.
+std::int16_t outcome_code(job_result::verdict kind);
 query finish_query(const finish_runs& ask);
 finished_runs decode_finished(const result& rows);
 

@@ -17,8 +17,7 @@ void bind_runs(query& q, const std::vector<Told>& told) {
 
 } // namespace
 
-query report_query(const record_reports& ask) {
-  query q{sql::report_record};
+void bind_reports(query& q, const record_reports& ask) {
   bind_runs(q, ask.progress);
   q.bind(column(ask.progress, &told_progress::percent));
   q.bind(column(ask.progress, &told_progress::message));
@@ -26,6 +25,11 @@ query report_query(const record_reports& ask) {
   q.bind(column_of<std::int16_t>(ask.lines, &told_line::level));
   q.bind(column(ask.lines, [](const told_line& one) { return std::int64_t{one.ago.count()}; }));
   q.bind(column(ask.lines, &told_line::text));
+}
+
+query report_query(const record_reports& ask) {
+  query q{sql::report_record};
+  bind_reports(q, ask);
   return q;
 }
 

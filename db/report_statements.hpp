@@ -8,6 +8,8 @@
 
 namespace troupe::db {
 
+/// The eleven parameters of troupe.record_reports.
+void bind_reports(query& q, const record_reports& ask);
 query report_query(const record_reports& ask);
 recorded_reports decode_reported(const result& rows);
 

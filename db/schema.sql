@@ -115,6 +115,40 @@ begin
   perform troupe.note_checkpoints();
 end   $$;
 
+CREATE FUNCTION troupe.beat_of_worker(p_node bigint, p_session bytea, p_token bigint, p_jobs bigint[], OUT cancelled bigint[], OUT lost bigint[], OUT put_back bigint[], OUT next_ms bigint, OUT steered text[], OUT wanted text) RETURNS record
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  held bigint[];
+begin
+  perform troupe.check_worker(p_node, p_session, p_token);
+  update troupe.node n set heartbeat_at = clock_timestamp() + n.patience
+   where n.id = p_node and n.ended_at is null and n.heartbeat_at > '-infinity'
+  returning n.wanted into wanted;
+  if not found then -- while this waited for the row
+    perform troupe.check_worker(p_node, p_session, p_token);
+  end if;
+  select array_agg(x.i) filter (where x.outcome is null),
+         coalesce(array_agg(x.i) filter (where x.outcome = 2), '{}')
+    into held, cancelled
+    from (select u.i, (select t.outcome from troupe.attempt t where t.job_id = u.i and t.attempt = u.a)
+            from troupe.live_leases(p_node) l, unnest(l.jobs, l.attempts) u(i, a)) x(i, outcome);
+  lost := '{}'; put_back := '{}'; steered := '{}';
+  if p_jobs is null then
+    return;
+  end if;
+  cancelled := array(select c from unnest(cancelled) c where c in (select p from unnest(p_jobs) p));
+  lost := array(select p from unnest(p_jobs) p
+                 where p not in (select h from unnest(held) h) and p not in (select c from unnest(cancelled) c));
+  select b.jobs, b.next_ms, b.steered into put_back, next_ms, steered
+    from troupe.put_back(p_node, interval '10 s', p_jobs) b;
+end $$;
+
 CREATE FUNCTION troupe.bulk(action text, filter jsonb DEFAULT NULL::jsonb, ids bigint[] DEFAULT NULL::bigint[], to_queue text DEFAULT NULL::text, to_priority integer DEFAULT NULL::integer, created_by text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
@@ -825,6 +859,18 @@ begin
   end loop;
 end $$;
 
+CREATE FUNCTION troupe.check_worker(p_node bigint, p_session bytea, p_token bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform from troupe.node n
+    where n.id = p_node and n.session = p_session and n.token is not distinct from p_token
+      and n.ended_at is null and n.heartbeat_at > '-infinity';
+  if not found then
+    raise exception 'there is no such worker, or not any more: join anew' using errcode = 'TR410';
+  end if;
+end $$;
+
 CREATE FUNCTION troupe.claim(p_node bigint, p_queue text, p_limit integer, p_slots integer DEFAULT NULL::integer, p_held integer DEFAULT 0) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint)
     LANGUAGE plpgsql
     AS $$
@@ -833,6 +879,62 @@ begin
   select t.lease, t.job_id, t.attempt, t.max_attempts, t.timeout_ms, t.kind, t.args, t.permits,
          t.permits_changed
     from troupe.take(p_node, p_queue, p_limit, p_slots, p_held) t where t.lease is not null;
+end $$;
+
+CREATE FUNCTION troupe.claim_by_worker(p_node bigint, p_session bytea, p_token bigint, p_queue text, p_limit integer) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, priority smallint, tags text[], limit_key text, created_at timestamp with time zone, wait_ms bigint, again boolean)
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+declare
+  most constant bigint := 16777216;
+  serves text[];
+  asked text;
+  c record;
+  bytes bigint := 0;
+  leases bigint[] := '{}';
+  jobs bigint[] := '{}';
+  attempts smallint[] := '{}';
+begin
+  perform troupe.check_worker(p_node, p_session, p_token);
+  select n.serves, n.wanted into serves, asked from troupe.node n where n.id = p_node;
+  if p_queue <> all (serves) then
+    raise exception 'queues: the worker has not joined for %', p_queue using errcode = 'TR400';
+  elsif asked is not null then
+    return next;
+    return;
+  end if;
+  for c in
+    select t.*, j.priority, j.tags, j.limit_key, j.created_at
+      from (select) as once
+      left join troupe.take(p_node, p_queue, p_limit) t on true
+      left join troupe.job j on j.id = t.job_id
+  loop
+    if p_limit > 16 then
+      bytes := bytes + coalesce(octet_length(c.args::text), 0);
+    end if;
+    if bytes > most then
+      leases := leases || c.lease; jobs := jobs || c.job_id; attempts := attempts || c.attempt;
+      continue;
+    end if;
+    lease := c.lease; job_id := c.job_id; attempt := c.attempt; max_attempts := c.max_attempts;
+    timeout_ms := c.timeout_ms; kind := c.kind; args := c.args; priority := c.priority; tags := c.tags;
+    limit_key := c.limit_key; created_at := c.created_at; again := c.again;
+    if c.job_id is null then
+      wait_ms := troupe.claim_wait_ms(p_queue);
+    end if;
+    return next;
+  end loop;
+  if jobs <> '{}' then
+    perform troupe.end_runs(p_node, leases, jobs, attempts,
+                            array_fill(6::smallint, array[cardinality(jobs)]),
+                            array_fill(null::jsonb, array[cardinality(jobs)]),
+                            array_fill(null::text, array[cardinality(jobs)]),
+                            array_fill(0::bigint, array[cardinality(jobs)]));
+  end if;
 end $$;
 
 CREATE FUNCTION troupe.claim_wait_ms(p_queue text) RETURNS bigint
@@ -1451,6 +1553,75 @@ begin
     execute format('drop function %s', edited);
   end if;
   execute after;
+end $$;
+
+CREATE FUNCTION troupe.end_runs(p_node bigint, p_leases bigint[], p_jobs bigint[], p_attempts smallint[], p_outcomes smallint[], p_results jsonb[], p_errors text[], p_waits_ms bigint[], OUT fates smallint[], OUT next_ms bigint, OUT steered text[]) RETURNS record
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  m record; -- of what this node holds, arrays side by side
+  done bigint[];
+  refused bigint[] := '{}';
+  put_off bigint;
+begin
+  -- Locked, so that two requests that end runs of one lease do not each leave it to the other.
+  perform from troupe.lease l where l.id = any (p_leases) and l.node = p_node order by l.id for update;
+  select array_agg(x.l) as leases, array_agg(x.i) as jobs, array_agg(x.a) as attempts,
+         array_agg(case when x.o = 4 and x.w is null then 3 else x.o end::smallint) as outcomes,
+         array_agg(x.ago) as agos, array_agg(x.r) as results, array_agg(x.e) as errors, array_agg(x.w) as waits,
+         array_agg(0::bigint) as zeros
+    into m
+    from (select u.l, u.i, u.a, u.o, u.r, u.e,
+                 greatest(0, extract(epoch from clock_timestamp() - l.taken_at) * 1000)::bigint as ago,
+                 case when u.o = 4 and u.w is null
+                        then case when j.retry is not null
+                                    then troupe.retry_pause(j.retry, u.a, floor(random() * 4294967296)::bigint)
+                                  else least(21600000, 1000 * 2 ^ least(u.a - 1, 20))::bigint end
+                      else u.w end as w
+            from unnest(p_leases, p_jobs, p_attempts, p_outcomes, p_results, p_errors, p_waits_ms)
+                   with ordinality u(l, i, a, o, r, e, w, nth)
+            join troupe.lease l on l.id = u.l and l.node = p_node
+            left join troupe.job j on j.id = u.i
+           where l.attempts[array_position(l.jobs, u.i)] = u.a
+           order by u.nth) x;
+  steered := '{}';
+  if m.jobs is not null then
+    done := array(
+      select l.id from troupe.lease l
+       where l.id = any (m.leases)
+         and not exists (select from unnest(l.jobs, l.attempts) h(i, a)
+                          where h.i not in (select j from unnest(m.jobs) j)
+                            and not exists (select from troupe.attempt t
+                                             where t.job_id = h.i and t.attempt = h.a)));
+    select f.fenced, f.deferred into refused, put_off
+      from troupe.finish(p_node, done, array(select distinct l from unnest(m.leases) l where l <> all (done)),
+                         m.outcomes <@ array[1::smallint], m.leases, m.jobs, m.attempts, m.outcomes, m.agos,
+                         m.zeros, m.results, m.errors, m.waits) f;
+    if put_off > 0 then
+      next_ms := (select min(w) from unnest(m.waits) w);
+    end if;
+    steered := array(select distinct q.name from troupe.queue q
+                      where q.name in (select j.queue from troupe.job j where j.id = any (m.jobs)));
+  end if;
+  fates := array(
+    select case
+             when u.i in (select j from unnest(m.jobs) j) and u.i not in (select j from unnest(refused) j) then 0
+             when exists (select from troupe.attempt t where t.job_id = u.i and t.attempt = u.a and t.outcome = 2)
+               then 2
+             -- As in troupe.store_outcomes: what is there just as it is told is an answer that was lost.
+             when exists (select from troupe.attempt t
+                           where t.job_id = u.i and t.attempt = u.a and t.node = p_node
+                             and (t.outcome = u.o or (t.outcome = 3 and u.o = 4))
+                             and t.error is not distinct from u.e)
+                  or u.o = 6 and exists (select from troupe.deferred d where d.job_id = u.i and d.attempt = u.a)
+               then 0
+             else 1 end::smallint
+      from unnest(p_jobs, p_attempts, p_outcomes, p_errors) with ordinality u(i, a, o, e, nth)
+     order by u.nth);
 end $$;
 
 CREATE FUNCTION troupe.enqueue(kind text, args jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'default'::text, priority integer DEFAULT 0, max_attempts integer DEFAULT 20, timeout_ms bigint DEFAULT NULL::bigint, tags text[] DEFAULT NULL::text[], run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay_ms bigint DEFAULT NULL::bigint, unique_by jsonb DEFAULT NULL::jsonb, limit_key text DEFAULT NULL::text, retry jsonb DEFAULT NULL::jsonb) RETURNS bigint
@@ -2198,6 +2369,15 @@ begin
   end if;
 end $$;
 
+CREATE FUNCTION troupe.finish_by_worker(p_node bigint, p_session bytea, p_token bigint, p_leases bigint[], p_jobs bigint[], p_attempts smallint[], p_outcomes smallint[], p_results jsonb[], p_errors text[], p_waits_ms bigint[], OUT fates smallint[], OUT next_ms bigint, OUT steered text[]) RETURNS record
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform troupe.check_worker(p_node, p_session, p_token);
+  select e.fates, e.next_ms, e.steered into fates, next_ms, steered
+    from troupe.end_runs(p_node, p_leases, p_jobs, p_attempts, p_outcomes, p_results, p_errors, p_waits_ms) e;
+end $$;
+
 CREATE FUNCTION troupe.fold_keys(p_queue text, p_all boolean) RETURNS void
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
@@ -2774,6 +2954,22 @@ begin
   return troupe.add_node(name);
 end $_$;
 
+CREATE FUNCTION troupe.join_worker(p_name text, p_queues text[], p_kinds text[], p_slots integer, p_version text, p_lease_ms integer, p_session bytea, p_token bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  ahead constant interval := greatest(0, p_lease_ms - 4000) * interval '1 ms'; -- 4 s: what any node has
+  worker bigint;
+begin
+  perform troupe.rebase_lanes(); -- in case this database was restored from a dump
+  insert into troupe.node (name, serves, kinds, slots, slot_queues, queue_slots, version, patience, heartbeat_at,
+                           session, token)
+  values (p_name, p_queues, p_kinds, p_slots, p_queues, array_fill(p_slots, array[cardinality(p_queues)]),
+          p_version, ahead, clock_timestamp() + ahead, p_session, p_token)
+  returning id into worker;
+  return worker;
+end $$;
+
 CREATE FUNCTION troupe.keep_permits(p_node bigint, p_queues text[], p_keep integer[], p_changes bigint[], OUT permits integer[], OUT changes bigint[]) RETURNS record
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -3101,6 +3297,18 @@ begin
     from held h where q.name = h.name;
 end $$;
 
+CREATE FUNCTION troupe.leave_worker(p_node bigint, p_session bytea, p_token bigint, OUT jobs bigint[], OUT next_ms bigint, OUT steered text[]) RETURNS record
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform troupe.check_worker(p_node, p_session, p_token);
+  perform from troupe.node n where n.id = p_node for update; -- after claims that are under way
+  perform troupe.check_worker(p_node, p_session, p_token);
+  select b.jobs, b.next_ms, b.steered into jobs, next_ms, steered
+    from troupe.put_back(p_node, interval '0', '{}') b;
+  update troupe.node n set ended_at = now(), heartbeat_at = '-infinity' where n.id = p_node;
+end $$;
+
 CREATE FUNCTION troupe.limit_key_of(p_job bigint) RETURNS text
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
@@ -3414,7 +3622,7 @@ begin
               when n.heartbeat_at = '-infinity' then 'leaving'
               when n.heartbeat_at < late then 'silent'
               else 'alive' end,
-         n.version, n.started_at, nullif(n.heartbeat_at, '-infinity'), n.ended_at, n.slots, n.kinds,
+         n.version, n.started_at, nullif(n.heartbeat_at, '-infinity') - n.patience, n.ended_at, n.slots, n.kinds,
          q.queues, q.slots, q.jobs
     from troupe.node n
    cross join lateral (
@@ -4347,6 +4555,34 @@ begin
   end if;
 end $$;
 
+CREATE FUNCTION troupe.put_back(p_node bigint, p_older interval, p_but bigint[], OUT jobs bigint[], OUT next_ms bigint, OUT steered text[]) RETURNS record
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  held record;
+begin
+  jobs := '{}'; steered := '{}';
+  select array_agg(l.id) as leases, array_agg(u.i) as jobs, array_agg(u.a) as attempts,
+         array_agg(6::smallint) as outcomes, array_agg(0::bigint) as waits
+    into held
+    from troupe.live_leases(p_node) l, unnest(l.jobs, l.attempts) u(i, a)
+   where l.taken_at < clock_timestamp() - p_older and u.i not in (select b from unnest(p_but) b)
+     and not exists (select from troupe.attempt t
+                      where t.job_id = u.i and t.attempt = u.a and t.outcome <> 2 offset 0);
+  if held.jobs is null then
+    return;
+  end if;
+  select array(select i from unnest(held.jobs, e.fates) u(i, f) where f = 0), e.next_ms, e.steered
+    into jobs, next_ms, steered
+    from troupe.end_runs(p_node, held.leases, held.jobs, held.attempts, held.outcomes,
+                         array_fill(null::jsonb, array[cardinality(held.jobs)]),
+                         array_fill(null::text, array[cardinality(held.jobs)]), held.waits) e;
+end $$;
+
 CREATE FUNCTION troupe.put_off(p_job bigint, p_due timestamp with time zone, p_queue text, p_priority smallint) RETURNS void
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
@@ -4890,6 +5126,44 @@ begin
     values (p_job, p_due, lane_id, current + 1, 1);
   end if;
 end    $$;
+
+CREATE FUNCTION troupe.report_by_worker(p_node bigint, p_session bytea, p_token bigint, p_leases bigint[], p_jobs bigint[], p_attempts smallint[], p_percents double precision[], p_messages text[], l_leases bigint[], l_jobs bigint[], l_attempts smallint[], l_levels smallint[], l_agos_ms bigint[], l_lines text[], OUT fenced bigint[], OUT dropped bigint) RETURNS record
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  own bigint[];
+  kept record;
+begin
+  perform troupe.check_worker(p_node, p_session, p_token);
+  own := array(select l.id from troupe.lease l where l.id = any (p_leases || l_leases) and l.node = p_node);
+  select coalesce(array_agg(x.l), '{}') as leases, coalesce(array_agg(x.i), '{}') as jobs,
+         coalesce(array_agg(x.a), '{}') as attempts, coalesce(array_agg(x.level), '{}') as levels,
+         coalesce(array_agg(x.ago), '{}') as agos, coalesce(array_agg(x.line), '{}') as lines
+    into kept
+    from (select u.*, row_number() over one as place, sum(octet_length(u.line)) over one as bytes
+            from unnest(l_leases, l_jobs, l_attempts, l_levels, l_agos_ms, l_lines) with ordinality
+                   u(l, i, a, level, ago, line, nth)
+          window one as (partition by u.i, u.a order by u.nth)) x
+    join (select d.i, d.a, s.lines, s.bytes
+            from (select distinct i, a from unnest(l_jobs, l_attempts) u(i, a)) d
+           cross join lateral (
+             select count(*) as lines, coalesce(sum(octet_length(g.line)), 0) as bytes
+               from troupe.job_log g where g.job_id = d.i and g.attempt = d.a) s) before
+      on before.i = x.i and before.a = x.a
+   where before.lines + x.place <= 10000 and before.bytes + x.bytes <= 1048576;
+  dropped := cardinality(l_jobs) - cardinality(kept.jobs);
+  fenced := troupe.record_reports(
+    array(select case when l = any (own) then l else 0 end from unnest(p_leases) with ordinality u(l, n) order by n),
+    p_jobs, p_attempts, p_percents, p_messages,
+    array(select case when l = any (own) then l else 0 end from unnest(kept.leases) with ordinality u(l, n)
+           order by n),
+    kept.jobs, kept.attempts, kept.levels, kept.agos, kept.lines);
+end $$;
 
 CREATE FUNCTION troupe.report_progress(lease bigint, job bigint, attempt integer, percent double precision DEFAULT NULL::double precision, message text DEFAULT ''::text) RETURNS boolean
     LANGUAGE sql
@@ -5518,6 +5792,17 @@ begin
   return (select array_agg(s.state order by u.o)
             from unnest(p_jobs) with ordinality u(id, o)
             left join troupe.jobs_of(p_jobs) s on s.id = u.id);
+end $$;
+
+CREATE FUNCTION troupe.steer_worker(p_node bigint, p_wanted text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  update troupe.node n set wanted = case when n.wanted = 'terminate' then n.wanted else p_wanted end
+   where n.id = p_node and n.session is not null and n.ended_at is null;
+  if not found then
+    raise exception 'there is no worker % that goes on', p_node using errcode = 'TR404';
+  end if;
 end $$;
 
 CREATE FUNCTION troupe.still_waits(p_job bigint, p_attempt smallint) RETURNS boolean
@@ -7368,10 +7653,17 @@ CREATE TABLE troupe.node (
     slot_queues text[] DEFAULT '{}'::text[] NOT NULL,
     queue_slots integer[] DEFAULT '{}'::integer[] NOT NULL,
     version text,
+    patience interval DEFAULT '00:00:00'::interval NOT NULL,
+    session bytea,
+    token bigint,
+    wanted text,
     CONSTRAINT node_check CHECK ((cardinality(slot_queues) = cardinality(queue_slots))),
     CONSTRAINT node_name_check CHECK ((name ~ '^[A-Za-z0-9._:-]{1,128}$'::text)),
+    CONSTRAINT node_patience_check CHECK ((patience >= '00:00:00'::interval)),
+    CONSTRAINT node_session_check CHECK ((octet_length(session) = 32)),
     CONSTRAINT node_slots_check CHECK ((slots >= 0)),
-    CONSTRAINT node_version_check CHECK (((octet_length(version) >= 1) AND (octet_length(version) <= 128)))
+    CONSTRAINT node_version_check CHECK (((octet_length(version) >= 1) AND (octet_length(version) <= 128))),
+    CONSTRAINT node_wanted_check CHECK ((wanted = ANY (ARRAY['quiet'::text, 'terminate'::text])))
 )
 WITH (fillfactor='50');
 

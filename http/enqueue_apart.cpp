@@ -151,7 +151,8 @@ void enqueue_apart(const services& context, const server_limits& limits,
   }
   const auto now = std::chrono::system_clock::now();
   auto read = read_jobs_apart(
-      request.body, {context.kinds, std::chrono::time_point_cast<std::chrono::microseconds>(now)});
+      request.body, {context.kinds, std::chrono::time_point_cast<std::chrono::microseconds>(now),
+                     context.serves});
   if (auto* fault = std::get_if<problem>(&read))
     return respond(problem_response(std::move(*fault)));
   auto what = std::make_shared<apart>();

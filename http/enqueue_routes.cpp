@@ -100,7 +100,7 @@ void create(const services& context, const request_view& request, responder resp
   auto key = read_key(request);
   if (auto* refused = std::get_if<response>(&key))
     return respond(std::move(*refused));
-  auto read = read_job(request.body, {context.kinds, wall_clock()});
+  auto read = read_job(request.body, {context.kinds, wall_clock(), context.serves});
   if (auto* fault = std::get_if<problem>(&read))
     return respond(problem_response(std::move(*fault)));
   auto spec = std::make_shared<const job_spec>(std::move(std::get<job_spec>(read)));
@@ -169,7 +169,7 @@ void create_many(const services& context, const server_limits& limits, const req
     return respond(std::move(*refused));
   if (std::get<bool>(apart))
     return enqueue_apart(context, limits, request, std::get<std::string>(key), std::move(respond));
-  auto read = read_jobs(request.body, {context.kinds, wall_clock()});
+  auto read = read_jobs(request.body, {context.kinds, wall_clock(), context.serves});
   if (auto* fault = std::get_if<problem>(&read))
     return respond(problem_response(std::move(*fault)));
   auto& jobs = std::get<std::vector<job_spec>>(read);

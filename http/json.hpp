@@ -8,6 +8,7 @@
 #include "messages/job.hpp"
 #include "messages/job_log.hpp"
 
+#include <functional>
 #include <set>
 #include <span>
 #include <string>
@@ -20,6 +21,8 @@ namespace troupe::http {
 struct job_rules {
   const std::set<std::string>& kinds; ///< known to this node
   timestamp now;                      ///< only to refuse times far away
+  /// Whether this node runs a queue. Of those it leaves to others it knows no kinds. None: all.
+  std::function<bool(const std::string&)> serves = {};
 };
 
 /// `{"kind":...}` to a spec, or a 400 with every field at fault (the first 20).

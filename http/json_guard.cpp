@@ -129,10 +129,10 @@ public:
 private:
   static bool is_clean(const std::string& text) { return text.find('\0') == std::string::npos; }
   int raw_depth() const { return raw_frames_; }
-  /// The value that comes now is the root of an `args`.
+  /// The value that comes now is the root of what is passed on as it is.
   bool starts_raw() const {
     return raw_frames_ == 0 && !frames_.empty() && !frames_.back().array
-           && frames_.back().key == "args";
+           && frames_.back().key == limits_.raw_key;
   }
   bool fits_numeric(std::string_view written) const;
   bool integer(std::int64_t value, const std::string& written);
@@ -224,7 +224,8 @@ bool receiver::append_raw(std::string_view text) {
     frames_.pop_back();
     --raw_frames_;
   }
-  return fail("args is longer than " + std::to_string(limits_.raw_bytes) + " bytes");
+  return fail(std::string{limits_.raw_key} + " is longer than " + std::to_string(limits_.raw_bytes)
+              + " bytes");
 }
 
 json_value* receiver::place(json_value value) {

@@ -1,6 +1,6 @@
 // The only door for JSON from outside: one pass that refuses what would hurt later (depth,
-// duplicate keys, NUL, numbers PostgreSQL cannot hold) and says where. Values under a key named
-// `args` are not built up but written again as compact text, numbers exactly as they came.
+// duplicate keys, NUL, numbers PostgreSQL cannot hold) and says where. Values under one key,
+// usually `args`, are not built up but written again as compact text, numbers exactly as they came.
 #pragma once
 
 #include "http/limits.hpp"

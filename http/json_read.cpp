@@ -57,6 +57,7 @@ private:
                                       std::int64_t least, std::int64_t most);
 
   const job_rules& rules_;
+  bool judges_kinds_ = true;
   std::string base_;
   std::vector<field_error>& errors_;
   std::size_t most_;
@@ -86,7 +87,7 @@ constexpr std::string_view name_rule = "must be a string of 1 to 128 characters 
 void job_reader::read_kind(json_value& value, job_spec& spec) {
   if (value.type != kind::string || !is_valid_name(value.text))
     fail("kind", std::string{name_rule});
-  else if (!rules_.kinds.contains(value.text))
+  else if (judges_kinds_ && !rules_.kinds.contains(value.text))
     fail("kind", "no such kind: " + value.text + "; known: " + known_kinds(rules_.kinds));
   else
     spec.kind = std::move(value.text);
@@ -190,6 +191,11 @@ job_spec job_reader::read(json_value& value) {
     fail("kind", "is required; known: " + known_kinds(rules_.kinds));
   if (has("run_at") && has("delay_ms"))
     fail("delay_ms", "give run_at or delay_ms, not both");
+  if (rules_.serves) {
+    const auto queue = std::find_if(value.members.begin(), value.members.end(),
+                                    [](const auto& m) { return m.key == "queue"; });
+    judges_kinds_ = rules_.serves(queue != value.members.end() ? queue->value.text : spec.queue);
+  }
   for (auto& member : value.members)
     read_field(member, spec);
   return spec;

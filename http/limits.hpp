@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <string_view>
 
 namespace troupe::http {
 
@@ -68,6 +69,7 @@ struct server_limits {
 
 /// What one JSON document may be. Depth counts from `args` inside it.
 struct json_limits {
+  std::string_view raw_key = "args"; ///< what stands under it is passed on as it is
   int depth = 64;
   std::size_t members = 10'000; ///< of one object
   std::size_t values = 1'000;   ///< of one document outside `args`

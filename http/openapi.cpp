@@ -8,6 +8,7 @@
 #include "messages/node.hpp"
 #include "messages/queue.hpp"
 #include "messages/token.hpp"
+#include "messages/work.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -54,7 +55,22 @@ std::int64_t limit_named(const std::string& name) {
       {"max_concurrency", limits::max_concurrency},
       {"max_rate", limits::max_rate},
       {"max_rate_period_ms", std::chrono::milliseconds{limits::max_rate_period}.count()},
-      {"max_waiting", limits::max_waiting}};
+      {"max_waiting", limits::max_waiting},
+      {"work_queues", limits::work_queues},
+      {"work_kinds", limits::work_kinds},
+      {"work_slots", limits::work_slots},
+      {"work_held", limits::work_held},
+      {"work_claim", limits::work_claim},
+      {"work_finish", limits::work_finish},
+      {"work_progress", limits::work_progress},
+      {"work_lines", limits::work_lines},
+      {"work_wait_ms", limits::work_wait.count()},
+      {"work_ago_ms", limits::work_ago.count()},
+      {"least_lease_ms", limits::least_lease.count()},
+      {"usual_lease_ms", limits::usual_lease.count()},
+      {"most_lease_ms", limits::most_lease.count()},
+      {"most_attempt", limits::most_attempt},
+      {"version_length", limits::version_length}};
   const auto found = known.find(name);
   if (found == known.end())
     throw std::logic_error("a schema names a limit that is unknown: " + name);
@@ -83,6 +99,7 @@ std::map<int, std::set<std::string>> problem_codes() {
       {404, {"route_not_found"}},
       {405, {"method_not_allowed"}},
       {408, {"request_timeout"}},
+      {410, {"worker_gone"}},
       {413, {"body_too_large"}},
       {414, {"target_too_long"}},
       {415, {"unsupported_media_type"}},
@@ -147,6 +164,8 @@ public:
               {{"name", "bulk"}, {"description", "Operations on many jobs at once."}},
               {{"name", "queues"}, {"description", "Pauses, limits and order."}},
               {{"name", "nodes"}, {"description", "Who runs jobs, and how many."}},
+              {{"name", "work"},
+               {"description", "Workers in any language, and the jobs they run."}},
               {{"name", "tokens"}, {"description", "Who may ask, and who has changed what."}},
               {{"name", "node"}, {"description", "Probes, health and metrics of this node."}},
               {{"name", "documents"}, {"description", "What describes this API."}}})},

@@ -9,6 +9,7 @@ void add_all_routes(router& table, const services& context, const server_limits&
   add_export_routes(table, context, limits);
   add_queue_routes(table, context, limits);
   add_node_routes(table, context);
+  add_work_routes(table, context, limits);
   add_token_routes(table, context, limits);
   add_system_routes(table, context, limits);
   add_document_routes(table, context);

@@ -25,7 +25,8 @@ struct services {
   engine_counters* counters = nullptr; ///< the server counts its own requests there
   const database_metrics* database = nullptr;
   bool require_tokens = false; ///< routes that are not for anyone want one
-  std::set<std::string> kinds; ///< what this node can run; others are refused
+  std::set<std::string> kinds; ///< what this node can run; others are refused where it serves
+  std::function<bool(const std::string&)> serves; ///< whether it runs a queue; none: all
   std::string node;
   std::string version;
   /// While true, reads and probes are answered, changes get 503, and each answer ends its
@@ -52,6 +53,8 @@ void add_export_routes(router& table, const services& context, const server_limi
 void add_token_routes(router& table, const services& context, const server_limits& limits);
 /// /api/v1/queues and below.
 void add_queue_routes(router& table, const services& context, const server_limits& limits);
+/// /api/v1/work and below.
+void add_work_routes(router& table, const services& context, const server_limits& limits);
 /// /api/v1/nodes and below.
 void add_node_routes(router& table, const services& context);
 /// Probes, health, metrics, and the index at `/`.

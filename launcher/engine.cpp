@@ -161,6 +161,10 @@ void engine::parts::start_http() {
   context.database = &metrics;
   for (const auto& [kind, handler] : table)
     context.kinds.insert(kind);
+  context.serves = [this](const std::string& queue) {
+    const auto named = options.queues.find(queue);
+    return (named != options.queues.end() ? named->second : options.slots) > 0;
+  };
   context.node = options.node;
   context.version = version;
   context.draining = [this] { return draining.load(); };
@@ -225,6 +229,8 @@ bool engine::parts::drain() {
   const foreign_thread here;
   bool drained = false;
   caf::scoped_actor self{*system};
+  self->send(actors->dispatcher,
+             drain_atom_v); // who waits for jobs gets none of this node any more
   self->request(actors->executor, caf::timespan{options.grace}, drain_atom_v)
       .receive([&] { drained = true; }, [](caf::error&) {});
   if (!drained) {

@@ -1,5 +1,5 @@
-// Every actor's typed interface on one page; each line says what the message means.
-// Interfaces that carry db's values (POOL, CONNECTION) are in actors/pg_protocol.hpp.
+// Every actor's typed interface on one page (but those of work_interfaces.hpp, and POOL and
+// CONNECTION in actors/pg_protocol.hpp); each line says what the message means.
 #pragma once
 
 #include "messages/type_ids.hpp"
@@ -34,9 +34,8 @@ using intake_actor = caf::typed_actor<
     caf::reacts_to<wake_atom, std::string>>;
 
 /// LOOKUP: what is asked of single jobs at the same time shares a statement.
-using lookup_actor = caf::typed_actor<
-    // One job with its attempts.
-    caf::replies_to<get_job>::with<job_record>>;
+using lookup_actor =
+    caf::typed_actor<caf::replies_to<get_job>::with<job_record>>; // with its attempts
 
 /// STORE: domain questions to named statements, and rows to values. The only user of them.
 using store_actor = caf::typed_actor<
@@ -112,7 +111,7 @@ using store_actor = caf::typed_actor<
     caf::replies_to<rescue_node>::with<rescued_jobs>,
     // Partitions and revocations.
     caf::replies_to<upkeep>::with<upkept>,
-    /// Takes one step towards the end of history that is past its age.
+    // Takes one step towards the end of history that is past its age.
     caf::replies_to<expire_jobs>::with<expired_jobs>,
     // Does the database answer, and is it in order?
     caf::replies_to<probe_database>::with<database_probe>>;
@@ -132,15 +131,16 @@ using crawl_store_actor = caf::typed_actor<
     // A page of items.
     caf::replies_to<list_items>::with<item_page>>;
 
-/// SCHEDULER: moves deferred jobs into their lanes when they are due, by timer.
-using scheduler_actor = caf::typed_actor<
-    // The next deferred job is due in this long.
-    caf::reacts_to<due_atom, caf::timespan>>;
+/// SCHEDULER: moves deferred jobs into their lanes by timer; told in how long the next one is due.
+using scheduler_actor = caf::typed_actor<caf::reacts_to<due_atom, caf::timespan>>;
 
 /// NOTIFIER: is told by PostgreSQL what SQL and other nodes change, and tells those it concerns.
 using notifier_actor = caf::typed_actor<
     // A claim found nothing in this queue; wake EXECUTOR. true: one has found jobs since last time.
     caf::reacts_to<idle_atom, std::string, bool>>;
+
+/// DISPATCHER, as EXECUTOR knows it (messages/work_interfaces.hpp).
+using woken_actor = caf::typed_actor<caf::reacts_to<wake_atom, std::string>>;
 
 /// EXECUTOR: slots per queue; claims when slots free up, hands to RUNNERs, gathers finishes.
 using executor_actor = caf::typed_actor<
@@ -166,6 +166,8 @@ using executor_actor = caf::typed_actor<
     caf::reacts_to<intake_actor>,
     // Who wakes it when work comes to a queue that has none.
     caf::reacts_to<notifier_actor>,
+    // DISPATCHER wants to hear of the next wake of this queue, too.
+    caf::reacts_to<woken_actor, std::string>,
     // INTAKE: store these jobs of one queue, and run them here if they can start at once.
     caf::replies_to<enqueue_jobs_ptr>::with<enqueued_jobs>,
     // The kinds this node can run; before any node_id.
@@ -190,6 +192,7 @@ using janitor_actor = caf::typed_actor<
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::scheduler_actor)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::intake_actor)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::notifier_actor)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::woken_actor)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::handler_table_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<troupe::job_id>)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::lease_id)

@@ -262,6 +262,7 @@ struct executor_notes {
   std::vector<job_id> cancels;
   std::vector<node_id> nodes;
   std::vector<std::vector<lease_id>> leases;
+  std::vector<std::string> awaited;               ///< whose next wake DISPATCHER wants
   inbox<enqueue_jobs_ptr, enqueued_jobs> brought; ///< to be started at once
 };
 
@@ -283,6 +284,7 @@ inline executor_double_impl::behavior_type executor_double(executor_double_impl:
       [](const scheduler_actor&) {},
       [](const intake_actor&) {},
       [](const notifier_actor&) {},
+      [=](const woken_actor&, const std::string& queue) { notes->awaited.push_back(queue); },
       [=](const enqueue_jobs_ptr& asked) { return kept(self, notes->brought, asked); },
       [](const handler_table_ptr&) {},
       [](const act& what) { (*what)(); },

@@ -4,7 +4,7 @@
 #include "actors/intake.hpp"
 #include "actors/lookup.hpp"
 #include "actors/store.hpp"
-#include "tests/actors/deterministic_system.hpp"
+#include "tests/actors/work_doubles.hpp"
 
 using namespace troupe;
 using namespace troupe::tests;
@@ -47,6 +47,35 @@ struct entrance : listening_system {
     one.id = job_id{id};
     one.queue = "mail";
     return one;
+  }
+};
+
+/// With a WORK STORE, and a DISPATCHER that gives a job at once.
+struct working : entrance {
+  std::shared_ptr<work_inboxes> asked = std::make_shared<work_inboxes>();
+  work_store_double_impl work = spawn(work_store_double, asked);
+  dispatcher_actor giving = spawn([](dispatcher_actor::pointer) {
+    return dispatcher_actor::behavior_type{[](const claim_work& ask) {
+                                             claimed_work out;
+                                             out.jobs.resize(static_cast<std::size_t>(ask.limit));
+                                             return out;
+                                           },
+                                           [](const notifier_actor&) {}, [](drain_atom) {},
+                                           [](wake_atom, const std::string&) {}};
+  });
+  working() {
+    way_in =
+        spawn(gate, gate_options{},
+              session_peers{taking, store, spawn(lookup, lookup_options{}, store), told_executor,
+                            told_janitor, &counters, work, giving, told_scheduler});
+  }
+  template<class Ask, class Reply>
+  void answer_work(inbox<Ask, Reply>& from, Reply what) {
+    BOOST_REQUIRE(!from.empty());
+    auto promise = std::move(from.waiting.front().answer);
+    from.waiting.pop_front();
+    inside(work, [promise, what]() mutable { promise.deliver(what); });
+    run();
   }
 };
 
@@ -231,3 +260,31 @@ BOOST_AUTO_TEST_CASE(a_request_that_reaches_a_dead_gate_is_answered_as_stopping)
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_FIXTURE_TEST_CASE(what_workers_end_makes_room_and_is_due_again, working) {
+  const work_effects effects{2s, {"x", "y"}};
+  ask(finish_work{});
+  answer_work(asked->finishes, finished_work{{work_fate::done}, effects});
+  BOOST_TEST(reply<finished_work>().fates.size() == 1U);
+  BOOST_REQUIRE_EQUAL(dues->size(), 1U);
+  BOOST_TEST((dues->front() == caf::timespan{2s}));
+  BOOST_TEST(notes->wakes == (std::vector<std::string>{"x", "y"}),
+             boost::test_tools::per_element());
+  ask(beat_worker{});
+  answer_work(asked->beats, work_pulse{{}, {}, {job_id{1}}, work_wish::run, effects});
+  ask(leave_worker{});
+  answer_work(asked->leaves, left_worker{{job_id{1}}, effects});
+  BOOST_TEST(dues->size() == 3U);
+  BOOST_TEST(notes->wakes.size() == 6U);
+  ask(join_worker{});
+  answer_work(asked->joins, joined_worker{node_id{1}});
+  ask(report_work{});
+  answer_work(asked->reports, reported_work{});
+  ask(steer_worker{});
+  answer_work(asked->steers, steered_worker{});
+  ask(claim_work{.limit = 3});
+  BOOST_REQUIRE_EQUAL(replies->size(), 7U);
+  BOOST_TEST(std::get<claimed_work>(replies->back()).jobs.size() == 3U);
+  BOOST_TEST(dues->size() == 3U);
+  BOOST_TEST(notes->wakes.size() == 6U);
+}

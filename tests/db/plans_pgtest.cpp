@@ -3,6 +3,7 @@
 #include "db/bulk_statements.hpp"
 #include "db/report_statements.hpp"
 #include "tests/db/keyed_desk.hpp"
+#include "tests/db/work_desk.hpp"
 
 using namespace troupe;
 using namespace troupe::db;
@@ -101,6 +102,38 @@ BOOST_AUTO_TEST_CASE(no_statement_of_the_engine_reads_a_table_whole_that_was_sma
   // The same question as a statement of a user's own: the server knows that the table is small.
   at.ask(make_query("select * from troupe.deferred where job_id = $1", waits));
   BOOST_TEST(read_whole(at) == "deferred");
+  at.rollback();
+}
+
+BOOST_AUTO_TEST_CASE(no_statement_of_a_worker_by_http_reads_a_table_whole_that_was_small) {
+  worker one{at};
+  one.join();
+  at.enqueue_many(5);
+  database.exec("vacuum analyze"); // of small tables
+  at.enqueue_many(40);
+  begin(at);
+  for (int round = 0; round < 8; ++round) {
+    const auto jobs = one.claim_all(2);
+    BOOST_REQUIRE(!jobs.empty());
+    std::vector<job_id> ids;
+    for (const auto& job : jobs)
+      ids.push_back(job.id);
+    one.report({{{{jobs[0].lease, jobs[0].id, jobs[0].attempt}, 5.0, "said"}},
+                {{{jobs[0].lease, jobs[0].id, jobs[0].attempt}, line_level::info, "said"}}});
+    at.cancel(ids.back());
+    one.beat(ids);
+    at.ask(make_query("update troupe.lease set taken_at = taken_at - interval '1 minute'"));
+    ids.pop_back();
+    one.beat(ids);
+    one.finish(jobs[0]);
+    one.finish(jobs[0]);
+    for (const auto& job : jobs)
+      one.finish(job, failed("again"));
+    at.enqueue_many(4);
+  }
+  one.claim();
+  one.leave();
+  BOOST_TEST(read_whole(at) == "");
   at.rollback();
 }
 

@@ -104,6 +104,23 @@ def test_every_route_answers_as_it_is_documented(node, api):
     ask("getNode", "never-seen", status=404)
     ask("listNodes", query="?state=asleep", status=400)
 
+    born = ask("joinWork", body={"name": "d5", "queues": ["d5"], "kinds": ["echo"], "lease_ms": 5000}, status=201).json
+    mine = {"session": born["session"]}
+    assert ask("claimWork", body={**mine, "queues": ["d5"]}).json == {"jobs": []}
+    ask("claimWork", body={**mine, "queues": ["d6"]}, status=400)
+    run = {"lease": "1", "job": done, "attempt": 1}
+    assert ask("beatWork", body={**mine, "jobs": [done]}).json["lost"] == [done]
+    ended = [{**run, "outcome": "completed"}, {"job": failed, "attempt": 1}]
+    told = ask("finishWork", body={**mine, "outcomes": ended}).json["results"]
+    assert [one["status"] for one in told] == ["fenced", "invalid"]
+    assert ask("reportWork", body={**mine, "lines": [{**run, "line": "a"}]}).json == {"fenced": [done], "dropped": 0}
+    ask("quietWorker", born["id"], status=204)
+    assert ask("beatWork", body=mine).json["state"] == "quiet"
+    ask("terminateWorker", born["id"], status=204)
+    ask("terminateWorker", 2**62, status=404)
+    ask("leaveWork", body=mine)
+    ask("beatWork", body=mine, status=410)
+
     preview = {"action": "cancel", "filter": {"queue": "d1", "created_before": "2040-01-01T00:00:00+01:00"}}
     ask("startBulk", body={**preview, "dry_run": True})
     begun = ask("startBulk", body=preview, status=202).json["id"]
@@ -153,7 +170,10 @@ def test_examples_are_valid_and_are_taken(node, api):
         for example in schema["examples"]:
             assert api.validator(schema).is_valid(example), example
             job = node.create("echo", delay_ms=HOUR)["id"]
-            param = job if "/jobs/" in path else "examples"
+            born = node.ask("POST", "/api/v1/work/join", {"name": "examples", "queues": ["py"]}).json
+            param = job if "/jobs/" in path else born["id"] if "/workers/" in path else "examples"
+            if "session" in example:
+                example = {**example, "session": born["session"]}
             answer = node.ask(verb, re.sub(r"\{\w+\}", param, path), example)
             if path not in ("/api/v1/bulk/{id}/cancel", "/api/v1/tokens/{id}/revoke"):
                 assert answer.status < 300, f"{example}: {answer.body}"
@@ -195,6 +215,13 @@ def test_every_problem_of_the_sources_is_documented(api):
 # -- requests made from the document -------------------------------------------------------------------
 
 
+def over_session(node):
+    """Of a worker's life that is over."""
+    session = node.ask("POST", "/api/v1/work/join", {"name": "over", "queues": ["py"]}).json["session"]
+    assert node.ask("POST", "/api/v1/work/leave", {"session": session}).status == 200
+    return session
+
+
 class Fuzzer:
     """Sends each operation's bodies with one thing wrong, and asserts what becomes of them."""
 
@@ -203,6 +230,7 @@ class Fuzzer:
         self.random = random.Random(seed)
         # What only this node knows.
         document["components"]["schemas"]["NewJob"]["properties"]["kind"] = {"enum": ["echo", "noop"]}
+        document["components"]["schemas"]["Session"] = {"enum": [over_session(node)]}
         self.api = Described(document)
         self.maker = Maker(self.api, self.random)
         self.connection = node.connection()
@@ -237,6 +265,10 @@ class Fuzzer:
             return
         if answer.status == 413 and len(body) > 1000:
             return
+        if operation == "finishWork" and answer.status in (200, 410) and len(at) > 1:  # each by itself
+            wrong = [e for one in answer.json.get("results", []) for e in one.get("errors", [])]
+            assert answer.status == 410 or wrong and all(e["pointer"].startswith("/outcomes/") for e in wrong), what
+            return
         assert answer.status == 400 and answer.json["code"] == "invalid_argument", what
         assert answer.json["errors"], what
         # What the actions need is told where it is missing.
@@ -258,8 +290,10 @@ class Fuzzer:
             return {200, 404} if nothing_said else {200, 409} if value.get("ordered") else {200}
         if operation == "editJob":
             return {200}
-        if operation == "createToken":
+        if operation in ("createToken", "joinWork"):
             return {201}
+        if "Work" in operation:
+            return {200, 204, 404, 410}  # no session is live, so that no claim waits
         return {200, 404, 409}
 
     def each_field_wrong(self, operation, schema):

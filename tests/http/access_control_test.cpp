@@ -149,6 +149,10 @@ const std::map<std::string, queue_scope> scopes{
     {"listQueues", queue_scope::none},      {"getQueue", queue_scope::path},
     {"limitQueue", queue_scope::path},      {"pauseQueue", queue_scope::path},
     {"resumeQueue", queue_scope::path},     {"drainQueue", queue_scope::path},
+    {"joinWork", queue_scope::body},        {"claimWork", queue_scope::body},
+    {"beatWork", queue_scope::open},        {"finishWork", queue_scope::open},
+    {"reportWork", queue_scope::open},      {"leaveWork", queue_scope::open},
+    {"quietWorker", queue_scope::none},     {"terminateWorker", queue_scope::none},
     {"listNodes", queue_scope::none},       {"getNode", queue_scope::none},
     {"getHealth", queue_scope::none},       {"getMetrics", queue_scope::none},
     {"getIndex", queue_scope::open},        {"getOpenApi", queue_scope::open}};
@@ -234,18 +238,22 @@ BOOST_AUTO_TEST_CASE(without_a_live_token_only_what_is_for_anyone_answers) {
 }
 
 BOOST_AUTO_TEST_CASE(a_token_for_some_queues_reaches_no_other) {
-  const auto secret = make(role::operator_, {"mail", "news"});
+  const auto steering = make(role::operator_, {"mail", "news"});
+  const auto working = make(role::worker, {"mail", "news"});
+  const auto secret_for = [&](const http::route& entry) {
+    return entry.role == role::worker ? working : steering;
+  };
   const auto refused = [&](const http::route& entry, const std::string& path,
                            const std::string& body = "{}") {
     const auto before = asked();
-    const auto answer = call(entry, path, bearer(secret), body);
+    const auto answer = call(entry, path, bearer(secret_for(entry)), body);
     BOOST_TEST(answer.status == 403, path + ' ' + body);
     BOOST_TEST(has_code(answer, "queue_not_allowed"), path + ' ' + body);
     BOOST_TEST(asked() == before, path + ' ' + body);
   };
   const auto taken = [&](const http::route& entry, const std::string& path,
                          const std::string& body = "{}") {
-    BOOST_TEST(opened(call(entry, path, bearer(secret), body)), path + ' ' + body);
+    BOOST_TEST(opened(call(entry, path, bearer(secret_for(entry)), body)), path + ' ' + body);
   };
   std::size_t seen = 0;
   for (const auto& entry : table.routes()) {

@@ -175,4 +175,22 @@ BOOST_AUTO_TEST_CASE(a_key_of_another_request_is_422) {
   BOOST_TEST(reason_phrase(422) == "Unprocessable Content");
 }
 
+BOOST_AUTO_TEST_CASE(of_a_queue_that_this_node_leaves_to_others_it_knows_no_kinds) {
+  context.serves = [](const std::string& queue) { return queue != "py"; };
+  for (const auto& [job, taken] :
+       std::vector<std::pair<std::string, bool>>{{R"({"kind":"resize","queue":"py"})", true},
+                                                 {R"({"queue":"py","kind":"resize"})", true},
+                                                 {R"({"queue":"py","kind":"a b"})", false},
+                                                 {R"({"queue":"py"})", false},
+                                                 {R"({"kind":"resize","queue":"mail"})", false},
+                                                 {R"({"kind":"resize"})", false}}) {
+    const auto one = post("/api/v1/jobs", job);
+    BOOST_TEST(one.status == (taken ? 201 : 400), job);
+    if (!taken)
+      BOOST_TEST(one.fault->errors.at(0).pointer == "/kind", job);
+    BOOST_TEST(post("/api/v1/jobs/bulk", R"({"jobs":[)" + job + "]}").status == (taken ? 201 : 400),
+               job);
+  }
+}
+
 BOOST_AUTO_TEST_SUITE_END()

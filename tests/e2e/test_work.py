@@ -1,0 +1,299 @@
+"""Workers by HTTP against a running node: the clients in Python and TypeScript, and docs/work.md."""
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from node import PROGRAM, Node, Workspace, clean_environment, until
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "clients/python"))
+from troupe import Client, TroupeError, Worker  # noqa: E402  pylint: disable=wrong-import-position
+
+NODE_JS = shutil.which("node")
+EXAMPLES = {"python": ["/usr/bin/python3", ROOT / "clients/python/examples/worker.py"],
+            "typescript": [NODE_JS, ROOT / "clients/typescript/examples/worker.mjs"]}
+QUEUES = ("py", "ts", "raw", "waits", "mail")
+LEASE_MS = 5_000  # the shortest one
+
+
+@pytest.fixture(scope="module")
+def node():
+    """It leaves the workers' queues to them."""
+    with Workspace() as place:
+        left = [part for queue in QUEUES for part in ("--queue", f"{queue}:0")]
+        running = Node(place, "--grace", "1", *left).start()
+        yield running
+        assert running.stop() == 0
+
+
+@pytest.fixture(params=EXAMPLES)
+def language(request):
+    if EXAMPLES[request.param][0] is None:
+        pytest.skip("there is no node.js here")
+    return request.param
+
+
+class Program:
+    """An example's worker as a process."""
+
+    def __init__(self, node, language, queue, **environment):
+        self.queue = queue
+        log = open(node.place.log(language), "wb")
+        with log:
+            self.process = subprocess.Popen(
+                [*map(str, EXAMPLES[language]), queue], stdout=log, stderr=log,
+                env=clean_environment(TROUPE_URL=node.url, LEASE_MS=str(LEASE_MS), **environment))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
+
+    def stop(self, seconds=20):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+
+def queue_of(language):
+    return {"python": "py", "typescript": "ts"}[language]
+
+
+def outcomes(job):
+    return [one["outcome"] for one in job["attempts"]]
+
+
+def lives(node, name):
+    return node.ask("GET", f"/api/v1/nodes/{name}").json
+
+
+def test_a_worker_runs_what_it_is_for(node, language):
+    client = Client(node.url)
+    queue = queue_of(language)
+    again = {"policy": "fixed", "delay_ms": 10}
+    words = client.enqueue("words", {"text": "to be or not"}, queue=queue)["id"]
+    many = client.enqueue_many([{"kind": "words", "args": {"text": "a " * n}, "queue": queue} for n in range(150)])
+    flaky = client.enqueue("flaky", queue=queue, max_attempts=3, retry=again)["id"]
+    unknown = client.enqueue("xyzzy", queue=queue, max_attempts=1)["id"]
+    later = client.enqueue("later", {"discard": False}, queue=queue)["id"]
+    never = client.enqueue("later", {"discard": True}, queue=queue)["id"]
+    late = client.enqueue("careful", queue=queue, timeout_ms=300, max_attempts=1)["id"]
+    with Program(node, language, queue) as worker:
+        done = client.wait(words)
+        assert done["attempts"][0]["result"]["words"] == 4 and done["progress"]["message"] == "counted"
+        name = done["attempts"][0]["node"]
+        lines = node.ask("GET", f"/api/v1/jobs/{words}/logs").json["lines"]
+        assert [line["text"] for line in lines] == ["counting, attempt 1"]
+        tried = client.wait(flaky)
+        assert tried["state"] == "completed" and outcomes(tried) == ["failed", "failed", "completed"]
+        assert "attempt 1 fails" in tried["attempts"][0]["error"]
+        assert "no handler" in client.wait(unknown)["attempts"][0]["error"]
+        assert client.wait(never)["attempts"][0]["error"] == "never again"
+        assert "time limit" in client.wait(late)["attempts"][0]["error"]
+        assert node.await_state(later, "scheduled")["attempts"] == []
+        assert [client.wait(job)["attempts"][0]["result"]["words"] for job in many] == list(range(150))
+        assert lives(node, name)["state"] == "alive" and "words" in lives(node, name)["kinds"]
+        assert worker.stop() == 0
+    assert lives(node, name)["state"] == "left"
+
+
+def test_a_cancel_reaches_the_run(node, language):
+    client = Client(node.url)
+    queue = queue_of(language)
+    with Program(node, language, queue) as worker:
+        job = client.enqueue("careful", queue=queue)["id"]
+        until(lambda: client.get(job).get("progress"), "the run's first word")
+        assert client.cancel(job)["state"] == "cancelled"
+        # The slot is free again: all four are used by these, and end only when their cancels arrive.
+        others = client.enqueue_many([{"kind": "careful", "queue": queue}] * 4)
+        until(lambda: all(client.get(one).get("progress") for one in others), "four runs")
+        for one in others:
+            client.cancel(one)
+        assert client.wait(client.enqueue("words", {"text": "a"}, queue=queue)["id"])["state"] == "completed"
+        assert outcomes(client.get(job)) == ["cancelled"]
+        assert worker.stop() == 0
+
+
+def test_a_stopped_worker_gives_back_what_does_not_end(node, language):
+    client = Client(node.url)
+    queue = queue_of(language)
+    with Program(node, language, queue, GRACE="0.2") as worker:
+        job = client.enqueue("careful", queue=queue)["id"]
+        until(lambda: client.get(job).get("progress"), "the run's first word")
+        assert worker.stop() == 0
+    back = node.await_state(job, "available")
+    assert back["attempts"] == []  # it has cost nothing
+    client.cancel(job)
+
+
+def test_of_a_killed_worker_another_one_takes_over(node, language):
+    client = Client(node.url)
+    queue = queue_of(language)
+    with Program(node, language, queue) as killed:
+        job = client.enqueue("careful", queue=queue)["id"]
+        until(lambda: client.get(job).get("progress"), "the run's first word")
+        killed.process.kill()
+        killed.process.wait(10)
+        session = client.request("POST", "/api/v1/work/join", {"name": "heir", "queues": [queue]})["session"]
+        taken = client.request("POST", "/api/v1/work/claim", {"session": session, "queues": [queue],
+                                                               "wait_ms": 20_000}, patience=20)["jobs"]
+        assert [(one["id"], one["attempt"]) for one in taken] == [(job, 2)]
+        end(client, session, taken[0], outcome="completed", result={"by": "heir"})
+    assert outcomes(client.get(job)) == ["lost", "completed"]
+
+
+def end(client, session, job, status="done", **outcome):
+    told = {"lease": job["lease"], "job": job["id"], "attempt": job["attempt"], **outcome}
+    results = client.request("POST", "/api/v1/work/finish", {"session": session, "outcomes": [told]})["results"]
+    assert [one["status"] for one in results] == [status]
+
+
+def join(client, name, queue="raw"):
+    return client.request("POST", "/api/v1/work/join", {"name": name, "queues": [queue], "lease_ms": LEASE_MS})["session"]
+
+
+def claim(client, session, queue="raw", wait_ms=0):
+    return client.request("POST", "/api/v1/work/claim", {"session": session, "queues": [queue], "wait_ms": wait_ms},
+                          patience=wait_ms / 1000)["jobs"]
+
+
+def test_who_was_silent_for_too_long_changes_nothing_any_more(node):
+    client = Client(node.url)
+    job = client.enqueue("any", queue="raw")["id"]
+    silent, other = join(client, "silent"), join(client, "other")
+    (held,) = claim(client, silent)
+    pulse = threading.Event()
+
+    def beat():
+        while not pulse.wait(1):
+            Client(node.url).request("POST", "/api/v1/work/heartbeat", {"session": other})
+
+    beating = threading.Thread(target=beat)
+    beating.start()
+    try:
+        (taken,) = claim(client, other, wait_ms=20_000)
+        assert (taken["id"], taken["attempt"]) == (job, 2)
+        for path, more in (("finish", {"outcomes": [{"lease": held["lease"], "job": job, "attempt": 1,
+                                                     "outcome": "completed"}]}),
+                           ("heartbeat", {}), ("claim", {"queues": ["raw"]})):
+            with pytest.raises(TroupeError) as refused:
+                client.request("POST", f"/api/v1/work/{path}", {"session": silent, **more})
+            assert (refused.value.status, refused.value.code) == (410, "worker_gone")
+        end(client, join(client, "silent"), held, status="fenced", outcome="completed")
+        end(client, other, taken, outcome="completed", result={"n": 1})
+        end(client, other, taken, outcome="completed", result={"n": 1})  # whose answer was lost
+        end(client, other, taken, status="fenced", outcome="failed", error="no")
+    finally:
+        pulse.set()
+        beating.join()
+    assert outcomes(client.get(job)) == ["lost", "completed"]
+
+
+def statements(node, name):
+    text = node.ask("GET", "/metrics").body.decode()
+    found = re.findall(rf'^troupe_db_statement_seconds_count{{statement="{name}"}} (\d+)', text, re.M)
+    return int(found[0]) if found else 0
+
+
+def test_claims_that_wait_cost_nothing_and_end_with_the_first_job(node):
+    client = Client(node.url)
+    sessions = [join(client, f"waits-{n}", "waits") for n in range(3)]
+    got = {}
+
+    def wait(n, ms):
+        got[n] = claim(Client(node.url), sessions[n], "waits", ms)
+
+    before = statements(node, "work_claim")
+    waiting = [threading.Thread(target=wait, args=(n, ms)) for n, ms in enumerate((20_000, 20_000, 2_500))]
+    for one in waiting:
+        one.start()
+    until(lambda: statements(node, "work_claim") >= before + 3, "three looks")
+    waiting[2].join()  # 2.5 s, in which nothing came
+    assert got.pop(2) == [] and statements(node, "work_claim") == before + 3
+    job = client.enqueue("any", queue="waits")["id"]
+    until(lambda: got, "the job")
+    assert [one["id"] for one in next(iter(got.values()))] == [job]
+    node.ask("POST", "/api/v1/queues/waits/pause", {})
+    client.enqueue("any", queue="waits")
+    assert len(got) == 1
+    node.ask("POST", "/api/v1/queues/waits/resume", {})
+    for one in waiting:
+        one.join()
+    assert all(len(jobs) == 1 for jobs in got.values()) and len(got) == 2
+
+
+def test_kinds_are_judged_where_they_are_run(node):
+    assert node.ask("POST", "/api/v1/jobs", {"kind": "xyzzy"}).json["errors"][0]["pointer"] == "/kind"
+    made = node.ask("POST", "/api/v1/jobs/bulk?mode=per_item",
+                    {"jobs": [{"kind": "xyzzy", "queue": "raw", "delay_ms": 3_600_000}, {"kind": "xyzzy"}]}).json
+    assert [one["status"] for one in made["results"]] == [201, 400]
+
+
+def test_an_operator_ends_a_worker(node):
+    client = Client(node.url)
+    worker = Worker(client, ["py"], {"words": lambda run: None}, name="to-be-ended", lease_ms=LEASE_MS)
+    working = threading.Thread(target=worker.run, kwargs={"signals": False})
+    working.start()
+    born = until(lambda: lives(node, "to-be-ended").get("id"), "its life")
+    assert node.ask("POST", f"/api/v1/work/workers/{born}/terminate").status == 204
+    working.join(30)
+    assert not working.is_alive() and lives(node, "to-be-ended")["state"] == "left"
+
+
+def test_where_tokens_are_required_a_worker_is_bound_to_its_own(workspace):
+    guarded = Node(workspace, "--grace", "1", "--queue", "py:0", "--require-tokens").start()
+    admin = Client(guarded.url, (workspace.data / "token").read_text().strip())
+
+    def token(role, *queues):
+        named = {"queues": list(queues)} if queues else {}
+        return Client(guarded.url, admin.request("POST", "/api/v1/tokens", {"name": "t", "role": role, **named})["secret"])
+
+    mine, other, viewer = token("worker", "py"), token("worker"), token("viewer")
+    job = admin.enqueue("any", queue="py")["id"]
+    session = join(mine, "mine", "py")
+    for client, code in ((viewer, "role_not_enough"), (other, "worker_gone")):
+        with pytest.raises(TroupeError) as refused:
+            claim(client, session, "py")
+        assert refused.value.code == code
+    with pytest.raises(TroupeError) as refused:
+        join(mine, "mine", "raw")
+    assert refused.value.code == "queue_not_allowed"
+    (held,) = claim(mine, session, "py")
+    end(mine, session, held, outcome="completed")
+    assert admin.get(job)["state"] == "completed"
+    assert guarded.stop() == 0
+
+
+def test_the_commands_of_the_page_run_as_written(node):
+    page = (ROOT / "docs/work.md").read_text()
+    script = "".join(re.findall(r"^```sh\n(.*?)^```", page, re.M | re.S))
+    assert "build/release/troupe dev --queue mail:0\n" in script
+    script = script.replace("build/release/troupe dev --queue mail:0\n", "")
+    done = subprocess.run(["bash", "-exuo", "pipefail", "-c", script.replace("http://127.0.0.1:8080", node.url)],
+                          capture_output=True, text=True, timeout=60, cwd=ROOT,
+                          env=clean_environment(PATH=f"{Path(PROGRAM).resolve().parent}:{os.environ['PATH']}"), check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_worker_of_the_page_works(node):
+    page = (ROOT / "docs/work.md").read_text()
+    (source,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    scope = {"__name__": "page"}
+    exec(compile(source.replace("http://127.0.0.1:8080", node.url), "work.md", "exec"), scope)  # pylint: disable=exec-used
+    worker = scope["worker"]
+    working = threading.Thread(target=worker.run, kwargs={"signals": False})
+    working.start()
+    client = Client(node.url)
+    job = client.wait(client.enqueue("resize", {"width": 80}, queue="mail")["id"])
+    worker.stop()
+    working.join(30)
+    assert job["attempts"][0]["result"] == {"width": 80}
