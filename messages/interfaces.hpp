@@ -114,6 +114,8 @@ using store_actor = caf::typed_actor<
     caf::replies_to<upkeep>::with<upkept>,
     /// Takes one step towards the end of history that is past its age.
     caf::replies_to<expire_jobs>::with<expired_jobs>,
+    // What /metrics shows of the database.
+    caf::replies_to<measure_database>::with<database_measures>,
     // Does the database answer, and is it in order?
     caf::replies_to<probe_database>::with<database_probe>>;
 
