@@ -7085,7 +7085,8 @@ CREATE VIEW troupe.jobs AS
     a.result,
     a.error,
     j.limit_key,
-    j.retry
+    j.retry,
+    (j.meta ->> 'traceparent'::text) AS traceparent
    FROM ((troupe.job j
      LEFT JOIN troupe.deferred d ON ((d.job_id = j.id)))
      LEFT JOIN LATERAL ( SELECT t.job_id,

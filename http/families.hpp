@@ -49,7 +49,7 @@ void add_histogram(prometheus::MetricFamily& to, const duration_histogram<Bounds
   std::array<std::uint64_t, sizeof...(Bounds) + 1> counts{};
   for (std::size_t i = 0; i < counts.size(); ++i)
     counts[i] = from.count(i);
-  auto metric = histogram_of(from.bounds_us, counts, from.sum_us());
+  prometheus::ClientMetric metric = histogram_of(from.bounds_us, counts, from.sum_us());
   metric.label = std::move(with);
   to.metric.push_back(std::move(metric));
 }

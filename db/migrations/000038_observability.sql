@@ -148,6 +148,18 @@ select troupe.remake_function('get_jobs', array[
 ', 'p.attempt, p.updated_at, j.meta ->> ''traceparent''
 ']);
 
+do $$
+declare
+  before constant text := pg_get_viewdef('troupe.jobs'::regclass);
+begin
+  if before not like '%j.retry
+   FROM%' then
+    raise exception 'the view troupe.jobs is not as it was';
+  end if;
+  execute 'create or replace view troupe.jobs as '
+    || replace(before, 'j.retry', 'j.retry, j.meta ->> ''traceparent'' as traceparent');
+end $$;
+
 -- -- measures ----------------------------------------------------------------------------------------
 
 -- As before, and how many leases the node had.

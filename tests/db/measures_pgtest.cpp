@@ -272,6 +272,10 @@ BOOST_AUTO_TEST_CASE(plain_sql_gives_one_by_name_and_a_wrong_one_is_refused) {
                        .one()
                        .get<std::int64_t>(0);
   BOOST_TEST(trace_of(job_id{job}) == trace);
+  BOOST_TEST(at.ask(db::make_query("select traceparent from troupe.jobs where id = $1", job))
+                 .one()
+                 .get<std::string>(0)
+             == trace);
   for (const auto& wrong : {trace + "0", "ff" + trace.substr(2), std::string{"x"},
                             "00-" + std::string(32, '0') + trace.substr(35),
                             trace.substr(0, 36) + std::string(16, '0') + "-01"})
