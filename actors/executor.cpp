@@ -168,6 +168,7 @@ void forget_life(self_ptr self) {
 /// A job that was claimed and not started goes back: a snooze without delay costs it nothing.
 void put_back(self_ptr self, assignment given, queue_state& queue, bool cancelled) {
   job_report back;
+  back.ran = false;
   back.run = std::move(given);
   back.result = snoozed(std::chrono::milliseconds{0});
   back.started = back.finished = self->clock().now();

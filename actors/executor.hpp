@@ -78,6 +78,7 @@ struct executor_state {
   struct ended_run {
     finished_run run;
     queue_state* queue = nullptr;
+    run_series* series = nullptr; ///< null: it did not run
     std::chrono::steady_clock::time_point started;
     std::chrono::steady_clock::time_point finished;
     bool cancelled = false; ///< we were told that its outcome is written already

@@ -114,6 +114,7 @@ queue_state* queue_of(executor_state& state, const std::string& name) {
   const auto named = state.options.queues.find(name);
   const int slots =
       named != state.options.queues.end() ? named->second : state.options.default_slots;
+  state.counters->slots += static_cast<std::uint64_t>(slots);
   return &state.queues.emplace(name, queue_state{slots, state.options.prefetch}).first->second;
 }
 

@@ -3,6 +3,10 @@
 #include "actors/guard.hpp"
 #include "messages/utf8.hpp"
 
+#include <array>
+#include <cstdio>
+#include <unordered_set>
+
 namespace troupe {
 
 namespace {
@@ -51,21 +55,46 @@ void settled(const std::vector<ended_run>& batch) {
     --one.queue->unwritten;
 }
 
-void count(executor_state& state, const ended_run& one) {
+run_end count(executor_state& state, const ended_run& one) {
   switch (one.run.result.kind) {
   case job_result::verdict::completed:
     ++state.counters->attempts_completed;
-    break;
+    return run_end::completed;
   case job_result::verdict::failed:
     ++state.counters->attempts_failed;
-    break;
+    return run_end::retried;
   case job_result::verdict::discarded:
     ++state.counters->attempts_discarded;
-    break;
+    return run_end::discarded;
   case job_result::verdict::snoozed:
-    ++state.counters->attempts_snoozed;
     break;
   }
+  ++state.counters->attempts_snoozed;
+  return run_end::snoozed;
+}
+
+void count_run(const ended_run& one, run_end how) {
+  if (one.series != nullptr)
+    one.series->ended(how, one.finished - one.started);
+}
+
+void log_run(const job_report& told) {
+  if (!log::enabled(log::level::debug))
+    return;
+  constexpr std::array words{"completed", "failed", "discarded", "snoozed"};
+  const auto& run = *told.run.run;
+  const std::chrono::duration<double, std::milli> took = told.finished - told.started;
+  std::array<char, 32> figure{};
+  std::snprintf(figure.data(), figure.size(), "%.2f", took.count());
+  std::string line = "job " + std::to_string(run.id.value) + " (" + run.kind + ") of " + run.queue
+                     + ", attempt " + std::to_string(run.attempt) + ": "
+                     + words.at(static_cast<std::size_t>(told.result->kind)) + " in "
+                     + figure.data() + " ms";
+  if (!told.result->error.empty())
+    line += ": " + std::string{cut_utf8(told.result->error, 200)};
+  if (!run.traceparent.empty())
+    line += ", trace " + run.traceparent;
+  log::debug("run", line);
 }
 
 void written(self_ptr self, const std::vector<ended_run>& batch, const std::vector<lease_id>& done,
@@ -77,12 +106,13 @@ void written(self_ptr self, const std::vector<ended_run>& batch, const std::vect
   settled(batch);
   for (const auto& one : batch)
     one.queue->hungry = one.queue->hungry || one.queue->keyed;
+  const std::unordered_set<job_id> fenced{answer.fenced.begin(), answer.fenced.end()};
   std::size_t expected = 0; // to be fenced: their outcome was written by whoever cancelled them
   for (const auto& one : batch) {
     if (one.cancelled)
       ++expected;
-    else
-      count(state, one);
+    const bool late = !fenced.empty() && fenced.contains(one.run.id);
+    count_run(one, one.cancelled ? run_end::cancelled : late ? run_end::fenced : count(state, one));
   }
   state.counters->attempts_fenced +=
       answer.fenced.size() - std::min(expected, answer.fenced.size());
@@ -226,14 +256,22 @@ void send_batch(self_ptr self, std::vector<ended_run> ended) {
 
 void note_ended(executor_state& state, job_report& told, executor_state::queue_state& queue,
                 bool cancelled) {
+  const auto& run = *told.run.run;
+  if (told.ran)
+    log_run(told);
+  auto* series = told.ran ? &state.counters->runs.of(run.queue, run.kind) : nullptr;
   if (told.written) { // only its lease is left to be closed
     static_cast<void>(state.leases.ended(told.run.lease));
     ++state.counters->attempts_completed;
+    if (series != nullptr)
+      series->ended(run_end::completed, told.finished - told.started);
     return;
   }
   if (!state.leases.ended(told.run.lease)) {
     if (!cancelled)
       ++state.counters->attempts_fenced;
+    if (series != nullptr)
+      series->ended(cancelled ? run_end::cancelled : run_end::fenced, told.finished - told.started);
     return;
   }
   // One that was cancelled is written like any other, and fenced: were the hint wrong and nothing
@@ -263,6 +301,7 @@ void note_ended(executor_state& state, job_report& told, executor_state::queue_s
       std::clamp(result.retry_in.value_or(std::chrono::milliseconds{0}),
                  std::chrono::milliseconds{0}, std::chrono::milliseconds{limits::max_delay});
   out.queue = &queue;
+  out.series = series;
   out.started = told.started;
   out.finished = told.finished;
   ++queue.unwritten;
@@ -290,10 +329,15 @@ void write_outcomes(self_ptr self) {
 }
 
 void drop_unwritten(executor_state& state) {
-  state.counters->attempts_fenced += state.ended.size();
-  settled(state.ended);
+  const auto drop = [&](const std::vector<ended_run>& some) {
+    state.counters->attempts_fenced += some.size();
+    for (const auto& one : some)
+      count_run(one, run_end::fenced);
+    settled(some);
+  };
+  drop(state.ended);
   for (const auto& part : state.parts)
-    settled(part);
+    drop(part);
   state.ended.clear();
   state.parts.clear();
   state.writing = false;

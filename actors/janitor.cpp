@@ -16,6 +16,7 @@ void rescue(self_ptr self, node_id dead) {
           [self, dead](rescued_jobs& rescued) {
             auto& state = self->state;
             state.counters->jobs_rescued += static_cast<std::uint64_t>(rescued.count);
+            state.counters->leases_expired += static_cast<std::uint64_t>(rescued.leases);
             if (rescued.count > 0)
               log::warn("janitor", "took " + std::to_string(rescued.count)
                                        + " jobs back from dead node " + std::to_string(dead.value)
@@ -82,7 +83,24 @@ void step(self_ptr self) {
           });
 }
 
-/// What /metrics shows until the next round.
+/// What /metrics shows until the next round. One question at a time, and nobody waits for it.
+void read_measures(self_ptr self) {
+  if (std::exchange(self->state.measuring, true))
+    return;
+  self->request(self->state.store, caf::infinite, measure_database{limits::measured_queues})
+      .then(
+          [self](database_measures& read) {
+            self->state.measuring = false;
+            self->state.counters->measured.store(
+                std::make_shared<const database_measures>(std::move(read)));
+          },
+          [self](caf::error& error) {
+            self->state.measuring = false;
+            log::warn("janitor", "no measures: " + to_failure(error).detail);
+          });
+}
+
+/// The same.
 void read_counts(self_ptr self) {
   get_counts ask;
   ask.limit = limits::measured_queues;
@@ -130,6 +148,7 @@ janitor_impl::behavior_type janitor(janitor_impl::stateful_pointer<janitor_state
       [self](wake_atom) { step(self); },
       [self](tick_atom) {
         step(self);
+        read_measures(self);
         keep_up(self);
       },
   };

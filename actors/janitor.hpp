@@ -26,7 +26,8 @@ struct janitor_state {
   store_actor store;
   executor_actor executor;
   engine_counters* counters = nullptr;
-  bool stepping = false; ///< a step of an operation is on its way
+  bool stepping = false;  ///< a step of an operation is on its way
+  bool measuring = false; ///< a question about measures is
 };
 
 janitor_impl::behavior_type janitor(janitor_impl::stateful_pointer<janitor_state> self,

@@ -16,6 +16,7 @@ struct job_report {
   std::optional<job_result> result;
   bool written = false; ///< the outcome is in the database: the run's transaction held it
   bool idle = true;     ///< false: the handler still runs, though it was asked to stop
+  bool ran = true;      ///< false: it goes back as it came
   bool stuck = false;   ///< it has done so for too long: its slot is free
   std::chrono::steady_clock::time_point started;
   std::chrono::steady_clock::time_point finished;

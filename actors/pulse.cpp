@@ -63,7 +63,10 @@ void heard(self_ptr self, pulse& answer) {
   if (!answer.alive) {
     log::warn("pulse", "declared dead by another node; joining anew");
     state.node = {};
-    return join(self);
+    // Nothing of this life may start any more when the next one begins.
+    self->request(state.executor, caf::infinite, node_id{})
+        .then([self] { join(self); }, [self](caf::error&) { again(self); });
+    return;
   }
   ++state.counters->heartbeats;
   if (!answer.cancelled.empty())

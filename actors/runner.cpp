@@ -136,7 +136,8 @@ void look_at_time(self_ptr self) {
     if (now < *state.stop_asked + state.stuck_after)
       return wake_by(self, *state.stop_asked + state.stuck_after);
     log::warn("runner", "job " + std::to_string(run->id.value) + " (" + run->kind
-                            + ") goes on though it was asked to stop; its slot is given to others");
+                            + ") goes on though it was asked to stop; its slot is given to others"
+                            + (run->traceparent.empty() ? "" : ", trace " + run->traceparent));
     end_without_it(self, "it did not stop within " + text(state.stuck_after) + " of being asked to",
                    true);
     state.given_up.request_stop();

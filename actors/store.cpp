@@ -294,6 +294,7 @@ store_actor::behavior_type store(store_actor::pointer self, const pool_actor& po
       asking(self, pool, db::report_query, db::decode_reported),
       asking(self, pool, db::promote_query, db::decode_promoted),
       asking(self, pool, db::rescue_query, db::decode_rescued),
+      asking<measure_database>(self, pool, db::measure_query, db::decode_measures),
       asking<upkeep>(self, pool, db::upkeep_query, db::decode_upkept),
       asking<expire_jobs>(self, pool, db::expire_query, db::decode_expired),
       asking<probe_database>(self, pool, db::probe_query, db::decode_probe),

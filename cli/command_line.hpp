@@ -87,6 +87,7 @@ private:
   std::vector<std::string> allowed_hosts_;
   std::vector<std::string> queues_;
   std::string log_level_;
+  std::string log_format_;
   double grace_ = 15;
   double stuck_after_ = 60;
   std::vector<std::string> selectors_;

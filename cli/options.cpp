@@ -201,6 +201,11 @@ void command_line::add_engine(CLI::App* app) {
           ->check(one_of({"debug", "info", "warn", "error", "off"}))
           ->default_str("info"),
       "TROUPE_LOG");
+  env(app,
+      app->add_option("--log-format", log_format_, "auto is text on a terminal and json elsewhere")
+          ->check(one_of({"auto", "text", "json"}))
+          ->default_str("auto"),
+      "TROUPE_LOG_FORMAT");
 }
 
 void command_line::add_node(CLI::App* app) {
@@ -338,9 +343,10 @@ void command_line::finish_engine() {
   auto& engine = out_.engine;
   if (!engine.data_dir.empty())
     engine.data_dir = std::filesystem::absolute(engine.data_dir).lexically_normal().string();
-  if (log_level_.empty())
-    return;
-  out_.log_level = log::parse_level(log_level_);
+  if (!log_level_.empty())
+    out_.log_level = log::parse_level(log_level_);
+  if (log_format_ == "text" || log_format_ == "json")
+    out_.log_format = log_format_ == "text" ? log::format::text : log::format::json;
 }
 
 void command_line::finish_node() {

@@ -8,6 +8,7 @@
 #include "cli/exit_code.hpp"
 #include "cli/setting_view.hpp"
 #include "launcher/engine_options.hpp"
+#include "launcher/log.hpp"
 #include "messages/crawl.hpp"
 #include "messages/log.hpp"
 #include "messages/token.hpp"
@@ -146,6 +147,7 @@ struct invocation {
   bool json = false;
   engine_options engine;               ///< dev, serve, migrate, scrape, doctor, tokens
   std::optional<log::level> log_level; ///< none: TROUPE_LOG is not set either
+  log::format log_format = log::format::automatic;
   client_settings client;
   enqueue_settings enqueue;
   list_settings list; ///< jobs list, jobs counts, nodes list; the filters of export

@@ -306,7 +306,7 @@ exit_code run_scrape(const invocation& wanted) {
     throw command_error(exit_code::usage, fault);
   if (!wanted.scrape.out.empty())
     prepare_output(wanted.scrape.out);
-  log::install({wanted.log_level.value_or(log::level::warn)});
+  log::install({wanted.log_level.value_or(log::level::warn), wanted.log_format});
   return scrape_run(wanted).run();
 }
 

@@ -20,7 +20,7 @@ namespace troupe::cli {
 
 exit_code run_node(const invocation& wanted) {
   signal_watch signals; // before the engine's threads, which inherit the mask
-  log::install({wanted.log_level});
+  log::install({wanted.log_level, wanted.log_format});
   auto options = wanted.engine;
   options.progress = [](std::string_view line) { tell(std::string{line}); };
   const bool own_database = options.database_url.empty();
@@ -54,7 +54,7 @@ exit_code run_node(const invocation& wanted) {
 }
 
 exit_code run_migrate(const invocation& wanted) {
-  log::install({wanted.log_level});
+  log::install({wanted.log_level, wanted.log_format});
   const auto done = migrate_database(wanted.engine);
   if (wanted.json) {
     const nlohmann::json out{{"from", done.from}, {"to", done.to}, {"applied", done.applied}};

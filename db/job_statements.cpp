@@ -127,6 +127,13 @@ void bind_retries(query& q, const std::vector<job_spec>& jobs) {
   q.bind_jsonb_array(policies);
 }
 
+void bind_traces(query& q, const std::vector<job_spec>& jobs) {
+  if (any(jobs, [](const job_spec& j) { return !j.traceparent.empty(); }))
+    q.bind_text_array(column(jobs, &job_spec::traceparent));
+  else
+    q.bind_null<std::vector<std::string>>();
+}
+
 job_record decode_found(const row& from) {
   auto job = decode_record(from);
   job.attempt = from.get<std::int32_t>(6);
@@ -145,6 +152,7 @@ job_record decode_found(const row& from) {
     job.progress = {from.get<std::optional<double>>(15), from.get<std::string>(16),
                     from.get<std::int16_t>(17), *updated_at};
   job.retry = decode_retry(from, 19);
+  job.traceparent = from.get<std::optional<std::string>>(20).value_or("");
   return job;
 }
 
@@ -203,6 +211,7 @@ query enqueue_query(const enqueue_jobs& ask, rejections how) {
     bind_keys(q, ask, how);
   bind_limit_keys(q, jobs);
   bind_retries(q, jobs);
+  bind_traces(q, jobs);
   return q;
 }
 
@@ -212,6 +221,7 @@ query enqueue_here_query(const enqueue_here& ask) {
   bind_jobs(q, ask.asked->jobs);
   bind_limit_keys(q, ask.asked->jobs);
   bind_retries(q, ask.asked->jobs);
+  bind_traces(q, ask.asked->jobs);
   return q;
 }
 
@@ -238,6 +248,7 @@ enqueued_here decode_enqueued_here(const result& rows, const enqueue_here& ask) 
     run->max_attempts = spec.max_attempts;
     run->timeout = spec.timeout;
     run->retry = spec.retry;
+    run->traceparent = spec.traceparent;
     run->kind = spec.kind;
     run->queue = spec.queue;
     run->args = from.get<std::string>(2);

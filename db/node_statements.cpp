@@ -163,6 +163,7 @@ void add_leased(const result& rows, const std::string& queue, claimed_jobs& clai
     run->losses = from.get<std::int16_t>(7);
     run->queue = from.get<std::optional<std::string>>(10).value_or(queue);
     run->retry = decode_retry(from, 11);
+    run->traceparent = from.get<std::optional<std::string>>(14).value_or("");
     claim.jobs.push_back(std::move(run));
   }
 }
@@ -282,6 +283,28 @@ rescued_jobs decode_rescued(const result& rows) {
   answer.count = from.get<std::int64_t>(0);
   answer.quarantined = from.get<std::int64_t>(1);
   answer.queues = from.get<std::vector<std::string>>(2);
+  answer.leases = from.get<std::int64_t>(3);
+  return answer;
+}
+
+query measure_query(const measure_database& ask) {
+  query q{sql::measure};
+  q.bind(std::int32_t{ask.queues});
+  return q;
+}
+
+database_measures decode_measures(const result& rows) {
+  const auto from = rows.one();
+  database_measures answer;
+  const auto queues = from.get<std::vector<std::string>>(0);
+  const auto ages = from.get<std::vector<double>>(1);
+  for (std::size_t i = 0; i < queues.size(); ++i)
+    answer.ages.push_back({queues[i], ages.at(i)});
+  const auto tables = from.get<std::vector<std::string>>(2);
+  const auto dead = from.get<std::vector<std::int64_t>>(3);
+  for (std::size_t i = 0; i < tables.size(); ++i)
+    answer.tables.push_back({tables[i], dead.at(i)});
+  answer.oldest_transaction = from.get<double>(4);
   return answer;
 }
 

@@ -45,6 +45,8 @@ query promote_query(const promote_due& ask);
 promoted_jobs decode_promoted(const result& rows);
 query rescue_query(const rescue_node& ask);
 rescued_jobs decode_rescued(const result& rows);
+query measure_query(const measure_database& ask);
+database_measures decode_measures(const result& rows);
 query upkeep_query();
 upkept decode_upkept(const result& rows);
 query expire_query();

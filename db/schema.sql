@@ -6,14 +6,14 @@ CREATE FUNCTION troupe.add_node(p_name text) RETURNS bigint
   insert into troupe.node (name) values (p_name) returning id;
 $$;
 
-CREATE FUNCTION troupe.adopt(p_node bigint, p_lease bigint) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, queue text, retry jsonb)
+CREATE FUNCTION troupe.adopt(p_node bigint, p_lease bigint) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, queue text, retry jsonb, traceparent text)
     LANGUAGE sql
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
-  select l.id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args, j.queue, j.retry
+  select l.id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args, j.queue, j.retry, j.meta ->> 'traceparent'
     from troupe.lease l, unnest(l.jobs, l.attempts) u(i, a) join troupe.job j on j.id = u.i
    where l.id = p_lease and l.node = p_node
      and not exists (select from troupe.attempt t where t.job_id = u.i and t.attempt = u.a);
@@ -1656,21 +1656,22 @@ declare
   delays constant bigint[] := case when delay_ms is not null then array[delay_ms] end;
   limit_keys constant text[] := case when limit_key is not null then array[limit_key] end;
   retries constant jsonb[] := case when retry is not null then array[retry] end;
+  traces constant text[] := case when traceparent is not null then array[traceparent] end;
 begin
   if fault is not null then
     raise exception '%', fault using errcode = 'TR400';
   end if;
   if unique_by is null then
     return (troupe.enqueue_many(kinds, queues, all_args, priorities, attempts, timeouts, tag_lists,
-                                times, delays, limit_keys, retries))[1];
+                                times, delays, limit_keys, retries, p_traceparents => traces))[1];
   end if;
   return (select e.ids[1]
             from troupe.enqueue_keyed(kinds, queues, all_args, priorities, attempts, timeouts, tag_lists,
                                       times, delays, array[unique_by], p_limit_keys => limit_keys,
-                                      p_retries => retries) e);
+                                      p_retries => retries, p_traceparents => traces) e);
 end  $_$;
 
-CREATE FUNCTION troupe.enqueue_here(p_node bigint, p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_timeouts_ms bigint[], p_tags text[], p_limit_keys text[], p_retries jsonb[] DEFAULT NULL::jsonb[]) RETURNS TABLE(lease bigint, job_id bigint, args jsonb)
+CREATE FUNCTION troupe.enqueue_here(p_node bigint, p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_timeouts_ms bigint[], p_tags text[], p_limit_keys text[], p_retries jsonb[] DEFAULT NULL::jsonb[], p_traceparents text[] DEFAULT NULL::text[]) RETURNS TABLE(lease bigint, job_id bigint, args jsonb)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -1707,7 +1708,7 @@ begin
       select null::bigint, u.i, null::jsonb
         from unnest(troupe.enqueue_many(p_kinds, p_queues, p_args, p_priorities, p_max_attempts,
                                         p_timeouts_ms, p_tags, null, null, p_limit_keys,
-                                        p_retries)) u(i);
+                                        p_retries, p_traceparents => p_traceparents)) u(i);
     return;
   end if;
   if p_retries <> '{}' then
@@ -1720,18 +1721,19 @@ begin
   return query
     with stored as (
       insert into troupe.job as j (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, limit_key,
-                                   retry)
-      select u.i, u.q, u.k, u.a, u.p, coalesce(u.m, 20), u.t, u.g::text[], u.lk, u.rt
+                                   retry, meta)
+      select u.i, u.q, u.k, u.a, u.p, coalesce(u.m, 20), u.t, u.g::text[], u.lk, u.rt,
+             case when u.tp is not null then troupe.traced(u.tp) end
         from unnest(ids, p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                    p_limit_keys, p_retries)
-             u(i, k, q, a, p, m, t, g, lk, rt)
+                    p_limit_keys, p_retries, p_traceparents)
+             u(i, k, q, a, p, m, t, g, lk, rt, tp)
       returning j.id, j.args),
     counted as (
       insert into troupe.tally (queue, state, jobs) values (p_queues[1], 0, cardinality(p_kinds)))
     select lease_id, s.id, s.args from stored s order by s.id;
 end  $$;
 
-CREATE FUNCTION troupe.enqueue_keyed(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_timeouts_ms bigint[], p_tags text[], p_run_at timestamp with time zone[], p_delays_ms bigint[], p_uniques jsonb[], p_parts integer[] DEFAULT NULL::integer[], p_keys text[] DEFAULT NULL::text[], p_limit_keys text[] DEFAULT NULL::text[], p_retries jsonb[] DEFAULT NULL::jsonb[], OUT ids bigint[], OUT fates smallint[], OUT uses smallint[], OUT stored_at timestamp with time zone[]) RETURNS record
+CREATE FUNCTION troupe.enqueue_keyed(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[], p_timeouts_ms bigint[], p_tags text[], p_run_at timestamp with time zone[], p_delays_ms bigint[], p_uniques jsonb[], p_parts integer[] DEFAULT NULL::integer[], p_keys text[] DEFAULT NULL::text[], p_limit_keys text[] DEFAULT NULL::text[], p_retries jsonb[] DEFAULT NULL::jsonb[], p_traceparents text[] DEFAULT NULL::text[], OUT ids bigint[], OUT fates smallint[], OUT uses smallint[], OUT stored_at timestamp with time zone[]) RETURNS record
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_mergejoin TO 'off'
@@ -1932,6 +1934,7 @@ begin
       if p_delays_ms is not null then p_delays_ms[i] := p_delays_ms[k]; end if;
       if p_limit_keys is not null then p_limit_keys[i] := p_limit_keys[k]; end if;
       if p_retries <> '{}' then p_retries[i] := p_retries[k]; end if;
+      if p_traceparents is not null then p_traceparents[i] := p_traceparents[k]; end if;
     end loop;
   end if;
 
@@ -1946,11 +1949,12 @@ begin
              case when p_run_at is not null then array_agg(w order by o) end,
              case when p_delays_ms is not null then array_agg(d order by o) end,
              case when p_limit_keys is not null then array_agg(lk order by o) end,
-             case when p_retries is not null then array_agg(rt order by o) end, true)
+             case when p_retries is not null then array_agg(rt order by o) end, true,
+             case when p_traceparents is not null then array_agg(tp order by o) end)
       into made
       from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                  p_run_at, p_delays_ms, p_limit_keys, p_retries, acts)
-           with ordinality u(k, q, a, p, m, t, g, w, d, lk, rt, x, o)
+                  p_run_at, p_delays_ms, p_limit_keys, p_retries, acts, p_traceparents)
+           with ordinality u(k, q, a, p, m, t, g, w, d, lk, rt, x, tp, o)
      where x = 0;
     for k in 1..cardinality(fresh) loop
       ids[fresh[k]] := made[k];
@@ -1965,7 +1969,7 @@ begin
         targets[k], p_args[k], p_priorities[k], p_max_attempts[k], p_timeouts_ms[k], p_tags[k]::text[],
         case when p_delays_ms[k] is not null then now() + p_delays_ms[k] * interval '1 millisecond'
              when p_run_at[k] > now() then p_run_at[k] end,
-        p_limit_keys[k], p_retries[k]);
+        p_limit_keys[k], p_retries[k], p_traceparents[k]);
     end if;
   end loop;
   if digests is not null then
@@ -1997,7 +2001,7 @@ begin
   end if;
 end   $$;
 
-CREATE FUNCTION troupe.enqueue_many(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[] DEFAULT NULL::smallint[], p_timeouts_ms bigint[] DEFAULT NULL::bigint[], p_tags text[] DEFAULT NULL::text[], p_run_at timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], p_delays_ms bigint[] DEFAULT NULL::bigint[], p_limit_keys text[] DEFAULT NULL::text[], p_retries jsonb[] DEFAULT NULL::jsonb[], p_has_room boolean DEFAULT false) RETURNS bigint[]
+CREATE FUNCTION troupe.enqueue_many(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[] DEFAULT NULL::smallint[], p_timeouts_ms bigint[] DEFAULT NULL::bigint[], p_tags text[] DEFAULT NULL::text[], p_run_at timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], p_delays_ms bigint[] DEFAULT NULL::bigint[], p_limit_keys text[] DEFAULT NULL::text[], p_retries jsonb[] DEFAULT NULL::jsonb[], p_has_room boolean DEFAULT false, p_traceparents text[] DEFAULT NULL::text[]) RETURNS bigint[]
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -2042,14 +2046,15 @@ begin
   -- Chunks of 256 alternate between shards, so that nodes can claim a large batch side by side.
   if p_run_at is null and p_delays_ms is null and lanes is null then
     with given as materialized (
-      select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g, lk, rt
+      select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g, lk, rt, tp
         from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                    p_limit_keys, p_retries)
-             with ordinality u(k, q, a, p, m, t, g, lk, rt, o)),
+                    p_limit_keys, p_retries, p_traceparents)
+             with ordinality u(k, q, a, p, m, t, g, lk, rt, tp, o)),
     stored as (
       insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, limit_key,
-                              retry)
-      select id, q, k, a, p, coalesce(m, 20), t, g::text[], lk, rt from given),
+                              retry, meta)
+      select id, q, k, a, p, coalesce(m, 20), t, g::text[], lk, rt,
+             case when tp is not null then troupe.traced(tp) end from given),
     made as (
       insert into troupe.ready (lane, job_id, jobs)
       select shards[1 + (base + g.chunk) % 4], min(g.id), count(*)
@@ -2064,17 +2069,18 @@ begin
     return ids;
   end if;
   with given as materialized (
-    select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g, lk, rt,
+    select nextval('troupe.job_id_seq') as id, o, k, q, a, p, m, t, g, lk, rt, tp,
            coalesce(lanes[o], shards[1 + (base + o / 256) % 4]) as lane,
            case when d is not null then now() + d * interval '1 millisecond'
                 when r > now() then r end as due
       from unnest(p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
-                  p_run_at, p_delays_ms, p_limit_keys, p_retries)
-           with ordinality u(k, q, a, p, m, t, g, r, d, lk, rt, o)),
+                  p_run_at, p_delays_ms, p_limit_keys, p_retries, p_traceparents)
+           with ordinality u(k, q, a, p, m, t, g, r, d, lk, rt, tp, o)),
   stored as (
     insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, run_at,
-                            limit_key, retry)
-    select id, q, k, a, p, coalesce(m, 20), t, g::text[], due, lk, rt from given),
+                            limit_key, retry, meta)
+    select id, q, k, a, p, coalesce(m, 20), t, g::text[], due, lk, rt,
+           case when tp is not null then troupe.traced(tp) end from given),
   made as (
     insert into troupe.ready (lane, job_id, jobs)
     select g.lane, min(g.id), count(*)
@@ -2688,7 +2694,7 @@ begin
   return null;
 end $$;
 
-CREATE FUNCTION troupe.get_job(p_job bigint) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt integer, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone, taken_at timestamp with time zone, node text, limit_key text, retry jsonb, percent double precision, message text, told_attempt smallint, told_at timestamp with time zone)
+CREATE FUNCTION troupe.get_job(p_job bigint) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt integer, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone, taken_at timestamp with time zone, node text, limit_key text, retry jsonb, percent double precision, message text, told_attempt smallint, told_at timestamp with time zone, traceparent text)
     LANGUAGE plpgsql STABLE ROWS 1
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_bitmapscan TO 'off'
@@ -2711,7 +2717,7 @@ begin
                       else coalesce(a.attempt, 0) end as attempt,
          j.max_attempts, j.timeout_ms, coalesce(j.tags, '{}') as tags,
          coalesce(d.due_at, j.run_at, j.created_at) as run_at, j.created_at, r.taken_at, r.node, j.limit_key,
-         j.retry, p.percent, p.message, p.attempt, p.updated_at
+         j.retry, p.percent, p.message, p.attempt, p.updated_at, j.meta ->> 'traceparent'
     from troupe.job j
     left join troupe.deferred d on d.job_id = p_job
     left join (
@@ -2726,7 +2732,7 @@ begin
    where j.id = p_job;
 end $$;
 
-CREATE FUNCTION troupe.get_jobs(p_jobs bigint[]) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt integer, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone, taken_at timestamp with time zone, node text, limit_key text, retry jsonb, percent double precision, message text, told_attempt smallint, told_at timestamp with time zone)
+CREATE FUNCTION troupe.get_jobs(p_jobs bigint[]) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt integer, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone, taken_at timestamp with time zone, node text, limit_key text, retry jsonb, percent double precision, message text, told_attempt smallint, told_at timestamp with time zone, traceparent text)
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_bitmapscan TO 'off'
@@ -2754,7 +2760,7 @@ begin
                       else coalesce(a.attempt, 0) end as attempt,
          j.max_attempts, j.timeout_ms, coalesce(j.tags, '{}') as tags,
          coalesce(d.due_at, j.run_at, j.created_at) as run_at, j.created_at, r.taken_at, r.node, j.limit_key,
-         j.retry, p.percent, p.message, p.attempt, p.updated_at
+         j.retry, p.percent, p.message, p.attempt, p.updated_at, j.meta ->> 'traceparent'
     from unnest(p_jobs) w(id)
     join troupe.job j on j.id = w.id
     left join troupe.deferred d on d.job_id = j.id
@@ -3233,7 +3239,7 @@ begin
    order by r.xact, r.seq limit p_limit;
 end $$;
 
-CREATE FUNCTION troupe.leased_jobs(p_runs jsonb) RETURNS TABLE(job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, retry jsonb)
+CREATE FUNCTION troupe.leased_jobs(p_runs jsonb) RETURNS TABLE(job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, retry jsonb, traceparent text)
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -3250,7 +3256,7 @@ begin
   select array_agg((r ->> 0)::bigint), array_agg((r ->> 1)::int), array_agg((r ->> 2)::smallint)
     into firsts, counts, attempts from jsonb_array_elements(p_runs) r;
   return query
-    select j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args, j.retry
+    select j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args, j.retry, j.meta ->> 'traceparent'
       from unnest(firsts, counts, attempts) u(f, c, a)
       join troupe.job j on j.id between u.f and u.f + u.c - 1;
 end $$;
@@ -3878,6 +3884,77 @@ begin
   end loop;
   return made;
 end $$;
+
+CREATE FUNCTION troupe.measure(p_queues integer, OUT queues text[], OUT ages double precision[], OUT tables text[], OUT dead bigint[], OUT oldest_transaction double precision) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $_$
+#variable_conflict use_column
+begin
+  with known as materialized (
+    select k.name from (select distinct l.queue as name from troupe.known_lane l
+                        union
+                        select q.name from troupe.queue q) k
+     order by k.name limit p_queues),
+  waiting as (
+    select k.name, min(greatest(j.created_at, j.run_at)) as since
+      from known k
+      join troupe.lane_now l on l.queue = k.name
+     cross join lateral (
+       (select f.i
+          from (select r.xact, r.seq, r.job_id, r.jobs, r.attempt from troupe.ready r
+                 where r.lane = l.id and (r.xact, r.seq) > (l.xact, l.seq)
+                 order by r.xact, r.seq limit 1000) e
+         cross join lateral (
+           select i from generate_series(
+             e.job_id + case when (e.xact, e.seq) = (l.xact, l.seq + 1) then l.part else 0 end,
+             e.job_id + e.jobs - 1) i
+            where not exists (select from troupe.revoked v where v.job_id = i and v.attempt = e.attempt)
+            limit 1) f
+         where e.attempt = 1
+         order by e.xact, e.seq limit 1)
+       union all -- and of writers that the cursor has passed while they were open
+       (select f.i
+          from unnest(l.open || l.draining) o(writer)
+         cross join lateral (
+           select r.xact, r.seq, r.job_id, r.jobs, r.attempt from troupe.ready r
+            where r.lane = l.id and r.xact = o.writer
+              and (o.writer <> all (l.draining) or (r.xact, r.seq) > (l.late_xact, l.late_seq))
+            order by r.xact, r.seq limit 1000) e
+         cross join lateral (
+           select i from generate_series(
+             e.job_id + case when (e.xact, e.seq) = (l.late_xact, l.late_seq + 1) then l.late_part else 0 end,
+             e.job_id + e.jobs - 1) i
+            where not exists (select from troupe.revoked v where v.job_id = i and v.attempt = e.attempt)
+            limit 1) f
+         where e.attempt = 1
+         limit 1)) first
+      join troupe.job j on j.id = first.i
+     group by k.name)
+  select coalesce(array_agg(k.name order by k.name), '{}'),
+         coalesce(array_agg(greatest(0, coalesce(extract(epoch from clock_timestamp() - w.since), 0))
+                            order by k.name), '{}')
+    into queues, ages
+    from known k left join waiting w on w.name = k.name;
+  -- Tables that are about to become partitions are nobody's yet.
+  select coalesce(array_agg(x.name order by x.name), '{}'), coalesce(array_agg(x.dead order by x.name), '{}')
+    into tables, dead
+    from (select coalesce(pg_partition_root(c.oid), c.oid)::regclass::text as name,
+                 sum(pg_stat_get_dead_tuples(c.oid))::bigint as dead
+            from pg_class c
+           where c.relnamespace = 'troupe'::regnamespace and c.relkind = 'r' and c.relname !~ '_next$'
+           group by 1) x;
+  tables := array(select regexp_replace(t, '^troupe\.', '') from unnest(tables) with ordinality u(t, o) order by o);
+  oldest_transaction := greatest(0,
+    (select max(extract(epoch from clock_timestamp() - a.xact_start)) from pg_stat_activity a
+      where a.datname = current_database() and a.pid <> pg_backend_pid() and a.backend_type = 'client backend'),
+    (select max(extract(epoch from clock_timestamp() - x.prepared)) from pg_prepared_xacts x
+      where x.database = current_database()));
+end $_$;
 
 CREATE FUNCTION troupe.move_jobs(p_jobs bigint[], p_low bigint, p_high bigint, p_available bigint[], p_entries smallint[], p_queue text, p_priority smallint, p_note text) RETURNS bigint[]
     LANGUAGE plpgsql
@@ -5053,6 +5130,24 @@ begin
   end if;
 end $$;
 
+CREATE FUNCTION troupe.remake_function(p_name text, p_edits text[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  which constant oid := case when p_name like '%(%' then ('troupe.' || p_name)::regprocedure::oid
+                             else ('troupe.' || p_name)::regproc::oid end;
+  made text := pg_get_functiondef(which);
+begin
+  for i in 1..cardinality(p_edits) by 2 loop
+    if length(replace(made, p_edits[i], '')) <> length(made) - length(p_edits[i]) then
+      raise exception 'troupe.% does not have this once: %', p_name, p_edits[i];
+    end if;
+    made := replace(made, p_edits[i], p_edits[i + 1]);
+  end loop;
+  execute 'drop function ' || which::regprocedure;
+  execute made;
+end $$;
+
 CREATE FUNCTION troupe.replace_checkpoint(p_old bigint, p_new troupe.checkpoint) RETURNS void
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -5067,7 +5162,7 @@ begin
   delete from troupe.checkpoint x where x.what = p_new.what and x.nth = p_old;
 end $$;
 
-CREATE FUNCTION troupe.replace_job(p_job bigint, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_timeout_ms bigint, p_tags text[], p_due timestamp with time zone, p_limit_key text, p_retry jsonb) RETURNS void
+CREATE FUNCTION troupe.replace_job(p_job bigint, p_args jsonb, p_priority smallint, p_max_attempts smallint, p_timeout_ms bigint, p_tags text[], p_due timestamp with time zone, p_limit_key text, p_retry jsonb, p_traceparent text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
@@ -5084,7 +5179,7 @@ begin
   update troupe.job
      set args = p_args, priority = p_priority, max_attempts = coalesce(p_max_attempts, 20),
          timeout_ms = p_timeout_ms, tags = p_tags, run_at = p_due, limit_key = p_limit_key,
-         retry = p_retry
+         retry = p_retry, meta = troupe.traced(p_traceparent)
    where id = p_job;
   if p_priority <> old.priority then
     perform troupe.open_lanes(array[old.queue], array[p_priority]);
@@ -5172,7 +5267,7 @@ CREATE FUNCTION troupe.report_progress(lease bigint, job bigint, attempt integer
                                '{}', '{}', '{}', '{}', '{}', '{}') = '{}';
 $_$;
 
-CREATE FUNCTION troupe.rescue(p_node bigint, p_limit interval, OUT lost bigint, OUT quarantined bigint, OUT queues text[]) RETURNS record
+CREATE FUNCTION troupe.rescue(p_node bigint, p_limit interval, OUT lost bigint, OUT quarantined bigint, OUT queues text[], OUT leases bigint) RETURNS record
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
@@ -5185,7 +5280,7 @@ declare
   nths smallint[];
   heads bigint[];
 begin
-  lost := 0; quarantined := 0; queues := '{}';
+  lost := 0; quarantined := 0; queues := '{}'; leases := 0;
   select n.tells_starts into tells from troupe.node n
     where n.id = p_node and n.ended_at is null and n.heartbeat_at < now() - p_limit
     for update skip locked;
@@ -5218,8 +5313,9 @@ begin
      where h.losses > 0 and not h.started and tells
        and not exists (select from troupe.attempt t where t.job_id = h.i and t.attempt = h.a))
   select (select count(*) from ended), (select count(*) from ended where outcome = 3),
-         (select array_agg(n.job_id) from again n), (select array_agg(n.attempt) from again n)
-    into lost, quarantined, ids, nths;
+         (select array_agg(n.job_id) from again n), (select array_agg(n.attempt) from again n),
+         (select count(*) from gone)
+    into lost, quarantined, ids, nths, leases;
   if ids is not null then
     queues := array(select distinct j.queue from troupe.job j where j.id = any (ids));
     heads := troupe.heads_among(queues, ids);
@@ -5999,7 +6095,7 @@ exception
   when sqlstate 'TR409' then return 'again';
 end $_$;
 
-CREATE FUNCTION troupe.take(p_node bigint, p_queue text, p_limit integer, p_slots integer DEFAULT NULL::integer, p_held integer DEFAULT 0, p_later boolean DEFAULT false) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean, retry jsonb)
+CREATE FUNCTION troupe.take(p_node bigint, p_queue text, p_limit integer, p_slots integer DEFAULT NULL::integer, p_held integer DEFAULT 0, p_later boolean DEFAULT false) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean, retry jsonb, traceparent text)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -6155,13 +6251,13 @@ begin
       if whole then
         return query
           select lease_id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args,
-                 take.permits, take.permits_changed, null::boolean, j.retry
+                 take.permits, take.permits_changed, null::boolean, j.retry, j.meta ->> 'traceparent'
             from unnest(firsts, counts, attempts) u(f, c, a)
             join troupe.job j on j.id between u.f and u.f + u.c - 1;
       else
         return query
           select lease_id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args,
-                 take.permits, take.permits_changed, null::boolean, j.retry
+                 take.permits, take.permits_changed, null::boolean, j.retry, j.meta ->> 'traceparent'
             from unnest(ids, ats) u(i, a) join troupe.job j on j.id = u.i;
       end if;
       return;
@@ -6175,7 +6271,7 @@ begin
   end loop;
 end    $$;
 
-CREATE FUNCTION troupe.take_keyed(p_node bigint, p_queue text, p_limit integer, p_slots integer, p_held integer, p_most integer, p_have integer, p_later boolean) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean, retry jsonb)
+CREATE FUNCTION troupe.take_keyed(p_node bigint, p_queue text, p_limit integer, p_slots integer, p_held integer, p_most integer, p_have integer, p_later boolean) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean, retry jsonb, traceparent text)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -6288,14 +6384,14 @@ begin
   if firsts is not null then
     return query
       select lease_id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args,
-             take_keyed.permits, take_keyed.permits_changed, true, j.retry
+             take_keyed.permits, take_keyed.permits_changed, true, j.retry, j.meta ->> 'traceparent'
         from unnest(firsts, part.counts, part.tries) u(f, c, a)
         join troupe.job j on j.id between u.f and u.f + u.c - 1;
     return;
   end if;
   return query
     select lease_id, j.id, u.a, j.max_attempts, j.timeout_ms, j.kind, j.args,
-           take_keyed.permits, take_keyed.permits_changed, true, j.retry
+           take_keyed.permits, take_keyed.permits_changed, true, j.retry, j.meta ->> 'traceparent'
       from unnest(ids, ats) u(i, a) join troupe.job j on j.id = u.i;
 end  $$;
 
@@ -6418,7 +6514,7 @@ begin
   end loop;
 end $$;
 
-CREATE FUNCTION troupe.take_ordered(p_node bigint, p_queue text, p_limit integer, p_slots integer) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean, retry jsonb)
+CREATE FUNCTION troupe.take_ordered(p_node bigint, p_queue text, p_limit integer, p_slots integer) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean, retry jsonb, traceparent text)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -6476,7 +6572,7 @@ begin
   perform troupe.note_claimed(p_node, p_queue, p_slots, 0, 1, null, null);
   return query
     select lease_id, j.id, nth, j.max_attempts, j.timeout_ms, j.kind, j.args, null::int, null::bigint,
-           false, j.retry
+           false, j.retry, j.meta ->> 'traceparent'
       from troupe.job j where j.id = picked;
 end $$;
 
@@ -6717,6 +6813,19 @@ CREATE FUNCTION troupe.token_standing(p_of troupe.token) RETURNS text
   select case when p_of.revoked_at is not null then 'revoked'
               when p_of.expires_at <= clock_timestamp() then 'expired' else 'live' end;
 $$;
+
+CREATE FUNCTION troupe.traced(p_traceparent text) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    AS $_$
+begin
+  if p_traceparent is null or p_traceparent = '' then
+    return null;
+  elsif p_traceparent !~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$'
+     or p_traceparent ~ '^(ff|..-0{32}|.{36}0{16})' then
+    raise exception 'traceparent must be one of W3C Trace Context' using errcode = 'TR400';
+  end if;
+  return jsonb_build_object('traceparent', p_traceparent);
+end $_$;
 
 CREATE FUNCTION troupe.unique_digest(p_kind text, p_queue text, p_args jsonb, p_unique jsonb, p_at timestamp with time zone) RETURNS bytea
     LANGUAGE sql STABLE
@@ -7462,7 +7571,8 @@ CREATE VIEW troupe.jobs AS
     a.result,
     a.error,
     j.limit_key,
-    j.retry
+    j.retry,
+    (j.meta ->> 'traceparent'::text) AS traceparent
    FROM ((troupe.job j
      LEFT JOIN troupe.deferred d ON ((d.job_id = j.id)))
      LEFT JOIN LATERAL ( SELECT t.job_id,

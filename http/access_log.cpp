@@ -23,6 +23,10 @@ std::string access_line(const access_entry& entry) {
   out += entry.request_id;
   out += " of ";
   out += entry.peer;
+  if (!entry.traceparent.empty()) {
+    out += ", trace ";
+    out += entry.traceparent;
+  }
   return out;
 }
 

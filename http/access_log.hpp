@@ -15,8 +15,9 @@ struct access_entry {
   std::uint64_t bytes = 0;                     ///< of the body, as sent
   std::chrono::steady_clock::duration took{0}; ///< from the end of the head to the last byte
   std::string_view request_id;
-  std::string_view peer; ///< an address
-  bool whole = true;     ///< false: the connection ended before the last byte
+  std::string_view peer;             ///< an address
+  bool whole = true;                 ///< false: the connection ended before the last byte
+  std::string_view traceparent = {}; ///< empty: it named no trace
 };
 
 /// "GET /api/v1/jobs 200, 5120 bytes in 1.25 ms, request 5d2c-1 of 127.0.0.1"

@@ -11,7 +11,6 @@ namespace {
 using prometheus::ClientMetric;
 using prometheus::MetricFamily;
 using prometheus::MetricType;
-using families = std::vector<MetricFamily>;
 
 /// The numbers of one histogram, or of several added up.
 struct reading {
@@ -30,31 +29,12 @@ struct reading {
   }
 };
 
-/// The count is that of the buckets as they were read, so that the text never contradicts itself
-/// while others go on counting.
-ClientMetric histogram_of(const reading& from) {
-  ClientMetric metric;
-  auto& out = metric.histogram;
-  for (std::size_t i = 0; i < latency_histogram::bounds_us.size(); ++i) {
-    out.sample_count += from.counts[i];
-    out.bucket.push_back({out.sample_count, latency_histogram::bounds_us[i] / 1e6});
-  }
-  out.sample_count += from.counts.back();
-  out.sample_sum = static_cast<double>(from.sum_us) / 1e6;
-  return metric;
+ClientMetric metric_of(const reading& from) {
+  return histogram_of(latency_histogram::bounds_us, from.counts, from.sum_us);
 }
 
 double read(const database_metrics::counter& from) {
   return static_cast<double>(from.load(std::memory_order_relaxed));
-}
-
-void add_value(MetricFamily& to, double value) {
-  ClientMetric metric;
-  if (to.type == MetricType::Counter)
-    metric.counter.value = value;
-  else
-    metric.gauge.value = value;
-  to.metric.push_back(std::move(metric));
 }
 
 void add_one(families& out, const char* name, const char* help, MetricType type, double value) {
@@ -98,7 +78,7 @@ void add_pool(families& out, const database_metrics& metrics) {
                        {}};
   reading waited;
   waited.add(metrics.acquire);
-  acquire.metric.push_back(histogram_of(waited));
+  acquire.metric.push_back(metric_of(waited));
   out.push_back(std::move(acquire));
 }
 
@@ -161,7 +141,7 @@ void add_statements(families& out, const database_metrics& metrics) {
                       MetricType::Counter,
                       {}};
   for (const auto& [name, found] : by_name) {
-    latency.metric.push_back(histogram_of(found));
+    latency.metric.push_back(metric_of(found));
     latency.metric.back().label = {{"statement", std::string{name}}};
     add_value(errors, static_cast<double>(found.errors));
     errors.metric.back().label = latency.metric.back().label;

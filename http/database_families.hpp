@@ -3,15 +3,11 @@
 // statements' names, and the numbers of the pool's slots (as many as it has connections at most).
 #pragma once
 
+#include "http/families.hpp"
 #include "messages/database_metrics.hpp"
-
-#include <prometheus/metric_family.h>
-
-#include <vector>
 
 namespace troupe::http {
 
-void add_database_families(std::vector<prometheus::MetricFamily>& out,
-                           const database_metrics& metrics);
+void add_database_families(families& out, const database_metrics& metrics);
 
 } // namespace troupe::http

@@ -168,6 +168,7 @@ void enqueue_apart(const services& context, const server_limits& limits,
       what->read[place] = *std::move(refused);
       continue;
     }
+    spec->traceparent = request.traceparent;
     what->asked.push_back({place, spec->queue});
     ask.parts.push_back({1, key.empty() ? key : key + place_mark + std::to_string(place)});
     ask.jobs.push_back(std::move(*spec));

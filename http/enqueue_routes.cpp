@@ -103,6 +103,7 @@ void create(const services& context, const request_view& request, responder resp
   auto read = read_job(request.body, {context.kinds, wall_clock(), context.serves});
   if (auto* fault = std::get_if<problem>(&read))
     return respond(problem_response(std::move(*fault)));
+  std::get<job_spec>(read).traceparent = request.traceparent;
   auto spec = std::make_shared<const job_spec>(std::move(std::get<job_spec>(read)));
   if (auto refused = beyond_scope(request.who, *spec))
     return respond(problem_response(*std::move(refused)));
@@ -173,9 +174,11 @@ void create_many(const services& context, const server_limits& limits, const req
   if (auto* fault = std::get_if<problem>(&read))
     return respond(problem_response(std::move(*fault)));
   auto& jobs = std::get<std::vector<job_spec>>(read);
-  for (const auto& job : jobs)
+  for (auto& job : jobs) {
     if (auto refused = beyond_scope(request.who, job))
       return respond(problem_response(*std::move(refused)));
+    job.traceparent = request.traceparent;
+  }
   context.ask->ask(enqueue_jobs{std::move(jobs), std::move(std::get<std::string>(key))},
                    [respond = std::move(respond)](const api_reply& reply) {
                      const auto* stored = std::get_if<enqueued_jobs>(&reply);
@@ -201,7 +204,7 @@ void add_enqueue_routes(router& table, const services& context, const server_lim
              .what = {"enqueueJob", "jobs", "Put a job in",
                       "200 with `existing` when another job has its unique key and is the answer."},
              .answers = {{201, "Job"}, {200, "Job"}},
-             .headers = {"IdempotencyKey"},
+             .headers = {"IdempotencyKey", "Traceparent"},
              .body = {"NewJob", limits.job_body_bytes},
              .problems = {409, 422},
              .handle = bound(create)});
@@ -214,7 +217,7 @@ void add_enqueue_routes(router& table, const services& context, const server_lim
                 "200 when none of them is new, and with `mode=per_item` what became of each."},
        .answers = {{201, "EnqueuedJobs"}, {200, "EnqueuedJobsOrEach"}},
        .query = {"EnqueueMode"},
-       .headers = {"IdempotencyKey"},
+       .headers = {"IdempotencyKey", "Traceparent"},
        .body = {"NewJobs", limits.bulk_body_bytes},
        .problems = {409, 422},
        .handle = [&context, &limits](const request_view& request, responder respond) {

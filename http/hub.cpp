@@ -6,7 +6,6 @@
 #include "http/time_format.hpp"
 
 #include <array>
-#include <random>
 #include <utility>
 
 namespace troupe::http {
@@ -27,7 +26,9 @@ hub::hub(net::io_context& loop, const server_limits& limits, services context)
       sweep_timer_(loop_) {
   if (context_.counters == nullptr)
     context_.counters = &own_counters_;
+  context_.requests = &requests_;
   std::random_device seed;
+  spans_.seed(static_cast<std::uint64_t>(seed()) << 32U | seed());
   id_prefix_ = hex(static_cast<std::uint64_t>(seed()) << 32U | seed()) + '-';
   add_all_routes(routes_, context_, limits_);
   if (context_.require_tokens)
@@ -48,6 +49,19 @@ std::string_view hub::date() {
 
 std::string hub::new_request_id() {
   return id_prefix_ + std::to_string(++next_id_);
+}
+
+std::optional<trace_context> hub::span_of(const request_head& head) {
+  std::optional<std::string_view> named;
+  for (const auto& field : head.fields) {
+    if (!iequals(field.name, "traceparent"))
+      continue;
+    if (named) // which one it is, nobody knows
+      return std::nullopt;
+    named = field.value;
+  }
+  const auto asked = named ? parse_traceparent(*named) : std::nullopt;
+  return asked ? std::optional{with_span(*asked, spans_())} : std::nullopt;
 }
 
 bool hub::has_room() const {

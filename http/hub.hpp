@@ -5,11 +5,14 @@
 #include "http/access_control.hpp"
 #include "http/net.hpp"
 #include "http/routes.hpp"
+#include "messages/trace.hpp"
 
 #include <cstdint>
 #include <ctime>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <random>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -29,12 +32,15 @@ public:
   /// Null: nobody is asked for a token.
   access_control* access() const { return access_.get(); }
   engine_counters& counters() { return *context_.counters; }
+  request_metrics& requests() { return requests_; }
   bool draining() const { return stopping_ || (context_.draining && context_.draining()); }
   bool stopping() const { return stopping_; }
   executor loop() { return loop_; }
 
   std::string_view date();
   std::string new_request_id();
+  /// What this server does in the trace that the request names; nothing when it names none.
+  std::optional<trace_context> span_of(const request_head& head);
 
   /// Whether one more connection may be accepted now.
   bool has_room() const;
@@ -61,6 +67,7 @@ private:
   server_limits limits_;
   services context_;
   engine_counters own_counters_; ///< when nobody gave any
+  request_metrics requests_;
   router routes_;
   std::shared_ptr<access_control> access_;
   std::vector<std::shared_ptr<peer>> peers_;
@@ -75,6 +82,7 @@ private:
   std::string date_;
   std::string id_prefix_;
   std::uint64_t next_id_ = 0;
+  std::mt19937_64 spans_;
 };
 
 } // namespace troupe::http

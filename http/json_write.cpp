@@ -134,6 +134,9 @@ constexpr std::array job_members{
     // From here on of one job only.
     job_member{"retry", [](std::string& out, job_ref job) { out += to_json(*job.retry); },
                [](job_ref job) { return job.retry.has_value(); }},
+    job_member{"traceparent",
+               [](std::string& out, job_ref job) { append_json_string(out, job.traceparent); },
+               [](job_ref job) { return !job.traceparent.empty(); }},
     job_member{"progress", append_progress}, job_member{"attempts", append_attempts}};
 constexpr std::size_t listed_members = 15;
 static_assert(job_members[listed_members].name == "retry"
@@ -233,6 +236,7 @@ job_record new_job(const job_spec& spec, job_id id, timestamp created_at) {
   job.tags = spec.tags;
   job.limit_key = spec.limit_key;
   job.retry = spec.retry;
+  job.traceparent = spec.traceparent;
   job.created_at = created_at;
   job.run_at = spec.run_at.value_or(created_at + spec.delay.value_or(std::chrono::milliseconds{0}));
   job.state = job.run_at > created_at ? job_state::scheduled : job_state::available;

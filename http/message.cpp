@@ -158,6 +158,8 @@ void append_head(std::string& out, const response& answer, const head_context& c
   out += answer.etag.empty() ? "Cache-Control: no-store\r\n" : "Cache-Control: no-cache\r\n";
   out += "X-Content-Type-Options: nosniff\r\n";
   append_field(out, "X-Request-Id", context.request_id);
+  if (!context.traceparent.empty())
+    append_field(out, "traceresponse", context.traceparent);
   if (!answer.location.empty())
     append_field(out, "Location", answer.location);
   if (!answer.allow.empty())

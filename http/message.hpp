@@ -31,6 +31,7 @@ struct request_view {
   const request_head* head = nullptr;
   const token_identity* who = nullptr; ///< null: nobody was asked
   std::string_view request_id = {};
+  std::string_view traceparent = {}; ///< of what is done for it; empty: it names no trace
 };
 
 /// As it is written down with what the request changes.
@@ -68,6 +69,7 @@ struct head_context {
   std::string_view request_id;
   bool keep_alive = true;
   int version = 11;
+  std::string_view traceparent = {}; ///< given back; empty: not
 };
 
 /// Appends status line and fields, the empty line included.

@@ -3,13 +3,17 @@
 #include "http/metrics.hpp"
 
 #include "http/database_families.hpp"
+#include "http/engine_families.hpp"
 
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <fstream>
+#include <limits>
+#include <sstream>
 #include <sys/resource.h>
 #include <system_error>
 #include <unistd.h>
@@ -30,20 +34,15 @@ struct exported {
 };
 
 using c = engine_counters;
-constexpr std::array<exported, 23> totals = {{
+constexpr std::array<exported, 15> totals = {{
     {"troupe_jobs_enqueued_total", "Jobs stored through this node.", &c::jobs_enqueued},
     {"troupe_jobs_claimed_total", "Jobs handed to this node.", &c::jobs_claimed},
-    {"troupe_attempts_completed_total", "Attempts that completed.", &c::attempts_completed},
-    {"troupe_attempts_failed_total", "Attempts that failed and are retried.", &c::attempts_failed},
-    {"troupe_attempts_discarded_total", "Attempts that failed for good.", &c::attempts_discarded},
-    {"troupe_attempts_cancelled_total", "Attempts stopped by a cancel.", &c::attempts_cancelled},
-    {"troupe_attempts_snoozed_total", "Attempts that asked for later.", &c::attempts_snoozed},
-    {"troupe_attempts_fenced_total", "Outcomes that came too late.", &c::attempts_fenced},
     {"troupe_job_log_lines_total", "Lines of runs that were stored.", &c::log_lines},
     {"troupe_job_log_lines_dropped_total", "Lines left out for want of room.",
      &c::log_lines_dropped},
     {"troupe_reports_fenced_total", "Progress and lines that came too late.", &c::reports_fenced},
-    {"troupe_jobs_rescued_total", "Jobs taken back from dead nodes.", &c::jobs_rescued},
+    {"troupe_leases_expired_total", "Leases taken back from dead nodes, by this one.",
+     &c::leases_expired},
     {"troupe_jobs_expired_total", "Jobs dropped past their ages.", &c::jobs_expired},
     {"troupe_jobs_promoted_total", "Deferred jobs made available.", &c::jobs_promoted},
     {"troupe_notifications_total", "Notifications heard of PostgreSQL.", &c::notifications},
@@ -53,10 +52,7 @@ constexpr std::array<exported, 23> totals = {{
     {"troupe_db_connections_lost_total", "Connections that broke.", &c::connections_lost},
     {"troupe_db_pool_refused_total", "Callers the pool turned away.", &c::pool_refused},
     {"troupe_http_requests_total", "Requests that reached a route.", &c::http_requests},
-    {"troupe_http_denied_total", "Requests without the token, role or queue they need.",
-     &c::http_denied},
     {"troupe_token_changes_total", "Revocations heard of, or perhaps missed.", &c::token_changes},
-    {"troupe_http_rejected_total", "Requests refused before any route.", &c::http_rejected},
 }};
 
 constexpr std::array<exported, 7> gauges = {{
@@ -84,23 +80,34 @@ void add(std::vector<MetricFamily>& out, const engine_counters& counters, const 
   out.push_back(family(entry.name, entry.help, type, static_cast<double>(value)));
 }
 
-/// The database's, as every node publishes them; nothing before they were read for the first time.
-void add_jobs_by_state(std::vector<MetricFamily>& out, const engine_counters& counters) {
-  const auto queues = counters.jobs.load();
-  if (queues == nullptr || queues->empty())
+/// The moment at which the kernel began to count, since the epoch.
+double boot_seconds() {
+  std::ifstream stat{"/proc/stat"};
+  for (std::string word; stat >> word;) {
+    double seconds = 0;
+    if (word == "btime" && stat >> seconds)
+      return seconds;
+  }
+  return 0;
+}
+
+/// Of /proc/self/stat: behind the program's name, which may hold anything, threads are the 18th
+/// field and the start the 20th, in ticks since the machine's.
+void read_stat(process_figures& out) {
+  std::ifstream file{"/proc/self/stat"};
+  std::string line;
+  std::getline(file, line);
+  const auto name_ends = line.rfind(')');
+  if (name_ends == std::string::npos)
     return;
-  auto& jobs = out.emplace_back(
-      MetricFamily{"troupe_jobs",
-                   "Jobs of the first 100 queues by name, on all nodes together, as read last.",
-                   MetricType::Gauge,
-                   {}});
-  for (const auto& of : *queues)
-    for (const auto& [state, count] : counted_states) {
-      ClientMetric metric;
-      metric.gauge.value = static_cast<double>(of.*count);
-      metric.label = {{"queue", of.queue}, {"state", std::string{to_string(state)}}};
-      jobs.metric.push_back(std::move(metric));
-    }
+  std::istringstream fields{line.substr(name_ends + 1)};
+  std::string skipped;
+  for (int i = 0; i < 17; ++i)
+    fields >> skipped;
+  double ticks = 0;
+  fields >> out.threads >> skipped >> ticks;
+  static const double boot = boot_seconds();
+  out.start_seconds = boot + ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
 }
 
 } // namespace
@@ -110,8 +117,15 @@ process_figures read_process() {
   std::ifstream statm{"/proc/self/statm"};
   std::int64_t total = 0;
   std::int64_t resident = 0;
-  if (statm >> total >> resident)
+  if (statm >> total >> resident) {
     out.resident_bytes = resident * sysconf(_SC_PAGESIZE);
+    out.virtual_bytes = total * sysconf(_SC_PAGESIZE);
+  }
+  read_stat(out);
+  rlimit descriptors{};
+  if (getrlimit(RLIMIT_NOFILE, &descriptors) == 0)
+    out.max_descriptors = static_cast<std::int64_t>(
+        std::min<rlim_t>(descriptors.rlim_cur, std::numeric_limits<std::int64_t>::max()));
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   const auto seconds = [](const timeval& t) {
@@ -126,22 +140,31 @@ process_figures read_process() {
 }
 
 std::string metrics_text(const engine_counters& counters, const database_metrics& database,
-                         const process_figures& process, const std::string& version,
-                         const std::string& node) {
-  std::vector<MetricFamily> out;
+                         const request_metrics& requests, const process_figures& process,
+                         const std::string& version, const std::string& node) {
+  families out;
   for (const auto& entry : totals)
     add(out, counters, entry, MetricType::Counter);
   for (const auto& entry : gauges)
     add(out, counters, entry, MetricType::Gauge);
-  add_jobs_by_state(out, counters);
+  add_engine_families(out, counters);
+  add_request_families(out, requests);
   add_database_families(out, database);
   auto info = family("troupe_build_info", "What runs here; always 1.", MetricType::Gauge, 1);
   info.metric.front().label = {{"version", version}, {"node", node}};
   out.push_back(std::move(info));
   out.push_back(family("process_resident_memory_bytes", "Resident memory.", MetricType::Gauge,
                        static_cast<double>(process.resident_bytes)));
+  out.push_back(family("process_virtual_memory_bytes", "Virtual memory.", MetricType::Gauge,
+                       static_cast<double>(process.virtual_bytes)));
   out.push_back(family("process_open_fds", "Open file descriptors.", MetricType::Gauge,
                        static_cast<double>(process.open_descriptors)));
+  out.push_back(family("process_max_fds", "Open file descriptors at most.", MetricType::Gauge,
+                       static_cast<double>(process.max_descriptors)));
+  out.push_back(family("process_threads", "Threads.", MetricType::Gauge,
+                       static_cast<double>(process.threads)));
+  out.push_back(family("process_start_time_seconds", "When the process began, since the epoch.",
+                       MetricType::Gauge, process.start_seconds));
   out.push_back(family("process_cpu_seconds_total", "CPU time, user and system.",
                        MetricType::Counter, process.cpu_seconds));
   return prometheus::TextSerializer{}.Serialize(out);

@@ -2,6 +2,7 @@
 // text (format 0.0.4).
 #pragma once
 
+#include "http/request_metrics.hpp"
 #include "messages/counters.hpp"
 #include "messages/database_metrics.hpp"
 
@@ -13,13 +14,17 @@ namespace troupe::http {
 /// What the kernel says about this process.
 struct process_figures {
   std::int64_t resident_bytes = 0;
+  std::int64_t virtual_bytes = 0;
   std::int64_t open_descriptors = 0;
+  std::int64_t max_descriptors = 0;
+  std::int64_t threads = 0;
+  double start_seconds = 0; ///< since the epoch
   double cpu_seconds = 0;
 };
 process_figures read_process();
 
 std::string metrics_text(const engine_counters& counters, const database_metrics& database,
-                         const process_figures& process, const std::string& version,
-                         const std::string& node);
+                         const request_metrics& requests, const process_figures& process,
+                         const std::string& version, const std::string& node);
 
 } // namespace troupe::http

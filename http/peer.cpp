@@ -55,11 +55,16 @@ void peer::start() {
   address_ = *std::move(address);
   joined_ = hub_->add(shared_from_this(), address_);
   if (!joined_) {
-    ++hub_->counters().http_rejected;
+    count_rejected(rejection::connections);
     return;
   }
   enter(phase::head, hub_->limits().head);
   read();
+}
+
+void peer::count_rejected(rejection why) {
+  ++hub_->counters().http_rejected;
+  hub_->requests().rejected(why);
 }
 
 void peer::enter(phase next, std::chrono::milliseconds limit) {
@@ -82,7 +87,7 @@ void peer::close() {
   const bool cut =
       phase_ == phase::answering || phase_ == phase::fetching || phase_ == phase::writing;
   if (cut)
-    log_access(false);
+    note_answer(false);
   phase_ = phase::closed;
   ++serial_;
   const auto self = shared_from_this(); // the hub may hold the last one
@@ -188,6 +193,8 @@ bool peer::on_head() {
   const auto& borders = reader_.borders();
   const auto given_id = head.field("x-request-id");
   request_id_ = is_sane_request_id(given_id) ? std::string{given_id} : hub_->new_request_id();
+  const auto span = hub_->span_of(head);
+  traceparent_ = span ? to_traceparent(*span) : std::string{};
   keep_alive_ = borders.keep_alive && !hub_->draining()
                 && served_ + 1 < hub_->limits().requests_per_connection;
   head_only_ = head.method == "HEAD";
@@ -197,7 +204,10 @@ bool peer::on_head() {
   const auto path = head.target.substr(0, head.target.find('?'));
   auto matched = hub_->routes().match(verb, path);
   if (auto* refused = std::get_if<response>(&matched)) {
-    ++(refused->status >= 400 ? hub_->counters().http_rejected : hub_->counters().http_requests);
+    if (refused->status >= 400)
+      count_rejected(rejection_of(refused->status));
+    else
+      ++hub_->counters().http_requests;
     return answer_now(std::move(*refused));
   }
   auto& [found, param] = std::get<route_match>(matched);
@@ -237,6 +247,7 @@ void peer::on_verdict(std::uint64_t serial, access_control::verdict said) {
 bool peer::admitted(access_control::verdict said) {
   if (said.refused) {
     ++hub_->counters().http_denied;
+    hub_->requests().rejected(rejection_of(said.refused->status));
     return answer_now(*std::move(said.refused));
   }
   who_ = std::move(said.who);
@@ -259,7 +270,7 @@ bool peer::admitted(access_control::verdict said) {
 }
 
 bool peer::reject(response answer) {
-  ++hub_->counters().http_rejected;
+  count_rejected(rejection_of(answer.status));
   return answer_now(std::move(answer));
 }
 
@@ -287,6 +298,7 @@ bool peer::dispatch() {
   request.head = &head;
   request.who = who_.get();
   request.request_id = request_id_;
+  request.traceparent = traceparent_;
   dispatching_ = true;
   try {
     route_->handle(request, make_responder());
@@ -314,7 +326,7 @@ void peer::deliver(std::uint64_t serial, response answer) {
 }
 
 bool peer::refuse(const refusal& why) {
-  ++hub_->counters().http_rejected;
+  count_rejected(rejection_of(why.status));
   leave_head();
   if (request_id_.empty()) {
     request_id_ = hub_->new_request_id();
@@ -338,7 +350,8 @@ bool peer::write(response answer) {
                           head.target.substr(0, head.target.find('?')), request_id_);
   keep_alive_ = keep_alive_ && !hub_->stopping();
   out_head_.clear();
-  append_head(out_head_, answer, {hub_->date(), request_id_, keep_alive_, head.version});
+  append_head(out_head_, answer,
+              {hub_->date(), request_id_, keep_alive_, head.version, traceparent_});
   out_body_ = head_only_ || !has_content(answer.status) ? std::string{} : std::move(answer.body);
   status_ = answer.status;
   sent_ = out_body_.size();
@@ -381,19 +394,24 @@ void peer::wait_writable() {
   });
 }
 
-void peer::log_access(bool whole) const {
+void peer::note_answer(bool whole) {
+  const auto took = clock::now() - answer_begun_;
+  if (status_ != 0)
+    hub_->requests().answered(route_, status_, took);
   if (!log::enabled(log::level::debug))
     return;
   const auto& head = reader_.head();
-  log::debug("access", access_line({head.method, head.target, status_, sent_,
-                                    clock::now() - answer_begun_, request_id_, address_, whole}));
+  log::debug("access", access_line({head.method, head.target, status_, sent_, took, request_id_,
+                                    address_, whole, traceparent_}));
 }
 
 bool peer::after_write() {
-  log_access(true);
+  note_answer(true);
   if (out_body_.capacity() > 64 * 1024)
     std::string{}.swap(out_body_);
   request_id_.clear();
+  traceparent_.clear();
+  route_ = nullptr;
   head_only_ = false;
   ++served_;
   if (!keep_alive_) {

@@ -53,6 +53,7 @@ private:
   bool on_route();
   void on_verdict(std::uint64_t serial, access_control::verdict said);
   bool admitted(access_control::verdict said);
+  void count_rejected(rejection why);
   bool answer_now(response answer);
   bool reject(response answer);
   bool dispatch();
@@ -69,7 +70,7 @@ private:
   bool write_some();
   void wait_writable();
   bool after_write();
-  void log_access(bool whole) const;
+  void note_answer(bool whole);
   void linger();
   // peer_stream.cpp: an answer that comes in pieces. The next one is asked for when the socket has
   // taken the last; meanwhile the phase is `fetching`.
@@ -108,6 +109,7 @@ private:
   identity_ptr who_;
   std::string param_;
   std::string request_id_;
+  std::string traceparent_;       ///< of what is done for the request; empty: it names no trace
   std::optional<response> ready_; ///< an answer given while its handler still ran
   std::shared_ptr<text_source> stream_;
   std::optional<response> stream_head_; ///< until the first piece is there

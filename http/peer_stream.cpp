@@ -77,7 +77,7 @@ bool peer::write_piece(std::string bytes) {
     keep_alive_ = keep_alive_ && !hub_->stopping();
     status_ = stream_head_->status;
     append_head(out_head_, *stream_head_,
-                {hub_->date(), request_id_, keep_alive_, reader_.head().version});
+                {hub_->date(), request_id_, keep_alive_, reader_.head().version, traceparent_});
     stream_head_.reset();
   }
   sent_ += bytes.size();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "http/limits.hpp"
+#include "http/request_metrics.hpp"
 #include "http/requester.hpp"
 #include "http/router.hpp"
 #include "messages/counters.hpp"
@@ -24,7 +25,8 @@ struct services {
   const health_board* health = nullptr;
   engine_counters* counters = nullptr; ///< the server counts its own requests there
   const database_metrics* database = nullptr;
-  bool require_tokens = false; ///< routes that are not for anyone want one
+  const request_metrics* requests = nullptr; ///< the server's own; it sets them itself
+  bool require_tokens = false;               ///< routes that are not for anyone want one
   std::set<std::string> kinds; ///< what this node can run; others are refused where it serves
   std::function<bool(const std::string&)> serves; ///< whether it runs a queue; none: all
   std::string node;

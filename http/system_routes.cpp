@@ -148,9 +148,12 @@ response metrics(const services& context) {
   static const database_metrics nothing_measured;
   const auto& counters = context.counters != nullptr ? *context.counters : nothing_counted;
   const auto& database = context.database != nullptr ? *context.database : nothing_measured;
+  static const request_metrics nothing_answered;
+  const auto& requests = context.requests != nullptr ? *context.requests : nothing_answered;
   response out;
   out.content_type = "text/plain; version=0.0.4; charset=utf-8";
-  out.body = metrics_text(counters, database, read_process(), context.version, context.node);
+  out.body =
+      metrics_text(counters, database, requests, read_process(), context.version, context.node);
   return out;
 }
 

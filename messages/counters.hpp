@@ -1,8 +1,10 @@
 // The engine's counters: written by the actors, read by /metrics. Relaxed atomics; each stands
-// alone. Counts of jobs are read from the database now and then.
+// alone. Counts of jobs and other measures are read from the database now and then.
 #pragma once
 
+#include "messages/measures.hpp"
 #include "messages/queue.hpp"
+#include "messages/run_metrics.hpp"
 
 #include <atomic>
 #include <cstdint>
@@ -24,8 +26,10 @@ struct engine_counters {
   counter log_lines_dropped{0}; ///< for want of room, here or in the database
   counter reports_fenced{0};    ///< progress and lines that came too late
   counter jobs_rescued{0};      ///< taken back from dead nodes, by this node
+  counter leases_expired{0};    ///< the leases that those were in
   counter jobs_expired{0};      ///< dropped past their ages, by this node
   counter jobs_promoted{0};     ///< scheduled or retryable jobs made available, by this node
+  counter slots{0};             ///< gauge: of the queues that this node has had work of
   counter running{0};           ///< gauge: slots taken here now
   counter stuck{0};             ///< gauge: handlers that go on though their slot is free again
   counter backlog{0};           ///< gauge: claimed here and not started yet
@@ -49,6 +53,9 @@ struct engine_counters {
   counter requests_in_flight{0}; ///< gauge: sessions alive
   /// Of the first limits::measured_queues; null before they were read the first time.
   std::atomic<std::shared_ptr<const std::vector<job_counts>>> jobs{};
+  /// The same.
+  std::atomic<std::shared_ptr<const database_measures>> measured{};
+  run_metrics runs;
 };
 
 } // namespace troupe

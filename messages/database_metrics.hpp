@@ -14,12 +14,11 @@
 namespace troupe {
 
 /// Durations in buckets; a bucket counts its own range only, the last one what is above all bounds.
-class latency_histogram {
+/// `Bounds` are upper ones, in microseconds.
+template<std::uint32_t... Bounds>
+class duration_histogram {
 public:
-  /// Upper bounds, in microseconds.
-  static constexpr std::array<std::uint32_t, 15> bounds_us{
-      100,    250,     500,     1'000,   2'500,     5'000,     10'000,    25'000,
-      50'000, 100'000, 250'000, 500'000, 1'000'000, 2'500'000, 10'000'000};
+  static constexpr std::array<std::uint32_t, sizeof...(Bounds)> bounds_us{Bounds...};
 
   void record(std::chrono::nanoseconds took) {
     const auto us = std::chrono::duration_cast<std::chrono::microseconds>(took).count();
@@ -37,6 +36,11 @@ private:
   std::array<std::atomic<std::uint64_t>, bounds_us.size() + 1> counts_{};
   std::atomic<std::uint64_t> sum_us_{0};
 };
+
+/// Of what a program waits for.
+using latency_histogram =
+    duration_histogram<100, 250, 500, 1'000, 2'500, 5'000, 10'000, 25'000, 50'000, 100'000, 250'000,
+                       500'000, 1'000'000, 2'500'000, 10'000'000>;
 
 /// One named statement.
 struct statement_metrics {

@@ -8,6 +8,7 @@
 #include "messages/handler.hpp"
 #include "messages/history.hpp"
 #include "messages/job.hpp"
+#include "messages/measures.hpp"
 
 #include <chrono>
 #include <memory>
@@ -116,6 +117,7 @@ struct rescued_jobs {
   std::int64_t count = 0;
   std::int64_t quarantined = 0; ///< lost three times in a row, so discarded
   std::vector<std::string> queues;
+  std::int64_t leases = 0; ///< that the node held
 };
 
 /// Housekeeping: partitions ahead, revocations that no cursor will meet any more, old keys.

@@ -113,6 +113,8 @@ using store_actor = caf::typed_actor<
     caf::replies_to<upkeep>::with<upkept>,
     // Takes one step towards the end of history that is past its age.
     caf::replies_to<expire_jobs>::with<expired_jobs>,
+    // What /metrics shows of the database.
+    caf::replies_to<measure_database>::with<database_measures>,
     // Does the database answer, and is it in order?
     caf::replies_to<probe_database>::with<database_probe>>;
 
@@ -152,7 +154,8 @@ using executor_actor = caf::typed_actor<
     caf::reacts_to<std::vector<permit_cap>>,
     // These jobs have an outcome already: stop their runs.
     caf::reacts_to<cancel_atom, std::vector<job_id>>,
-    // PULSE joined as this node: claim from now on. Leases of an earlier life are void.
+    // PULSE joined as this node: claim from now on. Leases of an earlier life are void. 0: that life is
+    // over, and the next has yet to begin.
     caf::reacts_to<node_id>,
     // These are the leases the database holds for us; adopt the one we never heard of.
     caf::reacts_to<std::vector<lease_id>>,

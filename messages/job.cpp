@@ -1,5 +1,7 @@
 #include "messages/job.hpp"
 
+#include "messages/trace.hpp"
+
 #include <algorithm>
 #include <array>
 
@@ -136,6 +138,8 @@ std::optional<std::string> find_fault(const job_spec& job) {
   if (job.retry)
     if (auto fault = find_fault(*job.retry))
       return fault;
+  if (!job.traceparent.empty() && !parse_traceparent(job.traceparent))
+    return std::string{"traceparent must be one of W3C Trace Context"};
   return job.unique ? find_fault(*job.unique) : std::nullopt;
 }
 

@@ -110,6 +110,7 @@ struct job_spec {
   /// What a queue's limits per key count it under, see docs/queues.md; empty: nothing.
   std::string limit_key = {};
   std::optional<retry_policy> retry = {}; ///< none: as its kind says
+  std::string traceparent = {}; ///< whose trace it belongs to (messages/trace.hpp); empty: nobody's
 };
 
 /// What is wrong with the policy, as in find_fault(job_spec).
@@ -158,6 +159,7 @@ struct job_record {
   std::optional<retry_policy> retry = {};    ///< the same; none: as its kind says
   std::string node = {};                     ///< that runs it; empty when it does not run
   std::optional<timestamp> started_at = {};  ///< when it was handed to that node
+  std::string traceparent = {};              ///< only in answers about one job; empty: none
 };
 
 /// Which jobs a list shows; empty fields do not filter.

@@ -2,5 +2,5 @@
 -- reads
 select id, queue, kind, priority, state, args, attempt, max_attempts, timeout_ms, tags, run_at, created_at,
        limit_key, taken_at, node, percent, message, told_attempt, told_at,
-       case when retry is not null then troupe.retry_numbers(retry) end as retry
+       case when retry is not null then troupe.retry_numbers(retry) end as retry, traceparent
   from troupe.get_job($1)

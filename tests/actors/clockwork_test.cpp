@@ -124,8 +124,11 @@ BOOST_AUTO_TEST_CASE(declared_dead_it_joins_anew) {
   join(1);
   answer(in->beats, pulse{});
   BOOST_TEST(in->joins.size() == 1U);
+  // The life is over for EXECUTOR before the next one begins.
+  BOOST_TEST(notes->nodes == (std::vector{node_id{1}, node_id{}}),
+             boost::test_tools::per_element());
   join(2);
-  BOOST_TEST(notes->nodes == (std::vector{node_id{1}, node_id{2}}),
+  BOOST_TEST(notes->nodes == (std::vector{node_id{1}, node_id{}, node_id{2}}),
              boost::test_tools::per_element());
   BOOST_TEST(in->beats.front().node == node_id{2});
 }
@@ -292,7 +295,7 @@ BOOST_AUTO_TEST_CASE(a_dead_node_is_rescued_and_its_queues_are_woken) {
   caf::anon_send(one, node_id{4});
   run();
   BOOST_TEST(in->rescues.front().node == node_id{4});
-  answer(in->rescues, rescued_jobs{3, 1, {"a", "b"}});
+  answer(in->rescues, rescued_jobs{3, 1, {"a", "b"}, 2});
   BOOST_TEST(counters.jobs_rescued == 3U);
   BOOST_TEST(notes->wakes.size() == 2U);
   caf::anon_send(one, node_id{5});
@@ -372,6 +375,29 @@ BOOST_AUTO_TEST_CASE(counts_are_published_and_kept_while_they_cannot_be_read) {
   refuse(in->counts, errc::unavailable);
   BOOST_REQUIRE((counters.jobs.load() != nullptr));
   BOOST_TEST(counters.jobs.load()->at(0).available == 2);
+}
+
+BOOST_AUTO_TEST_CASE(measures_are_read_one_at_a_time_and_nobody_waits_for_them) {
+  const janitor_impl one = spawn(janitor, store, told_executor, &counters);
+  run();
+  BOOST_REQUIRE(in->measures.size() == 1U);
+  BOOST_TEST(in->measures.front().queues == limits::measured_queues);
+  answer(in->upkeeps, upkept{});
+  answer(in->counts, counts_page{});
+  answer(in->expiries, expired_jobs{});
+  advance(10s, 100ms);
+  BOOST_TEST(in->measures.size() == 1U); // the first is not answered
+  BOOST_TEST(in->upkeeps.size() == 1U);
+  answer(in->measures, database_measures{{{"mail", 7.5}}, {}, 1});
+  BOOST_REQUIRE((counters.measured.load() != nullptr));
+  BOOST_TEST(counters.measured.load()->ages.at(0).seconds == 7.5);
+  answer(in->upkeeps, upkept{});
+  answer(in->counts, counts_page{});
+  answer(in->expiries, expired_jobs{});
+  advance(10s, 100ms);
+  BOOST_REQUIRE(in->measures.size() == 1U);
+  refuse(in->measures, errc::unavailable);
+  BOOST_TEST(counters.measured.load()->ages.at(0).seconds == 7.5);
 }
 
 BOOST_AUTO_TEST_CASE(history_that_can_go_goes_step_by_step_without_long_breaks) {

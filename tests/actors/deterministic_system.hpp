@@ -166,6 +166,7 @@ struct store_inboxes {
   inbox<promote_due, promoted_jobs> promotions;
   inbox<rescue_node, rescued_jobs> rescues;
   inbox<upkeep, upkept> upkeeps;
+  inbox<measure_database, database_measures> measures;
   inbox<expire_jobs, expired_jobs> expiries;
   inbox<probe_database, database_probe> probes;
 };
@@ -215,6 +216,7 @@ inline store_double_impl::behavior_type store_double(store_double_impl::pointer 
       [=](const record_reports& ask) { return keep(in->reports, ask); },
       [=](const promote_due& ask) { return keep(in->promotions, ask); },
       [=](const rescue_node& ask) { return keep(in->rescues, ask); },
+      [=](const measure_database& ask) { return keep(in->measures, ask); },
       [=](const upkeep& ask) { return keep(in->upkeeps, ask); },
       [=](const expire_jobs& ask) { return keep(in->expiries, ask); },
       [=](const probe_database& ask) { return keep(in->probes, ask); },

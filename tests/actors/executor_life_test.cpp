@@ -32,6 +32,22 @@ BOOST_AUTO_TEST_CASE(a_new_node_id_voids_the_earlier_life) {
   BOOST_TEST(counters.attempts_fenced == 4U);
 }
 
+BOOST_AUTO_TEST_CASE(a_life_that_is_over_starts_nothing_more_though_the_next_has_not_begun) {
+  take(lease_id{1}, 6);
+  const auto begun = started.size();
+  join(node_id{});
+  BOOST_TEST(started[0].first->stop.stop_requested());
+  finish(0);
+  wake("q");
+  BOOST_TEST(started.size() == begun);
+  BOOST_TEST(in->claims.empty());
+  BOOST_TEST(in->finishes.empty());
+  BOOST_TEST(counters.backlog == 0U);
+  join(node_id{2});
+  answer(in->claims, batch(lease_id{9}, 1, 900));
+  BOOST_TEST(started.size() == begun + 1);
+}
+
 BOOST_AUTO_TEST_CASE(a_claim_of_the_earlier_life_is_left_to_its_rescuer) {
   join();
   wake("q");

@@ -376,6 +376,50 @@ BOOST_AUTO_TEST_CASE(a_done_lease_of_an_unanswered_batch_is_closed_by_the_next) 
 
 BOOST_AUTO_TEST_SUITE_END()
 
+BOOST_FIXTURE_TEST_SUITE(counting, executor_system)
+
+BOOST_AUTO_TEST_CASE(a_run_is_counted_by_queue_and_kind_once_its_outcome_is_stored) {
+  take(lease_id{1}, 6); // two of which wait
+  auto& runs = counters.runs;
+  const auto ended = [&](run_end how) {
+    return runs.of("q", "hold").ends[static_cast<std::size_t>(how)].load();
+  };
+  finish(0);
+  BOOST_TEST(ended(run_end::completed) == 0U);
+  answer(in->finishes, finished_runs{});
+  BOOST_TEST(ended(run_end::completed) == 1U);
+  finish(1, failed("again"));
+  finish(2, discarded("no more"));
+  answer_writes();
+  cancel({started[3].first->id});
+  finish(3, failed("stopped"));
+  finished_runs fenced;
+  fenced.fenced = {started[3].first->id};
+  answer(in->finishes, fenced);
+  finish(4);
+  fenced.fenced = {started[4].first->id}; // somebody else's outcome was first
+  answer(in->finishes, fenced);
+  finish(5, snoozed(1s));
+  answer_writes();
+  for (const auto how : {run_end::completed, run_end::retried, run_end::discarded,
+                         run_end::cancelled, run_end::fenced, run_end::snoozed})
+    BOOST_TEST(ended(how) == 1U, run_ends[static_cast<std::size_t>(how)]);
+  BOOST_TEST(counters.attempts_completed == 1U);
+  BOOST_TEST(counters.attempts_fenced == 1U);
+  BOOST_TEST(runs.size() == 1U);
+  BOOST_TEST(counters.slots == 4U);
+}
+
+BOOST_AUTO_TEST_CASE(a_job_that_goes_back_unstarted_was_no_run) {
+  take(lease_id{1}, 6);
+  drain();
+  answer_writes();
+  BOOST_TEST(counters.attempts_snoozed == 2U);
+  BOOST_TEST(counters.runs.size() == 0U);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
 BOOST_FIXTURE_TEST_SUITE(cancelling, executor_system)
 
 BOOST_AUTO_TEST_CASE(a_running_job_is_stopped_once_and_its_end_is_still_told) {

@@ -55,9 +55,12 @@ BOOST_AUTO_TEST_CASE(dev_listens_on_loopback_with_test_kinds) {
 
 BOOST_AUTO_TEST_CASE(the_fixed_words_of_a_node_are_understood) {
   const set_variable url("DATABASE_URL", "postgresql:///x");
-  const auto found = good({"serve", "--listen", "[::1]:0", "--node", "n.1", "--data-dir", "d",
-                           "--test-kinds", "--queue", "mail:8", "--queue=a:b:0", "--grace", "1.5",
-                           "--stuck-after", "2.5", "--slots", "3", "--log-level", "debug"});
+  const auto found =
+      good({"serve",         "--listen", "[::1]:0",      "--node",        "n.1",
+            "--data-dir",    "d",        "--test-kinds", "--queue",       "mail:8",
+            "--queue=a:b:0", "--grace",  "1.5",          "--stuck-after", "2.5",
+            "--slots",       "3",        "--log-level",  "debug",         "--log-format",
+            "json"});
   BOOST_TEST(found.engine.database_url == "postgresql:///x");
   BOOST_TEST(found.engine.address == "::1");
   BOOST_TEST(found.engine.port == 0);
@@ -69,6 +72,7 @@ BOOST_AUTO_TEST_CASE(the_fixed_words_of_a_node_are_understood) {
   BOOST_TEST(found.engine.stuck_after.count() == 2500);
   BOOST_TEST(found.engine.slots == 3);
   BOOST_TEST((found.log_level == log::level::debug));
+  BOOST_TEST((found.log_format == log::format::json));
 }
 
 BOOST_AUTO_TEST_CASE(serve_without_a_database_says_what_to_do) {

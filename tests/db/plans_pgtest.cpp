@@ -78,6 +78,7 @@ BOOST_AUTO_TEST_CASE(no_statement_of_the_engine_reads_a_table_whole_that_was_sma
     }
     at.list({});
     at.ask(nodes_query({}));
+    at.ask(measure_query({}));
     at.ask(node_query({"test"}));
     at.ask(report_query({{{run, 5.0 * round, "said"}}, {{run, line_level::info, "said"}}}));
     at.ask(log_query({run.job, 0, 2}));

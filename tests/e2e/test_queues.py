@@ -141,7 +141,7 @@ def test_a_full_queue_takes_no_more_and_counts_tell_how_full_it_is(node):
     rows = [line.split() for line in ask(node, "jobs", "counts").stdout.splitlines()]
     assert rows[0][:3] == ["QUEUE", "SCHEDULED", "AVAILABLE"]
     assert any(row[0] == "full" and row[1] == "1" for row in rows)
-    until(lambda: 'troupe_jobs{queue="full",state="scheduled"} 1' in node.ask("GET", "/metrics").body.decode(),
+    until(lambda: 'troupe_queue_jobs{queue="full",state="scheduled"} 1' in node.ask("GET", "/metrics").body.decode(),
           "the counts are published")
 
 

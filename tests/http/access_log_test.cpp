@@ -82,6 +82,8 @@ BOOST_AUTO_TEST_CASE(a_line_has_what_was_asked_and_what_was_answered_but_no_quer
   BOOST_TEST(access_line({"GET", "/api/v1/jobs?state=running&secret=1", 200, 5120,
                           std::chrono::microseconds{1250}, "5d2c-1", "127.0.0.1"})
              == "GET /api/v1/jobs 200, 5120 bytes in 1.25 ms, request 5d2c-1 of 127.0.0.1");
+  BOOST_TEST(access_line({"GET", "/", 200, 1, {}, "5d2c-1", "::1", true, "00-1-2-01"})
+                 .ends_with(", request 5d2c-1 of ::1, trace 00-1-2-01"));
   BOOST_TEST(access_line({{}, {}, 0, 0, {}, "5d2c-1", "::1", false})
              == "- - -, 0 bytes in 0.00 ms and cut off, request 5d2c-1 of ::1");
 }

@@ -18,9 +18,11 @@ namespace {
 struct measured {
   engine_counters counters;
   database_metrics database;
+  http::request_metrics requests;
 
   std::string text() const {
-    return http::metrics_text(counters, database, http::read_process(), "1.2.3", "n\"\\1");
+    return http::metrics_text(counters, database, requests, http::read_process(), "1.2.3",
+                              "n\"\\1");
   }
   exposition read() const { return exposition{text()}; }
 };
@@ -57,8 +59,99 @@ BOOST_FIXTURE_TEST_CASE(the_text_keeps_every_rule_of_the_format, measured) {
   database.of("job_claim").latency.record(70us);
   database.of("job_finish").latency.record(20s);
   database.failed("40001");
+  counters.runs.of("q", "k").ended(run_end::snoozed, 1ms);
+  counters.measured.store(std::make_shared<const database_measures>());
+  counters.jobs.store(std::make_shared<const std::vector<job_counts>>());
   const auto full = read();
   BOOST_TEST(full.faults().empty(), full.all_faults());
+}
+
+BOOST_FIXTURE_TEST_CASE(runs_stand_by_queue_and_kind_and_outcome, measured) {
+  BOOST_TEST(!read().value("troupe_jobs_total", {}));
+  auto& mail = counters.runs.of("mail", "send");
+  mail.ended(run_end::completed, 2ms);
+  mail.ended(run_end::completed, 40s);
+  mail.ended(run_end::retried, 2h);
+  counters.runs.of("mail\"\\", "other").ended(run_end::fenced, 1ms);
+  const auto all = read();
+  BOOST_TEST(all.faults().empty(), all.all_faults());
+  exposition::labels what{{"queue", "mail"}, {"kind", "send"}};
+  const std::string took = "troupe_job_duration_seconds";
+  BOOST_TEST(*all.value(took + "_count", what) == 3);
+  BOOST_TEST(*all.value(took + "_sum", what) == 7240.002, boost::test_tools::tolerance(1e-9));
+  what["le"] = "3600";
+  BOOST_TEST(*all.value(took + "_bucket", what) == 2);
+  what.erase("le");
+  what["outcome"] = "completed";
+  BOOST_TEST(*all.value("troupe_jobs_total", what) == 2);
+  what["outcome"] = "retried";
+  BOOST_TEST(*all.value("troupe_jobs_total", what) == 1);
+  what["outcome"] = "discarded"; // what never happened has no series: there are many kinds
+  BOOST_TEST(!all.value("troupe_jobs_total", what));
+}
+
+BOOST_FIXTURE_TEST_CASE(attempts_and_slots_stand_by_what_became_of_them, measured) {
+  counters.attempts_failed = 4;
+  counters.jobs_rescued = 3;
+  counters.leases_expired = 2;
+  counters.slots = 32;
+  counters.running = 5;
+  counters.stuck = 1;
+  const auto all = read();
+  BOOST_TEST(*all.value("troupe_job_attempts_total", {{"outcome", "retry"}}) == 4);
+  BOOST_TEST(*all.value("troupe_job_attempts_total", {{"outcome", "rescue"}}) == 3);
+  BOOST_TEST(*all.value("troupe_job_attempts_total", {{"outcome", "discard"}}) == 0);
+  BOOST_TEST(*all.value("troupe_leases_expired_total") == 2);
+  BOOST_TEST(*all.value("troupe_workers", {{"state", "busy"}}) == 5);
+  BOOST_TEST(*all.value("troupe_workers", {{"state", "idle"}}) == 27);
+  BOOST_TEST(*all.value("troupe_workers", {{"state", "stuck"}}) == 1);
+}
+
+BOOST_FIXTURE_TEST_CASE(what_the_database_measures_is_shown_once_it_was_read, measured) {
+  BOOST_TEST(!read().value("troupe_oldest_transaction_seconds"));
+  counters.measured.store(std::make_shared<const database_measures>(
+      database_measures{{{"mail", 12.5}}, {{"job", 7}, {"lane", 0}}, 3.25}));
+  const auto all = read();
+  BOOST_TEST(all.faults().empty(), all.all_faults());
+  BOOST_TEST(*all.value("troupe_queue_latency_seconds", {{"queue", "mail"}}) == 12.5);
+  BOOST_TEST(*all.value("troupe_table_dead_tuples", {{"table", "job"}}) == 7);
+  BOOST_TEST(*all.value("troupe_oldest_transaction_seconds") == 3.25);
+}
+
+BOOST_FIXTURE_TEST_CASE(requests_stand_by_route_and_code, measured) {
+  http::route known{.pattern = "/api/v1/jobs/{id}",
+                    .role = role::viewer,
+                    .what = {"getJob", "jobs", "One"},
+                    .answers = {{200, "Job"}},
+                    .handle = {}};
+  requests.answered(&known, 200, 3ms);
+  requests.answered(&known, 200, 30ms);
+  requests.answered(&known, 404, 1ms);
+  requests.answered(nullptr, 400, 1us);
+  requests.rejected(http::rejection_of(400));
+  requests.rejected(http::rejection::connections);
+  const auto all = read();
+  BOOST_TEST(all.faults().empty(), all.all_faults());
+  const std::string name = "troupe_http_request_duration_seconds_count";
+  exposition::labels what{{"method", "GET"}, {"route", "/api/v1/jobs/{id}"}, {"code", "200"}};
+  BOOST_TEST(*all.value(name, what) == 2);
+  what["code"] = "404";
+  BOOST_TEST(*all.value(name, what) == 1);
+  BOOST_TEST(*all.value(name, {{"method", "none"}, {"route", "none"}, {"code", "400"}}) == 1);
+  BOOST_TEST(*all.value("troupe_http_rejected_total", {{"reason", "malformed"}}) == 1);
+  BOOST_TEST(*all.value("troupe_http_rejected_total", {{"reason", "connections"}}) == 1);
+  BOOST_TEST(*all.value("troupe_http_rejected_total", {{"reason", "throttled"}}) == 0);
+}
+
+BOOST_AUTO_TEST_CASE(the_kernel_knows_since_when_this_process_is_there) {
+  const auto first = http::read_process();
+  const auto now =
+      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch());
+  BOOST_TEST(first.start_seconds > now.count() - 600);
+  BOOST_TEST(first.start_seconds < now.count() + 2);
+  BOOST_TEST(first.max_descriptors >= first.open_descriptors);
+  BOOST_TEST(first.virtual_bytes >= first.resident_bytes);
+  BOOST_TEST(first.threads >= 1);
 }
 
 BOOST_FIXTURE_TEST_CASE(the_pool_shows_its_connections_by_state, measured) {

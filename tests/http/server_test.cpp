@@ -28,6 +28,66 @@ BOOST_AUTO_TEST_CASE(one_connection_serves_many_requests) {
   BOOST_TEST(server.counters.http_requests == 5U);
 }
 
+namespace {
+
+const std::string trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-";
+const std::string traced = "traceparent: " + trace + "00f067aa0ba902b7-01\r\n";
+
+} // namespace
+
+BOOST_AUTO_TEST_CASE(a_trace_is_carried_on_with_a_span_of_our_own_for_each_request) {
+  running_server server;
+  raw_client client{server.port()};
+  const auto first = client.ask(get("/livez", traced)).header("traceresponse");
+  const auto second = client.ask(get("/livez", traced)).header("traceresponse");
+  for (const auto& told : {first, second}) {
+    BOOST_TEST(told.starts_with(trace));
+    BOOST_TEST(told.ends_with("-01"));
+    BOOST_TEST(told.find("00f067aa0ba902b7") == std::string::npos);
+  }
+  BOOST_TEST(first != second);
+  BOOST_TEST(client.ask(get("/livez")).header("traceresponse") == "");
+  BOOST_TEST(client.ask(get("/livez", "Traceparent: 00-1-2-3\r\n")).header("traceresponse") == "");
+  BOOST_TEST(client.ask(get("/livez", traced + traced)).header("traceresponse") == "");
+  BOOST_TEST(client.ask(get("/nowhere", traced)).header("traceresponse").starts_with(trace));
+}
+
+BOOST_AUTO_TEST_CASE(a_job_that_is_put_in_belongs_to_the_span_of_its_request) {
+  running_server server;
+  raw_client client{server.port()};
+  auto with = create;
+  with.insert(with.find("\r\n") + 2, traced);
+  const auto answer = client.ask(with);
+  BOOST_TEST(answer.status == 201);
+  const auto asked = std::get<enqueue_jobs>(server.engine->asked().back());
+  BOOST_TEST(asked.jobs.at(0).traceparent == answer.header("traceresponse"));
+  BOOST_TEST(answer.body.find("\"traceparent\":\"" + answer.header("traceresponse") + '"')
+             != std::string::npos);
+  const auto plain = client.ask(create);
+  BOOST_TEST(plain.body.find("traceparent") == std::string::npos);
+  BOOST_TEST(std::get<enqueue_jobs>(server.engine->asked().back()).jobs.at(0).traceparent == "");
+}
+
+BOOST_AUTO_TEST_CASE(what_was_answered_and_what_was_refused_is_in_the_metrics) {
+  running_server server;
+  raw_client client{server.port()};
+  BOOST_TEST(client.ask(get("/livez")).status == 200);
+  BOOST_TEST(client.ask(get("/livez")).status == 200);
+  BOOST_TEST(client.ask(get("/nowhere")).status == 404);
+  BOOST_TEST(client.ask("DELETE /livez HTTP/1.1\r\n" + host + "\r\n").status == 405);
+  raw_client rude{server.port()};
+  BOOST_TEST(rude.ask("nonsense\r\n\r\n").status == 400);
+  const auto text = client.ask(get("/metrics")).body;
+  const std::string name = "troupe_http_request_duration_seconds_count";
+  for (const auto& line : {name + R"({method="GET",route="/livez",code="200"} 2)",
+                           name + R"({method="none",route="none",code="404"} 1)",
+                           name + R"({method="none",route="none",code="400"} 1)",
+                           std::string{R"(troupe_http_rejected_total{reason="no_route"} 1)"},
+                           std::string{R"(troupe_http_rejected_total{reason="wrong_method"} 1)"},
+                           std::string{R"(troupe_http_rejected_total{reason="malformed"} 1)"}})
+    BOOST_TEST(text.find("\n" + line + "\n") != std::string::npos, line);
+}
+
 BOOST_AUTO_TEST_CASE(a_request_id_is_echoed_or_made) {
   running_server server;
   raw_client client{server.port()};

@@ -296,7 +296,7 @@ BOOST_AUTO_TEST_CASE(health_shows_the_connections_with_their_backends) {
 BOOST_AUTO_TEST_CASE(metrics_are_prometheus_text_of_the_counters) {
   counters.jobs_enqueued = 41;
   counters.running = 3;
-  BOOST_TEST(call(method::get, "/metrics").body.find("troupe_jobs{") == std::string::npos);
+  BOOST_TEST(call(method::get, "/metrics").body.find("troupe_queue_jobs") == std::string::npos);
   counters.jobs.store(std::make_shared<const std::vector<job_counts>>(
       std::vector<job_counts>{{"mail", 1, 2, 3, 4, 5, 6, 7}}));
   const auto answer = call(method::get, "/metrics");
@@ -305,9 +305,9 @@ BOOST_AUTO_TEST_CASE(metrics_are_prometheus_text_of_the_counters) {
   for (const auto* line :
        {"# TYPE troupe_jobs_enqueued_total counter\ntroupe_jobs_enqueued_total 41\n",
         "# TYPE troupe_jobs_running gauge\ntroupe_jobs_running 3\n",
-        "# TYPE troupe_jobs gauge\ntroupe_jobs{queue=\"mail\",state=\"scheduled\"} 1\n",
-        "troupe_jobs{queue=\"mail\",state=\"available\"} 2\n",
-        "troupe_jobs{queue=\"mail\",state=\"discarded\"} 7\n",
+        "# TYPE troupe_queue_jobs gauge\ntroupe_queue_jobs{queue=\"mail\",state=\"scheduled\"} 1\n",
+        "troupe_queue_jobs{queue=\"mail\",state=\"available\"} 2\n",
+        "troupe_queue_jobs{queue=\"mail\",state=\"discarded\"} 7\n",
         "troupe_build_info{version=\"1.2.3\",node=\"n\\\"1\"} 1\n", "process_cpu_seconds_total "})
     BOOST_TEST(answer.body.find(line) != std::string::npos, line);
   BOOST_TEST(read_process().resident_bytes > 1'000'000);

@@ -1,0 +1,61 @@
+#include "messages/trace.hpp"
+
+#include <algorithm>
+
+namespace troupe {
+
+namespace {
+
+constexpr std::string_view digits = "0123456789abcdef";
+constexpr unsigned known_flags = 3;
+
+bool is_hex(std::string_view text) {
+  return text.find_first_not_of(digits) == std::string_view::npos;
+}
+
+bool is_id(std::string_view text) {
+  return is_hex(text) && text.find_first_not_of('0') != std::string_view::npos;
+}
+
+} // namespace
+
+std::optional<trace_context> parse_traceparent(std::string_view text) {
+  constexpr std::size_t length = 55; // 00-{32}-{16}-{2}
+  if (text.size() < length || text[2] != '-' || text[35] != '-' || text[52] != '-')
+    return std::nullopt;
+  const auto version = text.substr(0, 2);
+  const auto flags = text.substr(53, 2);
+  if (!is_hex(version) || version == "ff" || !is_hex(flags))
+    return std::nullopt;
+  if (text.size() > length && (version == "00" || text[length] != '-'))
+    return std::nullopt;
+  trace_context out;
+  out.trace_id = text.substr(3, 32);
+  out.span_id = text.substr(36, 16);
+  if (!is_id(out.trace_id) || !is_id(out.span_id))
+    return std::nullopt;
+  out.flags =
+      static_cast<unsigned>(digits.find(flags[0]) * 16 + digits.find(flags[1])) & known_flags;
+  return out;
+}
+
+std::string to_traceparent(const trace_context& context) {
+  std::string out = "00-";
+  out.reserve(55);
+  out += context.trace_id;
+  out += '-';
+  out += context.span_id;
+  out += "-0";
+  out += digits[context.flags & known_flags];
+  return out;
+}
+
+trace_context with_span(const trace_context& context, std::uint64_t span) {
+  trace_context out = context;
+  span = std::max<std::uint64_t>(span, 1);
+  for (auto at = out.span_id.rbegin(); at != out.span_id.rend(); ++at, span >>= 4U)
+    *at = digits[span & 15U];
+  return out;
+}
+
+} // namespace troupe

@@ -1,0 +1,27 @@
+// W3C Trace Context: the trace that a request belongs to, as its `traceparent` says. Values only.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace troupe {
+
+struct trace_context {
+  std::string trace_id; ///< 32 lower-case hexadecimal digits, not all 0
+  std::string span_id;  ///< 16 of them: of whoever asks, or of what was begun for it
+  unsigned flags = 0;   ///< 1: sampled, 2: the trace id is random
+
+  bool sampled() const { return (flags & 1U) != 0; }
+};
+
+/// Nothing for a text that is none: the recommendation wants it ignored. Of a later version what
+/// version 00 knows is read.
+std::optional<trace_context> parse_traceparent(std::string_view text);
+/// In version 00.
+std::string to_traceparent(const trace_context& context);
+/// The same trace with another span; 0 is none and becomes 1.
+trace_context with_span(const trace_context& context, std::uint64_t span);
+
+} // namespace troupe
