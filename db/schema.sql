@@ -3305,6 +3305,10 @@ end $$;
 
 CREATE FUNCTION troupe.leave_worker(p_node bigint, p_session bytea, p_token bigint, OUT jobs bigint[], OUT next_ms bigint, OUT steered text[]) RETURNS record
     LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 begin
   perform troupe.check_worker(p_node, p_session, p_token);

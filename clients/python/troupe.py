@@ -20,6 +20,7 @@ import http.client
 import json
 import os
 import random
+import re
 import signal
 import socket
 import threading
@@ -229,7 +230,7 @@ class Worker:
                  on_error: Callable[[str], None] = lambda text: None):
         self.client, self.queues, self.slots = client, list(queues), slots
         self.handlers: dict = dict(handlers or {})
-        self.name = name or f"{socket.gethostname()[:80]}-{os.getpid()}"
+        self.name = name or re.sub(r"[^A-Za-z0-9._:-]", "-", f"{socket.gethostname()[:80]}-{os.getpid()}")
         self.lease_ms = lease_ms
         self.grace = grace  #: seconds that runs have to end when the worker stops; then they are given back
         self._on_error = on_error
@@ -313,9 +314,10 @@ class Worker:
                         return
                     self._lock.wait(0.5)
                     continue
+                sending = self._outcomes[:OUTCOMES_AT_ONCE]
             try:
-                self._send_reports()  # first: what is said after the outcome is dropped
-                self._send_outcomes()
+                self._send_reports()  # first all that these runs said: behind the outcome it is dropped
+                self._send_outcomes(sending)
                 pause.reset()
             except TroupeError as why:
                 self._on_error(f"cannot tell what became of jobs: {why}")
@@ -421,9 +423,7 @@ class Worker:
         if self._lines or self._progress:
             self._send_reports()
 
-    def _send_outcomes(self) -> None:
-        with self._lock:
-            sending = self._outcomes[:OUTCOMES_AT_ONCE]
+    def _send_outcomes(self, sending: list) -> None:
         if not sending:
             return
         session = sending[0][0]._session

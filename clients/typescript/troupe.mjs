@@ -169,7 +169,7 @@ class Work {
   ended = new AbortController();
   changed = new Set(); // whoever waits for something to change
 
-  constructor(client, {queues, handlers, slots = 4, name = `${hostname().slice(0, 80)}-${process.pid}`,
+  constructor(client, {queues, handlers, slots = 4, name = `${hostname().slice(0, 80)}-${process.pid}`.replace(/[^A-Za-z0-9._:-]/g, "-"),
                        leaseMs = 15_000, graceMs = 30_000, onError = () => {}}) {
     Object.assign(this, {client, queues, handlers, slots, name, leaseMs, graceMs, onError});
   }
@@ -238,9 +238,10 @@ class Work {
         await this.nextChange(500);
         continue;
       }
+      const sending = this.outcomes.slice(0, OUTCOMES_AT_ONCE);
       try {
-        await this.sendReports(); // first: what is said after the outcome is dropped
-        await this.sendOutcomes();
+        await this.sendReports(); // first all that these runs said: behind the outcome it is dropped
+        await this.sendOutcomes(sending);
         backoff.reset();
       } catch (why) {
         this.onError(`cannot tell what became of jobs: ${why.message}`);
@@ -331,10 +332,10 @@ class Work {
     }
   }
 
-  async sendOutcomes() {
-    if (this.outcomes.length === 0) return;
-    const session = this.outcomes[0].run.session;
-    const sending = this.outcomes.slice(0, OUTCOMES_AT_ONCE).filter(({run}) => run.session === session);
+  async sendOutcomes(all) {
+    if (all.length === 0) return;
+    const session = all[0].run.session;
+    const sending = all.filter(({run}) => run.session === session);
     try {
       await this.finish(session, sending);
     } catch (why) {

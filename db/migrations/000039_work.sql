@@ -249,7 +249,8 @@ end $$;
 -- Its life is over. What it held goes back at once.
 create function troupe.leave_worker(
   p_node bigint, p_session bytea, p_token bigint, out jobs bigint[], out next_ms bigint, out steered text[])
-returns record language plpgsql volatile as $$
+returns record language plpgsql volatile
+  set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set jit = off as $$
 begin
   perform troupe.check_worker(p_node, p_session, p_token);
   perform from troupe.node n where n.id = p_node for update; -- after claims that are under way

@@ -282,7 +282,9 @@ BOOST_FIXTURE_TEST_CASE(what_workers_end_makes_room_and_is_due_again, working) {
   answer_work(asked->reports, reported_work{});
   ask(steer_worker{});
   answer_work(asked->steers, steered_worker{});
-  ask(claim_work{.limit = 3});
+  claim_work three;
+  three.limit = 3;
+  ask(three);
   BOOST_REQUIRE_EQUAL(replies->size(), 7U);
   BOOST_TEST(std::get<claimed_work>(replies->back()).jobs.size() == 3U);
   BOOST_TEST(dues->size() == 3U);

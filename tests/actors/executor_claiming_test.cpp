@@ -300,3 +300,19 @@ BOOST_AUTO_TEST_CASE(but_not_where_it_leaves_all_slots) {
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_FIXTURE_TEST_CASE(a_wake_that_somebody_else_wants_to_hear_of_is_passed_on_once,
+                        executor_system) {
+  const auto heard = std::make_shared<std::vector<std::string>>();
+  const woken_actor other = spawn([heard](woken_actor::pointer) {
+    return woken_actor::behavior_type{
+        [heard](wake_atom, const std::string& queue) { heard->push_back(queue); }};
+  });
+  wake("none"); // a queue of which this node runs nothing
+  BOOST_TEST(heard->empty());
+  caf::anon_send(executor_itself, other, std::string{"none"});
+  caf::anon_send(executor_itself, other, std::string{"q"});
+  for (const auto* queue : {"other", "none", "none", "q", "q"})
+    wake(queue);
+  BOOST_TEST(*heard == (std::vector<std::string>{"none", "q"}), boost::test_tools::per_element());
+}

@@ -90,7 +90,7 @@ struct play : two_workers {
       static_cast<void>(lose(p.who));
     else
       p.who.leave();
-    std::erase_if(owners, [&](const auto& one) { return one.second.second == nth; });
+    std::erase_if(owners, [&](const auto& held) { return held.second.second == nth; });
     p.who.join();
     for (const auto& job : p.holds)
       BOOST_REQUIRE((p.who.finish(job) == work_fate::fenced));

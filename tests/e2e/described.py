@@ -87,7 +87,8 @@ class Described:
             given = answer.headers[name]
             assert given is None or header["schema"]["type"] != "boolean" or given == "true", name
         if answer.status in (201, 202) and "Location" in form.get("headers", {}):
-            assert answer.headers["Location"].endswith("/" + value["id"])
+            # A worker is looked up by its name, as any node.
+            assert answer.headers["Location"].endswith(("/" + value["id"], "/nodes/" + value.get("name", "")))
 
 
 class Raw(bytes):

@@ -230,7 +230,10 @@ class Fuzzer:
         self.random = random.Random(seed)
         # What only this node knows.
         document["components"]["schemas"]["NewJob"]["properties"]["kind"] = {"enum": ["echo", "noop"]}
-        document["components"]["schemas"]["Session"] = {"enum": [over_session(node)]}
+        over = {"enum": [over_session(node)]}
+        for schema in document["components"]["schemas"].values():
+            if "additionalProperties" in schema and "session" in schema.get("properties", {}):
+                schema["properties"]["session"] = over
         self.api = Described(document)
         self.maker = Maker(self.api, self.random)
         self.connection = node.connection()

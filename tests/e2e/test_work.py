@@ -157,8 +157,8 @@ def end(client, session, job, status="done", **outcome):
     assert [one["status"] for one in results] == [status]
 
 
-def join(client, name, queue="raw"):
-    return client.request("POST", "/api/v1/work/join", {"name": name, "queues": [queue], "lease_ms": LEASE_MS})["session"]
+def join(client, name, queue="raw", lease_ms=LEASE_MS):
+    return client.request("POST", "/api/v1/work/join", {"name": name, "queues": [queue], "lease_ms": lease_ms})["session"]
 
 
 def claim(client, session, queue="raw", wait_ms=0):
@@ -206,7 +206,7 @@ def statements(node, name):
 
 def test_claims_that_wait_cost_nothing_and_end_with_the_first_job(node):
     client = Client(node.url)
-    sessions = [join(client, f"waits-{n}", "waits") for n in range(3)]
+    sessions = [join(client, f"waits-{n}", "waits", 60_000) for n in range(3)]
     got = {}
 
     def wait(n, ms):
