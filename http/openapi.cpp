@@ -93,7 +93,7 @@ json reference(std::string_view kind, std::string_view name) {
 /// Every status and code that a problem may have.
 std::map<int, std::set<std::string>> problem_codes() {
   std::map<int, std::set<std::string>> out = {
-      {400, {"malformed_request"}},
+      {400, {"malformed_request", "tls_required"}},
       {401, {"token_required", "token_unknown", "token_expired", "token_revoked"}},
       {403, {"host_not_allowed", "cross_site_refused", "role_not_enough", "queue_not_allowed"}},
       {404, {"route_not_found"}},

@@ -94,7 +94,7 @@ std::string read_file(const std::string& path, const char* kind, bool secret) {
 std::string reason() {
   const auto code = ERR_peek_last_error();
   const char* text = ERR_reason_error_string(code);
-  const std::string out = text != nullptr ? text : "it is not understood";
+  std::string out = text != nullptr ? text : "it is not understood";
   ERR_clear_error();
   return out;
 }

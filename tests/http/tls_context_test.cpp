@@ -5,11 +5,13 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <thread>
 
 using namespace troupe;
 using namespace troupe::http;
@@ -173,4 +175,24 @@ BOOST_AUTO_TEST_CASE(files_are_read_again_only_when_they_have_changed) {
   context.reload_if_changed();
   BOOST_TEST((context.current() != second));
   BOOST_TEST(context.check(std::chrono::system_clock::now()).detail.empty());
+}
+
+BOOST_AUTO_TEST_CASE(any_thread_may_ask_while_another_reads_the_files_again) {
+  const pair some;
+  tls_context context{some.files()};
+  std::atomic<bool> over{false};
+  std::atomic<int> wrong{0};
+  std::thread asking{[&] {
+    while (!over)
+      if (!context.current() || context.check(std::chrono::system_clock::now()).name.empty())
+        ++wrong;
+  }};
+  for (int i = 0; i < 50; ++i) {
+    if (!context.reload())
+      ++wrong;
+    context.reload_if_changed();
+  }
+  over = true;
+  asking.join();
+  BOOST_TEST(wrong == 0);
 }
