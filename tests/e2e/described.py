@@ -157,6 +157,9 @@ class Maker:
         least, most = schema.get("minimum", -2**63), schema.get("maximum", 2**63 - 1)
         return self.random.choice((least, most, self.random.randint(least, most), least + 1))
 
+    def _number(self, schema, _):
+        return self.random.uniform(schema.get("minimum", -1e9), schema.get("maximum", 1e9))
+
     def _boolean(self, *_):
         return self.random.random() < 0.5
 
