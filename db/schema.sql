@@ -881,7 +881,7 @@ begin
     from troupe.take(p_node, p_queue, p_limit, p_slots, p_held) t where t.lease is not null;
 end $$;
 
-CREATE FUNCTION troupe.claim_by_worker(p_node bigint, p_session bytea, p_token bigint, p_queue text, p_limit integer) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, priority smallint, tags text[], limit_key text, created_at timestamp with time zone, wait_ms bigint, again boolean)
+CREATE FUNCTION troupe.claim_by_worker(p_node bigint, p_session bytea, p_token bigint, p_queue text, p_limit integer) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, priority smallint, tags text[], limit_key text, created_at timestamp with time zone, wait_ms bigint, again boolean, traceparent text)
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
@@ -922,7 +922,7 @@ begin
     end if;
     lease := c.lease; job_id := c.job_id; attempt := c.attempt; max_attempts := c.max_attempts;
     timeout_ms := c.timeout_ms; kind := c.kind; args := c.args; priority := c.priority; tags := c.tags;
-    limit_key := c.limit_key; created_at := c.created_at; again := c.again;
+    limit_key := c.limit_key; created_at := c.created_at; again := c.again; traceparent := c.traceparent;
     if c.job_id is null then
       wait_ms := troupe.claim_wait_ms(p_queue);
     end if;
@@ -1624,7 +1624,7 @@ begin
      order by u.nth);
 end $$;
 
-CREATE FUNCTION troupe.enqueue(kind text, args jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'default'::text, priority integer DEFAULT 0, max_attempts integer DEFAULT 20, timeout_ms bigint DEFAULT NULL::bigint, tags text[] DEFAULT NULL::text[], run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay_ms bigint DEFAULT NULL::bigint, unique_by jsonb DEFAULT NULL::jsonb, limit_key text DEFAULT NULL::text, retry jsonb DEFAULT NULL::jsonb) RETURNS bigint
+CREATE FUNCTION troupe.enqueue(kind text, args jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'default'::text, priority integer DEFAULT 0, max_attempts integer DEFAULT 20, timeout_ms bigint DEFAULT NULL::bigint, tags text[] DEFAULT NULL::text[], run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay_ms bigint DEFAULT NULL::bigint, unique_by jsonb DEFAULT NULL::jsonb, limit_key text DEFAULT NULL::text, retry jsonb DEFAULT NULL::jsonb, traceparent text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql
     AS $_$
 declare
@@ -1711,6 +1711,9 @@ begin
                                         p_retries, p_traceparents => p_traceparents)) u(i);
     return;
   end if;
+  if p_traceparents <> '{}' then -- a function below would cost those without, too
+    perform troupe.traced(t) from unnest(p_traceparents) t;
+  end if;
   if p_retries <> '{}' then
     perform troupe.check_retries(p_retries);
   end if;
@@ -1723,7 +1726,7 @@ begin
       insert into troupe.job as j (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, limit_key,
                                    retry, meta)
       select u.i, u.q, u.k, u.a, u.p, coalesce(u.m, 20), u.t, u.g::text[], u.lk, u.rt,
-             case when u.tp is not null then troupe.traced(u.tp) end
+             case when u.tp <> '' then jsonb_build_object('traceparent', u.tp) end
         from unnest(ids, p_kinds, p_queues, p_args, p_priorities, p_max_attempts, p_timeouts_ms, p_tags,
                     p_limit_keys, p_retries, p_traceparents)
              u(i, k, q, a, p, m, t, g, lk, rt, tp)
@@ -2020,6 +2023,9 @@ begin
      or cardinality(p_kinds) is distinct from cardinality(p_priorities) then
     raise exception 'the arrays must have the same length' using errcode = 'TR400';
   end if;
+  if p_traceparents <> '{}' then -- a function below would cost those without, too
+    perform troupe.traced(t) from unnest(p_traceparents) t;
+  end if;
   if p_retries <> '{}' then
     perform troupe.check_retries(p_retries);
   end if;
@@ -2054,7 +2060,7 @@ begin
       insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, limit_key,
                               retry, meta)
       select id, q, k, a, p, coalesce(m, 20), t, g::text[], lk, rt,
-             case when tp is not null then troupe.traced(tp) end from given),
+             case when tp <> '' then jsonb_build_object('traceparent', tp) end from given),
     made as (
       insert into troupe.ready (lane, job_id, jobs)
       select shards[1 + (base + g.chunk) % 4], min(g.id), count(*)
@@ -2080,7 +2086,7 @@ begin
     insert into troupe.job (id, queue, kind, args, priority, max_attempts, timeout_ms, tags, run_at,
                             limit_key, retry, meta)
     select id, q, k, a, p, coalesce(m, 20), t, g::text[], due, lk, rt,
-           case when tp is not null then troupe.traced(tp) end from given),
+           case when tp <> '' then jsonb_build_object('traceparent', tp) end from given),
   made as (
     insert into troupe.ready (lane, job_id, jobs)
     select g.lane, min(g.id), count(*)

@@ -72,6 +72,7 @@ claimed_work decode_claimed_work(const result& rows, const claim_queue& asked) {
         from.get<std::optional<std::vector<std::string>>>(8).value_or(std::vector<std::string>{});
     job.limit_key = from.get<std::optional<std::string>>(9).value_or("");
     job.created_at = from.get<timestamp>(10);
+    job.traceparent = from.get<std::optional<std::string>>(13).value_or("");
     answer.jobs.push_back(std::move(job));
   }
   return answer;

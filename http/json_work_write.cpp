@@ -44,6 +44,10 @@ void append_claimed(std::string& out, const claimed_job& job) {
     append_json_string(out, job.limit_key);
   out += ",\"created_at\":";
   append_time_or_null(out, job.created_at);
+  if (!job.traceparent.empty()) {
+    out += ",\"traceparent\":";
+    append_json_string(out, job.traceparent);
+  }
   out += '}';
 }
 

@@ -71,7 +71,8 @@ struct claimed_job {
   std::string args; ///< JSON text
   int priority = 0;
   std::vector<std::string> tags;
-  std::string limit_key; ///< empty: none
+  std::string limit_key;   ///< empty: none
+  std::string traceparent; ///< of the request that put it in; empty: none
   timestamp created_at;
 };
 struct claimed_work {

@@ -195,6 +195,7 @@ class Run:
         self.attempt: int = job["attempt"]
         self.max_attempts: int = job["max_attempts"]
         self.tags: list = job["tags"]
+        self.traceparent: str | None = job.get("traceparent")  # W3C Trace Context
         self.cancelled = threading.Event()  #: set when it should stop; what it returns then counts no more
         self.timed_out = False
         self._given_back = False

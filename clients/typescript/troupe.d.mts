@@ -103,6 +103,8 @@ export interface Run {
   readonly attempt: number;
   readonly maxAttempts: number;
   readonly tags: string[];
+  /** W3C Trace Context of the request that put the job in, if it named one. */
+  readonly traceparent: string | null;
   /** Aborted when the run should stop: cancelled, another worker's, or its time is over. */
   readonly signal: AbortSignal;
   /** How far it is; the last word counts. Never waits, never fails. */

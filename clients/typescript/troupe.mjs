@@ -142,6 +142,7 @@ class Held {
     this.attempt = job.attempt;
     this.maxAttempts = job.max_attempts;
     this.tags = job.tags;
+    this.traceparent = job.traceparent ?? null;
     this.ending = new AbortController();
     this.signal = this.ending.signal;
     this.timedOut = false;

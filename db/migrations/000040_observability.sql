@@ -33,6 +33,10 @@ begin
 end $$;
 
 select troupe.remake_function('enqueue_many', array[
+  '  if p_retries <> ''{}'' then', '  if p_traceparents <> ''{}'' then -- a function below would cost those without, too
+    perform troupe.traced(t) from unnest(p_traceparents) t;
+  end if;
+  if p_retries <> ''{}'' then',
   'p_has_room boolean DEFAULT false)', 'p_has_room boolean DEFAULT false, p_traceparents text[] DEFAULT NULL::text[])',
   'as id, o, k, q, a, p, m, t, g, lk, rt
         from', 'as id, o, k, q, a, p, m, t, g, lk, rt, tp
@@ -45,7 +49,7 @@ select troupe.remake_function('enqueue_many', array[
       select id, q, k, a, p, coalesce(m, 20), t, g::text[], lk, rt from given),',
   '                              retry, meta)
       select id, q, k, a, p, coalesce(m, 20), t, g::text[], lk, rt,
-             case when tp is not null then troupe.traced(tp) end from given),',
+             case when tp <> '''' then jsonb_build_object(''traceparent'', tp) end from given),',
   'as id, o, k, q, a, p, m, t, g, lk, rt,
 ', 'as id, o, k, q, a, p, m, t, g, lk, rt, tp,
 ',
@@ -57,9 +61,13 @@ select troupe.remake_function('enqueue_many', array[
     select id, q, k, a, p, coalesce(m, 20), t, g::text[], due, lk, rt from given),',
   '                            limit_key, retry, meta)
     select id, q, k, a, p, coalesce(m, 20), t, g::text[], due, lk, rt,
-           case when tp is not null then troupe.traced(tp) end from given),']);
+           case when tp <> '''' then jsonb_build_object(''traceparent'', tp) end from given),']);
 
 select troupe.remake_function('enqueue_here', array[
+  '  if p_retries <> ''{}'' then', '  if p_traceparents <> ''{}'' then -- a function below would cost those without, too
+    perform troupe.traced(t) from unnest(p_traceparents) t;
+  end if;
+  if p_retries <> ''{}'' then',
   'p_retries jsonb[] DEFAULT NULL::jsonb[])',
   'p_retries jsonb[] DEFAULT NULL::jsonb[], p_traceparents text[] DEFAULT NULL::text[])',
   'p_retries)) u(i);', 'p_retries, p_traceparents => p_traceparents)) u(i);',
@@ -68,7 +76,7 @@ select troupe.remake_function('enqueue_here', array[
 ',
   'u.g::text[], u.lk, u.rt
 ', 'u.g::text[], u.lk, u.rt,
-             case when u.tp is not null then troupe.traced(u.tp) end
+             case when u.tp <> '''' then jsonb_build_object(''traceparent'', u.tp) end
 ',
   'p_limit_keys, p_retries)
              u(i, k, q, a, p, m, t, g, lk, rt)', 'p_limit_keys, p_retries, p_traceparents)
@@ -127,6 +135,9 @@ select troupe.remake_function('take_ordered', array[
   'false, j.retry
 ', 'false, j.retry, j.meta ->> ''traceparent''
 ']);
+select troupe.remake_function('claim_by_worker', array[
+  'again boolean)', 'again boolean, traceparent text)',
+  'again := c.again;', 'again := c.again; traceparent := c.traceparent;']);
 select troupe.remake_function('leased_jobs', array[
   'retry jsonb)', 'retry jsonb, traceparent text)',
   'j.args, j.retry

@@ -11,13 +11,15 @@ using namespace std::chrono_literals;
 BOOST_FIXTURE_TEST_SUITE(work, two_workers)
 
 BOOST_AUTO_TEST_CASE(a_job_comes_with_all_that_was_said_of_it) {
+  const std::string trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
   const auto id = at.enqueue(job_spec{.kind = "noop",
                                       .args = R"({"a":1})",
                                       .priority = 3,
                                       .max_attempts = 7,
                                       .timeout = 5s,
                                       .tags = {"x", "y"},
-                                      .limit_key = "k"});
+                                      .limit_key = "k",
+                                      .traceparent = trace});
   const auto got = one.claim();
   BOOST_REQUIRE_EQUAL(got.jobs.size(), 1U);
   const auto& job = got.jobs[0];
@@ -31,6 +33,7 @@ BOOST_AUTO_TEST_CASE(a_job_comes_with_all_that_was_said_of_it) {
   BOOST_TEST(job.priority == 3);
   BOOST_TEST((job.tags == std::vector<std::string>{"x", "y"}));
   BOOST_TEST(job.limit_key == "k");
+  BOOST_TEST(job.traceparent == trace);
   BOOST_TEST(at.state(id) == "running");
   BOOST_TEST(two.claim().jobs.empty());
   BOOST_TEST((one.finish(job, completed(R"({"b":2})")) == work_fate::done));

@@ -133,7 +133,9 @@ BOOST_AUTO_TEST_CASE(a_claim_says_what_it_wants_and_how_long_it_waits) {
   job.priority = 1;
   job.tags = {"x\"", "y"};
   job.created_at = timestamp{std::chrono::seconds{1'700'000'000}};
-  next = claimed_work{{job, job}};
+  auto traced = job;
+  traced.traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  next = claimed_work{{job, traced}};
   const auto answer =
       with_session("claim", R"(,"queues":["news","mail"],"limit":2,"wait_ms":30000)");
   const auto ask = asked<claim_work>();
@@ -145,6 +147,7 @@ BOOST_AUTO_TEST_CASE(a_claim_says_what_it_wants_and_how_long_it_waits) {
   BOOST_TEST(told[0] == json::parse(R"({"id":"3","lease":"9","attempt":2,"max_attempts":5,
     "queue":"mail","kind":"send","priority":1,"args":{"a":[1]},"timeout_ms":1500,
     "tags":["x\"","y"],"limit_key":null,"created_at":"2023-11-14T22:13:20Z"})"));
+  BOOST_TEST(told[1]["traceparent"] == traced.traceparent);
   next = claimed_work{};
   BOOST_TEST(with_session("claim", R"(,"queues":["mail"])").body == R"({"jobs":[]})");
   BOOST_TEST((asked<claim_work>().wait == 0s));
