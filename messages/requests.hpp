@@ -7,6 +7,7 @@
 #include "messages/errc.hpp"
 #include "messages/job.hpp"
 #include "messages/job_log.hpp"
+#include "messages/job_watch.hpp"
 #include "messages/node.hpp"
 #include "messages/queue.hpp"
 #include "messages/token.hpp"
@@ -141,17 +142,18 @@ using api_request =
     std::variant<enqueue_jobs, get_job, list_jobs, cancel_job, retry_job, delete_job, explain_job,
                  get_log, get_queue, list_queues, pause_queue, limit_queue, get_counts, edit_job,
                  start_bulk, preview_bulk, get_bulk, list_bulks, cancel_bulk, get_node, list_nodes,
-                 find_token, create_token, list_tokens, revoke_token, list_audit>;
+                 find_token, create_token, list_tokens, revoke_token, list_audit, watch_jobs>;
 /// One SESSION's answer: enqueue -> enqueued_jobs; get, cancel, retry, edit -> job_record;
 /// list -> job_page; delete -> deleted_job; explain -> job_hold; get_log -> log_page; about queues
 /// -> queue_record, list_queues -> queue_page, get_counts -> counts_page; about bulks ->
 /// bulk_record, preview_bulk -> bulk_preview, list_bulks -> bulk_page; get_node -> node_record,
 /// list_nodes -> node_page; find_token -> found_token, about tokens -> token_record,
-/// list_tokens -> token_page; list_audit -> audit_page; anything -> failure.
-using api_reply =
-    std::variant<failure, enqueued_jobs, job_record, job_page, deleted_job, job_hold, log_page,
-                 queue_record, queue_page, counts_page, bulk_record, bulk_preview, bulk_page,
-                 node_record, node_page, token_record, token_page, found_token, audit_page>;
+/// list_tokens -> token_page; list_audit -> audit_page; watch_jobs -> job_sights; anything ->
+/// failure.
+using api_reply = std::variant<failure, enqueued_jobs, job_record, job_page, deleted_job, job_hold,
+                               log_page, queue_record, queue_page, counts_page, bulk_record,
+                               bulk_preview, bulk_page, node_record, node_page, token_record,
+                               token_page, found_token, audit_page, job_sights>;
 
 /// A request with its answer's way back. The reply function is called exactly once, on whatever
 /// thread answers; when the call dies unanswered (its actor ended) it gets errc::stopping.
