@@ -114,6 +114,8 @@ std::string_view sentence_of(queue_scope scope) {
     return " A token for some queues: of these only.";
   case queue_scope::filter:
     return " A token for some queues: name one of these by `queue`.";
+  case queue_scope::query:
+    return " A token for some queues: name some of these, or jobs of them.";
   case queue_scope::job:
   case queue_scope::body:
     return " A token for some queues: jobs of these only.";
@@ -147,6 +149,7 @@ public:
               {{"name", "bulk"}, {"description", "Operations on many jobs at once."}},
               {{"name", "queues"}, {"description", "Pauses, limits and order."}},
               {{"name", "nodes"}, {"description", "Who runs jobs, and how many."}},
+              {{"name", "events"}, {"description", "What changes, as it happens."}},
               {{"name", "tokens"}, {"description", "Who may ask, and who has changed what."}},
               {{"name", "node"}, {"description", "Probes, health and metrics of this node."}},
               {{"name", "documents"}, {"description", "What describes this API."}}})},

@@ -17,6 +17,8 @@
 
 namespace troupe::http {
 
+class event_board;
+
 /// Everything pointed to must outlive the server.
 struct services {
   std::shared_ptr<requester> ask;
@@ -24,8 +26,9 @@ struct services {
   const health_board* health = nullptr;
   engine_counters* counters = nullptr; ///< the server counts its own requests there
   const database_metrics* database = nullptr;
-  bool require_tokens = false; ///< routes that are not for anyone want one
-  std::set<std::string> kinds; ///< what this node can run; others are refused
+  event_board* events = nullptr; ///< the server sets its own; none: there are no events
+  bool require_tokens = false;   ///< routes that are not for anyone want one
+  std::set<std::string> kinds;   ///< what this node can run; others are refused
   std::string node;
   std::string version;
   /// While true, reads and probes are answered, changes get 503, and each answer ends its
@@ -48,6 +51,8 @@ void add_bulk_routes(router& table, const services& context, const server_limits
 void add_counts_route(router& table, const services& context);
 /// /api/v1/jobs.ndjson, .csv and .json.
 void add_export_routes(router& table, const services& context, const server_limits& limits);
+/// /api/v1/events.
+void add_event_routes(router& table, const services& context);
 /// /api/v1/tokens and below, and /api/v1/audit.
 void add_token_routes(router& table, const services& context, const server_limits& limits);
 /// /api/v1/queues and below.
