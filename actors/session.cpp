@@ -75,6 +75,9 @@ struct serving {
   void operator()(const get_log& question) const {
     ask<log_page>(question, [](const log_page&) {});
   }
+  void operator()(const watch_jobs& question) const {
+    ask<job_sights>(question, [](const job_sights&) {});
+  }
   void operator()(const explain_job& question) const {
     ask<job_hold>(question, [](const job_hold&) {});
   }

@@ -261,6 +261,7 @@ store_actor::behavior_type store(store_actor::pointer self, const pool_actor& po
       cancelling_bulk(self, pool),
       asking<step_bulk>(self, pool, db::step_bulk_query, db::decode_stepped),
       asking(self, pool, db::log_query, db::decode_log),
+      asking(self, pool, db::watch_query, db::decode_sights),
       asking(self, pool, db::why_query, db::decode_why),
       reading_queue(self, pool),
       asking(self, pool, db::queues_query, db::decode_queues),

@@ -56,4 +56,23 @@ log_page decode_log(const result& rows, const get_log& asked) {
   return page;
 }
 
+query watch_query(const watch_jobs& ask) {
+  query q{sql::jobs_watch};
+  q.bind(column(ask.jobs, [](const watch_jobs::known& one) { return one.id.value; }));
+  q.bind(column(ask.jobs, &watch_jobs::known::mark));
+  q.bind(column(ask.jobs, &watch_jobs::known::last_line));
+  return q;
+}
+
+job_sights decode_sights(const result& rows) {
+  job_sights out;
+  out.jobs.reserve(static_cast<std::size_t>(rows.rows()));
+  for (int i = 0; i < rows.rows(); ++i) {
+    const auto from = rows[i];
+    out.jobs.push_back({job_id{from.get<std::int64_t>(0)}, from.get<std::int64_t>(1),
+                        from.get<std::int64_t>(3), from.get<bool>(2)});
+  }
+  return out;
+}
+
 } // namespace troupe::db

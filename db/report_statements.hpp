@@ -17,4 +17,7 @@ query log_query(const get_log& ask);
 /// Has a `next` when the page is full.
 log_page decode_log(const result& rows, const get_log& asked);
 
+query watch_query(const watch_jobs& ask);
+job_sights decode_sights(const result& rows);
+
 } // namespace troupe::db

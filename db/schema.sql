@@ -6984,6 +6984,45 @@ begin
   end if;
 end $$;
 
+CREATE FUNCTION troupe.watch_jobs(p_jobs bigint[], p_marks bigint[], p_lines bigint[]) RETURNS TABLE(id bigint, mark bigint, ended boolean, last_line bigint)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_bitmapscan TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  with run as materialized (
+    select u.i, u.n, l.id as lease, l.node
+      from troupe.live_leases() l cross join unnest(l.jobs, l.attempts) u(i, n)),
+  seen as (
+    select w.id, w.mark as known_mark, w.line as known_line,
+           case when j.id is null then 0
+                else hashtextextended(row(d.reason, d.due_at, a.attempt, a.outcome, a.reopened, r.lease,
+                                          p.attempt, p.updated_at, p.percent, p.message,
+                                          j.queue, j.priority, j.max_attempts, j.timeout_ms, j.tags, j.run_at)::text,
+                                      0) end as mark,
+           j.id is not null and d.job_id is null and coalesce(a.outcome in (1, 2, 3) and not a.reopened, false) as ended,
+           case when j.id is null then 0 else coalesce(g.seq, 0) end as last_line
+      from unnest(p_jobs, p_marks, p_lines) w(id, mark, line)
+      left join lateral (select x.id, x.queue, x.priority, x.max_attempts, x.timeout_ms, x.tags, x.run_at
+                           from troupe.job x where x.id = w.id offset 0) j on true
+      left join lateral (select x.job_id, x.reason, x.due_at
+                           from troupe.deferred x where x.job_id = w.id offset 0) d on true
+      left join lateral (select t.attempt, t.outcome, t.reopened
+                           from troupe.attempt t where t.job_id = w.id order by t.attempt desc limit 1) a on true
+      left join lateral (select x.attempt, x.updated_at, x.percent, x.message
+                           from troupe.progress x where x.job_id = w.id offset 0) p on true
+      left join lateral (select x.seq
+                           from troupe.job_log x where x.job_id = w.id order by x.seq desc limit 1) g on true
+      left join run r on r.i = w.id and r.n = coalesce(a.attempt, 0) + 1)
+  select n.id, n.mark, n.ended, n.last_line from seen n
+   where n.mark is distinct from n.known_mark or n.last_line is distinct from n.known_line;
+end $$;
+
 CREATE FUNCTION troupe.why(job bigint, OUT id bigint, OUT state text, OUT reason text, OUT queue text, OUT kind text, OUT limit_key text, OUT node text, OUT since timestamp with time zone, OUT due_at timestamp with time zone, OUT allowed bigint, OUT in_use bigint, OUT ahead bigint, OUT more_ahead boolean, OUT nodes integer, OUT error text, OUT holder bigint) RETURNS record
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'

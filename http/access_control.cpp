@@ -1,5 +1,6 @@
 #include "http/access_control.hpp"
 
+#include "http/answer_way.hpp"
 #include "http/job_answers.hpp"
 #include "http/route_answers.hpp"
 
@@ -32,23 +33,6 @@ std::optional<std::string> queue_of(std::string_view query) {
         return std::move(value);
   return std::nullopt;
 }
-
-/// Calls back once, also when nobody answers.
-class answer_way {
-public:
-  explicit answer_way(std::function<void(api_reply)> to) : to_(std::move(to)) {}
-  answer_way(const answer_way&) = delete;
-  answer_way& operator=(const answer_way&) = delete;
-  ~answer_way() { give(failure{errc::stopping, "the engine let go of this request"}); }
-  void give(api_reply reply) {
-    if (!given_.exchange(true))
-      to_(std::move(reply));
-  }
-
-private:
-  std::function<void(api_reply)> to_;
-  std::atomic<bool> given_{false};
-};
 
 } // namespace
 
@@ -173,6 +157,7 @@ std::optional<access_control::verdict> access_control::permit(const identity_ptr
     return verdict{who, {}};
   switch (what.what->scope) {
   case queue_scope::open:
+  case queue_scope::query:
   case queue_scope::body:
     return verdict{who, {}};
   case queue_scope::path:

@@ -1,6 +1,8 @@
 // See cursor.hpp. 18 bytes in base64url: version, direction (always "older"), id, check.
 #include "http/cursor.hpp"
 
+#include "http/checksum.hpp"
+
 #include <array>
 #include <cstdint>
 
@@ -16,29 +18,6 @@ constexpr std::string_view alphabet =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 using raw_cursor = std::array<unsigned char, raw_size>;
-
-/// FNV-1a with a final mix, so that neighbouring ids differ in all bits.
-class checksum {
-public:
-  void add(unsigned char byte) { value_ = (value_ ^ byte) * 0x100000001b3ULL; }
-  void add(std::string_view text) {
-    for (const char c : text)
-      add(static_cast<unsigned char>(c));
-  }
-  void add(std::uint64_t number) {
-    for (int shift = 0; shift < 64; shift += 8)
-      add(static_cast<unsigned char>(number >> shift));
-  }
-  std::uint64_t value() const {
-    auto v = value_;
-    v = (v ^ (v >> 33U)) * 0xff51afd7ed558ccdULL;
-    v = (v ^ (v >> 33U)) * 0xc4ceb9fe1a85ec53ULL;
-    return v ^ (v >> 33U);
-  }
-
-private:
-  std::uint64_t value_ = 0xcbf29ce484222325ULL;
-};
 
 void add_optional(checksum& sum, const std::optional<std::string>& text) {
   sum.add(static_cast<unsigned char>(text ? 1 : 0));

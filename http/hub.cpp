@@ -5,6 +5,8 @@
 #include "http/peer.hpp"
 #include "http/time_format.hpp"
 
+#include <boost/asio/post.hpp>
+
 #include <array>
 #include <utility>
 
@@ -30,6 +32,10 @@ hub::hub(net::io_context& loop, const server_limits& limits, services context)
   std::random_device seed;
   spans_.seed(static_cast<std::uint64_t>(seed()) << 32U | seed());
   id_prefix_ = hex(static_cast<std::uint64_t>(seed()) << 32U | seed()) + '-';
+  events_ = std::make_shared<event_board>(
+      context_.ask, [loop = loop_](event_board::task what) { net::post(loop, std::move(what)); },
+      counters().token_changes, event_limits{.streams = limits_.event_streams});
+  context_.events = events_.get();
   add_all_routes(routes_, context_, limits_);
   if (context_.require_tokens)
     access_ = std::make_shared<access_control>(
@@ -111,6 +117,7 @@ void hub::head_ended() {
 
 void hub::begin_stop(std::function<void()> done) {
   stopping_ = true;
+  events_->close();
   on_empty_ = std::move(done);
   if (peers_.empty())
     return end_stop();
@@ -142,6 +149,9 @@ void hub::arm_sweep() {
 
 void hub::sweep() {
   const auto now = std::chrono::steady_clock::now();
+  if (draining())
+    events_->close();
+  events_->tick(now);
   std::vector<std::shared_ptr<peer>> late;
   for (const auto& one : peers_)
     if (one->overdue(now))

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "http/access_control.hpp"
+#include "http/event_board.hpp"
 #include "http/net.hpp"
 #include "http/routes.hpp"
 #include "messages/trace.hpp"
@@ -68,6 +69,7 @@ private:
   services context_;
   engine_counters own_counters_; ///< when nobody gave any
   request_metrics requests_;
+  std::shared_ptr<event_board> events_;
   router routes_;
   std::shared_ptr<access_control> access_;
   std::vector<std::shared_ptr<peer>> peers_;

@@ -47,6 +47,7 @@ void append_job(std::string& out, const job_record& job, bool with_attempts,
 /// Their names in their order, as chosen_fields counts them.
 std::span<const std::string_view> job_fields(bool with_attempts);
 void append_attempt(std::string& out, const attempt_record& attempt);
+void append_line(std::string& out, const log_line& line);
 std::string log_json(const log_page& page);
 std::string ids_json(const std::vector<job_id>& ids);
 /// The job as it is right after its creation.

@@ -187,19 +187,25 @@ void append_job(std::string& out, const job_record& job, bool with_attempts, cho
   out += '}';
 }
 
+void append_line(std::string& out, const log_line& line) {
+  out += "{\"number\":\"";
+  append_integer(out, line.number);
+  append_time_field(out, "\",\"at\":", line.at);
+  out += ",\"attempt\":";
+  append_integer(out, line.attempt);
+  out += ",\"level\":\"";
+  out += to_string(line.level);
+  out += "\",\"text\":";
+  append_json_string(out, line.text);
+  out += '}';
+}
+
 std::string log_json(const log_page& page) {
   std::string out = "{\"lines\":[";
   for (const auto& line : page.lines) {
-    out += out.back() == '[' ? "{\"number\":\"" : ",{\"number\":\"";
-    append_integer(out, line.number);
-    append_time_field(out, "\",\"at\":", line.at);
-    out += ",\"attempt\":";
-    append_integer(out, line.attempt);
-    out += ",\"level\":\"";
-    out += to_string(line.level);
-    out += "\",\"text\":";
-    append_json_string(out, line.text);
-    out += '}';
+    if (out.back() == '}')
+      out += ',';
+    append_line(out, line);
   }
   out += "],\"next\":";
   if (page.next) {

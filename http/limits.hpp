@@ -34,6 +34,7 @@ struct server_limits {
   std::size_t gzip_bytes = 8 * 1024;
   /// Exports at once; above: 503. Each has a connection to the database, and one piece of its text.
   std::size_t exports = 2;
+  std::size_t event_streams = 1'024; ///< at once; above: 503. More of them: http/event_board.hpp
 
   // -- deadlines: of the whole phase, not between two bytes --
   ms head{10'000};              ///< first byte (or accept: TLS) to the end of the head; 408

@@ -131,6 +131,8 @@ std::string_view sentence_of(queue_scope scope) {
     return " A token for some queues: of these only.";
   case queue_scope::filter:
     return " A token for some queues: name one of these by `queue`.";
+  case queue_scope::query:
+    return " A token for some queues: name some of these, or jobs of them.";
   case queue_scope::job:
   case queue_scope::body:
     return " A token for some queues: jobs of these only.";
@@ -166,6 +168,7 @@ public:
               {{"name", "nodes"}, {"description", "Who runs jobs, and how many."}},
               {{"name", "work"},
                {"description", "Workers in any language, and the jobs they run."}},
+              {{"name", "events"}, {"description", "What changes, as it happens."}},
               {{"name", "tokens"}, {"description", "Who may ask, and who has changed what."}},
               {{"name", "node"}, {"description", "Probes, health and metrics of this node."}},
               {{"name", "documents"}, {"description", "What describes this API."}}})},

@@ -49,6 +49,7 @@ enum class queue_scope : std::uint8_t {
   path,   ///< the path names the queue
   filter, ///< the query has to name one
   job,    ///< the path names a job, which has one; what a body names besides, the handler looks at
+  query,  ///< the handler looks at those that the query names: covers()
   body,   ///< the handler looks at those that the body names: covers()
 };
 

@@ -18,6 +18,8 @@
 
 namespace troupe::http {
 
+class event_board;
+
 /// Everything pointed to must outlive the server.
 struct services {
   std::shared_ptr<requester> ask;
@@ -26,6 +28,7 @@ struct services {
   engine_counters* counters = nullptr; ///< the server counts its own requests there
   const database_metrics* database = nullptr;
   const request_metrics* requests = nullptr; ///< the server's own; it sets them itself
+  event_board* events = nullptr;             ///< likewise; none: there are no events
   bool require_tokens = false;               ///< routes that are not for anyone want one
   std::set<std::string> kinds; ///< what this node can run; others are refused where it serves
   std::function<bool(const std::string&)> serves; ///< whether it runs a queue; none: all
@@ -51,6 +54,8 @@ void add_bulk_routes(router& table, const services& context, const server_limits
 void add_counts_route(router& table, const services& context);
 /// /api/v1/jobs.ndjson, .csv and .json.
 void add_export_routes(router& table, const services& context, const server_limits& limits);
+/// /api/v1/events.
+void add_event_routes(router& table, const services& context);
 /// /api/v1/tokens and below, and /api/v1/audit.
 void add_token_routes(router& table, const services& context, const server_limits& limits);
 /// /api/v1/queues and below.

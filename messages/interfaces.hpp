@@ -67,6 +67,8 @@ using store_actor = caf::typed_actor<
     caf::replies_to<step_bulk>::with<stepped_bulk>,
     // One page of a job's log.
     caf::replies_to<get_log>::with<log_page>,
+    // Which of these jobs are others than they were.
+    caf::replies_to<watch_jobs>::with<job_sights>,
     // What holds a job.
     caf::replies_to<explain_job>::with<job_hold>,
     // One queue, and one page of them.

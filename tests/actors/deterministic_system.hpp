@@ -141,6 +141,7 @@ struct store_inboxes {
   inbox<cancel_bulk, bulk_record> bulk_cancels;
   inbox<step_bulk, stepped_bulk> steps;
   inbox<get_log, log_page> logs;
+  inbox<watch_jobs, job_sights> watches;
   inbox<explain_job, job_hold> explanations;
   inbox<get_queue, queue_record> queue_gets;
   inbox<list_queues, queue_page> queue_lists;
@@ -192,6 +193,7 @@ inline store_double_impl::behavior_type store_double(store_double_impl::pointer 
       [=](const cancel_bulk& ask) { return keep(in->bulk_cancels, ask); },
       [=](const step_bulk& ask) { return keep(in->steps, ask); },
       [=](const get_log& ask) { return keep(in->logs, ask); },
+      [=](const watch_jobs& ask) { return keep(in->watches, ask); },
       [=](const explain_job& ask) { return keep(in->explanations, ask); },
       [=](const get_queue& ask) { return keep(in->queue_gets, ask); },
       [=](const list_queues& ask) { return keep(in->queue_lists, ask); },

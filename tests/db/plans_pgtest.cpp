@@ -69,6 +69,7 @@ BOOST_AUTO_TEST_CASE(no_statement_of_the_engine_reads_a_table_whole_that_was_sma
     at.find(waits);
     at.ask(jobs_query({waits, ready, crawl}));
     at.ask(attempts_query(std::vector{waits, ready, crawl}));
+    at.ask(watch_query({{{waits, {}, 0}, {ready, 1, 2}, {crawl, {}, 0}, {job_id{4711}, {}, 0}}}));
     for (const auto state :
          {job_state::pending, job_state::scheduled, job_state::available, job_state::running,
           job_state::retryable, job_state::completed, job_state::cancelled, job_state::discarded}) {

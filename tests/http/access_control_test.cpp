@@ -2,6 +2,7 @@
 // and with tokens for some queues; what is asked of the engine for that, and what it costs to
 // guess.
 #include "http/bearer_token.hpp"
+#include "http/event_board.hpp"
 #include "http/routes.hpp"
 #include "tests/http/running_server.hpp"
 
@@ -34,6 +35,10 @@ bool has_code(const raw_response& answer, const std::string& code) {
   return answer.body.find("\"code\":\"" + code + '"') != std::string::npos;
 }
 
+bool opened(const raw_response& answer) {
+  return answer.status != 0 && answer.status != 401 && answer.status != 403 && answer.status != 429;
+}
+
 http::server_limits patient() {
   http::server_limits out;
   out.token_failures = 1'000'000;
@@ -47,6 +52,7 @@ struct guarded_server {
     http::services context;
     context.ask = server.engine;
     context.exports = &exports;
+    context.events = board.get();
     http::add_all_routes(table, context, table_limits);
     server.engine->on_ask([this](const api_request& asked, canned_engine::reply_function reply) {
       reply(answer(asked));
@@ -93,13 +99,15 @@ struct guarded_server {
   raw_response call(const http::route& entry, const std::string& path, const std::string& fields,
                     const std::string& body = "{}") {
     raw_client client{server.port()};
-    std::string text{to_string(entry.verb)};
+    const bool endless = entry.answers.front().type == "text/event-stream";
+    std::string text{endless ? "HEAD" : to_string(entry.verb)};
     text += ' ' + path + " HTTP/1.1\r\n" + host + fields;
     if (entry.body.limit > 0)
       text += json_type + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
     else
       text += "\r\n";
-    return client.ask(text);
+    const auto out = client.ask(text, endless);
+    return endless && !opened(out) ? raw_client{server.port()}.ask("GET" + text.substr(4)) : out;
   }
   /// What the engine was asked, but for tokens and for the queues of jobs.
   std::size_t asked() const {
@@ -119,13 +127,11 @@ struct guarded_server {
   std::map<std::string, found_token> tokens;
   no_exports exports;
   running_server server;
+  std::shared_ptr<http::event_board> board = std::make_shared<http::event_board>(
+      server.engine, [](const auto&) {}, server.counters.token_changes);
   http::server_limits table_limits;
   http::router table;
 };
-
-bool opened(const raw_response& answer) {
-  return answer.status != 0 && answer.status != 401 && answer.status != 403 && answer.status != 429;
-}
 
 /// As docs/security.md has it.
 const std::map<role, std::set<role>> may_call{
@@ -155,7 +161,8 @@ const std::map<std::string, queue_scope> scopes{
     {"quietWorker", queue_scope::none},     {"terminateWorker", queue_scope::none},
     {"listNodes", queue_scope::none},       {"getNode", queue_scope::none},
     {"getHealth", queue_scope::none},       {"getMetrics", queue_scope::none},
-    {"getIndex", queue_scope::open},        {"getOpenApi", queue_scope::open}};
+    {"getIndex", queue_scope::open},        {"getOpenApi", queue_scope::open},
+    {"streamEvents", queue_scope::query}};
 
 } // namespace
 
@@ -285,6 +292,12 @@ BOOST_AUTO_TEST_CASE(a_token_for_some_queues_reaches_no_other) {
       refused(entry, path + "?queue=");
       refused(entry, path + "?kind=mail");
       refused(entry, path + "?queue=mail&queue=other");
+      break;
+    case queue_scope::query:
+      taken(entry, path + "?queue=mail");
+      refused(entry, path);
+      refused(entry, path + "?queue=other");
+      refused(entry, path + "?queue=mail,other");
       break;
     case queue_scope::job:
       taken(entry, path);

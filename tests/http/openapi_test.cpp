@@ -1,6 +1,7 @@
 // /openapi.json against the route table, the readers and the words of the code; and /docs.
 #include "http/cursor.hpp"
 #include "http/embedded.hpp"
+#include "http/event_board.hpp"
 #include "http/json.hpp"
 #include "http/json_queue.hpp"
 #include "http/openapi.hpp"
@@ -43,6 +44,7 @@ struct whole_server {
   whole_server() {
     context.ask = engine;
     context.exports = &exports;
+    context.events = board.get();
     context.kinds = {"echo"};
     context.version = "1.2.3";
     add_all_routes(table, context, limits);
@@ -112,6 +114,9 @@ struct whole_server {
 
   std::shared_ptr<canned_engine> engine = std::make_shared<canned_engine>();
   no_jobs exports;
+  std::atomic<std::uint64_t> turn{0};
+  std::shared_ptr<event_board> board = std::make_shared<event_board>(
+      engine, [](const event_board::task& what) { what(); }, turn);
   services context;
   server_limits limits;
   router table;
@@ -229,13 +234,16 @@ BOOST_AUTO_TEST_CASE(parameters_that_are_documented_are_read_and_others_are_refu
     if (!entry.pattern.starts_with("/api/") || entry.verb != method::get)
       continue;
     const auto path = path_of(entry);
+    // What never ends by itself is asked for its head, for which the engine is not asked.
+    const bool endless = entry.answers.front().type == "text/event-stream";
+    const auto verb = endless ? method::head : entry.verb;
     std::set<std::string> documented;
     for (const auto& parameter : query_of(entry)) {
       documented.insert(parameter["name"]);
       const auto before = asked();
       const auto query = parameter["name"].get<std::string>() + '=' + value_for(parameter);
-      BOOST_TEST(call(entry.verb, path + '?' + query).status != 400, path + '?' + query);
-      BOOST_TEST(asked() == before + 1, path + '?' + query);
+      BOOST_TEST(call(verb, path + '?' + query).status != 400, path + '?' + query);
+      BOOST_TEST(asked() == before + (endless ? 0 : 1), path + '?' + query);
       if (!parameter["schema"].contains("maximum"))
         continue;
       for (const auto beyond : {parameter["schema"]["maximum"].get<int>() + 1,

@@ -109,25 +109,31 @@ public:
   std::optional<std::string> receive_chunks(std::string* so_far = nullptr) {
     std::string out;
     for (;;) {
-      std::size_t line = 0;
-      std::size_t size = 0;
-      bool there = true;
-      while (there && (line = buffer_.find("\r\n")) == std::string::npos)
-        there = more();
-      if (there) {
-        std::from_chars(buffer_.data(), buffer_.data() + line, size, 16);
-        while (there && buffer_.size() < line + 2 + size + 2)
-          there = more();
-      }
+      const auto one = receive_chunk();
       if (so_far != nullptr)
         *so_far = out;
-      if (!there)
-        return std::nullopt;
-      out += buffer_.substr(line + 2, size);
-      buffer_.erase(0, line + 2 + size + 2);
-      if (size == 0)
-        return out;
+      if (!one || one->empty())
+        return one ? std::optional{std::move(out)} : std::nullopt;
+      out += *one;
     }
+  }
+  /// One of them; the last is empty.
+  std::optional<std::string> receive_chunk() {
+    std::size_t line = 0;
+    std::size_t size = 0;
+    bool there = true;
+    while (there && (line = buffer_.find("\r\n")) == std::string::npos)
+      there = more();
+    if (there) {
+      std::from_chars(buffer_.data(), buffer_.data() + line, size, 16);
+      while (there && buffer_.size() < line + 2 + size + 2)
+        there = more();
+    }
+    if (!there)
+      return std::nullopt;
+    auto out = buffer_.substr(line + 2, size);
+    buffer_.erase(0, line + 2 + size + 2);
+    return out;
   }
   /// All that comes until the end; nothing when that is a reset.
   std::optional<std::string> receive_to_end() {

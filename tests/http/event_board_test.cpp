@@ -1,0 +1,260 @@
+// Streams of events from their beginning to their end: what is asked for them, what is refused, and
+// nothing at all while nobody listens. What they are told over reconnects is in event_telling_test.
+#include "tests/http/event_desk.hpp"
+
+using namespace troupe;
+using namespace troupe::tests;
+using namespace std::chrono_literals;
+
+BOOST_AUTO_TEST_CASE(while_nobody_listens_nothing_is_asked) {
+  event_desk at;
+  at.engine->set(17, job_state::available);
+  for (int i = 0; i < 100; ++i)
+    at.tick();
+  BOOST_TEST(at.engine->asked.empty());
+  event_client client(at, of_jobs({17}));
+  client.open();
+  at.tick();
+  client.read();
+  client.leave();
+  const auto before = at.engine->asked.size();
+  for (int i = 0; i < 100; ++i)
+    at.tick();
+  BOOST_TEST(at.engine->asked.size() == before);
+}
+
+BOOST_AUTO_TEST_CASE(a_job_is_told_from_its_first_state_to_its_end) {
+  event_desk at;
+  at.engine->set(17, job_state::available);
+  event_client client(at, of_jobs({17}));
+  client.open();
+  BOOST_TEST(client.status == 0);
+  at.tick();
+  BOOST_TEST(client.status == 200);
+  auto text = client.read();
+  BOOST_TEST(text.starts_with("retry: 2000\n\n"));
+  BOOST_TEST(names_of(text) == "job");
+  BOOST_TEST(read_events(text).at(1).data.find(R"("state":"available")") != std::string::npos);
+  BOOST_TEST(read_events(text).at(1).data.find(R"("args")") == std::string::npos);
+  at.tick();
+  BOOST_TEST(client.read() == "");
+  at.engine->set(17, job_state::running);
+  at.engine->say(17, "one");
+  at.engine->say(17, "two");
+  at.tick();
+  BOOST_TEST(names_of(client.read()) == "job log log");
+  at.engine->say(17, "three");
+  at.engine->set(17, job_state::completed);
+  at.tick();
+  text = client.read();
+  BOOST_TEST(names_of(text) == "job log end done");
+  BOOST_TEST(read_events(text).at(2).data == R"({"id":"17","state":"completed"})");
+  BOOST_TEST(!client.connected());
+  BOOST_TEST(at.board->streams() == 0U);
+  client.last_id = read_events(text).at(3).id;
+  client.open();
+  at.tick();
+  BOOST_TEST(client.status == 204);
+  // It runs once more: then there is something to tell.
+  at.engine->set(17, job_state::available);
+  client.open();
+  at.tick();
+  BOOST_TEST(client.status == 200);
+  BOOST_TEST(names_of(client.read()) == "job");
+}
+
+BOOST_AUTO_TEST_CASE(a_job_that_is_not_there_is_404_and_one_that_went_is_gone) {
+  event_desk at;
+  event_client none(at, of_jobs({18}));
+  none.open();
+  at.tick();
+  BOOST_TEST(none.status == 404);
+  at.engine->set(17, job_state::available);
+  event_client client(at, of_jobs({17}));
+  client.open();
+  at.tick();
+  client.read();
+  at.engine->jobs.erase(17);
+  at.tick();
+  BOOST_TEST(names_of(client.read()) == "gone done");
+}
+
+BOOST_AUTO_TEST_CASE(many_streams_share_the_looks) {
+  event_desk at;
+  at.engine->set(17, job_state::running);
+  std::vector<std::unique_ptr<event_client>> clients;
+  for (int i = 0; i < 500; ++i) {
+    clients.push_back(std::make_unique<event_client>(at, of_jobs({17})));
+    clients.back()->open();
+  }
+  at.tick();
+  for (const auto& one : clients)
+    one->read();
+  at.engine->asked.clear();
+  at.engine->say(17, "heard by all");
+  for (const auto& one : clients)
+    one->ask();
+  at.tick();
+  for (const auto& one : clients)
+    BOOST_TEST(names_of(one->read()) == "log");
+  BOOST_TEST(at.engine->count<watch_jobs>() == 1U);
+  BOOST_TEST(at.engine->count<get_log>() == 1U);
+  BOOST_TEST(at.engine->count<get_job>() == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(beyond_its_bounds_a_board_says_503) {
+  http::event_limits most;
+  most.streams = 2;
+  most.jobs = 3;
+  event_desk at{most};
+  for (int i = 1; i < 6; ++i)
+    at.engine->set(i, job_state::available);
+  event_client a(at, of_jobs({1, 2}));
+  event_client b(at, of_jobs({3, 4}));
+  event_client c(at, of_jobs({2, 3}));
+  event_client d(at, of_jobs({1}));
+  a.open();
+  b.open();
+  BOOST_TEST(b.status == 503);
+  c.open();
+  d.open();
+  BOOST_TEST(d.status == 503);
+  at.tick();
+  BOOST_TEST(a.status == 200);
+  BOOST_TEST(c.status == 200);
+  a.leave();
+  d.open();
+  at.tick();
+  BOOST_TEST(d.status == 200);
+}
+
+BOOST_AUTO_TEST_CASE(while_the_database_is_away_a_stream_stays_and_says_so_once) {
+  event_desk at;
+  at.engine->set(17, job_state::available);
+  event_client jobs(at, of_jobs({17}));
+  event_client queues(at, {});
+  jobs.open();
+  queues.open();
+  at.tick();
+  jobs.read();
+  queues.read();
+  at.engine->away = true;
+  event_client late(at, of_jobs({18}));
+  late.open();
+  std::string heard;
+  for (int i = 0; i < 8; ++i) {
+    at.tick();
+    heard += jobs.read() + queues.read();
+  }
+  BOOST_TEST(heard == ": database unavailable\n\n: database unavailable\n\n");
+  BOOST_TEST(late.status == 503);
+  at.engine->away = false;
+  at.engine->set(17, job_state::running);
+  at.tick();
+  BOOST_TEST(names_of(jobs.read()) == "job");
+}
+
+BOOST_AUTO_TEST_CASE(a_stream_without_news_says_something_every_fifteen_seconds) {
+  event_desk at;
+  at.engine->set(17, job_state::available);
+  event_client client(at, of_jobs({17}));
+  client.open();
+  at.tick();
+  client.read();
+  std::size_t heard = 0;
+  for (int i = 0; i < 4 * 60; ++i) {
+    at.tick();
+    heard += client.read() == ": still here\n\n" ? 1 : 0;
+  }
+  BOOST_TEST(heard == 4U);
+}
+
+BOOST_AUTO_TEST_CASE(a_node_that_stops_ends_its_streams_with_a_comment) {
+  event_desk at;
+  at.engine->set(17, job_state::available);
+  event_client client(at, of_jobs({17}));
+  client.open();
+  at.tick();
+  client.read();
+  event_client early(at, of_jobs({18}));
+  early.open();
+  at.board->close();
+  at.work();
+  BOOST_TEST(client.read() == ": this node is stopping: ask another one\n\n");
+  BOOST_TEST(!client.connected());
+  BOOST_TEST(early.status == 503);
+  client.open();
+  BOOST_TEST(client.status == 503);
+}
+
+BOOST_AUTO_TEST_CASE(a_token_that_is_not_live_any_more_ends_its_stream) {
+  event_desk at;
+  at.engine->set(17, job_state::available);
+  const auto who = std::make_shared<const http::token_identity>();
+  for (const bool told : {true, false}) {
+    at.engine->tokens["hash"] = token_standing::live;
+    event_client client(at, of_jobs({17}));
+    client.open(who, "hash");
+    at.tick();
+    BOOST_TEST(names_of(client.read()) == "job");
+    at.tick();
+    BOOST_TEST(client.read() == "");
+    at.engine->tokens["hash"] = token_standing::revoked;
+    if (told)
+      ++at.turn;
+    const auto begun = at.now;
+    while (client.connected() && at.now - begun < 10s) {
+      at.tick();
+      client.read();
+    }
+    BOOST_TEST((at.now - begun < (told ? 500ms : 3000ms)));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_token_that_cannot_be_looked_up_is_told_nothing) {
+  event_desk at;
+  at.engine->set(17, job_state::available);
+  at.engine->tokens["hash"] = token_standing::live;
+  event_client client(at, of_jobs({17}));
+  client.open(std::make_shared<const http::token_identity>(), "hash");
+  at.tick();
+  client.read();
+  at.engine->away = true;
+  at.tick();
+  client.read();
+  at.tick(10s);
+  at.engine->set(17, job_state::running);
+  at.engine->away = false;
+  at.now += 4s;
+  at.board->tick(at.now); // asks for both; what is said of the job is there first
+  while (at.tasks.size() > 1) {
+    at.tasks.front()();
+    at.tasks.pop_front();
+    client.ask();
+  }
+  at.tick();
+  BOOST_TEST(names_of(client.read()) == "job"); // the token was live after all
+}
+
+BOOST_AUTO_TEST_CASE(a_token_for_some_queues_is_told_of_jobs_that_are_in_them) {
+  event_desk at;
+  at.engine->tokens["hash"] = token_standing::live;
+  http::token_identity mail;
+  mail.name = "m";
+  mail.queues = {"mail"};
+  const auto who = std::make_shared<const http::token_identity>(mail);
+  at.engine->set(17, job_state::available);
+  event_client client(at, of_jobs({17}));
+  client.open(who, "hash");
+  at.tick();
+  BOOST_TEST(client.status == 403);
+  at.engine->job(17).record.queue = "mail";
+  client.open(who, "hash");
+  at.tick();
+  BOOST_TEST(names_of(client.read()) == "job");
+  at.engine->job(17).record.queue = "other"; // moved
+  at.engine->set(17, job_state::available);
+  at.tick();
+  BOOST_TEST(client.read() == ": this token is not for the queue that job 17 is in now\n\n");
+  BOOST_TEST(!client.connected());
+}
