@@ -115,6 +115,16 @@ begin
   perform troupe.note_checkpoints();
 end   $$;
 
+CREATE FUNCTION troupe.begin_export(p_job bigint, p_attempt smallint) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+  return (select e.args from troupe.export e
+           where e.job_id = p_job
+             and not exists (select from troupe.attempt a where a.job_id = p_job and a.attempt = p_attempt));
+end $$;
+
 CREATE FUNCTION troupe.bulk(action text, filter jsonb DEFAULT NULL::jsonb, ids bigint[] DEFAULT NULL::bigint[], to_queue text DEFAULT NULL::text, to_priority integer DEFAULT NULL::integer, created_by text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
@@ -1453,6 +1463,26 @@ begin
   execute after;
 end $$;
 
+CREATE FUNCTION troupe.end_exports() RETURNS bigint
+    LANGUAGE sql
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    AS $$
+  with ended as (
+    update troupe.export e set over = true
+     where not e.over
+       and (e.expires_at <= clock_timestamp()
+            or not exists (select from troupe.job j where j.id = e.job_id offset 0)
+            or exists (select from troupe.attempt a
+                        where a.job_id = e.job_id and a.outcome in (1, 2, 3) and not a.reopened
+                          and (a.outcome <> 1 or e.attempt is distinct from a.attempt)
+                       offset 0))
+    returning 1)
+  select count(*) from ended;
+$$;
+
 CREATE FUNCTION troupe.enqueue(kind text, args jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'default'::text, priority integer DEFAULT 0, max_attempts integer DEFAULT 20, timeout_ms bigint DEFAULT NULL::bigint, tags text[] DEFAULT NULL::text[], run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay_ms bigint DEFAULT NULL::bigint, unique_by jsonb DEFAULT NULL::jsonb, limit_key text DEFAULT NULL::text, retry jsonb DEFAULT NULL::jsonb) RETURNS bigint
     LANGUAGE plpgsql
     AS $_$
@@ -2104,6 +2134,28 @@ begin
      set look_at = part.look_at, looked_to = part.looked_to, looked_jobs = part.looked_jobs
    where p.what = 'jobs' and p.low = part.low;
 end $$;
+
+CREATE FUNCTION troupe.export_runs() RETURNS TABLE(job_id bigint, attempt smallint, chunks integer, bytes bigint)
+    LANGUAGE sql
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+  with recursive runs as (
+    (select c.job_id, c.attempt from troupe.export_chunk c order by c.job_id, c.attempt limit 1)
+    union all
+    select n.job_id, n.attempt
+      from runs r
+      cross join lateral (
+        select c.job_id, c.attempt from troupe.export_chunk c
+         where (c.job_id, c.attempt, c.nth) > (r.job_id, r.attempt, 2147483647)
+         order by c.job_id, c.attempt, c.nth limit 1) n)
+  select r.job_id, r.attempt, l.nth + 1, (l.nth + 1) * 262144::bigint
+    from runs r
+    cross join lateral (
+      select c.nth from troupe.export_chunk c where c.job_id = r.job_id and c.attempt = r.attempt
+       order by c.nth desc limit 1) l;
+$$;
 
 CREATE FUNCTION troupe.export_time(p_time timestamp with time zone) RETURNS text
     LANGUAGE sql STABLE
@@ -2774,6 +2826,27 @@ begin
   return troupe.add_node(name);
 end $_$;
 
+CREATE FUNCTION troupe.keep_export(p_job bigint, p_attempt smallint, p_bytes bigint, p_rows bigint, p_sha256 bytea, p_life interval) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+declare
+  moment constant timestamptz := clock_timestamp();
+begin
+  if (select count(*) from troupe.export_chunk c where c.job_id = p_job and c.attempt = p_attempt)
+     <> (p_bytes + 262143) / 262144 then
+    raise exception 'chunks of export % are missing', p_job using errcode = 'TR409';
+  end if;
+  update troupe.export e
+     set attempt = p_attempt, bytes = p_bytes, rows = p_rows, sha256 = p_sha256, finished_at = moment,
+         expires_at = moment + p_life, over = false
+   where e.job_id = p_job;
+  if not found then
+    raise exception 'there is no export %', p_job using errcode = 'TR404';
+  end if;
+end $$;
+
 CREATE FUNCTION troupe.keep_permits(p_node bigint, p_queues text[], p_keep integer[], p_changes bigint[], OUT permits integer[], OUT changes bigint[]) RETURNS record
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -3222,6 +3295,39 @@ begin
    cross join lateral troupe.tallied(k.name) t
     left join busy b on b.queue = k.name
    order by k.name;
+end $$;
+
+CREATE FUNCTION troupe.list_exports(p_before bigint, p_only bigint, p_queue text, p_limit integer) RETURNS TABLE(id bigint, created_at timestamp with time zone, args jsonb, state text, attempt smallint, message text, error text, kept boolean, bytes bigint, rows bigint, sha256 bytea, finished_at timestamp with time zone, expires_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+declare
+  ids constant bigint[] := array(
+    select e.job_id from troupe.export e
+     where e.job_id < p_before and (p_only is null or e.job_id = p_only)
+       and (p_queue is null or e.args ->> 'queue' = p_queue)
+       and exists (select from troupe.job j where j.id = e.job_id offset 0)
+     order by e.job_id desc limit p_limit);
+begin
+  return query
+  select e.job_id, e.created_at, e.args, j.state, (j.attempt + (j.state = 'running')::int)::smallint, p.message,
+         (select a.error from troupe.attempt a where a.job_id = e.job_id and a.attempt = j.attempt),
+         f.kept, case when f.kept then e.bytes end, case when f.kept then e.rows end,
+         case when f.kept then e.sha256 end, case when f.kept then e.finished_at end,
+         case when f.kept then e.expires_at end
+    from troupe.jobs_of(ids) j
+    join troupe.export e on e.job_id = j.id
+    left join troupe.progress p on p.job_id = e.job_id
+    cross join lateral (
+      select case when j.state = 'completed'
+                    then e.attempt is not distinct from j.attempt and e.expires_at > clock_timestamp() end as kept) f
+   order by e.job_id desc;
 end $$;
 
 CREATE FUNCTION troupe.list_items(p_crawl bigint, p_after bigint, p_limit bigint) RETURNS TABLE(page bigint, url text, status integer, title text, headings integer, links integer, bytes bigint, fetched_at timestamp with time zone, fields jsonb, error text)
@@ -4347,6 +4453,23 @@ begin
   end if;
 end $$;
 
+CREATE FUNCTION troupe.put_export_chunk(p_job bigint, p_attempt smallint, p_nth integer, p_bytes bytea, p_most bigint, p_most_all bigint) RETURNS text
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+  if troupe.begin_export(p_job, p_attempt) is null then
+    return 'late';
+  elsif p_nth * 262144::bigint + octet_length(p_bytes) > p_most then
+    return 'file';
+  elsif p_nth % 16 = 0
+        and (select coalesce(sum(r.bytes), 0) from troupe.export_runs() r) + octet_length(p_bytes) > p_most_all then
+    return 'sum';
+  end if;
+  insert into troupe.export_chunk (job_id, attempt, nth, bytes) values (p_job, p_attempt, p_nth, p_bytes);
+  return 'kept';
+end $$;
+
 CREATE FUNCTION troupe.put_off(p_job bigint, p_due timestamp with time zone, p_queue text, p_priority smallint) RETURNS void
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
@@ -4500,6 +4623,15 @@ CREATE FUNCTION troupe.rate_wait_ms(p_queue text) RETURNS bigint
   select greatest(0, ceil(coalesce(extract(epoch from q.rate_at - clock_timestamp()), 0) * 1000
                           - (q.rate_burst - 1) * q.rate_period_ms::numeric / q.rate)::bigint)
     from troupe.queue q where q.name = p_queue and q.rate is not null;
+$$;
+
+CREATE FUNCTION troupe.read_export(p_job bigint, p_attempt smallint, p_from bigint, p_limit integer) RETURNS bytea
+    LANGUAGE sql STABLE
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+  select substring(c.bytes from (p_from % 262144)::int + 1 for p_limit) from troupe.export_chunk c
+   where c.job_id = p_job and c.attempt = p_attempt and c.nth = (p_from / 262144)::int;
 $$;
 
 CREATE FUNCTION troupe.read_lane(p_queue text, p_lane integer, p_limit integer, p_looks integer, OUT jobs bigint[], OUT attempts smallint[], OUT keys text[], OUT fresh text[], OUT looked integer, OUT firsts bigint[], OUT counts integer[], OUT tries smallint[], OUT names text[], OUT amounts integer[]) RETURNS record
@@ -5496,6 +5628,36 @@ begin
    order by m.id;
 end $$;
 
+CREATE FUNCTION troupe.start_export(p_args jsonb, p_key text, p_most integer, p_most_bytes bigint, OUT job_id bigint, OUT use smallint) RETURNS record
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    AS $$
+#variable_conflict use_column
+declare
+  print constant bytea := sha256(convert_to('export ' || p_args::text, 'UTF8'));
+begin
+  select r.uses[1] into use from troupe.open_requests(array[p_key], array[print]) r;
+  if use in (2, 3) then
+    select i.ids[1] into job_id from troupe.idempotency i where i.key = p_key and use = 2;
+    return;
+  end if;
+  perform pg_advisory_xact_lock(72331733, 6); -- of those who count exports
+  if (select count(*) from troupe.export e where not e.over) >= p_most then
+    perform troupe.end_exports();
+    if (select count(*) from troupe.export e where not e.over) >= p_most then
+      raise exception 'there are % exports, as many as are kept; delete one, or wait until one expires', p_most
+        using errcode = 'TR409';
+    end if;
+  end if;
+  if (select sum(r.bytes) from troupe.export_runs() r) >= p_most_bytes then
+    raise exception 'the exports that are kept have % bytes or more; delete one, or wait until one expires',
+      p_most_bytes using errcode = 'TR409';
+  end if;
+  job_id := troupe.enqueue('troupe.export', p_args, 'exports', max_attempts => 5);
+  insert into troupe.export (job_id, args) values (job_id, p_args);
+  perform troupe.close_requests(array[p_key], array[1], array[use], array[job_id], array[0]::smallint[]);
+end $$;
+
 CREATE FUNCTION troupe.start_run(p_node bigint, p_lease bigint, p_job bigint) RETURNS boolean
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -5713,6 +5875,38 @@ exception
   when lock_not_available then return 'busy';
   when sqlstate 'TR409' then return 'again';
 end $_$;
+
+CREATE FUNCTION troupe.sweep_exports(p_most integer DEFAULT 400) RETURNS bigint
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  nobodys record;
+  dropped bigint := 0;
+begin
+  if not pg_try_advisory_xact_lock(72331733, 7) then
+    return 0;
+  end if;
+  perform troupe.end_exports();
+  -- Outcome and file in one look: a run that ends meanwhile has both or neither.
+  select r.job_id, r.attempt, r.chunks into nobodys from troupe.export_runs() r
+   where not exists (select from troupe.export e where e.job_id = r.job_id and e.attempt = r.attempt and not e.over)
+     and (exists (select from troupe.attempt a where a.job_id = r.job_id and a.attempt = r.attempt)
+          or not exists (select from troupe.job j where j.id = r.job_id))
+   order by r.job_id, r.attempt limit 1;
+  if found then
+    delete from troupe.export_chunk c
+     where c.job_id = nobodys.job_id and c.attempt = nobodys.attempt and c.nth >= nobodys.chunks - p_most;
+    get diagnostics dropped = row_count;
+  end if;
+  delete from troupe.export e
+   where e.job_id in (select o.job_id from troupe.export o
+                       where o.over and o.created_at < clock_timestamp() - interval '7 days'
+                       order by o.job_id limit p_most);
+  return dropped;
+end $$;
 
 CREATE FUNCTION troupe.take(p_node bigint, p_queue text, p_limit integer, p_slots integer DEFAULT NULL::integer, p_held integer DEFAULT 0, p_later boolean DEFAULT false) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean, retry jsonb)
     LANGUAGE plpgsql
@@ -6933,6 +7127,32 @@ CREATE TABLE troupe.expiring (
     queue text NOT NULL
 );
 
+CREATE TABLE troupe.export (
+    job_id bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    args jsonb NOT NULL,
+    attempt smallint,
+    bytes bigint,
+    rows bigint,
+    sha256 bytea,
+    finished_at timestamp with time zone,
+    expires_at timestamp with time zone,
+    over boolean DEFAULT false NOT NULL,
+    CONSTRAINT export_check CHECK ((((attempt IS NULL) = (bytes IS NULL)) AND ((attempt IS NULL) = (rows IS NULL)) AND ((attempt IS NULL) = (sha256 IS NULL)) AND ((attempt IS NULL) = (finished_at IS NULL)) AND ((attempt IS NULL) = (expires_at IS NULL)))),
+    CONSTRAINT export_sha256_check CHECK ((octet_length(sha256) = 32))
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='500');
+
+CREATE TABLE troupe.export_chunk (
+    job_id bigint NOT NULL,
+    attempt smallint NOT NULL,
+    nth integer NOT NULL,
+    bytes bytea NOT NULL,
+    CONSTRAINT export_chunk_bytes_check CHECK (((octet_length(bytes) >= 1) AND (octet_length(bytes) <= 262144)))
+)
+WITH (autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_threshold='500', toast.autovacuum_vacuum_scale_factor='0.05', toast.autovacuum_vacuum_threshold='50000');
+ALTER TABLE ONLY troupe.export_chunk ALTER COLUMN bytes SET STORAGE EXTERNAL;
+
 CREATE TABLE troupe.job (
     id bigint NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -7683,6 +7903,12 @@ ALTER TABLE ONLY troupe.crawl
 ALTER TABLE ONLY troupe.deferred
     ADD CONSTRAINT deferred_pkey PRIMARY KEY (job_id);
 
+ALTER TABLE ONLY troupe.export_chunk
+    ADD CONSTRAINT export_chunk_pkey PRIMARY KEY (job_id, attempt, nth);
+
+ALTER TABLE ONLY troupe.export
+    ADD CONSTRAINT export_pkey PRIMARY KEY (job_id);
+
 ALTER TABLE ONLY troupe.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (key);
 
@@ -7831,6 +8057,8 @@ CREATE INDEX bulk_operation_ended ON troupe.bulk_operation USING btree (ended_at
 CREATE INDEX bulk_operation_running ON troupe.bulk_operation USING btree (stepped_at, id) WHERE (state = 'running'::text);
 
 CREATE INDEX deferred_due ON troupe.deferred USING btree (due_at);
+
+CREATE INDEX export_kept ON troupe.export USING btree (job_id) WHERE (NOT over);
 
 CREATE INDEX idempotency_age ON troupe.idempotency USING btree (created_at);
 

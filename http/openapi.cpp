@@ -7,6 +7,7 @@
 #include "messages/job_export.hpp"
 #include "messages/node.hpp"
 #include "messages/queue.hpp"
+#include "messages/stored_export.hpp"
 #include "messages/token.hpp"
 
 #include <nlohmann/json.hpp>
@@ -43,6 +44,7 @@ std::int64_t limit_named(const std::string& name) {
       {"bulk_ids", limits::bulk_ids},
       {"page_size", limits::page_size},
       {"export_jobs", limits::export_jobs},
+      {"export_page", limits::export_page},
       {"log_page", limits::log_page},
       {"bulk_page", limits::bulk_page},
       {"queue_page", limits::queue_page},
@@ -83,9 +85,12 @@ std::map<int, std::set<std::string>> problem_codes() {
       {404, {"route_not_found"}},
       {405, {"method_not_allowed"}},
       {408, {"request_timeout"}},
+      {409, {"export_unfinished", "export_failed"}},
+      {410, {"export_gone"}},
       {413, {"body_too_large"}},
       {414, {"target_too_long"}},
       {415, {"unsupported_media_type"}},
+      {416, {"range_not_satisfiable"}},
       {417, {"expectation_failed"}},
       {422, {"idempotency_key_reused"}},
       {429, {"too_many_failures"}},
@@ -145,6 +150,7 @@ public:
          json::array(
              {{{"name", "jobs"}, {"description", "What is to be done, and what became of it."}},
               {{"name", "bulk"}, {"description", "Operations on many jobs at once."}},
+              {{"name", "exports"}, {"description", "Many jobs as a file that is kept."}},
               {{"name", "queues"}, {"description", "Pauses, limits and order."}},
               {{"name", "nodes"}, {"description", "Who runs jobs, and how many."}},
               {{"name", "tokens"}, {"description", "Who may ask, and who has changed what."}},

@@ -7,6 +7,7 @@ void add_all_routes(router& table, const services& context, const server_limits&
   add_job_routes(table, context, limits);
   add_bulk_routes(table, context, limits);
   add_export_routes(table, context, limits);
+  add_stored_export_routes(table, context, limits);
   add_queue_routes(table, context, limits);
   add_node_routes(table, context);
   add_token_routes(table, context, limits);

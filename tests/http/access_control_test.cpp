@@ -4,6 +4,7 @@
 #include "http/bearer_token.hpp"
 #include "http/routes.hpp"
 #include "tests/http/running_server.hpp"
+#include "tests/http/stored_files.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -43,10 +44,13 @@ http::server_limits patient() {
 
 struct guarded_server {
   explicit guarded_server(const http::server_limits& limits = patient())
-      : server(limits, &exports, true) {
+      : server(limits, &exports, true, &stored) {
     http::services context;
     context.ask = server.engine;
     context.exports = &exports;
+    context.stored_exports = &stored;
+    stored.put({17}, finished_export("text"));
+    stored.put({18}, finished_export("text", "other"));
     http::add_all_routes(table, context, table_limits);
     server.engine->on_ask([this](const api_request& asked, canned_engine::reply_function reply) {
       reply(answer(asked));
@@ -118,6 +122,7 @@ struct guarded_server {
   std::mutex guard;
   std::map<std::string, found_token> tokens;
   no_exports exports;
+  stored_files stored;
   running_server server;
   http::server_limits table_limits;
   http::router table;
@@ -140,18 +145,21 @@ const std::map<std::string, queue_scope> scopes{
     {"listJobs", queue_scope::filter},      {"enqueueJob", queue_scope::body},
     {"enqueueJobs", queue_scope::body},     {"exportJobLines", queue_scope::filter},
     {"exportJobRows", queue_scope::filter}, {"exportJobs", queue_scope::filter},
-    {"countJobs", queue_scope::filter},     {"getJob", queue_scope::job},
-    {"getJobLog", queue_scope::job},        {"explainJob", queue_scope::job},
-    {"editJob", queue_scope::job},          {"deleteJob", queue_scope::job},
-    {"cancelJob", queue_scope::job},        {"retryJob", queue_scope::job},
-    {"startBulk", queue_scope::none},       {"listBulks", queue_scope::none},
-    {"getBulk", queue_scope::none},         {"cancelBulk", queue_scope::none},
-    {"listQueues", queue_scope::none},      {"getQueue", queue_scope::path},
-    {"limitQueue", queue_scope::path},      {"pauseQueue", queue_scope::path},
-    {"resumeQueue", queue_scope::path},     {"drainQueue", queue_scope::path},
-    {"listNodes", queue_scope::none},       {"getNode", queue_scope::none},
-    {"getHealth", queue_scope::none},       {"getMetrics", queue_scope::none},
-    {"getIndex", queue_scope::open},        {"getOpenApi", queue_scope::open}};
+    {"startExport", queue_scope::body},     {"listExports", queue_scope::filter},
+    {"getExport", queue_scope::body},       {"deleteExport", queue_scope::body},
+    {"getExportFile", queue_scope::body},   {"countJobs", queue_scope::filter},
+    {"getJob", queue_scope::job},           {"getJobLog", queue_scope::job},
+    {"explainJob", queue_scope::job},       {"editJob", queue_scope::job},
+    {"deleteJob", queue_scope::job},        {"cancelJob", queue_scope::job},
+    {"retryJob", queue_scope::job},         {"startBulk", queue_scope::none},
+    {"listBulks", queue_scope::none},       {"getBulk", queue_scope::none},
+    {"cancelBulk", queue_scope::none},      {"listQueues", queue_scope::none},
+    {"getQueue", queue_scope::path},        {"limitQueue", queue_scope::path},
+    {"pauseQueue", queue_scope::path},      {"resumeQueue", queue_scope::path},
+    {"drainQueue", queue_scope::path},      {"listNodes", queue_scope::none},
+    {"getNode", queue_scope::none},         {"getHealth", queue_scope::none},
+    {"getMetrics", queue_scope::none},      {"getIndex", queue_scope::open},
+    {"getOpenApi", queue_scope::open}};
 
 } // namespace
 

@@ -7,6 +7,7 @@
 #include "http/routes.hpp"
 #include "messages/why.hpp"
 #include "tests/http/canned_engine.hpp"
+#include "tests/http/stored_files.hpp"
 
 #include <boost/test/unit_test.hpp>
 #include <nlohmann/json.hpp>
@@ -43,6 +44,7 @@ struct whole_server {
   whole_server() {
     context.ask = engine;
     context.exports = &exports;
+    context.stored_exports = &stored;
     context.kinds = {"echo"};
     context.version = "1.2.3";
     add_all_routes(table, context, limits);
@@ -108,10 +110,11 @@ struct whole_server {
     return out;
   }
 
-  std::size_t asked() const { return engine->asked().size() + exports.asked; }
+  std::size_t asked() const { return engine->asked().size() + exports.asked + stored.asked(); }
 
   std::shared_ptr<canned_engine> engine = std::make_shared<canned_engine>();
   no_jobs exports;
+  tests::stored_files stored;
   services context;
   server_limits limits;
   router table;
