@@ -5,6 +5,7 @@
 #include "actors/statement.hpp"
 #include "db/stored_export_statements.hpp"
 
+#include <caf/event_based_actor.hpp>
 #include <caf/send.hpp>
 
 #include <algorithm>

@@ -5653,7 +5653,7 @@ begin
     raise exception 'the exports that are kept have % bytes or more; delete one, or wait until one expires',
       p_most_bytes using errcode = 'TR409';
   end if;
-  job_id := troupe.enqueue('troupe.export', p_args, 'exports', max_attempts => 5);
+  job_id := troupe.enqueue('troupe.export', p_args, 'troupe.exports', max_attempts => 5);
   insert into troupe.export (job_id, args) values (job_id, p_args);
   perform troupe.close_requests(array[p_key], array[1], array[use], array[job_id], array[0]::smallint[]);
 end $$;

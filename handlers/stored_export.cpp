@@ -204,6 +204,7 @@ private:
   }
 
   void keep() {
+    release(); // its connection may be the only one that is lent
     stored_file file;
     file.attempt = run_->attempt;
     file.bytes = bytes_;

@@ -46,8 +46,9 @@ struct export_reader {
     } else if (key == "state") {
       filter.state = value.type == kind::string ? parse_job_state(value.text) : std::nullopt;
       if (!filter.state)
-        fail("/state", "must be scheduled, available, running, retryable, completed, cancelled or "
-                       "discarded");
+        fail("/state",
+             "must be pending, scheduled, available, running, retryable, completed, cancelled or "
+             "discarded");
     } else if (key == "queue") {
       read_name("/queue", value, filter.queue);
     } else if (key == "kind") {

@@ -281,8 +281,13 @@ void document::add(const route& entry) {
         {"required", entry.body.required},
         {"content", {{"application/json", {{"schema", reference("schemas", entry.body.schema)}}}}}};
   std::map<int, json> answers;
-  for (const auto& form : entry.answers)
-    answers[form.status] = answer(form, entry);
+  for (const auto& form : entry.answers) {
+    auto told = answer(form, entry);
+    if (auto& all = answers[form.status]; all.is_null())
+      all = std::move(told);
+    else
+      all["content"].update(told["content"]);
+  }
   std::set<int> problems{entry.problems.begin(), entry.problems.end()};
   problems.insert({400, 403});
   if (needed != role::anyone)

@@ -59,10 +59,11 @@ struct answer_form {
   std::string_view type = "application/json";
 };
 
-/// The usual one, and another. No default, as above.
+/// The usual one, and others; of one status there may be several types. No default, as above.
 struct answer_forms : std::vector<answer_form> {
   answer_forms(answer_form usual) : vector{usual} {}
   answer_forms(answer_form usual, answer_form other) : vector{usual, other} {}
+  explicit answer_forms(std::vector<answer_form> all) : vector(std::move(all)) {}
 };
 
 struct body_form {

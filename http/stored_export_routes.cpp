@@ -314,8 +314,14 @@ void add_stored_export_routes(router& table, const services& context, const serv
              .what = {"getExportFile", "exports", "The file of an export, or a range of it",
                       "One range by `Range`; several, and what is none, are answered with the "
                       "whole."},
-             .answers = {{200, "File", "application/octet-stream"},
-                         {206, "File", "application/octet-stream"}},
+             .answers = answer_forms{{{200, "Text", "application/x-ndjson"},
+                                      {200, "Text", "text/csv"},
+                                      {200, "Jobs", "application/json"},
+                                      {200, "File", "application/gzip"},
+                                      {206, "File", "application/x-ndjson"},
+                                      {206, "File", "text/csv"},
+                                      {206, "File", "application/json"},
+                                      {206, "File", "application/gzip"}}},
              .headers = {"Range", "IfRange", "IfMatch", "IfNoneMatch"},
              .problems = {409, 410, 412, 416},
              .handle = bound(download)});

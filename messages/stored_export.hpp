@@ -24,7 +24,7 @@ constexpr int export_page = 100;                   ///< exports of one page
 } // namespace limits
 
 inline constexpr const char* export_kind = "troupe.export";
-inline constexpr const char* export_queue = "exports";
+inline constexpr const char* export_queue = "troupe.exports";
 
 /// What all nodes of a database keep together.
 struct export_bounds {
