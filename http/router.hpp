@@ -63,7 +63,11 @@ struct answer_form {
 struct answer_forms : std::vector<answer_form> {
   answer_forms(answer_form usual) : vector{usual} {}
   answer_forms(answer_form usual, answer_form other) : vector{usual, other} {}
-  explicit answer_forms(std::vector<answer_form> all) : vector(std::move(all)) {}
+  static answer_forms of(const std::vector<answer_form>& all) {
+    answer_forms out{all.at(0)};
+    out.assign(all.begin(), all.end());
+    return out;
+  }
 };
 
 struct body_form {
