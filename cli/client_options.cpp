@@ -97,8 +97,13 @@ void command_line::add_export() {
       ->check(one_of(state_names()));
   app->add_option("--queue", out_.list.queue, "Only jobs of this queue");
   app->add_option("--kind", out_.list.kind, "Only jobs of this kind");
-  app->add_option("--out", out_.exported.out,
-                  "The file, which is there when it is whole; else standard output");
+  auto* out = app->add_option("--out", out_.exported.out,
+                              "The file, which is there when it is whole; else standard output");
+  auto* stored = app->add_flag("--stored", out_.exported.stored,
+                               "Let the server make a file first, and fetch that; what is cut off "
+                               "goes on where it was");
+  stored->needs(out);
+  app->add_flag("--gzip", out_.exported.gzip, "A file in gzip's format")->needs(stored);
   add_client(app);
 }
 

@@ -1,14 +1,19 @@
 // export: a text of any length from a running server to a file or to standard output, as it comes.
 #include "cli/commands.hpp"
 #include "cli/http_client.hpp"
+#include "cli/job_watch.hpp"
 #include "cli/output_file.hpp"
 #include "cli/progress_bar.hpp"
 #include "cli/signals.hpp"
 #include "cli/text.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include <chrono>
 #include <cstdio>
 #include <optional>
+#include <string>
+#include <utility>
 
 namespace troupe::cli {
 
@@ -37,11 +42,14 @@ public:
   drawn_progress() = default;
   void add(std::size_t bytes) {
     bytes_ += static_cast<std::int64_t>(bytes);
+    say(bytes_text(bytes_));
+  }
+  void say(const std::string& words) {
     const auto now = steady::now();
     if (shown_ && now - drawn_ >= redraw) {
       drawn_ = now;
       const std::chrono::duration<double> spent = now - begun_;
-      std::fprintf(stderr, "\r\x1b[K%s in %s", bytes_text(bytes_).c_str(),
+      std::fprintf(stderr, "\r\x1b[K%s in %s", printable(words).c_str(),
                    duration_text(spent.count()).c_str());
       std::fflush(stderr);
     }
@@ -62,9 +70,140 @@ private:
 
 } // namespace
 
+namespace {
+
+using nlohmann::json;
+
+/// How long a server may be away while its file is awaited or fetched.
+constexpr std::chrono::seconds longest_outage{60};
+
+std::string order_of(const invocation& wanted) {
+  json body{{"format", wanted.exported.format},
+            {"compression", wanted.exported.gzip ? "gzip" : "none"}};
+  for (const auto& [name, value] : {std::pair{"state", wanted.list.state},
+                                    {"queue", wanted.list.queue},
+                                    {"kind", wanted.list.kind}})
+    if (value)
+      body[name] = *value;
+  return body.dump();
+}
+
+/// A file that the server makes, keeps for a day, and gives in parts.
+class stored_export {
+public:
+  stored_export(const invocation& wanted, http_client& server) : wanted_(wanted), server_(server) {}
+
+  void run() {
+    growing_output file(wanted_.exported.out);
+    const auto told = json::parse(
+        server_.request("POST", "/api/v1/exports", order_of(wanted_)).body, nullptr, false);
+    if (!told.is_object() || !told.contains("id") || !told["id"].is_string())
+      throw command_error(exit_code::failed, "this is no answer of a Troupe server");
+    id_ = told["id"].get<std::string>();
+    await();
+    fetch(file);
+    file.finish();
+  }
+
+private:
+  std::string path() const { return "/api/v1/exports/" + http_client::escaped(id_); }
+
+  /// What does not say that it is over: nobody answers, or not whole.
+  void outlast(const command_error& why) {
+    const bool passes = why.code() == exit_code::unavailable || why.code() == exit_code::timed_out
+                        || dynamic_cast<const cut_off*>(&why) != nullptr;
+    if (!passes || steady::now() - heard_ > longest_outage)
+      throw why;
+  }
+  void pause(bool news) {
+    if (signals_.wait_for(pause_.after(news)))
+      throw command_error(exit_code::interrupted,
+                          "interrupted; nothing was kept here, export " + id_ + " goes on");
+  }
+
+  void await() {
+    std::string last;
+    for (;;) {
+      try {
+        const auto told = json::parse(server_.request("GET", path()).body, nullptr, false);
+        heard_ = steady::now();
+        if (look(told))
+          return;
+        const bool news = told.value("progress", "") != last;
+        last = told.value("progress", "");
+        progress_.say(told.value("state", "") + (last.empty() ? "" : ", " + last));
+        pause(news);
+      } catch (const command_error& e) {
+        if (e.code() == exit_code::interrupted)
+          throw;
+        outlast(e);
+        pause(false);
+      }
+    }
+  }
+  /// True when the file is there.
+  bool look(const json& told) {
+    if (!told.is_object())
+      throw command_error(exit_code::failed, "this is no answer of a Troupe server");
+    const auto state = told.value("state", "");
+    if (const auto file = told.find("file"); file != told.end() && file->is_object()) {
+      size_ = file->value("bytes", std::int64_t{0});
+      etag_ = '"' + file->value("sha256", "") + '"';
+      return true;
+    }
+    if (state == "discarded" || state == "cancelled" || state == "completed")
+      throw command_error(exit_code::job_failed,
+                          "export " + id_
+                              + (state == "completed" ? " has expired" : " was " + state)
+                              + (told.contains("error") && told["error"].is_string()
+                                     ? ": " + told["error"].get<std::string>()
+                                     : ""));
+    return false;
+  }
+
+  void fetch(growing_output& file) {
+    while (got_ < size_) {
+      try {
+        server_.download(path() + "/file",
+                         [&](std::string_view bytes) {
+                           if (signals_.signal() != 0)
+                             throw command_error(exit_code::interrupted,
+                                                 "interrupted; nothing was kept here, export " + id_
+                                                     + " is kept for a day");
+                           file.write(bytes);
+                           got_ += static_cast<std::int64_t>(bytes.size());
+                           heard_ = steady::now();
+                           progress_.say(bytes_text(got_) + " of " + bytes_text(size_));
+                         },
+                         {got_, etag_});
+      } catch (const command_error& e) {
+        outlast(e);
+        pause(false);
+      }
+    }
+  }
+
+  const invocation& wanted_;
+  http_client& server_;
+  signal_watch signals_; ///< an interrupted one leaves nothing here
+  drawn_progress progress_;
+  look_pause pause_;
+  steady::time_point heard_ = steady::now();
+  std::string id_;
+  std::string etag_;
+  std::int64_t size_ = 0;
+  std::int64_t got_ = 0;
+};
+
+} // namespace
+
 exit_code run_export(const invocation& wanted) {
   http_client server(wanted.client);
   const auto& out = wanted.exported.out;
+  if (wanted.exported.stored) {
+    stored_export(wanted, server).run();
+    return exit_code::ok;
+  }
   if (out.empty()) {
     exit_on_interrupt();
     server.download(path_of(wanted), [](std::string_view bytes) { print(std::string{bytes}); });

@@ -30,6 +30,9 @@ struct http_client::state {
 namespace {
 
 constexpr std::size_t quoted_body = 500;
+/// Statuses of what is downloaded.
+constexpr long whole = 200;
+constexpr long partial = 206;
 
 /// What OpenSSL says of a chain (x509_vfy.h); libcurl passes it on.
 enum verify_result : std::uint8_t {
@@ -166,6 +169,7 @@ using writer = std::size_t (*)(char*, std::size_t, std::size_t, void*);
 struct taker {
   CURL* easy;
   const std::function<void(std::string_view)>& take;
+  long wanted; ///< status
   std::string problem;
   bool begun = false;
   std::exception_ptr failed;
@@ -173,7 +177,12 @@ struct taker {
   std::size_t write(std::string_view bytes) {
     long status = 0;
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-    if (status != 200) {
+    if (status == whole && wanted == partial) {
+      failed = std::make_exception_ptr(
+          command_error(exit_code::failed, "the file is another one by now"));
+      return 0;
+    }
+    if (status != wanted) {
       problem.append(bytes, 0, http_client::answer_bytes - problem.size());
       return bytes.size();
     }
@@ -235,17 +244,23 @@ http_answer http_client::send(const char* method, const std::string& path,
 }
 
 void http_client::download(const std::string& path,
-                           const std::function<void(std::string_view)>& take) {
+                           const std::function<void(std::string_view)>& take, const part& from) {
   auto* easy = state_->easy;
   std::array<char, CURL_ERROR_SIZE> why{};
+  header_list headers(nullptr, &curl_slist_free_all);
   set_up(path, "GET", why.data());
+  if (from.offset > 0) {
+    curl_easy_setopt(easy, CURLOPT_RANGE, (std::to_string(from.offset) + '-').c_str());
+    headers.reset(curl_slist_append(nullptr, ("If-Range: " + from.etag).c_str()));
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers.get());
+  }
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, state_->timeout_ms);
   curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
   curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
                    static_cast<long>(std::chrono::seconds{longest_silence}.count()));
   if (!is_loopback_url(state_->base))
     curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip");
-  taker into{easy, take, {}, false, {}};
+  taker into{easy, take, from.offset > 0 ? partial : whole, {}, false, {}};
   const writer write = [](char* data, std::size_t, std::size_t size, void* to) -> std::size_t {
     return static_cast<taker*>(to)->write({data, size});
   };
@@ -256,10 +271,10 @@ void http_client::download(const std::string& path,
   if (into.failed)
     std::rethrow_exception(into.failed);
   if (result != CURLE_OK && into.begun)
-    throw command_error(exit_code::failed,
-                        "the answer was cut off by the server or on its way ("
-                            + std::string{why[0] != '\0' ? why.data() : curl_easy_strerror(result)}
-                            + ")");
+    throw cut_off(exit_code::failed,
+                  "the answer was cut off by the server or on its way ("
+                      + std::string{why[0] != '\0' ? why.data() : curl_easy_strerror(result)}
+                      + ")");
   check(easy, result, state_->server, why.data());
   http_answer answer;
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answer.status);

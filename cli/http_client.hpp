@@ -3,9 +3,11 @@
 #pragma once
 
 #include "cli/client_settings.hpp"
+#include "cli/exit_code.hpp"
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -17,6 +19,12 @@ namespace troupe::cli {
 struct http_answer {
   long status = 0;
   std::string body;
+};
+
+/// Of a download: what came before it is of no use alone.
+class cut_off : public command_error {
+public:
+  using command_error::command_error;
 };
 
 class http_client {
@@ -44,8 +52,17 @@ public:
 
   /// GET of what may be large: a body with status 200 goes to `take` as it comes, whatever time
   /// that needs, unless nothing comes for longest_silence. Throws command_error as request() does,
-  /// and (failed) when the answer is not whole.
-  void download(const std::string& path, const std::function<void(std::string_view)>& take);
+  /// and cut_off when the answer is not whole. With an `offset` the bytes from there on, of the
+  /// file with this ETag; command_error (failed) if it is another by now.
+  struct part {
+    std::int64_t offset = 0;
+    std::string etag;
+  };
+  void download(const std::string& path, const std::function<void(std::string_view)>& take,
+                const part& from);
+  void download(const std::string& path, const std::function<void(std::string_view)>& take) {
+    download(path, take, {});
+  }
 
   /// The text as a query's value.
   static std::string escaped(std::string_view text);

@@ -120,6 +120,8 @@ struct list_settings {
 struct export_settings {
   std::string format = "ndjson"; ///< or csv, json
   std::string out;               ///< empty: standard output
+  bool stored = false;           ///< made and kept by the server, then fetched
+  bool gzip = false;             ///< of a stored one: the file
 };
 
 struct log_settings {

@@ -2288,6 +2288,28 @@ begin
    where p.what = 'jobs' and p.low = part.low;
 end $$;
 
+CREATE FUNCTION troupe.export_runs() RETURNS TABLE(job_id bigint, attempt smallint, chunks integer, bytes bigint)
+    LANGUAGE sql
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+  with recursive runs as (
+    (select c.job_id, c.attempt from troupe.export_chunk c order by c.job_id, c.attempt limit 1)
+    union all
+    select n.job_id, n.attempt
+      from runs r
+      cross join lateral (
+        select c.job_id, c.attempt from troupe.export_chunk c
+         where (c.job_id, c.attempt, c.nth) > (r.job_id, r.attempt, 2147483647)
+         order by c.job_id, c.attempt, c.nth limit 1) n)
+  select r.job_id, r.attempt, l.nth + 1, (l.nth + 1) * 262144::bigint
+    from runs r
+    cross join lateral (
+      select c.nth from troupe.export_chunk c where c.job_id = r.job_id and c.attempt = r.attempt
+       order by c.nth desc limit 1) l;
+$$;
+
 CREATE FUNCTION troupe.export_time(p_time timestamp with time zone) RETURNS text
     LANGUAGE sql STABLE
     AS $$ select btrim(to_json(p_time at time zone 'UTC')::text, '"') || 'Z' $$;
@@ -3446,6 +3468,39 @@ begin
    cross join lateral troupe.tallied(k.name) t
     left join busy b on b.queue = k.name
    order by k.name;
+end $$;
+
+CREATE FUNCTION troupe.list_exports(p_before bigint, p_only bigint, p_queue text, p_limit integer) RETURNS TABLE(id bigint, created_at timestamp with time zone, args jsonb, state text, attempt smallint, message text, error text, kept boolean, bytes bigint, rows bigint, sha256 bytea, finished_at timestamp with time zone, expires_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+declare
+  ids constant bigint[] := array(
+    select e.job_id from troupe.export e
+     where e.job_id < p_before and (p_only is null or e.job_id = p_only)
+       and (p_queue is null or e.args ->> 'queue' = p_queue)
+       and exists (select from troupe.job j where j.id = e.job_id offset 0)
+     order by e.job_id desc limit p_limit);
+begin
+  return query
+  select e.job_id, e.created_at, e.args, j.state, (j.attempt + (j.state = 'running')::int)::smallint, p.message,
+         (select a.error from troupe.attempt a where a.job_id = e.job_id and a.attempt = j.attempt),
+         f.kept, case when f.kept then e.bytes end, case when f.kept then e.rows end,
+         case when f.kept then e.sha256 end, case when f.kept then e.finished_at end,
+         case when f.kept then e.expires_at end
+    from troupe.jobs_of(ids) j
+    join troupe.export e on e.job_id = j.id
+    left join troupe.progress p on p.job_id = e.job_id
+    cross join lateral (
+      select case when j.state = 'completed'
+                    then e.attempt is not distinct from j.attempt and e.expires_at > clock_timestamp() end as kept) f
+   order by e.job_id desc;
 end $$;
 
 CREATE FUNCTION troupe.list_items(p_crawl bigint, p_after bigint, p_limit bigint) RETURNS TABLE(page bigint, url text, status integer, title text, headings integer, links integer, bytes bigint, fetched_at timestamp with time zone, fields jsonb, error text)
@@ -4825,6 +4880,15 @@ CREATE FUNCTION troupe.rate_wait_ms(p_queue text) RETURNS bigint
     from troupe.queue q where q.name = p_queue and q.rate is not null;
 $$;
 
+CREATE FUNCTION troupe.read_export(p_job bigint, p_attempt smallint, p_from bigint, p_limit integer) RETURNS bytea
+    LANGUAGE sql STABLE
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+  select substring(c.bytes from (p_from % 262144)::int + 1 for p_limit) from troupe.export_chunk c
+   where c.job_id = p_job and c.attempt = p_attempt and c.nth = (p_from / 262144)::int;
+$$;
+
 CREATE FUNCTION troupe.read_lane(p_queue text, p_lane integer, p_limit integer, p_looks integer, OUT jobs bigint[], OUT attempts smallint[], OUT keys text[], OUT fresh text[], OUT looked integer, OUT firsts bigint[], OUT counts integer[], OUT tries smallint[], OUT names text[], OUT amounts integer[]) RETURNS record
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
@@ -5874,6 +5938,36 @@ begin
          r.node, r.taken_at
     from met m left join leased r on r.job_id = m.id and r.attempt = m.last + 1
    order by m.id;
+end $$;
+
+CREATE FUNCTION troupe.start_export(p_args jsonb, p_key text, p_most integer, p_most_bytes bigint, OUT job_id bigint, OUT use smallint) RETURNS record
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    AS $$
+#variable_conflict use_column
+declare
+  print constant bytea := sha256(convert_to('export ' || p_args::text, 'UTF8'));
+begin
+  select r.uses[1] into use from troupe.open_requests(array[p_key], array[print]) r;
+  if use in (2, 3) then
+    select i.ids[1] into job_id from troupe.idempotency i where i.key = p_key and use = 2;
+    return;
+  end if;
+  perform pg_advisory_xact_lock(72331733, 6); -- of those who count exports
+  if (select count(*) from troupe.export e where not e.over) >= p_most then
+    perform troupe.end_exports();
+    if (select count(*) from troupe.export e where not e.over) >= p_most then
+      raise exception 'there are % exports, as many as are kept; delete one, or wait until one expires', p_most
+        using errcode = 'TR409';
+    end if;
+  end if;
+  if (select sum(r.bytes) from troupe.export_runs() r) >= p_most_bytes then
+    raise exception 'the exports that are kept have % bytes or more; delete one, or wait until one expires',
+      p_most_bytes using errcode = 'TR409';
+  end if;
+  job_id := troupe.enqueue('troupe.export', p_args, 'troupe.exports', max_attempts => 5);
+  insert into troupe.export (job_id, args) values (job_id, p_args);
+  perform troupe.close_requests(array[p_key], array[1], array[use], array[job_id], array[0]::smallint[]);
 end $$;
 
 CREATE FUNCTION troupe.start_run(p_node bigint, p_lease bigint, p_job bigint) RETURNS boolean
@@ -7376,6 +7470,32 @@ CREATE TABLE troupe.expiring (
     queue text NOT NULL
 );
 
+CREATE TABLE troupe.export (
+    job_id bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    args jsonb NOT NULL,
+    attempt smallint,
+    bytes bigint,
+    rows bigint,
+    sha256 bytea,
+    finished_at timestamp with time zone,
+    expires_at timestamp with time zone,
+    over boolean DEFAULT false NOT NULL,
+    CONSTRAINT export_check CHECK ((((attempt IS NULL) = (bytes IS NULL)) AND ((attempt IS NULL) = (rows IS NULL)) AND ((attempt IS NULL) = (sha256 IS NULL)) AND ((attempt IS NULL) = (finished_at IS NULL)) AND ((attempt IS NULL) = (expires_at IS NULL)))),
+    CONSTRAINT export_sha256_check CHECK ((octet_length(sha256) = 32))
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='500');
+
+CREATE TABLE troupe.export_chunk (
+    job_id bigint NOT NULL,
+    attempt smallint NOT NULL,
+    nth integer NOT NULL,
+    bytes bytea NOT NULL,
+    CONSTRAINT export_chunk_bytes_check CHECK (((octet_length(bytes) >= 1) AND (octet_length(bytes) <= 262144)))
+)
+WITH (autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_threshold='500', toast.autovacuum_vacuum_scale_factor='0.05', toast.autovacuum_vacuum_threshold='50000');
+ALTER TABLE ONLY troupe.export_chunk ALTER COLUMN bytes SET STORAGE EXTERNAL;
+
 CREATE TABLE troupe.job (
     id bigint NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -8134,6 +8254,12 @@ ALTER TABLE ONLY troupe.crawl
 ALTER TABLE ONLY troupe.deferred
     ADD CONSTRAINT deferred_pkey PRIMARY KEY (job_id);
 
+ALTER TABLE ONLY troupe.export_chunk
+    ADD CONSTRAINT export_chunk_pkey PRIMARY KEY (job_id, attempt, nth);
+
+ALTER TABLE ONLY troupe.export
+    ADD CONSTRAINT export_pkey PRIMARY KEY (job_id);
+
 ALTER TABLE ONLY troupe.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (key);
 
@@ -8282,6 +8408,8 @@ CREATE INDEX bulk_operation_ended ON troupe.bulk_operation USING btree (ended_at
 CREATE INDEX bulk_operation_running ON troupe.bulk_operation USING btree (stepped_at, id) WHERE (state = 'running'::text);
 
 CREATE INDEX deferred_due ON troupe.deferred USING btree (due_at);
+
+CREATE INDEX export_kept ON troupe.export USING btree (job_id) WHERE (NOT over);
 
 CREATE INDEX idempotency_age ON troupe.idempotency USING btree (created_at);
 

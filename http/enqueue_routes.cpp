@@ -13,37 +13,14 @@ namespace troupe::http {
 
 namespace {
 
-constexpr std::string_view key_field = "Idempotency-Key";
-
 timestamp wall_clock() {
   return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
-}
-
-/// The request's key, empty without one; a 400 for what cannot be one.
-std::variant<std::string, response> read_key(const request_view& request) {
-  const head_field* found = nullptr;
-  if (request.head == nullptr)
-    return std::string{};
-  for (const auto& field : request.head->fields) {
-    if (!iequals(field.name, key_field))
-      continue;
-    if (found != nullptr || !is_valid_key(field.value)) {
-      auto fault = invalid_fields({});
-      fault.detail = "header Idempotency-Key: must come once, with 1 to "
-                     + std::to_string(limits::key_length) + " printable characters";
-      return problem_response(std::move(fault));
-    }
-    found = &field;
-  }
-  return found != nullptr ? std::string{found->value} : std::string{};
 }
 
 /// The answer to a request that stored nothing: its key is another one's, or a job was rejected.
 std::optional<response> refusal_of(const enqueued_jobs& stored, bool many) {
   if (stored.use == key_use::refused)
-    return problem_response(
-        make_problem(422, "idempotency_key_reused",
-                     "this Idempotency-Key belongs to a request with another content"));
+    return reused_key();
   const auto rejected = first_rejected(stored);
   if (!rejected)
     return std::nullopt;
@@ -97,7 +74,7 @@ void answer_one(requester& ask, const job_spec& spec, const enqueued_jobs& store
 }
 
 void create(const services& context, const request_view& request, responder respond) {
-  auto key = read_key(request);
+  auto key = read_idempotency_key(request);
   if (auto* refused = std::get_if<response>(&key))
     return respond(std::move(*refused));
   auto read = read_job(request.body, {context.kinds, wall_clock(), context.serves});
@@ -162,7 +139,7 @@ std::variant<bool, response> read_mode(std::string_view query) {
 
 void create_many(const services& context, const server_limits& limits, const request_view& request,
                  responder respond) {
-  auto key = read_key(request);
+  auto key = read_idempotency_key(request);
   if (auto* refused = std::get_if<response>(&key))
     return respond(std::move(*refused));
   auto apart = read_mode(request.query);

@@ -37,20 +37,19 @@ void append_field(std::string& out, std::string_view name, std::string_view valu
 
 /// Of what is streamed to a client of HTTP/1.0 the end of the connection is the end.
 void append_length(std::string& out, const response& answer, int version) {
-  if (!answer.streamed) {
+  if (!answer.streamed || answer.length) {
     out += "Content-Length: ";
-    append_number(out, answer.body.size());
+    append_number(out, answer.length.value_or(answer.body.size()));
     out += "\r\n";
   } else if (version >= 11) {
     out += "Transfer-Encoding: chunked\r\n";
   }
-  if (answer.streamed || answer.varies)
+  if ((answer.streamed && !answer.length) || answer.varies)
     out += "Vary: Accept-Encoding\r\n";
   if (answer.gzip)
     out += "Content-Encoding: gzip\r\n";
   if (!answer.file.empty())
-    append_field(out, "Content-Disposition",
-                 "attachment; filename=\"" + std::string{answer.file} + '"');
+    append_field(out, "Content-Disposition", "attachment; filename=\"" + answer.file + '"');
 }
 
 } // namespace
@@ -91,6 +90,8 @@ std::string_view reason_phrase(int status) {
     return "Accepted";
   case 204:
     return "No Content";
+  case 206:
+    return "Partial Content";
   case 304:
     return "Not Modified";
   case 400:
@@ -117,6 +118,8 @@ std::string_view reason_phrase(int status) {
     return "URI Too Long";
   case 415:
     return "Unsupported Media Type";
+  case 416:
+    return "Range Not Satisfiable";
   case 417:
     return "Expectation Failed";
   case 422:
@@ -166,6 +169,10 @@ void append_head(std::string& out, const response& answer, const head_context& c
     append_field(out, "Allow", answer.allow);
   if (!answer.etag.empty())
     append_field(out, "ETag", answer.etag);
+  if (answer.takes_ranges)
+    out += "Accept-Ranges: bytes\r\n";
+  if (!answer.content_range.empty())
+    append_field(out, "Content-Range", answer.content_range);
   out += answer.more_fields;
   if (answer.replayed)
     out += "Idempotent-Replayed: true\r\n";

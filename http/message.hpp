@@ -48,12 +48,15 @@ struct response {
   std::string_view more_fields; ///< further lines of the head, with their ends; of static storage
   bool replayed = false;        ///< Idempotent-Replayed
   std::optional<problem> fault; ///< instead of a body; written as problem+json on the way out
-  /// Instead of a body; its length is not known, and the head goes out with the first piece.
+  /// Instead of a body; the head goes out with the first piece.
   std::shared_ptr<text_source> stream;
   bool streamed = false; ///< the head of such an answer; HEAD has it without a stream
-  bool gzip = false;     ///< Content-Encoding
-  bool varies = false;   ///< whether by Accept-Encoding; what is streamed always does
-  std::string_view file; ///< what a browser saves it as; empty: no Content-Disposition
+  std::optional<std::uint64_t> length = {}; ///< of the stream, where it is known
+  std::string content_range = {};           ///< empty: no such header
+  bool takes_ranges = false;                ///< Accept-Ranges
+  bool gzip = false;                        ///< Content-Encoding
+  bool varies = false; ///< whether by Accept-Encoding; a stream without a length always does
+  std::string file;    ///< what a browser saves it as; empty: no Content-Disposition
 };
 
 /// Gives the answer. At most once, from any thread; when every copy dies without one, the client

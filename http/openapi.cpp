@@ -7,6 +7,7 @@
 #include "messages/job_export.hpp"
 #include "messages/node.hpp"
 #include "messages/queue.hpp"
+#include "messages/stored_export.hpp"
 #include "messages/token.hpp"
 #include "messages/work.hpp"
 
@@ -44,6 +45,7 @@ std::int64_t limit_named(const std::string& name) {
       {"bulk_ids", limits::bulk_ids},
       {"page_size", limits::page_size},
       {"export_jobs", limits::export_jobs},
+      {"export_page", limits::export_page},
       {"log_page", limits::log_page},
       {"bulk_page", limits::bulk_page},
       {"queue_page", limits::queue_page},
@@ -99,10 +101,12 @@ std::map<int, std::set<std::string>> problem_codes() {
       {404, {"route_not_found"}},
       {405, {"method_not_allowed"}},
       {408, {"request_timeout"}},
-      {410, {"worker_gone"}},
+      {409, {"export_unfinished", "export_failed"}},
+      {410, {"export_gone", "worker_gone"}},
       {413, {"body_too_large"}},
       {414, {"target_too_long"}},
       {415, {"unsupported_media_type"}},
+      {416, {"range_not_satisfiable"}},
       {417, {"expectation_failed"}},
       {422, {"idempotency_key_reused"}},
       {429, {"too_many_failures"}},
@@ -164,6 +168,7 @@ public:
          json::array(
              {{{"name", "jobs"}, {"description", "What is to be done, and what became of it."}},
               {{"name", "bulk"}, {"description", "Operations on many jobs at once."}},
+              {{"name", "exports"}, {"description", "Many jobs as a file that is kept."}},
               {{"name", "queues"}, {"description", "Pauses, limits and order."}},
               {{"name", "nodes"}, {"description", "Who runs jobs, and how many."}},
               {{"name", "work"},
@@ -297,8 +302,13 @@ void document::add(const route& entry) {
         {"required", entry.body.required},
         {"content", {{"application/json", {{"schema", reference("schemas", entry.body.schema)}}}}}};
   std::map<int, json> answers;
-  for (const auto& form : entry.answers)
-    answers[form.status] = answer(form, entry);
+  for (const auto& form : entry.answers) {
+    auto told = answer(form, entry);
+    if (auto& all = answers[form.status]; all.is_null())
+      all = std::move(told);
+    else
+      all["content"].update(told["content"]);
+  }
   std::set<int> problems{entry.problems.begin(), entry.problems.end()};
   problems.insert({400, 403});
   if (needed != role::anyone)

@@ -114,7 +114,8 @@ private:
   std::shared_ptr<text_source> stream_;
   std::optional<response> stream_head_; ///< until the first piece is there
   bool chunked_ = false;
-  bool watching_ = false; ///< whether the client goes while nothing is written
+  std::optional<std::uint64_t> owed_; ///< bytes of the stream, where its length was told
+  bool watching_ = false;             ///< whether the client goes while nothing is written
   std::string out_head_;
   std::string out_body_;
   std::size_t written_ = 0;

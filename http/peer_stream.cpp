@@ -1,6 +1,6 @@
 // See peer.hpp: an answer that comes in pieces. At most one is held, and asked for when the one
-// before is with the socket. What cannot go on ends the connection without the last chunk (for a
-// client of HTTP/1.0: by a reset), so that nobody takes it for whole. The client's end of the
+// before is with the socket. What cannot go on ends the connection without the last chunk (where
+// there are none: by a reset), so that nobody takes it for whole. The client's end of the
 // connection is watched while a piece is awaited: a closed one ends the source, half-closed or not.
 #include "http/peer.hpp"
 #include "messages/log.hpp"
@@ -35,8 +35,9 @@ struct peer::pending_piece {
 bool peer::begin_stream(response answer) {
   stream_ = std::move(answer.stream);
   answer.stream.reset();
-  chunked_ = reader_.head().version >= 11;
-  keep_alive_ = keep_alive_ && chunked_;
+  owed_ = answer.length;
+  chunked_ = !owed_ && reader_.head().version >= 11;
+  keep_alive_ = keep_alive_ && (chunked_ || owed_);
   watching_ = false; // one that is left from an earlier stream does no harm
   stream_head_ = std::move(answer);
   return fetch();
@@ -65,6 +66,8 @@ void peer::on_piece(std::uint64_t serial, text_source::piece piece) {
     goes_on = end_stream();
   else if (bytes->empty())
     fetch();
+  else if (owed_ && bytes->size() > *owed_)
+    goes_on = fail_stream({errc::internal, "the text is longer than its length"});
   else
     goes_on = write_piece(*std::move(bytes));
   if (goes_on)
@@ -81,6 +84,8 @@ bool peer::write_piece(std::string bytes) {
     stream_head_.reset();
   }
   sent_ += bytes.size();
+  if (owed_)
+    *owed_ -= bytes.size();
   if (chunked_ && !bytes.empty()) {
     std::array<char, 20> size;
     out_head_.append(size.data(),
@@ -97,6 +102,8 @@ bool peer::write_piece(std::string bytes) {
 }
 
 bool peer::end_stream() {
+  if (owed_.value_or(0) > 0)
+    return fail_stream({errc::internal, "the text is shorter than its length"});
   stream_.reset();
   return write_piece({});
 }

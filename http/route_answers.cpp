@@ -1,6 +1,7 @@
 #include "http/route_answers.hpp"
 
 #include "http/problem.hpp"
+#include "messages/job_limits.hpp"
 
 #include <charconv>
 #include <utility>
@@ -61,6 +62,30 @@ std::optional<problem> beyond_scope(const token_identity* who, const job_spec& j
                             + " is for some queues: unique jobs have to name queue among what is "
                               "unique");
   return std::nullopt;
+}
+
+std::variant<std::string, response> read_idempotency_key(const request_view& request) {
+  const head_field* found = nullptr;
+  if (request.head == nullptr)
+    return std::string{};
+  for (const auto& field : request.head->fields) {
+    if (!iequals(field.name, "Idempotency-Key"))
+      continue;
+    if (found != nullptr || !is_valid_key(field.value)) {
+      auto fault = invalid_fields({});
+      fault.detail = "header Idempotency-Key: must come once, with 1 to "
+                     + std::to_string(limits::key_length) + " printable characters";
+      return problem_response(std::move(fault));
+    }
+    found = &field;
+  }
+  return found != nullptr ? std::string{found->value} : std::string{};
+}
+
+response reused_key() {
+  return problem_response(
+      make_problem(422, "idempotency_key_reused",
+                   "this Idempotency-Key belongs to a request with another content"));
 }
 
 response no_body_taken() {

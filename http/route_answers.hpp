@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 
 namespace troupe::http {
 
@@ -27,6 +28,10 @@ response outside_scope(std::string_view token, std::string_view queue);
 /// What is wrong when `who` puts this job in: a token that is for some queues puts jobs into these
 /// only. A unique key that another queue's job may have would show that job, or change it.
 std::optional<problem> beyond_scope(const token_identity* who, const job_spec& job);
+/// The request's Idempotency-Key, empty without one; a 400 for what cannot be one.
+std::variant<std::string, response> read_idempotency_key(const request_view& request);
+/// 422: the key is another request's.
+response reused_key();
 /// The answer to a body where there should be none.
 response no_body_taken();
 

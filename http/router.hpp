@@ -60,10 +60,15 @@ struct answer_form {
   std::string_view type = "application/json";
 };
 
-/// The usual one, and another. No default, as above.
+/// The usual one, and others; of one status there may be several types. No default, as above.
 struct answer_forms : std::vector<answer_form> {
   answer_forms(answer_form usual) : vector{usual} {}
   answer_forms(answer_form usual, answer_form other) : vector{usual, other} {}
+  static answer_forms of(const std::vector<answer_form>& all) {
+    answer_forms out{all.at(0)};
+    out.assign(all.begin(), all.end());
+    return out;
+  }
 };
 
 struct body_form {

@@ -8,6 +8,7 @@ void add_all_routes(router& table, const services& context, const server_limits&
   add_bulk_routes(table, context, limits);
   add_export_routes(table, context, limits);
   add_event_routes(table, context);
+  add_stored_export_routes(table, context, limits);
   add_queue_routes(table, context, limits);
   add_node_routes(table, context);
   add_work_routes(table, context, limits);

@@ -10,6 +10,7 @@
 #include "messages/database_metrics.hpp"
 #include "messages/health.hpp"
 #include "messages/job_export.hpp"
+#include "messages/stored_export.hpp"
 
 #include <functional>
 #include <memory>
@@ -23,7 +24,8 @@ class event_board;
 /// Everything pointed to must outlive the server.
 struct services {
   std::shared_ptr<requester> ask;
-  export_port* exports = nullptr; ///< none: there are no exports
+  export_port* exports = nullptr;               ///< none: there are no exports
+  stored_export_port* stored_exports = nullptr; ///< none: none is kept
   const health_board* health = nullptr;
   engine_counters* counters = nullptr; ///< the server counts its own requests there
   const database_metrics* database = nullptr;
@@ -56,6 +58,8 @@ void add_counts_route(router& table, const services& context);
 void add_export_routes(router& table, const services& context, const server_limits& limits);
 /// /api/v1/events.
 void add_event_routes(router& table, const services& context);
+/// /api/v1/exports and below: those that are kept.
+void add_stored_export_routes(router& table, const services& context, const server_limits& limits);
 /// /api/v1/tokens and below, and /api/v1/audit.
 void add_token_routes(router& table, const services& context, const server_limits& limits);
 /// /api/v1/queues and below.

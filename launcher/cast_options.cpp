@@ -2,6 +2,7 @@
 
 #include "db/migrate.hpp"
 #include "launcher/database_options.hpp"
+#include "messages/stored_export.hpp"
 
 #include <algorithm>
 
@@ -33,6 +34,7 @@ cast_options cast_options_of(const engine_options& options, const std::string& u
   }
   out.executor.queues = options.queues;
   out.executor.queues.try_emplace(page_queue, options.fetches);
+  out.executor.queues.try_emplace(export_queue, 1); // it has a connection of its own while it runs
   out.executor.default_slots = options.slots;
   out.executor.prefetch = options.prefetch;
   out.executor.stuck_after = options.stuck_after;

@@ -3,7 +3,6 @@
 #include "actors/cast.hpp"
 #include "actors/crawl_port.hpp"
 #include "actors/foreign_thread.hpp"
-#include "actors/job_export.hpp"
 #include "db/admin.hpp"
 #include "db/migrate.hpp"
 #include "handlers/export.hpp"
@@ -17,6 +16,7 @@
 #include "launcher/cast_options.hpp"
 #include "launcher/database_options.hpp"
 #include "launcher/disk_space.hpp"
+#include "launcher/export_ports.hpp"
 #include "launcher/listening.hpp"
 #include "launcher/private_postgres.hpp"
 #include "launcher/session_core.hpp"
@@ -74,7 +74,7 @@ struct engine::parts {
   std::optional<cast> actors;
   std::unique_ptr<session_source> sessions;
   std::unique_ptr<crawl_port> port;
-  std::unique_ptr<export_port> exports;
+  std::optional<export_ports> exports;
   std::optional<fetcher> pages;
   std::optional<http::server> server;
   std::atomic<bool> draining{false};
@@ -134,7 +134,7 @@ void engine::parts::start_actors() {
   actors = spawn_cast(*system, wanted, *loop, counters, board);
   port = make_crawl_port(*system, actors->recorder, actors->crawls, actors->store, actors->executor,
                          *actors->work);
-  exports = make_export_port(*system, *actors->work);
+  exports.emplace(*system, *actors->work);
   sessions = make_session_source(*system, *actors->work, *loop);
   fetcher_options fetching;
   fetching.allow_private = options.allow_private;
@@ -144,6 +144,7 @@ void engine::parts::start_actors() {
   const std::filesystem::path root =
       options.data_dir.empty() ? default_data_dir() : options.data_dir;
   add_export(table, *workers, *port, {root / "exports"});
+  exports->add_to(table);
   if (options.test_kinds)
     add_test_kinds(table, {*loop, *workers, root / "effects"});
   for (const auto& [kind, how] : blocking)
@@ -154,7 +155,6 @@ void engine::parts::start_actors() {
 void engine::parts::start_http() {
   http::services context;
   context.ask = http::make_bridge(actors->gate);
-  context.exports = exports.get();
   context.health = board.get();
   context.counters = &counters;
   context.require_tokens = options.require_tokens;
@@ -165,6 +165,7 @@ void engine::parts::start_http() {
     const auto named = options.queues.find(queue);
     return (named != options.queues.end() ? named->second : options.slots) > 0;
   };
+  exports->offer(context);
   context.node = options.node;
   context.version = version;
   context.draining = [this] { return draining.load(); };
@@ -262,7 +263,6 @@ void engine::parts::end_actors() {
   actors.reset();
   sessions.reset();
   port.reset();
-  exports.reset();
   table.clear();
   if (!workers->stop_within(exit_limit))
     leave("handlers did not end");
@@ -271,7 +271,8 @@ void engine::parts::end_actors() {
     std::this_thread::sleep_for(1ms);
   if (system->registry().running() > 0)
     leave(std::to_string(system->registry().running()) + " actors did not end");
-  loop->stop(); // its thread may hold a reference to the system, too (see foreign_thread.hpp)
+  exports.reset(); // until here runs may have asked
+  loop->stop();    // its thread may hold a reference to the system, too (see foreign_thread.hpp)
   system.reset();
   config.reset();
   sockets.reset();

@@ -445,6 +445,12 @@ BOOST_AUTO_TEST_CASE(an_export_is_read_whole_and_its_words_are_checked) {
   BOOST_TEST(*found.list.kind == "k");
   BOOST_TEST(good({"export"}).exported.format == "ndjson");
   BOOST_TEST(good({"export"}).exported.out.empty());
+  const auto stored = good({"export", "--stored", "--gzip", "--out", "a.gz"}).exported;
+  BOOST_TEST(stored.stored);
+  BOOST_TEST(stored.gzip);
+  BOOST_TEST(!found.exported.stored);
+  BOOST_TEST(!bad({"export", "--stored"}).empty());
+  BOOST_TEST(!bad({"export", "--gzip", "--out", "a.gz"}).empty());
   BOOST_TEST(!bad({"export", "--format", "xml"}).empty());
   BOOST_TEST(!bad({"export", "--state", "lost"}).empty());
 }

@@ -134,6 +134,18 @@ def test_every_route_answers_as_it_is_documented(node, api):
     until(lambda: ask("getBulk", moved.json["id"]).json["state"] == "done", "the operation's end")
     ask("listBulks")
 
+    export = ask("startExport", body={"format": "csv", "queue": "d1"}, status=202, Idempotency_Key="d-3").json["id"]
+    ask("startExport", body={"format": "xml"}, status=400)
+    until(lambda: ask("getExport", export).json["file"], "the export's file")
+    tag = ask("getExportFile", export).headers["ETag"]
+    ask("getExportFile", export, status=206, Range="bytes=0-9")
+    ask("getExportFile", export, status=416, Range="bytes=1000000-")
+    ask("getExportFile", export, status=304, If_None_Match=tag)
+    ask("getExportFile", export, status=412, If_Match='"x"')
+    ask("getExportFile", 2**62, status=404)
+    assert ask("listExports", query="?limit=1&queue=d1").json["exports"][0]["id"] == export
+    ask("deleteExport", export, status=204)
+
     made = ask("createToken", body={"name": "d4", "role": "producer", "queues": ["d4"]}, status=201).json["token"]["id"]
     ask("createToken", body={"name": "d4", "role": "root"}, status=400)
     ask("listTokens", query="?limit=1")
@@ -304,6 +316,8 @@ class Fuzzer:
             return {201}
         if "Work" in operation:
             return {200, 204, 404, 410}  # no session is live, so that no claim waits
+        if operation == "startExport":
+            return {202, 409}
         return {200, 404, 409}
 
     def each_field_wrong(self, operation, schema):

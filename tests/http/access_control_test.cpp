@@ -5,6 +5,7 @@
 #include "http/event_board.hpp"
 #include "http/routes.hpp"
 #include "tests/http/running_server.hpp"
+#include "tests/http/stored_files.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -48,11 +49,14 @@ http::server_limits patient() {
 
 struct guarded_server {
   explicit guarded_server(const http::server_limits& limits = patient())
-      : server(limits, &exports, true) {
+      : server(limits, &exports, true, &stored) {
     http::services context;
     context.ask = server.engine;
     context.exports = &exports;
     context.events = board.get();
+    context.stored_exports = &stored;
+    stored.put({17}, finished_export("text"));
+    stored.put({18}, finished_export("text", "other"));
     http::add_all_routes(table, context, table_limits);
     server.engine->on_ask([this](const api_request& asked, canned_engine::reply_function reply) {
       reply(answer(asked));
@@ -126,6 +130,7 @@ struct guarded_server {
   std::mutex guard;
   std::map<std::string, found_token> tokens;
   no_exports exports;
+  stored_files stored;
   running_server server;
   std::shared_ptr<http::event_board> board = std::make_shared<http::event_board>(
       server.engine, [](const auto&) {}, server.counters.token_changes);
@@ -146,7 +151,10 @@ const std::map<std::string, queue_scope> scopes{
     {"listJobs", queue_scope::filter},      {"enqueueJob", queue_scope::body},
     {"enqueueJobs", queue_scope::body},     {"exportJobLines", queue_scope::filter},
     {"exportJobRows", queue_scope::filter}, {"exportJobs", queue_scope::filter},
-    {"countJobs", queue_scope::filter},     {"getJob", queue_scope::job},
+    {"startExport", queue_scope::body},     {"listExports", queue_scope::filter},
+    {"getExport", queue_scope::body},       {"deleteExport", queue_scope::body},
+    {"getExportFile", queue_scope::body},   {"countJobs", queue_scope::filter},
+    {"getJob", queue_scope::job},
     {"getJobLog", queue_scope::job},        {"explainJob", queue_scope::job},
     {"editJob", queue_scope::job},          {"deleteJob", queue_scope::job},
     {"cancelJob", queue_scope::job},        {"retryJob", queue_scope::job},

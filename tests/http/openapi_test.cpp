@@ -8,6 +8,7 @@
 #include "http/routes.hpp"
 #include "messages/why.hpp"
 #include "tests/http/canned_engine.hpp"
+#include "tests/http/stored_files.hpp"
 
 #include <boost/test/unit_test.hpp>
 #include <nlohmann/json.hpp>
@@ -45,6 +46,7 @@ struct whole_server {
     context.ask = engine;
     context.exports = &exports;
     context.events = board.get();
+    context.stored_exports = &stored;
     context.kinds = {"echo"};
     context.version = "1.2.3";
     add_all_routes(table, context, limits);
@@ -110,13 +112,14 @@ struct whole_server {
     return out;
   }
 
-  std::size_t asked() const { return engine->asked().size() + exports.asked; }
+  std::size_t asked() const { return engine->asked().size() + exports.asked + stored.asked(); }
 
   std::shared_ptr<canned_engine> engine = std::make_shared<canned_engine>();
   no_jobs exports;
   std::atomic<std::uint64_t> turn{0};
   std::shared_ptr<event_board> board = std::make_shared<event_board>(
       engine, [](const event_board::task& what) { what(); }, turn);
+  tests::stored_files stored;
   services context;
   server_limits limits;
   router table;

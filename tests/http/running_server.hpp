@@ -27,12 +27,16 @@ using namespace std::chrono_literals;
 class running_server {
 public:
   explicit running_server(const http::server_limits& limits = {}, export_port* exports = nullptr,
-                          bool require_tokens = false)
-      : running_server(exports, usual(limits), require_tokens) {}
-  running_server(export_port* exports, http::server_options options, bool require_tokens = false) {
+                          bool require_tokens = false, stored_export_port* stored = nullptr)
+      : running_server(exports, usual(limits), require_tokens, stored) {}
+  explicit running_server(stored_export_port* stored)
+      : running_server({}, nullptr, false, stored) {}
+  running_server(export_port* exports, http::server_options options, bool require_tokens = false,
+                 stored_export_port* stored = nullptr) {
     http::services context;
     context.ask = engine;
     context.exports = exports;
+    context.stored_exports = stored;
     context.health = &health;
     context.counters = &counters;
     context.require_tokens = require_tokens;

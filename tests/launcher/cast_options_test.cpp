@@ -40,6 +40,7 @@ BOOST_AUTO_TEST_CASE(pages_have_as_many_slots_as_there_are_fetches_unless_their_
   options.slots = 3;
   options.queues = {{"mail", 2}};
   BOOST_TEST(out().executor.queues.at(page_queue) == 7);
+  BOOST_TEST(out().executor.queues.at("troupe.exports") == 1);
   BOOST_TEST(out().executor.queues.at("mail") == 2);
   BOOST_TEST(out().executor.default_slots == 3);
   options.queues[page_queue] = 0;

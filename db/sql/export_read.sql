@@ -1,0 +1,3 @@
+-- A part of a file, or null.
+-- reads
+select troupe.read_export($1, $2, $3, $4)

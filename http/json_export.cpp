@@ -1,0 +1,167 @@
+#include "http/json_export.hpp"
+
+#include "http/json_guard.hpp"
+#include "http/route_answers.hpp"
+#include "http/time_format.hpp"
+
+#include <utility>
+
+namespace troupe::http {
+
+namespace {
+
+using kind = json_value::kind;
+
+struct export_reader {
+  export_order out;
+  std::vector<field_error> errors;
+
+  void fail(std::string pointer, std::string detail) {
+    errors.push_back({std::move(pointer), std::move(detail)});
+  }
+
+  void read_format(const json_value& value) {
+    for (const auto format : {export_format::ndjson, export_format::csv, export_format::json})
+      if (value.type == kind::string && value.text == to_string(format)) {
+        out.what.format = format;
+        return;
+      }
+    fail("/format", "must be ndjson, csv or json");
+  }
+
+  void read_name(const char* pointer, const json_value& value, std::optional<std::string>& into) {
+    if (value.type != kind::string || !is_valid_name(value.text))
+      return fail(pointer, "must be " + std::string{name_form});
+    into = value.text;
+  }
+
+  void read(const std::string& key, const json_value& value) {
+    auto& filter = out.what.filter;
+    if (key == "format") {
+      read_format(value);
+    } else if (key == "compression") {
+      out.gzip = value.type == kind::string && value.text == "gzip";
+      if (!out.gzip && (value.type != kind::string || value.text != "none"))
+        fail("/compression", "must be none or gzip");
+    } else if (key == "state") {
+      filter.state = value.type == kind::string ? parse_job_state(value.text) : std::nullopt;
+      if (!filter.state)
+        fail("/state",
+             "must be pending, scheduled, available, running, retryable, completed, cancelled or "
+             "discarded");
+    } else if (key == "queue") {
+      read_name("/queue", value, filter.queue);
+    } else if (key == "kind") {
+      read_name("/kind", value, filter.kind);
+    } else if (key == "limit") {
+      if (value.type != kind::integer || value.integer < 1 || value.integer > limits::export_jobs)
+        return fail("/limit",
+                    "must be an integer from 1 to " + std::to_string(limits::export_jobs));
+      out.what.limit = value.integer;
+    } else {
+      std::string pointer;
+      append_pointer(pointer, key);
+      fail(pointer,
+           "no such field; an export has format, compression, state, queue, kind and limit");
+    }
+  }
+};
+
+void append_member(std::string& out, std::string_view name, std::string_view text) {
+  out += ",\"";
+  out += name;
+  out += "\":";
+  append_json_string(out, text);
+}
+
+void append_filter(std::string& out, std::string_view name,
+                   const std::optional<std::string>& value) {
+  if (value)
+    return append_member(out, name, *value);
+  out += ",\"";
+  out += name;
+  out += "\":null";
+}
+
+void append_file(std::string& out, const stored_file& file) {
+  out += "{\"bytes\":" + std::to_string(file.bytes) + ",\"rows\":" + std::to_string(file.rows)
+         + ",\"sha256\":\"" + file.sha256 + "\",\"finished_at\":";
+  append_time_or_null(out, file.finished_at);
+  out += ",\"expires_at\":";
+  append_time_or_null(out, file.expires_at);
+  out += '}';
+}
+
+} // namespace
+
+std::string_view to_string(export_format format) {
+  switch (format) {
+  case export_format::csv:
+    return "csv";
+  case export_format::json:
+    return "json";
+  case export_format::ndjson:
+    break;
+  }
+  return "ndjson";
+}
+
+std::variant<export_order, problem> read_export(std::string_view body) {
+  json_limits most;
+  most.depth = 2;
+  auto document = read_json(body, most);
+  if (auto* error = std::get_if<json_error>(&document))
+    return invalid_fields({{std::move(error->pointer), std::move(error->detail)}});
+  const auto& root = std::get<json_value>(document);
+  if (root.type != kind::object)
+    return invalid_fields({{"", "must be an object with format"}});
+  export_reader reader;
+  bool has_format = false;
+  for (const auto& [key, value] : root.members) {
+    has_format = has_format || key == "format";
+    reader.read(key, value);
+  }
+  if (!has_format)
+    reader.fail("/format", "is required");
+  if (!reader.errors.empty())
+    return invalid_fields(std::move(reader.errors));
+  return std::move(reader.out);
+}
+
+void append_export(std::string& out, const export_record& one) {
+  const auto& what = one.order.what;
+  out += "{\"id\":\"" + std::to_string(one.id.value) + '"';
+  append_member(out, "state", to_string(one.state));
+  out += ",\"attempt\":" + std::to_string(one.attempt);
+  append_member(out, "format", to_string(what.format));
+  append_member(out, "compression", one.order.gzip ? "gzip" : "none");
+  const auto& filter = what.filter;
+  append_filter(out, "job_state",
+                filter.state ? std::optional{std::string{to_string(*filter.state)}} : std::nullopt);
+  append_filter(out, "queue", filter.queue);
+  append_filter(out, "kind", filter.kind);
+  out += ",\"limit\":" + (what.limit ? std::to_string(*what.limit) : "null");
+  append_member(out, "progress", one.message);
+  append_filter(out, "error", one.error.empty() ? std::nullopt : std::optional{one.error});
+  out += ",\"created_at\":";
+  append_time_or_null(out, one.created_at);
+  out += ",\"file\":";
+  if (one.file)
+    append_file(out, *one.file);
+  else
+    out += "null";
+  out += '}';
+}
+
+std::string exports_json(const export_page& page) {
+  std::string out = "{\"exports\":[";
+  for (const auto& one : page.exports) {
+    if (out.back() == '}')
+      out += ',';
+    append_export(out, one);
+  }
+  return out + "],\"next\":" + (page.next ? '"' + std::to_string(page.next->value) + '"' : "null")
+         + '}';
+}
+
+} // namespace troupe::http
