@@ -23,7 +23,6 @@
 #include "launcher/system_config.hpp"
 #include "launcher/worker_pool.hpp"
 #include "messages/log.hpp"
-#include "messages/version.hpp"
 
 #include <caf/scoped_actor.hpp>
 
@@ -153,21 +152,14 @@ void engine::parts::start_actors() {
 }
 
 void engine::parts::start_http() {
-  http::services context;
+  auto context = services_of(options);
   context.ask = http::make_bridge(actors->gate);
   context.health = board.get();
   context.counters = &counters;
-  context.require_tokens = options.require_tokens;
   context.database = &metrics;
   for (const auto& [kind, handler] : table)
     context.kinds.insert(kind);
-  context.serves = [this](const std::string& queue) {
-    const auto named = options.queues.find(queue);
-    return (named != options.queues.end() ? named->second : options.slots) > 0;
-  };
   exports->offer(context);
-  context.node = options.node;
-  context.version = version;
   context.draining = [this] { return draining.load(); };
   server.emplace(loop->context(), server_options_of(options, tls), std::move(context));
   try {

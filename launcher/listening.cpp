@@ -2,6 +2,7 @@
 
 #include "http/tls_context.hpp"
 #include "messages/engine_error.hpp"
+#include "messages/version.hpp"
 
 #include <chrono>
 #include <stdexcept>
@@ -35,6 +36,18 @@ http::server_options server_options_of(const engine_options& options,
   out.socket_path = options.socket_path;
   out.socket_mode = options.socket_mode;
   out.allowed_hosts = options.allowed_hosts;
+  return out;
+}
+
+http::services services_of(const engine_options& options) {
+  http::services out;
+  out.require_tokens = options.require_tokens;
+  out.node = options.node;
+  out.version = version;
+  out.serves = [queues = options.queues, slots = options.slots](const std::string& queue) {
+    const auto named = queues.find(queue);
+    return (named != queues.end() ? named->second : slots) > 0;
+  };
   return out;
 }
 

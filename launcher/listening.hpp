@@ -20,6 +20,8 @@ std::shared_ptr<http::tls_context> read_certificate(const engine_options& option
 std::function<health_check()> health_of(std::shared_ptr<http::tls_context> tls);
 http::server_options server_options_of(const engine_options& options,
                                        std::shared_ptr<http::tls_context> tls);
+/// What the options say of it; the engine adds its own.
+http::services services_of(const engine_options& options);
 /// `port`: the one in use.
 std::vector<std::string> urls_of(const engine_options& options, std::uint16_t port);
 

@@ -41,16 +41,12 @@ using lookup_actor =
 using store_actor = caf::typed_actor<
     // Store these jobs, all or none.
     caf::replies_to<enqueue_jobs_ptr>::with<enqueued_jobs>,
-    // One job with its attempts.
-    caf::replies_to<get_job>::with<job_record>,
-    // Several, as far as they are there.
-    caf::replies_to<get_jobs>::with<found_jobs>,
+    // One job with its attempts, and several, as far as they are there.
+    caf::replies_to<get_job>::with<job_record>, caf::replies_to<get_jobs>::with<found_jobs>,
     // One page of jobs.
     caf::replies_to<list_jobs>::with<job_page>,
-    // Write the outcome `cancelled` first, whoever runs the job.
-    caf::replies_to<cancel_job>::with<job_record>,
-    // Make a final or waiting job available now.
-    caf::replies_to<retry_job>::with<job_record>,
+    // Write the outcome `cancelled` first, whoever runs the job; make one available now.
+    caf::replies_to<cancel_job>::with<job_record>, caf::replies_to<retry_job>::with<job_record>,
     // Remove a job that does not run.
     caf::replies_to<delete_job>::with<deleted_job>,
     // Change a job that waits.
@@ -81,9 +77,8 @@ using store_actor = caf::typed_actor<
     caf::replies_to<limit_queue>::with<queue_record>,
     // The newest life of the node of a name, and one page of lives.
     caf::replies_to<get_node>::with<node_record>, caf::replies_to<list_nodes>::with<node_page>,
-    // The token that was shown.
+    // The token that was shown, and a new one, whose secret is not known here.
     caf::replies_to<find_token>::with<found_token>,
-    // A new one; its secret is not known here.
     caf::replies_to<create_token>::with<token_record>,
     // One page of tokens.
     caf::replies_to<list_tokens>::with<token_page>,
@@ -156,8 +151,8 @@ using executor_actor = caf::typed_actor<
     caf::reacts_to<std::vector<permit_cap>>,
     // These jobs have an outcome already: stop their runs.
     caf::reacts_to<cancel_atom, std::vector<job_id>>,
-    // PULSE joined as this node: claim from now on. Leases of an earlier life are void. 0: that life is
-    // over, and the next has yet to begin.
+    // PULSE joined as this node: claim from now on. Leases of an earlier life are void. 0: that
+    // life is over, and the next has yet to begin.
     caf::reacts_to<node_id>,
     // These are the leases the database holds for us; adopt the one we never heard of.
     caf::reacts_to<std::vector<lease_id>>,

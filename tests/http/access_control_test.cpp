@@ -4,6 +4,7 @@
 #include "http/bearer_token.hpp"
 #include "http/event_board.hpp"
 #include "http/routes.hpp"
+#include "tests/http/expected_access.hpp"
 #include "tests/http/running_server.hpp"
 #include "tests/http/stored_files.hpp"
 
@@ -137,40 +138,6 @@ struct guarded_server {
   http::server_limits table_limits;
   http::router table;
 };
-
-/// As docs/security.md has it.
-const std::map<role, std::set<role>> may_call{
-    {role::viewer, {role::viewer}},
-    {role::producer, {role::viewer, role::producer}},
-    {role::worker, {role::viewer, role::worker}},
-    {role::operator_, {role::viewer, role::producer, role::operator_}},
-    {role::admin, {role::viewer, role::producer, role::worker, role::operator_, role::admin}}};
-
-/// How each route that is not an admin's keeps to queues. One that is missing fails.
-const std::map<std::string, queue_scope> scopes{
-    {"listJobs", queue_scope::filter},      {"enqueueJob", queue_scope::body},
-    {"enqueueJobs", queue_scope::body},     {"exportJobLines", queue_scope::filter},
-    {"exportJobRows", queue_scope::filter}, {"exportJobs", queue_scope::filter},
-    {"startExport", queue_scope::body},     {"listExports", queue_scope::filter},
-    {"getExport", queue_scope::body},       {"deleteExport", queue_scope::body},
-    {"getExportFile", queue_scope::body},   {"countJobs", queue_scope::filter},
-    {"getJob", queue_scope::job},
-    {"getJobLog", queue_scope::job},        {"explainJob", queue_scope::job},
-    {"editJob", queue_scope::job},          {"deleteJob", queue_scope::job},
-    {"cancelJob", queue_scope::job},        {"retryJob", queue_scope::job},
-    {"startBulk", queue_scope::none},       {"listBulks", queue_scope::none},
-    {"getBulk", queue_scope::none},         {"cancelBulk", queue_scope::none},
-    {"listQueues", queue_scope::none},      {"getQueue", queue_scope::path},
-    {"limitQueue", queue_scope::path},      {"pauseQueue", queue_scope::path},
-    {"resumeQueue", queue_scope::path},     {"drainQueue", queue_scope::path},
-    {"joinWork", queue_scope::body},        {"claimWork", queue_scope::body},
-    {"beatWork", queue_scope::open},        {"finishWork", queue_scope::open},
-    {"reportWork", queue_scope::open},      {"leaveWork", queue_scope::open},
-    {"quietWorker", queue_scope::none},     {"terminateWorker", queue_scope::none},
-    {"listNodes", queue_scope::none},       {"getNode", queue_scope::none},
-    {"getHealth", queue_scope::none},       {"getMetrics", queue_scope::none},
-    {"getIndex", queue_scope::open},        {"getOpenApi", queue_scope::open},
-    {"streamEvents", queue_scope::query}};
 
 } // namespace
 
