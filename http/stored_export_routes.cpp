@@ -321,7 +321,8 @@ void add_stored_export_routes(router& table, const services& context, const serv
                                           {206, "File", "application/x-ndjson"},
                                           {206, "File", "text/csv"},
                                           {206, "File", "application/json"},
-                                          {206, "File", "application/gzip"}}),
+                                          {206, "File", "application/gzip"},
+                                          {304}}),
              .headers = {"Range", "IfRange", "IfMatch", "IfNoneMatch"},
              .problems = {409, 410, 412, 416},
              .handle = bound(download)});
