@@ -149,6 +149,16 @@ begin
     from troupe.put_back(p_node, interval '10 s', p_jobs) b;
 end $$;
 
+CREATE FUNCTION troupe.begin_export(p_job bigint, p_attempt smallint) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+  return (select e.args from troupe.export e
+           where e.job_id = p_job
+             and not exists (select from troupe.attempt a where a.job_id = p_job and a.attempt = p_attempt));
+end $$;
+
 CREATE FUNCTION troupe.bulk(action text, filter jsonb DEFAULT NULL::jsonb, ids bigint[] DEFAULT NULL::bigint[], to_queue text DEFAULT NULL::text, to_priority integer DEFAULT NULL::integer, created_by text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
@@ -1554,6 +1564,26 @@ begin
   end if;
   execute after;
 end $$;
+
+CREATE FUNCTION troupe.end_exports() RETURNS bigint
+    LANGUAGE sql
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    AS $$
+  with ended as (
+    update troupe.export e set over = true
+     where not e.over
+       and (e.expires_at <= clock_timestamp()
+            or not exists (select from troupe.job j where j.id = e.job_id offset 0)
+            or exists (select from troupe.attempt a
+                        where a.job_id = e.job_id and a.outcome in (1, 2, 3) and not a.reopened
+                          and (a.outcome <> 1 or e.attempt is distinct from a.attempt)
+                       offset 0))
+    returning 1)
+  select count(*) from ended;
+$$;
 
 CREATE FUNCTION troupe.end_runs(p_node bigint, p_leases bigint[], p_jobs bigint[], p_attempts smallint[], p_outcomes smallint[], p_results jsonb[], p_errors text[], p_waits_ms bigint[], OUT fates smallint[], OUT next_ms bigint, OUT steered text[]) RETURNS record
     LANGUAGE plpgsql
@@ -3002,6 +3032,27 @@ begin
           p_version, ahead, clock_timestamp() + ahead, p_session, p_token)
   returning id into worker;
   return worker;
+end $$;
+
+CREATE FUNCTION troupe.keep_export(p_job bigint, p_attempt smallint, p_bytes bigint, p_rows bigint, p_sha256 bytea, p_life interval) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+declare
+  moment constant timestamptz := clock_timestamp();
+begin
+  if (select count(*) from troupe.export_chunk c where c.job_id = p_job and c.attempt = p_attempt)
+     <> (p_bytes + 262143) / 262144 then
+    raise exception 'chunks of export % are missing', p_job using errcode = 'TR409';
+  end if;
+  update troupe.export e
+     set attempt = p_attempt, bytes = p_bytes, rows = p_rows, sha256 = p_sha256, finished_at = moment,
+         expires_at = moment + p_life, over = false
+   where e.job_id = p_job;
+  if not found then
+    raise exception 'there is no export %', p_job using errcode = 'TR404';
+  end if;
 end $$;
 
 CREATE FUNCTION troupe.keep_permits(p_node bigint, p_queues text[], p_keep integer[], p_changes bigint[], OUT permits integer[], OUT changes bigint[]) RETURNS record
@@ -4725,6 +4776,23 @@ begin
                          array_fill(null::text, array[cardinality(held.jobs)]), held.waits) e;
 end $$;
 
+CREATE FUNCTION troupe.put_export_chunk(p_job bigint, p_attempt smallint, p_nth integer, p_bytes bytea, p_most bigint, p_most_all bigint) RETURNS text
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+  if troupe.begin_export(p_job, p_attempt) is null then
+    return 'late';
+  elsif p_nth * 262144::bigint + octet_length(p_bytes) > p_most then
+    return 'file';
+  elsif p_nth % 16 = 0
+        and (select coalesce(sum(r.bytes), 0) from troupe.export_runs() r) + octet_length(p_bytes) > p_most_all then
+    return 'sum';
+  end if;
+  insert into troupe.export_chunk (job_id, attempt, nth, bytes) values (p_job, p_attempt, p_nth, p_bytes);
+  return 'kept';
+end $$;
+
 CREATE FUNCTION troupe.put_off(p_job bigint, p_due timestamp with time zone, p_queue text, p_priority smallint) RETURNS void
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
@@ -6198,6 +6266,38 @@ exception
   when lock_not_available then return 'busy';
   when sqlstate 'TR409' then return 'again';
 end $_$;
+
+CREATE FUNCTION troupe.sweep_exports(p_most integer DEFAULT 400) RETURNS bigint
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  nobodys record;
+  dropped bigint := 0;
+begin
+  if not pg_try_advisory_xact_lock(72331733, 7) then
+    return 0;
+  end if;
+  perform troupe.end_exports();
+  -- Outcome and file in one look: a run that ends meanwhile has both or neither.
+  select r.job_id, r.attempt, r.chunks into nobodys from troupe.export_runs() r
+   where not exists (select from troupe.export e where e.job_id = r.job_id and e.attempt = r.attempt and not e.over)
+     and (exists (select from troupe.attempt a where a.job_id = r.job_id and a.attempt = r.attempt)
+          or not exists (select from troupe.job j where j.id = r.job_id))
+   order by r.job_id, r.attempt limit 1;
+  if found then
+    delete from troupe.export_chunk c
+     where c.job_id = nobodys.job_id and c.attempt = nobodys.attempt and c.nth >= nobodys.chunks - p_most;
+    get diagnostics dropped = row_count;
+  end if;
+  delete from troupe.export e
+   where e.job_id in (select o.job_id from troupe.export o
+                       where o.over and o.created_at < clock_timestamp() - interval '7 days'
+                       order by o.job_id limit p_most);
+  return dropped;
+end $$;
 
 CREATE FUNCTION troupe.take(p_node bigint, p_queue text, p_limit integer, p_slots integer DEFAULT NULL::integer, p_held integer DEFAULT 0, p_later boolean DEFAULT false) RETURNS TABLE(lease bigint, job_id bigint, attempt smallint, max_attempts smallint, timeout_ms bigint, kind text, args jsonb, permits integer, permits_changed bigint, again boolean, retry jsonb, traceparent text)
     LANGUAGE plpgsql
