@@ -113,6 +113,23 @@ void play_end(event_desk& at, listener& one, const std::vector<std::int64_t>& id
   }
 }
 
+/// It knows of all jobs what is the case, and what they said.
+void check_end(event_desk& at, listener& one, const std::vector<std::int64_t>& ids) {
+  BOOST_TEST(one.done);
+  BOOST_TEST(one.ended.size() == ids.size());
+  for (const auto id : ids) {
+    const auto& job = at.engine->job(id);
+    std::vector<std::string> said;
+    for (const auto& line : job.lines)
+      said.push_back(line.text);
+    BOOST_TEST(one.lines[std::to_string(id)] == said, boost::test_tools::per_element());
+    const auto& state = one.states[std::to_string(id)];
+    BOOST_TEST(text_member(state, "state") == to_string(job.record.state));
+    BOOST_TEST(state.find("\"priority\":" + std::to_string(job.record.priority))
+               != std::string::npos);
+  }
+}
+
 } // namespace
 
 BOOST_AUTO_TEST_CASE(who_lost_the_last_event_gets_it_and_then_204) {
@@ -184,28 +201,17 @@ BOOST_AUTO_TEST_CASE(over_reconnects_by_chance_nothing_is_lost_and_nothing_comes
     most.log_lines = 1 + static_cast<int>(by_chance(5));
     most.lookups = 1 + by_chance(4);
     event_desk at{most};
-    std::vector<std::int64_t> ids{3, 5, 8};
+    const std::vector<std::int64_t> ids{3, 5, 8};
     for (const auto id : ids)
       at.engine->set(id, job_state::available);
+    // Two, at different places of the same logs.
     listener one{event_client{at, of_jobs(ids)}, {}, {}, {}, false};
-    for (int step = 0; step < 400; ++step) {
-      const auto id = ids[by_chance(3)];
-      play_step(at, one, id, step, random);
-    }
-    play_end(at, one, ids);
-    BOOST_TEST(one.done, seed);
-    BOOST_TEST(one.ended.size() == ids.size(), seed);
-    for (const auto id : ids) {
-      const auto& job = at.engine->job(id);
-      std::vector<std::string> said;
-      for (const auto& line : job.lines)
-        said.push_back(line.text);
-      BOOST_TEST(one.lines[std::to_string(id)] == said, boost::test_tools::per_element());
-      const auto& state = one.states[std::to_string(id)];
-      BOOST_TEST(text_member(state, "state") == to_string(job.record.state), seed);
-      BOOST_TEST(state.find("\"priority\":" + std::to_string(job.record.priority))
-                     != std::string::npos,
-                 seed);
+    listener other{event_client{at, of_jobs(ids)}, {}, {}, {}, false};
+    for (int step = 0; step < 600; ++step)
+      play_step(at, by_chance(2) == 0 ? one : other, ids[by_chance(3)], step, random);
+    for (auto* each : {&one, &other}) {
+      play_end(at, *each, ids);
+      check_end(at, *each, ids);
     }
   }
 }
@@ -315,4 +321,112 @@ BOOST_AUTO_TEST_CASE(a_queue_that_vanishes_is_gone) {
   const auto text = client.read();
   BOOST_TEST(names_of(text) == "gone");
   BOOST_TEST(read_events(text).at(0).data == R"({"queue":"mail"})");
+}
+
+BOOST_AUTO_TEST_CASE(pieces_about_many_jobs_are_bounded) {
+  http::event_limits most;
+  most.piece = 1'000;
+  event_desk at{most};
+  std::vector<std::int64_t> ids;
+  for (std::int64_t id = 1; id <= 20; ++id) {
+    at.engine->set(id, job_state::running);
+    ids.push_back(id);
+  }
+  event_client client(at, of_jobs(ids));
+  client.open();
+  at.tick();
+  std::size_t seen = 0;
+  for (client.ask(); auto piece = client.take(); client.ask()) {
+    BOOST_TEST(piece->size() < 3'000U);
+    seen += read_events(*piece).size();
+  }
+  BOOST_TEST(seen == 21U); // with the greeting
+}
+
+BOOST_AUTO_TEST_CASE(an_id_goes_from_naming_each_queue_to_all_of_them_together) {
+  event_desk at;
+  const auto add = [&](std::size_t nth) {
+    const auto name = "q" + std::to_string(nth);
+    at.engine->queues[name].name = name;
+  };
+  for (std::size_t i = 0; i < http::event_bounds::subjects; ++i)
+    add(i);
+  event_client client(at, {});
+  client.open();
+  at.tick();
+  client.last_id = read_events(client.read()).back().id;
+  client.open();
+  add(http::event_bounds::subjects);
+  at.tick(1s);
+  const auto events = read_events(client.read());
+  BOOST_TEST(events.size() == 2U);
+  client.last_id = events.back().id;
+  client.open();
+  at.tick(1s);
+  BOOST_TEST(names_of(client.read()) == "");
+}
+
+BOOST_AUTO_TEST_CASE(what_had_ended_and_runs_again_has_no_end) {
+  event_desk at;
+  at.engine->set(17, job_state::available);
+  event_client client(at, of_jobs({17}));
+  client.open();
+  at.tick();
+  client.read();
+  at.engine->set(17, job_state::completed);
+  at.patience = 0;
+  at.tick(); // sees that it has ended
+  at.engine->set(17, job_state::available);
+  at.patience = 100;
+  at.work();
+  BOOST_TEST(names_of(client.read()) == ""); // as it was told
+}
+
+namespace {
+
+/// A lookup of job 17 is under way, and the next look was faster; what it saw is handled.
+struct overtaken : event_desk {
+  template<class Change>
+  explicit overtaken(Change change) {
+    engine->set(17, job_state::available);
+    engine->set(18, job_state::available);
+    client.open();
+    tick();
+    client.read();
+    client.ask();
+    engine->set(17, job_state::completed);
+    patience = 1;
+    tick(); // the look is answered, the lookup is not
+    BOOST_REQUIRE(tasks.size() == 1U);
+    change(*engine);
+    patience = 0;
+    tick();
+    BOOST_REQUIRE(tasks.size() == 2U);
+    std::swap(tasks[0], tasks[1]);
+    patience = 1;
+    work();
+  }
+  event_client client{*this, of_jobs({17, 18})};
+};
+
+} // namespace
+
+BOOST_AUTO_TEST_CASE(an_end_waits_for_the_newest_state) {
+  overtaken at{[](event_engine& engine) {
+    engine.job(17).record.priority = 5;
+    engine.set(17, job_state::completed);
+  }};
+  at.work(); // the first lookup
+  at.patience = 0;
+  BOOST_TEST(names_of(at.client.read()) == "job");
+  at.patience = 100;
+  at.work();
+  BOOST_TEST(names_of(at.client.read()) == "job end");
+}
+
+BOOST_AUTO_TEST_CASE(a_job_that_was_read_before_it_went_stays_gone) {
+  overtaken at{[](event_engine& engine) { engine.jobs.erase(17); }};
+  at.patience = 100;
+  at.work();
+  BOOST_TEST(names_of(at.client.read()) == "gone");
 }
