@@ -7454,8 +7454,12 @@ begin
   select w.fenced, w.deferred into fenced, deferred
     from troupe.store_outcomes(p_node, p_done, p_held, p_plain, p_leases, p_jobs, p_attempts, p_outcomes,
                                p_started_ago_ms, p_finished_ago_ms, p_results, p_errors, p_retry_ms) w;
-  if exists (select from troupe.key_batch b where b.node = p_node and b.lease = any (p_done || p_leases))
-     or exists (select from troupe.key_run k where k.node = p_node and k.lease = any (p_done || p_leases)) then
+  if exists (
+       select from (select distinct u.l
+                      from unnest(p_done || case when coalesce(p_leases[1] = all (p_leases), true) then p_leases[1:1]
+                                                 else p_leases end) u(l)) d
+        where exists (select from troupe.key_batch b where b.node = p_node and b.lease = d.l offset 0)
+           or exists (select from troupe.key_run k where k.node = p_node and k.lease = d.l offset 0)) then
     perform troupe.free_keys(p_node, p_done, p_leases, p_jobs);
   end if;
 end $$;
@@ -8394,7 +8398,7 @@ ALTER TABLE ONLY troupe.job_rest
     ADD CONSTRAINT job_rest_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY troupe.key_batch
-    ADD CONSTRAINT key_batch_pkey PRIMARY KEY (lease);
+    ADD CONSTRAINT key_batch_pkey PRIMARY KEY (node, lease);
 
 ALTER TABLE ONLY troupe.key_end
     ADD CONSTRAINT key_end_pkey PRIMARY KEY (queue, xact, id);

@@ -67,10 +67,20 @@ alter table troupe.key_run add column generation int not null default 0, drop co
 alter table troupe.key_pace add column generation int not null default 0, drop constraint key_pace_pkey,
   add primary key (queue, generation, limit_key);
 
--- A lease is of one node. With the node before it in the index, all leases of the node are read for some.
-alter table troupe.key_batch drop constraint key_batch_pkey, add primary key (lease);
+-- Lease by lease, each found by its key: for any of an array the server may read all leases of the node instead.
 drop index troupe.key_run_lease;
 create index key_run_lease on troupe.key_run (lease);
+select troupe.edit_function('write_outcomes', $old$
+  if exists (select from troupe.key_batch b where b.node = p_node and b.lease = any (p_done || p_leases))
+     or exists (select from troupe.key_run k where k.node = p_node and k.lease = any (p_done || p_leases)) then
+$old$, $new$
+  if exists (
+       select from (select distinct u.l
+                      from unnest(p_done || case when coalesce(p_leases[1] = all (p_leases), true) then p_leases[1:1]
+                                                 else p_leases end) u(l)) d
+        where exists (select from troupe.key_batch b where b.node = p_node and b.lease = d.l offset 0)
+           or exists (select from troupe.key_run k where k.node = p_node and k.lease = d.l offset 0)) then
+$new$);
 alter function troupe.write_outcomes(bigint, bigint[], bigint[], boolean, bigint[], bigint[], smallint[], smallint[],
                                      bigint[], bigint[], jsonb[], text[], bigint[]) set enable_bitmapscan = off;
 

@@ -12,7 +12,7 @@ struct watching : store_system {
   std::shared_ptr<health_board> board = std::make_shared<health_board>();
   database_metrics metrics;
   std::optional<disk_space> disk = disk_space{std::uint64_t{50} << 30, std::uint64_t{100} << 30};
-  health_check certificate{"certificate"};
+  health_check certificate{.name = "certificate", .detail = {}};
   health_monitor_actor one = spawn(
       health_monitor,
       [this] {
@@ -74,7 +74,7 @@ BOOST_AUTO_TEST_CASE(failing_before_the_first_heartbeat_and_ready_after) {
   report = check(sound());
   BOOST_TEST(report.ready);
   BOOST_TEST((report.status == health_status::ok));
-  BOOST_TEST(report.checks.size() == 10U);
+  BOOST_TEST(report.checks.size() == 11U);
 }
 
 BOOST_AUTO_TEST_CASE(a_database_that_refuses_is_not_ready_and_recovers) {

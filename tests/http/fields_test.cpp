@@ -26,6 +26,7 @@ job_record whole_job() {
   job.started_at = job.created_at;
   job.retry.emplace();
   job.limit_key = "k";
+  job.traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
   job.tags = {"a", "b"};
   job.attempts.resize(1);
   return job;
