@@ -144,6 +144,17 @@ struct held_keys : two_nodes {
             held::least(finish),
             held::least([&] { return pages(at, "select * from troupe.upkeep()"); })};
   }
+  /// The most at any time, since what has died in a generation is read until the next one begins.
+  keyed_cost worst_of(int rounds) {
+    keyed_cost worst{};
+    for (int done = 0; done < rounds; done += 50) {
+      work(50);
+      const auto now = measured();
+      worst = {std::max(worst.claim, now.claim), std::max(worst.turns, now.turns),
+               std::max(worst.finish, now.finish), std::max(worst.upkeep, now.upkeep)};
+    }
+    return worst;
+  }
 
   std::mt19937 random{7};
   std::deque<claimed_jobs> runs;
@@ -281,13 +292,11 @@ BOOST_FIXTURE_TEST_CASE(so_it_is_with_limited_keys, held_keys) {
   desk holder(database.url());
   holder.ask(text("begin isolation level repeatable read"));
   holder.ask(text("select count(*) from troupe.parked, troupe.key_batch"));
-  work(400); // a generation or more
-  const auto before = measured();
-  work(800);
-  const auto after = measured();
-  const int most = 150; // of what died in this generation
-  BOOST_TEST(after.claim <= before.claim + most, before.claim << " then " << after.claim);
-  const int few = 20;
+  const auto before = worst_of(800); // a generation or more
+  const auto after = worst_of(1600);
+  // Without generations: at least 2.4 times, where this is from 1.0 to 1.6.
+  BOOST_TEST(after.claim <= 2 * before.claim, before.claim << " then " << after.claim);
+  const int few = 40;
   BOOST_TEST(after.turns <= before.turns + few, before.turns << " then " << after.turns);
   BOOST_TEST(after.finish <= before.finish + few, before.finish << " then " << after.finish);
   BOOST_TEST(after.upkeep <= before.upkeep + few, before.upkeep << " then " << after.upkeep);

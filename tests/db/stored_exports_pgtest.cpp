@@ -358,6 +358,8 @@ BOOST_AUTO_TEST_CASE(
       const auto id = batch.jobs.front()->id;
       auto& one = known.at(id.value);
       BOOST_TEST(batch.jobs.front()->attempt == one.attempt);
+      // What has been lost before and did not start is no attempt of its own.
+      BOOST_TEST(at.start(batch.lease, id));
       const auto text = text_of(static_cast<std::size_t>(below(3 * static_cast<int>(chunk))),
                                 static_cast<unsigned>(step));
       BOOST_TEST((put_all(id, one.attempt, text) == chunk_fate::kept));
