@@ -22,6 +22,23 @@ constexpr std::size_t chunk = 1024UL * 1024;
                                              + std::generic_category().message(error));
 }
 
+/// What is there and is no file of its own, such as /dev/stdout, a pipe or a device: a file in its
+/// place would take it away from everybody.
+bool is_special(const std::filesystem::path& out) {
+  std::error_code error;
+  const auto status = std::filesystem::status(out, error);
+  return std::filesystem::exists(status) && !std::filesystem::is_regular_file(status);
+}
+
+/// Where a link leads, so that what is replaced is the file and not the link.
+std::filesystem::path followed(std::filesystem::path out) {
+  std::error_code error;
+  if (std::filesystem::is_symlink(out, error))
+    if (auto target = std::filesystem::canonical(out, error); !error)
+      return target;
+  return out;
+}
+
 struct descriptor {
   int fd;
   ~descriptor() {
@@ -43,26 +60,14 @@ bool write_all(int to, const char* bytes, std::size_t size) {
   return true;
 }
 
-/// True, or false with errno.
-bool copy_all(int from, int to) {
-  std::vector<char> buffer(chunk);
-  while (true) {
-    const auto size = ::read(from, buffer.data(), buffer.size());
-    if (size < 0 && errno == EINTR)
-      continue;
-    if (size <= 0)
-      return size == 0;
-    if (!write_all(to, buffer.data(), static_cast<std::size_t>(size)))
-      return false;
-  }
-}
-
 } // namespace
 
 void prepare_output(const std::filesystem::path& out) {
   std::error_code error;
   if (std::filesystem::is_directory(out, error))
     cannot_write(out, EISDIR);
+  if (is_special(out))
+    return;
   const auto folder = out.has_parent_path() ? out.parent_path() : std::filesystem::path{"."};
   std::filesystem::create_directories(folder, error);
   if (error)
@@ -71,10 +76,12 @@ void prepare_output(const std::filesystem::path& out) {
     cannot_write(folder, errno);
 }
 
-growing_output::growing_output(std::filesystem::path out) : out_(std::move(out)), part_(out_) {
+growing_output::growing_output(const std::filesystem::path& out)
+    : out_(followed(out)), part_(out_), special_(is_special(out_)) {
   prepare_output(out_);
-  part_ += ".part";
-  fd_ = ::open(part_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (!special_)
+    part_ += ".part";
+  fd_ = ::open(part_.c_str(), O_WRONLY | O_CLOEXEC | (special_ ? 0 : O_CREAT | O_TRUNC), 0666);
   if (fd_ < 0)
     cannot_write(part_, errno);
 }
@@ -83,7 +90,8 @@ growing_output::~growing_output() {
   if (fd_ < 0)
     return;
   ::close(fd_);
-  ::unlink(part_.c_str());
+  if (!special_)
+    ::unlink(part_.c_str());
 }
 
 void growing_output::write(std::string_view bytes) {
@@ -92,27 +100,32 @@ void growing_output::write(std::string_view bytes) {
 }
 
 void growing_output::finish() {
-  if (::fsync(fd_) != 0 || ::rename(part_.c_str(), out_.c_str()) != 0)
+  if (!special_ && (::fsync(fd_) != 0 || ::rename(part_.c_str(), out_.c_str()) != 0))
     cannot_write(out_, errno);
   ::close(std::exchange(fd_, -1));
 }
 
 void replace_output(const std::filesystem::path& from, const std::filesystem::path& out) {
-  auto part = out;
-  part += ".part";
-  const descriptor source{::open(from.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (source.fd < 0)
+  const auto cannot_read = [&] {
     throw command_error(exit_code::failed,
                         "cannot read " + from.string() + ": " + std::strerror(errno));
-  const descriptor target{::open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)};
-  if (target.fd < 0)
-    cannot_write(part, errno);
-  if (copy_all(source.fd, target.fd) && ::fsync(target.fd) == 0
-      && ::rename(part.c_str(), out.c_str()) == 0)
-    return;
-  const int why = errno;
-  ::unlink(part.c_str());
-  cannot_write(out, why);
+  };
+  const descriptor source{::open(from.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (source.fd < 0)
+    cannot_read();
+  growing_output target(out);
+  std::vector<char> buffer(chunk);
+  for (;;) {
+    const auto size = ::read(source.fd, buffer.data(), buffer.size());
+    if (size < 0 && errno == EINTR)
+      continue;
+    if (size < 0)
+      cannot_read();
+    if (size == 0)
+      break;
+    target.write({buffer.data(), static_cast<std::size_t>(size)});
+  }
+  target.finish();
 }
 
 } // namespace troupe::cli

@@ -1,4 +1,5 @@
-// The file that --out names: looked at before the work starts, and replaced whole at its end.
+// The file that --out names: looked at before the work starts, and replaced whole at its end. What
+// is there and is no file of its own (a pipe, a device, /dev/stdout) is written to as it is.
 #pragma once
 
 #include <filesystem>
@@ -17,7 +18,7 @@ void replace_output(const std::filesystem::path& from, const std::filesystem::pa
 /// it leaves nothing. Throws command_error.
 class growing_output {
 public:
-  explicit growing_output(std::filesystem::path out);
+  explicit growing_output(const std::filesystem::path& out);
   ~growing_output();
   growing_output(const growing_output&) = delete;
   growing_output& operator=(const growing_output&) = delete;
@@ -28,6 +29,7 @@ public:
 private:
   std::filesystem::path out_;
   std::filesystem::path part_;
+  bool special_;
   int fd_ = -1;
 };
 

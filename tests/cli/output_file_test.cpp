@@ -5,10 +5,13 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <sys/stat.h>
+#include <unistd.h>
 
 using namespace troupe::cli;
 
@@ -66,4 +69,43 @@ BOOST_AUTO_TEST_CASE(what_grows_is_there_when_it_is_whole_and_leaves_nothing_bef
   file.finish();
   BOOST_TEST((content(out) == "one\n" + std::string(3'000'000, 'x')));
   BOOST_TEST(!std::filesystem::exists(dir.path() / "a/jobs.csv.part"));
+}
+
+BOOST_AUTO_TEST_CASE(a_link_stays_and_the_file_it_leads_to_is_replaced) {
+  const troupe::tests::temp_dir dir;
+  std::ofstream(dir.path() / "real.csv") << "old";
+  std::filesystem::create_symlink("real.csv", dir.path() / "latest.csv");
+  growing_output file(dir.path() / "latest.csv");
+  file.write("new");
+  file.finish();
+  BOOST_TEST(std::filesystem::is_symlink(dir.path() / "latest.csv"));
+  BOOST_TEST(content(dir.path() / "real.csv") == "new");
+}
+
+BOOST_AUTO_TEST_CASE(a_pipe_is_written_to_and_stays) {
+  const troupe::tests::temp_dir dir;
+  const auto pipe = dir.path() / "pipe";
+  BOOST_REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  // Open for both, so that neither end waits for the other.
+  const int end = ::open(pipe.c_str(), O_RDWR | O_CLOEXEC);
+  BOOST_REQUIRE(end >= 0);
+  std::ofstream(dir.path() / "made") << "from a file";
+  prepare_output(pipe);
+  {
+    growing_output unfinished(pipe);
+    unfinished.write("bit by bit, ");
+  }
+  replace_output(dir.path() / "made", pipe);
+  char told[64];
+  const auto size = ::read(end, told, sizeof told);
+  ::close(end);
+  BOOST_TEST(std::string(told, static_cast<std::size_t>(size)) == "bit by bit, from a file");
+  BOOST_TEST(std::filesystem::is_fifo(pipe));
+  BOOST_TEST(!std::filesystem::exists(dir.path() / "pipe.part"));
+}
+
+BOOST_AUTO_TEST_CASE(a_device_that_is_full_says_so_and_stays) {
+  // Never finished, so a mistake here replaces no device.
+  BOOST_CHECK_THROW(growing_output("/dev/full").write("x"), command_error);
+  BOOST_TEST(std::filesystem::is_character_file("/dev/full"));
 }
