@@ -4,14 +4,14 @@
 include("${CMAKE_CURRENT_LIST_DIR}/EmbedSql.cmake")
 
 function(troupe_embed_files out_source)
-  set(output "${CMAKE_BINARY_DIR}/generated/http/embedded.cpp")
-  file(GLOB files CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/http/schemas/*" "${CMAKE_SOURCE_DIR}/http/pages/*")
+  set(output "${PROJECT_BINARY_DIR}/generated/http/embedded.cpp")
+  file(GLOB files CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/http/schemas/*" "${PROJECT_SOURCE_DIR}/http/pages/*")
   list(SORT files)
   add_custom_command(
     OUTPUT "${output}"
     COMMAND "${CMAKE_COMMAND}" -DKIND=files "-DFILES=${files}" "-DOUTPUT=${output}"
-            -P "${CMAKE_SOURCE_DIR}/cmake/EmbedFiles.cmake"
-    DEPENDS ${files} "${CMAKE_SOURCE_DIR}/cmake/EmbedFiles.cmake" "${CMAKE_SOURCE_DIR}/cmake/EmbedSql.cmake"
+            -P "${PROJECT_SOURCE_DIR}/cmake/EmbedFiles.cmake"
+    DEPENDS ${files} "${PROJECT_SOURCE_DIR}/cmake/EmbedFiles.cmake" "${PROJECT_SOURCE_DIR}/cmake/EmbedSql.cmake"
     COMMENT "Embedding schemas and pages" VERBATIM)
   set(${out_source} "${output}" PARENT_SCOPE)
 endfunction()

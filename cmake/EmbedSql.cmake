@@ -17,9 +17,9 @@ function(troupe_check_sql_name path pattern)
 endfunction()
 
 function(troupe_embed_sql out_sources)
-  set(directory "${CMAKE_BINARY_DIR}/generated/db")
-  file(GLOB statements CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/db/sql/*.sql")
-  file(GLOB migrations CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/db/migrations/*.sql")
+  set(directory "${PROJECT_BINARY_DIR}/generated/db")
+  file(GLOB statements CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/db/sql/*.sql")
+  file(GLOB migrations CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/db/migrations/*.sql")
   list(SORT statements)
   list(SORT migrations)
 
@@ -60,8 +60,8 @@ std::span<const statement* const> all();
     add_custom_command(
       OUTPUT "${directory}/${kind}.cpp"
       COMMAND "${CMAKE_COMMAND}" -DKIND=${kind} "-DFILES=${${kind}}"
-              "-DOUTPUT=${directory}/${kind}.cpp" -P "${CMAKE_SOURCE_DIR}/cmake/EmbedSql.cmake"
-      DEPENDS ${${kind}} "${CMAKE_SOURCE_DIR}/cmake/EmbedSql.cmake"
+              "-DOUTPUT=${directory}/${kind}.cpp" -P "${PROJECT_SOURCE_DIR}/cmake/EmbedSql.cmake"
+      DEPENDS ${${kind}} "${PROJECT_SOURCE_DIR}/cmake/EmbedSql.cmake"
       COMMENT "Embedding SQL ${kind}"
       VERBATIM)
     list(APPEND sources "${directory}/${kind}.cpp")

@@ -4,7 +4,7 @@ function(troupe_room name)
   add_library(troupe_${name} STATIC ${ARG_UNPARSED_ARGUMENTS})
   target_link_libraries(troupe_${name} PUBLIC ${ARG_LINK} PRIVATE ${ARG_PRIVATE_LINK} troupe_options)
   target_include_directories(troupe_${name} PUBLIC
-    $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}> $<BUILD_INTERFACE:${CMAKE_BINARY_DIR}/generated>)
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/generated>)
   if(ARG_PCH)
     target_precompile_headers(troupe_${name} PRIVATE ${ARG_PCH})
   endif()

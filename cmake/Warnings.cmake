@@ -4,7 +4,7 @@ target_compile_options(troupe_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wold-style-cast
   -Wimplicit-fallthrough -Wswitch -Werror -fno-omit-frame-pointer)
 target_include_directories(troupe_options INTERFACE
-  "${CMAKE_SOURCE_DIR}" "${CMAKE_BINARY_DIR}/generated")
+  "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}/generated")
 # Boost 1.74's Beast aborts the process on a split final chunk when its assertions are on.
 target_compile_definitions(troupe_options INTERFACE BOOST_DISABLE_ASSERTS)
 

@@ -1,6 +1,6 @@
 # The server for tests with label pg: one per build tree, started before the first of them and
 # stopped after the last by ctest's fixture `postgres`. Tests find it by TROUPE_TEST_DATABASE_URL.
-string(SHA1 _tree "${CMAKE_BINARY_DIR}")
+string(SHA1 _tree "${PROJECT_BINARY_DIR}")
 string(SUBSTRING "${_tree}" 0 10 _tree)
 set(TROUPE_TEST_SERVER "/tmp/troupe-test-${_tree}")
 set(TROUPE_TEST_DATABASE_URL
@@ -8,9 +8,9 @@ set(TROUPE_TEST_DATABASE_URL
 
 # Durability is not what these tests look at; those that do start servers of their own.
 add_test(NAME postgres_start
-  COMMAND "${CMAKE_SOURCE_DIR}/scripts/test-database" start --no-fsync "${TROUPE_TEST_SERVER}")
+  COMMAND "${PROJECT_SOURCE_DIR}/scripts/test-database" start --no-fsync "${TROUPE_TEST_SERVER}")
 add_test(NAME postgres_stop
-  COMMAND "${CMAKE_SOURCE_DIR}/scripts/test-database" stop "${TROUPE_TEST_SERVER}")
+  COMMAND "${PROJECT_SOURCE_DIR}/scripts/test-database" stop "${TROUPE_TEST_SERVER}")
 set_tests_properties(postgres_start PROPERTIES FIXTURES_SETUP postgres TIMEOUT 120 LABELS pg)
 set_tests_properties(postgres_stop PROPERTIES FIXTURES_CLEANUP postgres TIMEOUT 120 LABELS pg)
 
