@@ -84,6 +84,7 @@ class Client:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"not the URL of a server: {url}")
         self._tls = parts.scheme == "https"
+        self._server = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self._host, self._port = parts.hostname, parts.port
         self._prefix = parts.path.rstrip("/")
         self._token = token if token is not None else os.environ.get("TROUPE_TOKEN")
@@ -109,7 +110,7 @@ class Client:
             content = answer.read()
         except (OSError, http.client.HTTPException) as why:
             self.close()
-            raise Unreachable(why or type(why).__name__) from why
+            raise Unreachable(f"no answer from {self._server}: {str(why) or type(why).__name__}") from why
         self._local.used = time.monotonic()
         if answer.will_close:
             self.close()

@@ -80,7 +80,8 @@ export class Client {
         method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal: ending.signal});
       text = await answer.text();
     } catch (why) { // it may have happened
-      throw new TroupeError(0, {code: "unreachable", detail: String(why.cause ?? why), retryable: true});
+      const detail = `no answer from ${new URL(this.#base).origin}: ${why.cause?.message || why.cause?.code || why}`;
+      throw new TroupeError(0, {code: "unreachable", detail, retryable: true});
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener("abort", end);

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """A worker: resizes nothing, counts words, and shows what a handler may do.
 
+    troupe dev --queue py:0    # a node that leaves the queue to workers takes any kind for it
     TROUPE_URL=http://127.0.0.1:8080 clients/python/examples/worker.py py
+    troupe enqueue words --queue py --args '{"text":"to be or not"}' --wait
 """
 import os
 import sys

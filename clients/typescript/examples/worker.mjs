@@ -1,5 +1,7 @@
 // A worker: counts words, and shows what a handler may do.
+//   troupe dev --queue ts:0    # a node that leaves the queue to workers takes any kind for it
 //   TROUPE_URL=http://127.0.0.1:8080 node clients/typescript/examples/worker.mjs ts
+//   troupe enqueue words --queue ts --args '{"text":"to be or not"}' --wait
 import {Client, Discard, Snooze, Worker} from "../troupe.mjs";
 
 const name = `ts-${process.pid}`;
