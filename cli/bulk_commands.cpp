@@ -60,6 +60,8 @@ std::string previewed(const std::string& body, const std::string& action) {
     for (const auto& id : *sample)
       ids += (ids.empty() ? ": " : ", ") + printable(id.is_string() ? id.get<std::string>() : "");
     out += ids;
+    if (more || std::to_string(sample->size()) != text_of(read, "matched"))
+      out += ids.empty() ? "" : ", ...";
   }
   return out;
 }

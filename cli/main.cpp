@@ -91,11 +91,14 @@ exit_code run(const invocation& wanted) {
 
 exit_code guarded_main(std::vector<std::string> arguments) {
   auto parsed = parse(std::move(arguments));
-  if (const auto* refused = std::get_if<refusal>(&parsed)) {
-    std::fputs(refused->text.c_str(), refused->code == exit_code::ok ? stdout : stderr);
-    return refused->code;
-  }
   try {
+    if (const auto* refused = std::get_if<refusal>(&parsed)) {
+      if (refused->code == exit_code::ok)
+        print(refused->text);
+      else
+        std::fputs(refused->text.c_str(), stderr);
+      return refused->code;
+    }
     return run(std::get<invocation>(parsed));
   } catch (const command_error& e) {
     tell(e.what());

@@ -310,6 +310,8 @@ std::string command_line::unknown_word(const CLI::App& app, const std::string& w
       candidates.push_back(sub->get_name());
   for (const auto& candidate : candidates)
     all += (all.empty() ? "" : ", ") + candidate;
+  if (word.empty())
+    return "which command? There are " + all;
   const auto near = nearest(name, candidates);
   auto text = (flag                 ? "there is no option "
                : candidates.empty() ? "unexpected argument '"
@@ -322,14 +324,17 @@ std::string command_line::unknown_word(const CLI::App& app, const std::string& w
 
 refusal command_line::explain(const CLI::ParseError& error,
                               const std::vector<std::string>& arguments) {
-  if (error.get_exit_code() == 0)
+  const auto rest = app_.remaining(true);
+  const bool unknown_command =
+      chosen()->get_require_subcommand_min() > 0 && !rest.empty() && !rest.front().starts_with("-");
+  if (error.get_exit_code() == 0 && !unknown_command)
     return {exit_code::ok, dynamic_cast<const CLI::CallForVersion*>(&error) != nullptr
                                ? std::string{error.what()} + "\n"
                                : app_.help()};
   auto* app = chosen();
   if (arguments.empty())
     return {exit_code::usage, app_.help()};
-  if (const auto rest = app_.remaining(true); !rest.empty())
+  if (!rest.empty())
     return wrong(unknown_word(*app, rest.front()));
   if (app->get_require_subcommand_min() > 0)
     return wrong(unknown_word(*app, ""));
@@ -447,6 +452,11 @@ void command_line::finish() {
 }
 
 std::variant<invocation, refusal> command_line::parse(std::vector<std::string> arguments) {
+  if (!arguments.empty() && arguments.front() == "help") {
+    // As other programs have it: help jobs list is jobs list --help.
+    arguments.erase(arguments.begin());
+    arguments.emplace_back("--help");
+  }
   try {
     // CLI11 takes the arguments from the back.
     app_.parse(std::vector<std::string>{arguments.rbegin(), arguments.rend()});

@@ -186,10 +186,11 @@ std::string one_line(std::string_view text) {
     if (c != '\n' && c != '\t') {
       line += c;
     } else if (!line.empty() && line.back() != ' ') {
-      line += ' ';
+      // Each line of libpq is a sentence of its own, and few end with a stop.
+      line += std::string_view{".;:,?!"}.find(line.back()) == std::string_view::npos ? "; " : " ";
     }
   }
-  while (!line.empty() && line.back() == ' ')
+  while (!line.empty() && (line.back() == ' ' || line.back() == ';'))
     line.pop_back();
   return line;
 }

@@ -334,6 +334,8 @@ void append_pointer(std::string& pointer, std::string_view key) {
 std::variant<json_value, json_error> read_json(std::string_view text, const json_limits& limits) {
   if (text.starts_with("\xEF\xBB\xBF"))
     return json_error{{}, "not JSON: it starts with a byte order mark", 0};
+  if (text.find_first_not_of(" \t\r\n") == std::string_view::npos)
+    return json_error{{}, "not JSON: it is empty", 0};
   const char* seen = text.data();
   receiver events{limits, text.data(), &seen};
   const bool whole = json::sax_parse(tracked_iterator{text.data(), &seen},

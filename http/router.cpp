@@ -79,6 +79,11 @@ response refused(int status, std::string_view code, std::string detail) {
   return problem_response(make_problem(status, code, std::move(detail)));
 }
 
+response nothing_there() {
+  return refused(404, "route_not_found",
+                 "there is nothing at this path; /docs shows what there is");
+}
+
 void append_verb(std::string& allow, method verb) {
   allow += allow.empty() ? "" : ", ";
   allow += verb == method::get ? "GET, HEAD" : to_string(verb);
@@ -140,7 +145,7 @@ std::variant<route_match, response> router::match(method verb, std::string_view 
   std::vector<std::string> segments;
   const auto pieces = split(path);
   if (pieces.size() > longest_path)
-    return refused(404, "route_not_found", "there is nothing at this path");
+    return nothing_there();
   segments.reserve(pieces.size());
   for (const auto piece : pieces) {
     auto segment = decode_segment(piece);
@@ -164,7 +169,7 @@ std::variant<route_match, response> router::match(method verb, std::string_view 
       append_verb(allow, entry.verb);
   }
   if (allow.empty())
-    return refused(404, "route_not_found", "there is nothing at this path");
+    return nothing_there();
   append_verb(allow, method::options);
   if (verb == method::options)
     return options(std::move(allow));

@@ -91,4 +91,11 @@ db::connect_options connect_options_of(const std::string& url, const database_op
   return out;
 }
 
+engine_error refused_by(const db::db_error& why) {
+  const bool right = why.what_failed().sqlstate == "42501";
+  return engine_error(
+      why.what_failed().code,
+      why.what() + std::string{right ? "; 'troupe doctor' says what this user lacks" : ""});
+}
+
 } // namespace troupe

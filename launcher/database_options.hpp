@@ -3,7 +3,9 @@
 #pragma once
 
 #include "db/connecting.hpp"
+#include "db/failure.hpp"
 #include "launcher/engine_options.hpp"
+#include "messages/engine_error.hpp"
 
 #include <string>
 
@@ -18,5 +20,8 @@ std::string without_secrets(const std::string& url);
 
 db::connect_options connect_options_of(const std::string& url, const database_options& options,
                                        const std::string& application_name);
+
+/// What the database refused outside of the engine, with advice where its user lacks a right.
+engine_error refused_by(const db::db_error& why);
 
 } // namespace troupe

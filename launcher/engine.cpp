@@ -109,7 +109,7 @@ void engine::parts::open_database() {
       log::info("engine", "migrated the database from version " + std::to_string(report.from)
                               + " to " + std::to_string(report.to));
   } catch (const db::db_error& e) {
-    throw engine_error(e.what_failed().code, e.what());
+    throw refused_by(e);
   } catch (const std::runtime_error& e) {
     throw engine_error(errc::unavailable, e.what());
   }

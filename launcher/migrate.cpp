@@ -16,7 +16,7 @@ migration_summary migrate_database(const engine_options& options) {
         db::migrate(connect_options_of(options.database_url, options.database, "troupe migrate"));
     return {report.from, report.to, std::move(report.applied)};
   } catch (const db::db_error& e) {
-    throw engine_error(e.what_failed().code, e.what());
+    throw refused_by(e);
   }
 }
 

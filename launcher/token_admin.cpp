@@ -30,7 +30,7 @@ db::result ask(const engine_options& where, const db::query& what) {
     return db::ask_once(connect_options_of(where.database_url, where.database, "troupe tokens"),
                         what);
   } catch (const db::db_error& e) {
-    throw engine_error(e.what_failed().code, e.what());
+    throw refused_by(e);
   }
 }
 

@@ -167,6 +167,22 @@ BOOST_AUTO_TEST_CASE(wrong_values_are_refused_with_the_way_to_the_help) {
     BOOST_TEST(says(bad(arguments), "--help"), arguments.back());
 }
 
+BOOST_AUTO_TEST_CASE(help_is_an_option_and_a_word) {
+  const auto helped = [](std::vector<std::string> arguments) {
+    auto parsed = parse(std::move(arguments));
+    const auto* told = std::get_if<refusal>(&parsed);
+    BOOST_REQUIRE(told != nullptr);
+    BOOST_TEST(static_cast<int>(told->code) == 0);
+    return told->text;
+  };
+  BOOST_TEST(helped({"help"}) == helped({"--help"}));
+  BOOST_TEST(helped({"help", "jobs"}) == helped({"jobs", "--help"}));
+  BOOST_TEST(helped({"help", "jobs", "list"}) == helped({"jobs", "list", "--help"}));
+  BOOST_TEST(says(helped({"help", "jobs", "list"}), "--state"));
+  BOOST_TEST(says(bad({"help", "xyzzy"}), "there is no command 'xyzzy'"));
+  BOOST_TEST(says(bad({"jobs"}), "which command? There are list, counts, "));
+}
+
 BOOST_AUTO_TEST_CASE(a_job_is_read_whole) {
   const auto job = good({"enqueue",
                          "echo",

@@ -75,6 +75,7 @@ def test_the_command_line_asks_before_it_does_anything(node):
     ids = put(node, "by-command", 30)
     asked = ask(node, "jobs", "bulk", "cancel", "--queue", "by-command")
     assert asked.returncode == 2 and "would meet 30 jobs" in asked.stdout and "--yes" in asked.stderr
+    assert asked.stdout.endswith(", ...\n"), "these are not all"
     assert ask(node, "jobs", "bulk", "cancel", "--queue", "by-command", "--dry-run").returncode == 0
     assert node.job(ids[0])["state"] == "scheduled"
     done = ask(node, "jobs", "bulk", "cancel", "--queue", "by-command", "--yes")

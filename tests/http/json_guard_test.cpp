@@ -135,6 +135,8 @@ BOOST_AUTO_TEST_CASE(what_is_not_json_is_refused_with_an_offset) {
                            "\xEF\xBB\xBF{}",
                            "\"abc"})
     BOOST_TEST(refused(text).detail.find("not JSON") == 0U, text);
+  BOOST_TEST(refused("").detail == "not JSON: it is empty");
+  BOOST_TEST(refused(" \r\n\t").detail == "not JSON: it is empty");
   BOOST_TEST(refused("[1,2 3]").offset == 6U);
 }
 

@@ -65,6 +65,8 @@ BOOST_AUTO_TEST_CASE(an_unknown_path_is_404) {
   for (const auto* path : {"/nothing", "/jobs/", "//jobs", "/jobs//", "/JOBS", "/jobs/1/2",
                            "/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q/r"})
     BOOST_TEST(status(method::get, path) == 404, path);
+  const auto refused = std::get<response>(table.match(method::get, "/nothing"));
+  BOOST_TEST(refused.fault->detail == "there is nothing at this path; /docs shows what there is");
 }
 
 BOOST_AUTO_TEST_CASE(a_method_the_path_lacks_is_405_with_allow) {

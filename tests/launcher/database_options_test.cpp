@@ -114,3 +114,15 @@ BOOST_AUTO_TEST_CASE(they_become_those_of_a_connection) {
   BOOST_TEST(made.pooler);
   BOOST_TEST(made.application_name == "name");
 }
+
+BOOST_AUTO_TEST_CASE(a_right_that_is_missing_comes_with_the_command_that_names_them_all) {
+  db::db_failure why;
+  why.sqlstate = "42501";
+  why.message = "permission denied for schema troupe";
+  BOOST_TEST(refused_by(db::db_error(why)).what()
+             == std::string{"permission denied for schema troupe; 'troupe doctor' says what this "
+                            "user lacks"});
+  why.sqlstate = "42P01";
+  why.message = "there is no such table";
+  BOOST_TEST(refused_by(db::db_error(why)).what() == std::string{"there is no such table"});
+}
