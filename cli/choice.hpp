@@ -1,5 +1,5 @@
-// An option with a fixed set of values. What is none of them is refused with the nearest one, and
-// help and completion know them all.
+// An option with a fixed set of values, of which help and completion know all: what is none of them
+// is refused with the nearest one. And one with a number between two.
 #pragma once
 
 #include "cli/suggest.hpp"
@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,19 @@ inline CLI::Validator one_of(const std::vector<std::string>& values) {
            + (near.empty() ? "" : "; did you mean " + near + "?");
   };
   return {check, "{" + all + "}"};
+}
+
+/// A number between two, both allowed. CLI::Range lets pass what is no number ("nan").
+inline CLI::Validator number_in(double least, double most) {
+  std::ostringstream bounds;
+  bounds << least << " to " << most;
+  const auto check = [least, most, bounds = bounds.str()](const std::string& text) -> std::string {
+    double value = 0;
+    if (CLI::detail::lexical_cast(text, value) && value >= least && value <= most)
+      return {};
+    return "'" + printable(text) + "' is not a number from " + bounds;
+  };
+  return {check, "in " + bounds.str()};
 }
 
 } // namespace troupe::cli

@@ -32,7 +32,7 @@ void command_line::add_client(CLI::App* app) {
                 "TROUPE_CA_FILE", "");
   add_token_file(app);
   app->add_option("--request-timeout", out_.client.timeout, "Seconds for one request")
-      ->check(CLI::Range(0.1, 3600.0))
+      ->check(number_in(0.1, 3600.0))
       ->capture_default_str();
   add_json(app);
 }
@@ -77,7 +77,7 @@ void command_line::add_jobs() {
                       "Follow jobs until they have ended; exit 8 when one did not complete", true);
   watch->get_option("id")->expected(1, job_watch::most_jobs);
   watch->add_option("--timeout", out_.wait_limit, "Seconds to follow them at most, then exit 7")
-      ->check(CLI::Range(0.0, longest_seconds));
+      ->check(number_in(0.0, longest_seconds));
   about(command::jobs_cancel, "cancel", "Cancel jobs, waiting or running", true);
   about(command::jobs_retry, "retry", "Make jobs run again, or at once", true);
   about(command::jobs_delete, "delete", "Delete jobs that do not run", true);
@@ -123,7 +123,7 @@ void command_line::add_queues() {
   auto* drain =
       about(command::queues_drain, "drain", "Pause, and wait until nothing of the queue runs");
   drain->add_option("--timeout", out_.wait_limit, "Seconds to wait at most, then exit 7")
-      ->check(CLI::Range(0.0, longest_seconds));
+      ->check(number_in(0.0, longest_seconds));
   auto* limit =
       about(command::queues_limit, "limit", "Set what limits a queue, on all nodes together");
   limit->add_option("--concurrency", concurrency_, "Runs at once: a number, or none");
@@ -170,7 +170,7 @@ void command_line::add_top() {
                   "Watch queues and running jobs; q ends it. Once, when there is no terminal");
   app->add_flag("--once", out_.top.once, "Print what there is, and end");
   app->add_option("--interval", out_.top.interval, "Seconds between two readings")
-      ->check(CLI::Range(0.1, 3600.0))
+      ->check(number_in(0.1, 3600.0))
       ->capture_default_str();
   app->add_option("--sort", out_.top.sort, "The column that queues are sorted by")
       ->check(one_of(top_column_names()))

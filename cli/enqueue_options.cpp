@@ -70,7 +70,7 @@ void add_enqueue_options(CLI::App& app, enqueue_settings& job) {
                  "Names this request: sent again within a day, it is answered as the first time");
   app.add_flag("--wait", job.wait, "Wait for the job's end; exit 8 when it did not complete");
   app.add_option("--timeout", job.wait_limit, "With --wait: seconds to wait at most, then exit 7")
-      ->check(CLI::Range(0.0, longest_seconds));
+      ->check(number_in(0.0, longest_seconds));
 }
 
 std::optional<retry_policy> retry_of(const enqueue_settings& job) {

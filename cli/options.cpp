@@ -232,14 +232,14 @@ void command_line::add_node(CLI::App* app) {
       "", "queue");
   env(app,
       app->add_option("--grace", grace_, "Seconds that running jobs get to finish at shutdown")
-          ->check(CLI::Range(0.0, 86'400.0))
+          ->check(number_in(0.0, 86'400.0))
           ->capture_default_str(),
       "TROUPE_GRACE");
   env(app,
       app->add_option("--stuck-after", stuck_after_,
                       "Seconds after which the slot of a job that was asked to stop, and goes on, "
                       "is given to another")
-          ->check(CLI::Range(0.1, 86'400.0))
+          ->check(number_in(0.1, 86'400.0))
           ->capture_default_str(),
       "TROUPE_STUCK_AFTER");
   env(app,
@@ -263,7 +263,7 @@ void command_line::add_scrape() {
   list(app->add_option("--select", selectors_,
                        "NAME=XPATH, a further column of the rows (repeatable)"));
   app->add_option("--timeout", scrape.limit, "Seconds for the crawl; then it stops, exit 7")
-      ->check(CLI::Range(0.1, longest_seconds));
+      ->check(number_in(0.1, longest_seconds));
   add_engine(app);
   add_json(app);
 }

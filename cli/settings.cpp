@@ -158,7 +158,7 @@ std::string read_job_id(const std::string& text) {
   const bool digits = !text.empty() && text.size() <= longest_id && text.front() != '0'
                       && text.find_first_not_of("0123456789") == std::string::npos;
   if (!digits)
-    throw std::invalid_argument("'" + text + "' is no job id; ids are whole numbers from 1");
+    throw std::invalid_argument("'" + text + "' is no id; ids are whole numbers from 1");
   return text;
 }
 

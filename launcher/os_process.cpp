@@ -256,6 +256,31 @@ std::string describe_status(int status) {
   return "exit status " + std::to_string(WEXITSTATUS(status));
 }
 
+std::string error_lines(std::string_view output) {
+  constexpr std::size_t last = 3;
+  std::vector<std::string_view> lines;
+  while (!output.empty()) {
+    const auto end = std::min(output.find('\n'), output.size());
+    if (end > 0)
+      lines.push_back(output.substr(0, end));
+    output.remove_prefix(std::min(end + 1, output.size()));
+  }
+  const auto tells = [](std::string_view line) {
+    for (const auto* word : {"error:", "ERROR:", "FATAL:", "PANIC:"})
+      if (line.find(word) != std::string_view::npos)
+        return true;
+    return false;
+  };
+  if (std::any_of(lines.begin(), lines.end(), tells))
+    std::erase_if(lines, [&](std::string_view line) { return !tells(line); });
+  else if (lines.size() > last)
+    lines.erase(lines.begin(), lines.end() - last);
+  std::string out;
+  for (const auto line : lines)
+    out.append(out.empty() ? "" : "; ").append(line);
+  return out;
+}
+
 unique_fd open_process(pid_t pid) {
   const auto fd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
   if (fd < 0 && errno != ESRCH && errno != EINVAL)

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <sys/types.h>
 #include <utility>
 #include <vector>
@@ -78,6 +79,10 @@ run_report run(const command& what, const os_user& as, std::chrono::milliseconds
 
 /// "exit status 1" or "killed by signal 9".
 std::string describe_status(int status);
+
+/// Of what a program of PostgreSQL said, the lines that tell of errors, as one; the last three
+/// lines when none does.
+std::string error_lines(std::string_view output);
 
 /// A handle that keeps naming this very process. Empty when it is gone; throws std::system_error
 /// when the kernel gives no handles.

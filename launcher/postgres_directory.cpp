@@ -131,7 +131,7 @@ void postgres_directory::make_root() {
   // Root's may be passed through, not listed, by the user that the server runs as.
   const mode_t mode = user_.uid == geteuid() ? 0700 : 0711;
   if (::mkdir(root_.c_str(), mode) != 0 && errno != EEXIST)
-    fail("cannot make the data directory " + root_.string());
+    fail("cannot make the data directory " + root_.string() + " (choose another with --data-dir)");
   root_ = fs::canonical(root_); // what /proc calls it
   struct stat found {};
   if (::stat(root_.c_str(), &found) != 0)
@@ -268,7 +268,7 @@ void postgres_directory::make_cluster(const postgres_binaries& binaries, const p
     remove_leftovers();
     throw postgres_error("initdb failed ("
                          + (made.timed_out ? "it took too long" : describe_status(made.status))
-                         + "):\n" + made.output);
+                         + "): " + error_lines(made.output));
   }
   {
     const filesystem_identity as_server(user_);

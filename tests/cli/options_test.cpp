@@ -154,6 +154,11 @@ BOOST_AUTO_TEST_CASE(wrong_values_are_refused_with_the_way_to_the_help) {
            {"jobs", "bulk", "cancl", "--all"},
            {"enqueue", "echo", "--unique", "kind", "--on-conflict", "rejct"},
            {"top", "--interval", "0"},
+           {"top", "--interval", "nan"},
+           {"dev", "--grace", "nan"},
+           {"dev", "--grace", "inf"},
+           {"dev", "--stuck-after", "nan"},
+           {"jobs", "watch", "1", "--timeout", "nan"},
            {"top", "--sort", "runing"},
            {"top", "extra"},
            {"config"},
@@ -165,6 +170,15 @@ BOOST_AUTO_TEST_CASE(wrong_values_are_refused_with_the_way_to_the_help) {
            {"scrape", "http://h/", "--select", "noequals"},
            {"scrape", "http://h/", "--out", "items.xls"}})
     BOOST_TEST(says(bad(arguments), "--help"), arguments.back());
+}
+
+BOOST_AUTO_TEST_CASE(seconds_between_two_bounds_are_taken_with_both) {
+  BOOST_TEST(good({"dev", "--grace", "0"}).engine.grace.count() == 0);
+  BOOST_TEST(good({"dev", "--grace", "86400"}).engine.grace.count() == 86'400'000);
+  BOOST_TEST(good({"dev", "--grace", "0.25"}).engine.grace.count() == 250);
+  BOOST_TEST(
+      says(bad({"dev", "--grace", "86401"}), "--grace: '86401' is not a number from 0 to 86400"));
+  BOOST_TEST(says(bad({"dev", "--grace", "3x"}), "is not a number from"));
 }
 
 BOOST_AUTO_TEST_CASE(help_is_an_option_and_a_word) {

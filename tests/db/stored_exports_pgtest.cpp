@@ -332,6 +332,12 @@ BOOST_AUTO_TEST_CASE(pages_are_newest_first_and_of_one_queue) {
   BOOST_TEST(pages("none").empty());
 }
 
+struct modelled_export {
+  int attempt = 1;
+  std::optional<std::string> file;
+  bool over = false;
+};
+
 BOOST_AUTO_TEST_CASE(
     random_runs_that_die_end_and_are_deleted_leave_exactly_the_files_that_are_kept) {
   const auto seed = seed_of_this_run();
@@ -339,12 +345,7 @@ BOOST_AUTO_TEST_CASE(
   BOOST_TEST_INFO("TROUPE_SEED=" << seed);
   std::mt19937 random{seed};
   const auto below = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
-  struct model {
-    int attempt = 1;
-    std::optional<std::string> file;
-    bool over = false;
-  };
-  std::map<std::int64_t, model> known;
+  std::map<std::int64_t, modelled_export> known;
   for (int step = 0; step < 60; ++step) {
     switch (below(6)) {
     case 0:

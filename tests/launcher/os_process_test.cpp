@@ -109,3 +109,13 @@ BOOST_AUTO_TEST_CASE(as_root_a_child_and_a_file_belong_to_the_other_user) {
   }
   BOOST_TEST(!!std::ofstream(closed.path() / "mine"));
 }
+
+BOOST_AUTO_TEST_CASE(of_what_a_program_says_the_errors_are_kept) {
+  BOOST_TEST(
+      error_lines("the files\ncreating ... ok\n2026 UTC [1] FATAL:  could not write: No space "
+                  "left on device\nchild process exited\ninitdb: error: no good\n\n")
+      == "2026 UTC [1] FATAL:  could not write: No space left on device; initdb: error: no good");
+  BOOST_TEST(error_lines("1\n2\n\n3\n4") == "2; 3; 4");
+  BOOST_TEST(error_lines("\n") == "");
+  BOOST_TEST(error_lines("") == "");
+}
