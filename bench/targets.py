@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import http_api
-from measure import BUILD, TICKS, Database, last_json, machine, peer, spread, table, timed
+from measure import BUILD, Database, cpu_of, last_json, peer, section, spread, timed
 from rates import BACKLOG, ENV, drain, fresh, held_snapshot, limit_rate, running, settle
 
 CONNECTIONS = 10_000  # idle ones
@@ -192,11 +192,6 @@ def memory_mb(pid):
     return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text()).group(1)) / 1024
 
 
-def cpu_seconds(pid):
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
 def idle(db):
     """Of a node that runs a queue in which nothing happens."""
     cpu = Row("idle node: % of a processor", "<=", 0.5)
@@ -212,9 +207,9 @@ def idle(db):
     with http_api.Server([BUILD / "troupe", "serve", "--listen", f"127.0.0.1:{port}"], env, port) as running:
         pid = running.process.pid
         time.sleep(3)
-        before, done = cpu_seconds(pid), metric(port, "troupe_db_statements_total")
+        before, done = cpu_of(pid), metric(port, "troupe_db_statements_total")
         time.sleep(SECONDS_IDLE)
-        cpu.add(100 * (cpu_seconds(pid) - before) / SECONDS_IDLE)
+        cpu.add(100 * (cpu_of(pid) - before) / SECONDS_IDLE)
         statements.add((metric(port, "troupe_db_statements_total") - done) / SECONDS_IDLE)
         small.add(memory_mb(pid))
         lines = [served(port, number) for number in range(min(CONNECTIONS, hard - 200))]
@@ -269,17 +264,6 @@ def warm_start(rounds):
     return [row]
 
 
-def write_page(path, title, lines):
-    """Puts the table where the page's old one is: from its heading to its end, or to the next heading."""
-    text = [f"## {title}", "", machine(), ""]
-    text += ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines]
-    text.insert(text.index("") + 4, "|---" * len(lines[0]) + "|")
-    page = Path(path)
-    before, _, after = page.read_text().partition("## Targets")
-    _, heading, rest = after.partition("\n## ")
-    page.write_text(before + "\n".join(text) + "\n" + heading + rest)
-
-
 def run(rounds, jobs, page=None):
     drains = Drains()
     with Database() as db:
@@ -291,7 +275,5 @@ def run(rounds, jobs, page=None):
     rows += warm_start(rounds)
     title = f"Targets, {jobs:,} jobs, {rounds} rounds: median (range)"
     lines = [["what", "figure", "wanted", "met", "behind it"], *(row.cells() for row in rows)]
-    table(title, lines)
-    if page:
-        write_page(page, title, lines)
+    section(title, lines, page)
     return all(row.met() for row in rows)
