@@ -3,9 +3,11 @@
 //   --mode load|connect|work (--port N [--ca-file FILE] | --unix PATH) [--connections N]
 // load: the same request over kept connections for --seconds S. --post BODY, else --get PATH, of
 //   which a trailing # becomes a number up to 1,000; --target PATH of the POST.
-// connect: a connection for each GET of --get, for --seconds S; --resume 1: by the ticket of the
-// last. work: workers that claim --batch jobs of --queue, finish them, and claim anew until --jobs
-// are done.
+// connect: a connection for each GET of --get, for --seconds S; --resume 1: by the last one's
+// ticket.
+//
+// work: workers that claim --batch jobs of --queue, finish them, and claim anew until --jobs are
+//   done.
 #include <openssl/ssl.h>
 
 #include <algorithm>
@@ -182,6 +184,7 @@ void together(int threads, const std::function<void(int)>& what) {
   std::exception_ptr broken;
   {
     std::vector<std::jthread> all;
+    all.reserve(static_cast<std::size_t>(threads));
     for (int i = 0; i < threads; ++i)
       all.emplace_back([&, i] {
         try {
@@ -304,10 +307,10 @@ void work(const place& to, flags& given) {
   together(std::stoi(given["--connections"]), [&](int thread) {
     kept_line line{to};
     // With the longest lease no run of the benchmark needs a heartbeat.
-    const auto body = R"({"name":"w)" + std::to_string(thread) + R"(","queues":[")" + queue
-                      + R"("],"kinds":["noop"],"slots":1000,"lease_ms":600000})";
+    const auto hello = R"({"name":"w)" + std::to_string(thread) + R"(","queues":[")" + queue
+                       + R"("],"kinds":["noop"],"slots":1000,"lease_ms":600000})";
     std::size_t at = 0;
-    const std::string session{next_text(line.ask(post("/api/v1/work/join", body)), "session", at)};
+    const std::string session{next_text(line.ask(post("/api/v1/work/join", hello)), "session", at)};
     const auto mine = R"({"session":")" + session + '"';
     const auto claim =
         post("/api/v1/work/claim", mine + R"(,"queues":[")" + queue + R"("],"limit":)"
@@ -317,8 +320,10 @@ void work(const place& to, flags& given) {
       const auto outcomes = outcomes_of(line.ask(claim), count);
       if (count == 0)
         continue;
-      const auto told =
-          line.ask(post("/api/v1/work/finish", mine + R"(,"outcomes":[)" + outcomes + "]}"));
+      auto body = mine + R"(,"outcomes":[)";
+      body += outcomes;
+      body += "]}";
+      const auto told = line.ask(post("/api/v1/work/finish", body));
       if (count_of(told, R"("status":"done")") != count)
         fail("outcomes were refused: " + std::string{told});
       if ((done += count) >= jobs)

@@ -198,6 +198,7 @@ def idle(db):
     statements = Row("idle node: statements a second", "<=", 2.0)
     small = Row("idle engine's memory: MB", "<=", 40, digits=0)
     large = Row(f"memory with {CONNECTIONS:,} idle HTTP connections: MB", "<=", 250, digits=0)
+    slower = Row(f"an answer beside {CONNECTIONS:,} idle connections, p50 against none", "<=", 1.5)
     db.fresh()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -212,22 +213,46 @@ def idle(db):
         cpu.add(100 * (cpu_of(pid) - before) / SECONDS_IDLE)
         statements.add((metric(port, "troupe_db_statements_total") - done) / SECONDS_IDLE)
         small.add(memory_mb(pid))
+        before = answers_ms(port)
         lines = [served(port, number) for number in range(min(CONNECTIONS, hard - 200))]
         large.add(memory_mb(pid))
         large.shown["connections"] = [len(lines)]
+        large.shown["KiB_each"] = [1024 * (large.figures[-1] - small.figures[-1]) / len(lines)]
+        after = answers_ms(port)
+        slower.add(after / before, none_ms=before, beside_ms=after)
+        answered(lines[::100])
         for line in lines:
             line.close()
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return [cpu, statements, small, large]
+    return [cpu, statements, small, large, slower]
 
 
 def served(port, number):
     """A connection that was answered once; from one of several addresses, as each may have 2,048."""
     line = socket.create_connection(("127.0.0.1", port), 5, source_address=(f"127.0.0.{2 + number // 2000}", 0))
-    line.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    if not line.recv(4096).startswith(b"HTTP/1.1 200"):
-        raise SystemExit(f"targets: connection {number} was not served")
+    answered([line])
     return line
+
+
+def answered(lines):
+    for line in lines:
+        line.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        if not line.recv(4096).startswith(b"HTTP/1.1 200"):
+            raise SystemExit("targets: a connection was not served")
+
+
+def answers_ms(port):
+    """The median of requests that the database has a part in, one after the other."""
+    line, took = http.client.HTTPConnection("127.0.0.1", port), []
+    for _ in range(PROBES):
+        begun = time.monotonic()
+        line.request("GET", "/api/v1/jobs?limit=1")
+        answer = line.getresponse()
+        if answer.status != 200:
+            raise SystemExit(f"targets: a page was answered {answer.status}")
+        answer.read()
+        took.append(1000 * (time.monotonic() - begun))
+    return statistics.median(took)
 
 
 def metric(port, name):
