@@ -12,7 +12,7 @@ import statistics
 import time
 
 from http_api import troupe
-from measure import Database, spread, table
+from measure import Database, section, spread
 
 STREAMS = 500
 QUIET_SECONDS = 5
@@ -28,7 +28,7 @@ def ask(port, method, path, body=None):
     text = answer.read().decode()
     connection.close()
     if answer.status >= 300:
-        raise SystemExit(f"events: {method} {path} is answered {answer.status} {text}")
+        raise SystemExit(f"bench/run: {method} {path} is answered {answer.status} {text}")
     return text
 
 
@@ -104,7 +104,7 @@ def play(db, jobs):
         return (full - empty) / STREAMS, rate, delays
 
 
-def run(rounds, _):
+def run(rounds, _, page=None):
     lines = [["streams of", "KiB each", "statements/s", "ms until told"]]
     with Database() as db:
         for name, jobs in (("one job", 1), ("a job each", STREAMS)):
@@ -112,5 +112,5 @@ def run(rounds, _):
             delays = [delay for one in plays for delay in one[2]]
             lines.append([name, spread([one[0] for one in plays], 1), spread([one[1] for one in plays], 1),
                           spread(delays) + f", p99 {statistics.quantiles(delays, n=100)[98]:,.0f}"])
-    table(f"{STREAMS} event streams of one node, {rounds} rounds: median (range)", lines)
+    section(f"Event streams, {STREAMS} of one node, {rounds} rounds: median (range)", lines, page)
     return True

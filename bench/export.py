@@ -1,4 +1,6 @@
-"""bench/run export: jobs as NDJSON over HTTP, and the same statement by psql's \\copy; the node's memory meanwhile."""
+"""bench/run export: jobs as NDJSON over HTTP, made and kept files too, and the same statement by psql's \\copy; the
+node's memory meanwhile."""
+import json
 import os
 import statistics
 import subprocess
@@ -6,8 +8,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from events import ask
 from http_api import Server, free_port
-from measure import BUILD, ROOT, Database, spread, table, timed
+from measure import BUILD, ROOT, Database, section, spread, timed
 
 WANTED = 0.5
 FILL = """insert into troupe.job (id, created_at, queue, kind, args, tags)
@@ -40,37 +43,67 @@ def by_psql(db, file):
     return time.monotonic() - begun
 
 
-def by_http(port, file, *more):
+def by_http(port, file, *more, path="/api/v1/jobs.ndjson"):
     begun = time.monotonic()
-    timed(["curl", "-sf", *more, "-o", file, f"http://127.0.0.1:{port}/api/v1/jobs.ndjson"])
+    timed(["curl", "-sf", *more, "-o", file, f"http://127.0.0.1:{port}{path}"])
     return time.monotonic() - begun
 
 
-def run(rounds, jobs):
+def kept(port, rows, compression, file):
+    """Seconds until the file of the first jobs is made, and of its download; then it is gone from the node."""
+    begun = time.monotonic()
+    order = {"format": "ndjson", "compression": compression, "limit": rows}  # without the jobs of exports
+    path = "/api/v1/exports/" + json.loads(ask(port, "POST", "/api/v1/exports", order))["id"]
+    told = {"state": "available"}
+    while not told.get("file"):
+        if told["state"] in ("discarded", "cancelled", "completed"):
+            raise SystemExit(f"export: there is no file: {told}")
+        time.sleep(0.02)
+        told = json.loads(ask(port, "GET", path))
+    made = time.monotonic() - begun
+    if told["file"]["rows"] != rows:
+        raise SystemExit(f"export: a file of {told['file']['rows']} rows")
+    fetched = by_http(port, file, path=path + "/file")
+    ask(port, "DELETE", path)
+    return made, fetched
+
+
+def same(one, other):
+    """Whether a file begins with all of another."""
+    return subprocess.run(["cmp", "-s", "-n", str(os.path.getsize(other)), one, other], check=False).returncode == 0
+
+
+def run(rounds, jobs, page=None):
     rows = jobs * 10
-    ours, packed, theirs, grown = [], [], [], []
+    theirs, grown, after = [], [], []
+    rates = {name: [] for name in ("jobs.ndjson", "with gzip", "a kept file is made", "the file is fetched",
+                                   "a kept gzip file is made", "the gzip file is fetched")}
     with Database() as db, tempfile.TemporaryDirectory() as folder:
         db.fresh()
         port, env = free_port(), dict(os.environ, DATABASE_URL=db.url, TROUPE_LOG="warn")
         subprocess.run([BUILD / "troupe", "migrate"], env=env, check=True, stdout=subprocess.DEVNULL)
         db.psql(*FILL.format(rows).split(";"))
         db.psql("vacuum analyze", "checkpoint")
-        plain, copied = os.path.join(folder, "http"), os.path.join(folder, "psql")
+        plain, copied, stored = (os.path.join(folder, name) for name in ("http", "psql", "stored"))
         with Server([BUILD / "troupe", "serve", "--listen", f"127.0.0.1:{port}", "--queue", "bench:0"], env,
                     port) as server:
             for _ in range(rounds):
                 theirs.append(rows / by_psql(db, copied))
                 before = rss(server.process.pid)
-                ours.append(rows / by_http(port, plain))
-                packed.append(rows / by_http(port, os.path.join(folder, "gzip"), "-H", "Accept-Encoding: gzip"))
+                took = [by_http(port, plain), by_http(port, os.path.join(folder, "gzip"), "-H", "Accept-Encoding: gzip")]
                 grown.append(rss(server.process.pid) - before)
-                if subprocess.run(["cmp", "-s", plain, copied]).returncode != 0:
+                took += kept(port, rows, "none", stored)
+                if not same(plain, copied) or not same(copied, stored):
                     raise SystemExit("export: the texts differ")
-    ratios = [o / t for o, t in zip(ours, theirs)]
-    table(f"{rows:,} jobs, {rounds} rounds in turn: median (range)",
-          [["what", "jobs/s", "of psql", "memory grew, MiB"],
-           ["psql \\copy", spread(theirs), "1", ""],
-           ["jobs.ndjson", spread(ours), spread(ratios, 2), spread(grown, 1)],
-           ["with gzip", spread(packed), spread([p / t for p, t in zip(packed, theirs)], 2), ""]])
-    print(f"\n  wanted at least {WANTED:.2f} of psql")
-    return statistics.median(ratios) >= WANTED
+                took += kept(port, rows, "gzip", stored)
+                after.append(rss(server.process.pid) - before)
+                for name, seconds in zip(rates, took):
+                    rates[name].append(rows / seconds)
+    ratios = {name: [o / t for o, t in zip(ours, theirs)] for name, ours in rates.items()}
+    lines = [["what", "jobs/s", "of psql", "memory grew, MiB"], ["psql \\copy", spread(theirs), "1", ""]]
+    for name, ours in rates.items():
+        lines.append([name, spread(ours), spread(ratios[name], 2), ""])
+    lines[2][3], lines[-1][3] = spread(grown, 1), spread(after, 1)
+    section(f"Exports, {rows:,} jobs, {rounds} rounds in turn: median (range)", lines, page)
+    print(f"\n  wanted at least {WANTED:.2f} of psql for jobs.ndjson")
+    return statistics.median(ratios["jobs.ndjson"]) >= WANTED

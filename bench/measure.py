@@ -95,6 +95,12 @@ def machine():
             f"{version} is PostgreSQL's version, with " + ", ".join(SETTINGS[1::2]) + ".")
 
 
+def cpu_of(pid):
+    """Seconds of processors that a running process has used, without its children."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
 def last_json(text):
     return json.loads(text.strip().splitlines()[-1])
 
@@ -112,3 +118,17 @@ def table(title, rows):
         print("  " + "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths)).rstrip())
         if number == 0:
             print("  " + "  ".join("-" * width for width in widths))
+
+
+def section(title, rows, page=None):
+    """Prints a table; of a page it replaces the section whose title begins with the same words, up to the first comma,
+    to its end or to the next heading; a new one comes last."""
+    table(title, rows)
+    if page is None:
+        return
+    text = [f"## {title}", "", machine(), ""]
+    text += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    text.insert(5, "|---" * len(rows[0]) + "|")
+    before, known, after = Path(page).read_text().partition("## " + title.split(",")[0])
+    _, heading, rest = after.partition("\n## ") if known else ("", "", "")
+    Path(page).write_text((before if known else before + "\n") + "\n".join(text) + "\n" + heading + rest)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import http_api
-from measure import BUILD, TICKS, Database, last_json, machine, peer, spread, table, timed
+from measure import BUILD, Database, cpu_of, last_json, peer, section, spread, timed
 from rates import BACKLOG, ENV, drain, fresh, held_snapshot, limit_rate, running, settle
 
 CONNECTIONS = 10_000  # idle ones
@@ -192,17 +192,13 @@ def memory_mb(pid):
     return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text()).group(1)) / 1024
 
 
-def cpu_seconds(pid):
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
 def idle(db):
     """Of a node that runs a queue in which nothing happens."""
     cpu = Row("idle node: % of a processor", "<=", 0.5)
     statements = Row("idle node: statements a second", "<=", 2.0)
     small = Row("idle engine's memory: MB", "<=", 40, digits=0)
     large = Row(f"memory with {CONNECTIONS:,} idle HTTP connections: MB", "<=", 250, digits=0)
+    slower = Row(f"an answer beside {CONNECTIONS:,} idle connections, p50 against none", "<=", 1.5)
     db.fresh()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -212,27 +208,51 @@ def idle(db):
     with http_api.Server([BUILD / "troupe", "serve", "--listen", f"127.0.0.1:{port}"], env, port) as running:
         pid = running.process.pid
         time.sleep(3)
-        before, done = cpu_seconds(pid), metric(port, "troupe_db_statements_total")
+        before, done = cpu_of(pid), metric(port, "troupe_db_statements_total")
         time.sleep(SECONDS_IDLE)
-        cpu.add(100 * (cpu_seconds(pid) - before) / SECONDS_IDLE)
+        cpu.add(100 * (cpu_of(pid) - before) / SECONDS_IDLE)
         statements.add((metric(port, "troupe_db_statements_total") - done) / SECONDS_IDLE)
         small.add(memory_mb(pid))
+        before = answers_ms(port)
         lines = [served(port, number) for number in range(min(CONNECTIONS, hard - 200))]
         large.add(memory_mb(pid))
         large.shown["connections"] = [len(lines)]
+        large.shown["KiB_each"] = [1024 * (large.figures[-1] - small.figures[-1]) / len(lines)]
+        after = answers_ms(port)
+        slower.add(after / before, none_ms=before, beside_ms=after)
+        answered(lines[::100])
         for line in lines:
             line.close()
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return [cpu, statements, small, large]
+    return [cpu, statements, small, large, slower]
 
 
 def served(port, number):
     """A connection that was answered once; from one of several addresses, as each may have 2,048."""
     line = socket.create_connection(("127.0.0.1", port), 5, source_address=(f"127.0.0.{2 + number // 2000}", 0))
-    line.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    if not line.recv(4096).startswith(b"HTTP/1.1 200"):
-        raise SystemExit(f"targets: connection {number} was not served")
+    answered([line])
     return line
+
+
+def answered(lines):
+    for line in lines:
+        line.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        if not line.recv(4096).startswith(b"HTTP/1.1 200"):
+            raise SystemExit("targets: a connection was not served")
+
+
+def answers_ms(port):
+    """The median of requests that the database has a part in, one after the other."""
+    line, took = http.client.HTTPConnection("127.0.0.1", port), []
+    for _ in range(PROBES):
+        begun = time.monotonic()
+        line.request("GET", "/api/v1/jobs?limit=1")
+        answer = line.getresponse()
+        if answer.status != 200:
+            raise SystemExit(f"targets: a page was answered {answer.status}")
+        answer.read()
+        took.append(1000 * (time.monotonic() - begun))
+    return statistics.median(took)
 
 
 def metric(port, name):
@@ -269,17 +289,6 @@ def warm_start(rounds):
     return [row]
 
 
-def write_page(path, title, lines):
-    """Puts the table where the page's old one is: from its heading to its end, or to the next heading."""
-    text = [f"## {title}", "", machine(), ""]
-    text += ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines]
-    text.insert(text.index("") + 4, "|---" * len(lines[0]) + "|")
-    page = Path(path)
-    before, _, after = page.read_text().partition("## Targets")
-    _, heading, rest = after.partition("\n## ")
-    page.write_text(before + "\n".join(text) + "\n" + heading + rest)
-
-
 def run(rounds, jobs, page=None):
     drains = Drains()
     with Database() as db:
@@ -291,7 +300,5 @@ def run(rounds, jobs, page=None):
     rows += warm_start(rounds)
     title = f"Targets, {jobs:,} jobs, {rounds} rounds: median (range)"
     lines = [["what", "figure", "wanted", "met", "behind it"], *(row.cells() for row in rows)]
-    table(title, lines)
-    if page:
-        write_page(page, title, lines)
+    section(title, lines, page)
     return all(row.met() for row in rows)

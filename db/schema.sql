@@ -1591,6 +1591,7 @@ CREATE FUNCTION troupe.end_runs(p_node bigint, p_leases bigint[], p_jobs bigint[
     SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 declare
   m record; -- of what this node holds, arrays side by side

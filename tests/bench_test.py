@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""What the plots of bench/ do without PostgreSQL: turns of points, what is kept of rounds, files that are drawn."""
+"""What bench/ does without PostgreSQL: turns of points, what is kept of rounds, files and pages that are written."""
 
 import contextlib
 import importlib.util
@@ -13,8 +13,12 @@ import unittest.mock
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "bench"))
+import export  # noqa: E402
+import http_ways  # noqa: E402
+import measure  # noqa: E402
 import plots  # noqa: E402
 import rates  # noqa: E402
+import work  # noqa: E402
 
 
 class Measuring(unittest.TestCase):
@@ -89,6 +93,85 @@ class Measuring(unittest.TestCase):
         self.assertEqual([207 + 100 * n for n in range(plots.STEPS - 1)], [p["x"] for p in points])  # not the start
         self.assertEqual({50.0}, {p["jobs_per_second"][0] for p in points})
         self.assertEqual([(9, 3.0), (10, 1.0)], plots.step_rates([[3, 1.0], [9, 3.0], [10, 4.0]]))
+
+
+class Comparing(unittest.TestCase):
+    """As above; the server is a stand-in, and what a benchmark says of its figures is looked at."""
+
+    def told(self, module, rounds, jobs, **replaced):
+        shown = []
+        with unittest.mock.patch.multiple(module, Database=unittest.mock.MagicMock(), **replaced,
+                                          section=lambda title, rows, page: shown.append((title, rows, page))):
+            self.assertTrue(module.run(rounds, jobs, page="a page"))
+        ((title, rows, page),) = shown
+        self.assertIn(f"{rounds} rounds", title)
+        self.assertEqual("a page", page)
+        self.assertEqual({len(rows[0])}, {len(row) for row in rows})
+        return rows
+
+    def test_each_way_takes_its_turn_and_is_compared_with_tcp_of_its_round(self):
+        asked = []
+
+        def ask(way, seconds, mode, connections, *_):
+            asked.append((way, seconds, mode, connections))
+            rate = len(asked) * (2 if way == "TLS" else 1)
+            return {"per_second": rate, "p50_ms": 1.0, "p99_ms": 2.0, "cpu_us": 3.0}
+
+        nodes = unittest.mock.MagicMock()
+        nodes.return_value.__enter__.return_value.ask = ask
+        rows = self.told(http_ways, 2, 0, Nodes=nodes, fresh=lambda _: None)
+        first, turns = asked[:3], asked[3:]
+        self.assertEqual([(way, 1) for way in http_ways.WAYS], [one[:2] for one in first])  # connects; does not count
+        ways = 3 * http_ways.WAYS + [*http_ways.WAYS, http_ways.RESUMED]
+        self.assertEqual(2 * ways, [one[0] for one in turns])
+        self.assertEqual({("load", http_ways.CONNECTIONS), ("connect", http_ways.NEW_AT_ONCE)}, {one[2:] for one in turns})
+        self.assertEqual(ways, [row[1] for row in rows[1:]])
+        self.assertEqual(["", "1.15 (1.06 to 1.25)", "2.62 (2.24 to 3.00)"], [row[3] for row in rows[1:4]])
+
+    def test_workers_by_http_and_by_sql_end_as_many_jobs(self):
+        asked = {"http": [], "sql": []}
+
+        def rate(name, of):
+            def drained(_, jobs, batch, workers):
+                asked[name].append((jobs, batch, workers))
+                return of
+            return drained
+
+        rows = self.told(work, 3, 100_000, by_http=rate("http", 50.0), by_sql=rate("sql", 100.0),
+                         running=lambda *_: {"jobs_per_second": 1000.0})
+        self.assertEqual(asked["http"], asked["sql"])
+        self.assertEqual(3 * [case[:2] for case in work.CASES], [one[1:] for one in asked["sql"]])
+        for row in rows[1:-1]:
+            self.assertEqual(["0.50 (0.50 to 0.50)", "0.050 (0.050 to 0.050)"], row[4:])
+
+    def test_a_file_of_the_first_jobs_is_the_begin_of_all(self):
+        with tempfile.TemporaryDirectory() as folder:
+            whole, part, other = (pathlib.Path(folder) / name for name in ("whole", "part", "other"))
+            whole.write_text("1\n2\n3\n")
+            part.write_text("1\n2\n")
+            other.write_text("1\n4\n")
+            self.assertTrue(export.same(whole, part))
+            self.assertFalse(export.same(whole, other))
+            self.assertFalse(export.same(part, whole))
+
+
+class Pages(unittest.TestCase):
+    def write(self, text, title, *figures):
+        with tempfile.TemporaryDirectory() as folder:
+            page = pathlib.Path(folder) / "page.md"
+            page.write_text(text)
+            with contextlib.redirect_stdout(None), unittest.mock.patch.object(measure, "machine", lambda: "Here."):
+                measure.section(title, [["what", "figure"], *figures], page)
+            return page.read_text()
+
+    def test_a_section_takes_the_place_of_its_older_one(self):
+        table = "Here.\n\n| what | figure |\n|---|---|\n| a | 1 |\n"
+        text = "# Page\n\n## Targets, 5 rounds\n\nold\n\n## More\n\nkept\n"
+        self.assertEqual(f"# Page\n\n## Targets, 3 rounds\n\n{table}\n## More\n\nkept\n",
+                         self.write(text, "Targets, 3 rounds", ["a", 1]))
+        self.assertEqual(f"# Page\n\n## Targets, 5 rounds\n\nold\n\n## More, of it\n\n{table}",
+                         self.write(text, "More, of it", ["a", 1]))
+        self.assertEqual(f"{text}\n## New, first\n\n{table}", self.write(text, "New, first", ["a", 1]))
 
 
 class Drawing(unittest.TestCase):

@@ -43,7 +43,7 @@ LIBRARIES = {
     "fmt": [r"handlers/.*", r"launcher/.*", r"cli/.*"],
     "prometheus": [r"http/.*"],
     "CLI": [r"cli/.*"],
-    "openssl": [r"http/.*", r"launcher/.*", r"handlers/stored_export\.cpp", r"tests/http/.*"],
+    "openssl": [r"bench/requests\.cpp", r"http/.*", r"launcher/.*", r"handlers/stored_export\.cpp", r"tests/http/.*"],
     "date": [r"messages/.*", r"http/.*", r"actors/.*"],
 }
 # Directories of the C library and the kernel.
