@@ -10,6 +10,7 @@
 #include <array>
 #include <exception>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -136,6 +137,15 @@ std::string distrust(CURL* easy, const char* why) {
   }
 }
 
+/// libcurl's words for a socket that is a file are those for a port.
+std::string reason_of(CURL* easy, CURLcode result, const std::string& server, const char* why) {
+  long error = 0;
+  if (result == CURLE_COULDNT_CONNECT && server.starts_with(unix_scheme)
+      && curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &error) == CURLE_OK && error != 0)
+    return std::generic_category().message(static_cast<int>(error));
+  return why[0] != '\0' ? why : curl_easy_strerror(result);
+}
+
 /// Throws when there is no answer.
 void check(CURL* easy, CURLcode result, const client_settings& settings, const char* why) {
   const auto& server = settings.url;
@@ -159,7 +169,7 @@ void check(CURL* easy, CURLcode result, const client_settings& settings, const c
   if (result != CURLE_OK)
     throw command_error(exit_code::unavailable,
                         "no server answers at " + server + " ("
-                            + (why[0] != '\0' ? why : curl_easy_strerror(result))
+                            + reason_of(easy, result, server, why)
                             + "); start one with 'troupe dev', or name another by --url");
 }
 
@@ -306,6 +316,8 @@ std::string problem_text(const http_answer& answer) {
   if (!fault.is_object() || !fault.contains("detail") || !fault["detail"].is_string())
     return status + (answer.body.empty() ? "" : ": " + answer.body.substr(0, quoted_body));
   auto text = fault["detail"].get<std::string>() + " (" + status + ")";
+  if (fault.value("code", nlohmann::json{}) == "token_required")
+    text += "; name a token's file by --token-file, or put the token into TROUPE_TOKEN";
   const auto errors = fault.value("errors", nlohmann::json::array());
   if (errors.size() > 1)
     for (const auto& error : errors)

@@ -4,6 +4,7 @@
 #include "cli/enqueue_options.hpp"
 #include "cli/http_client.hpp"
 #include "cli/job_view.hpp"
+#include "cli/outage.hpp"
 #include "cli/signals.hpp"
 #include "cli/text.hpp"
 #include "cli/why_view.hpp"
@@ -227,25 +228,32 @@ exit_code run_jobs_logs(const invocation& wanted) {
   const auto page = job + "/logs?limit=" + std::to_string(limits::log_page) + "&after=";
   auto after = std::to_string(wanted.log.after);
   auto pause = std::chrono::milliseconds{first_pause};
+  outage away;
   for (bool over = !wanted.log.follow;;) {
-    // Looked at before its lines are: what it said before its end is all there then.
-    const bool ended = over
-                       || is_final(parse_job_state(head_of(server.request("GET", job).body).state)
-                                       .value_or(job_state::available));
-    const auto answer = server.request("GET", page + after);
-    if (const auto last = last_line(answer.body); !last.empty()) {
-      if (wanted.json)
-        for (const auto& line : raw_elements(raw_member(answer.body, "lines")))
-          print(printable_json(line) + "\n");
-      else
-        print(log_lines(answer.body));
-      after = last;
-      pause = first_pause;
+    try {
+      // Looked at before its lines are: what it said before its end is all there then.
+      const bool ended = over
+                         || is_final(parse_job_state(head_of(server.request("GET", job).body).state)
+                                         .value_or(job_state::available));
+      const auto answer = server.request("GET", page + after);
+      away.heard();
+      if (const auto last = last_line(answer.body); !last.empty()) {
+        if (wanted.json)
+          for (const auto& line : raw_elements(raw_member(answer.body, "lines")))
+            print(printable_json(line) + "\n");
+        else
+          print(log_lines(answer.body));
+        after = last;
+        pause = first_pause;
+      }
+      if (!next_cursor(answer.body).empty())
+        continue;
+      if (ended)
+        return exit_code::ok;
+    } catch (const command_error& e) {
+      if (!away.bears(e))
+        throw;
     }
-    if (!next_cursor(answer.body).empty())
-      continue;
-    if (ended)
-      return exit_code::ok;
     std::this_thread::sleep_for(pause);
     pause = std::min<std::chrono::milliseconds>(pause * 2, longest_pause);
   }

@@ -2,6 +2,7 @@
 // changes nothing: the queue stays paused.
 #include "cli/commands.hpp"
 #include "cli/http_client.hpp"
+#include "cli/outage.hpp"
 #include "cli/queue_view.hpp"
 #include "cli/signals.hpp"
 #include "cli/text.hpp"
@@ -27,6 +28,8 @@ std::string wait_until_idle(http_client& server, const std::string& path, std::s
   const auto began = steady::now();
   auto said = began - line_every;
   std::int64_t shown = -1;
+  outage away;
+  away.heard();
   auto pause = std::chrono::milliseconds{first_pause};
   for (auto running = running_of(queue); running > 0; running = running_of(queue)) {
     if (!wanted.json && running != shown && steady::now() - said >= line_every) {
@@ -41,7 +44,15 @@ std::string wait_until_idle(http_client& server, const std::string& path, std::s
                                                     + " of its jobs are still running");
     std::this_thread::sleep_for(pause);
     pause = std::min<std::chrono::milliseconds>(pause * 2, longest_pause);
-    queue = server.request("GET", path).body;
+    try {
+      queue = server.request("GET", path).body;
+      away.heard();
+    } catch (const command_error& e) {
+      if (!away.bears(e))
+        throw command_error(e.code(), std::string{"the queue is paused, and it is not known what "
+                                                  "still runs: "}
+                                          + e.what());
+    }
   }
   return queue;
 }

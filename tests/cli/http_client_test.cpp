@@ -65,6 +65,12 @@ BOOST_AUTO_TEST_CASE(a_problem_is_told_with_every_field_at_fault) {
              == "/a: one (HTTP 400); /a: one; /b: two");
 }
 
+BOOST_AUTO_TEST_CASE(a_token_that_is_missing_is_told_in_words_of_the_command_line) {
+  BOOST_TEST(problem_text({401, R"({"detail":"send one","code":"token_required"})"})
+             == "send one (HTTP 401); name a token's file by --token-file, or put the token into "
+                "TROUPE_TOKEN");
+}
+
 BOOST_AUTO_TEST_CASE(an_answer_that_is_no_problem_document_is_shown_in_short) {
   BOOST_TEST(problem_text({502, "<html>bad gateway"}) == "HTTP 502: <html>bad gateway");
   BOOST_TEST(problem_text({503, ""}) == "HTTP 503");
@@ -131,6 +137,7 @@ BOOST_AUTO_TEST_CASE(a_server_on_a_unix_socket_is_asked_by_its_path) {
     running_server server{nullptr, on_path};
     BOOST_TEST(http_client{to(url)}.request("GET", "/livez").body == "ok\n");
   }
+  BOOST_TEST(says(refused(to("unix:/no/such.sock")), "(No such file or directory)"));
   BOOST_TEST(says(refused(to(url)), "6: no server answers at " + url));
   BOOST_TEST(says(refused(to("unix:t.sock")), "2: 'unix:t.sock' needs a path that begins with /"));
 }
