@@ -105,6 +105,12 @@ def test_a_worker_runs_what_it_is_for(node, language):
     assert lives(node, name)["state"] == "left"
 
 
+def test_what_the_client_in_typescript_promises_holds_against_a_node(node):
+    done = subprocess.run([NODE_JS, "--test", "--test-reporter=tap", ROOT / "clients/typescript/troupe.test.mjs"], capture_output=True, text=True,
+                          timeout=60, env=clean_environment(TROUPE_URL=node.url), check=False)
+    assert done.returncode == 0 and "# skipped 0" in done.stdout, done.stdout + done.stderr
+
+
 def test_a_cancel_reaches_the_run(node, language):
     client = Client(node.url)
     queue = queue_of(language)
