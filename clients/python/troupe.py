@@ -238,6 +238,7 @@ class Worker:
         self._on_error = on_error
         self._lock = threading.Condition()
         self._session: Optional[str] = None
+        self._joining = False  # another life is being begun
         self._heartbeat = 1.0
         self._runs: dict = {}  # session and job -> Run, until its outcome is written
         self._outcomes: list = []
@@ -369,11 +370,18 @@ class Worker:
             self.stop()
 
     def _rejoin(self) -> None:
-        if not self._stopping.is_set():
-            try:
-                self._join()
-            except TroupeError as why:
-                self._on_error(f"cannot join: {why}")
+        with self._lock:
+            if self._stopping.is_set():
+                return
+            self._joining = True
+        try:
+            self._join()
+        except TroupeError as why:
+            self._on_error(f"cannot join: {why}")
+        finally:
+            with self._lock:
+                self._joining = False
+                self._lock.notify_all()
 
     def _start(self, session: str, job: Mapping[str, Any]) -> None:
         run = Run(self, session, job)
@@ -494,7 +502,7 @@ class Worker:
     def _end(self) -> None:
         until = time.monotonic() + self.grace
         with self._lock:
-            while self._runs and time.monotonic() < until:
+            while (self._runs or self._joining) and time.monotonic() < until:
                 self._lock.wait(0.2)
             session = self._session
             for run in self._runs.values():

@@ -161,6 +161,7 @@ class Held {
 /** The parts of a worker; Worker shows those that are for its users. */
 class Work {
   session = null;
+  joining = null; // another life being begun
   heartbeatMs = 1_000;
   runs = new Map(); // session and job -> Held, until its outcome is written
   outcomes = [];
@@ -276,9 +277,11 @@ class Work {
 
   async beat() {
     const session = this.session;
-    if (session === null)
-      return this.stopping.signal.aborted
-        ? undefined : this.join().catch((why) => this.onError(`cannot join: ${why.message}`));
+    if (session === null) {
+      if (this.stopping.signal.aborted) return;
+      this.joining = this.join().catch((why) => this.onError(`cannot join: ${why.message}`));
+      return this.joining;
+    }
     const jobs = [...this.runs.values()].filter((run) => run.session === session).map((run) => run.id);
     try {
       const pulse = await this.ask("heartbeat", session, {jobs});
@@ -391,6 +394,11 @@ class Work {
       run.ending.abort();
     }
     this.outcomes = [];
+    if (this.joining !== null) { // or that life would not be left
+      const joined = new AbortController();
+      await Promise.race([this.joining, pause(Math.max(0, until - Date.now()), joined.signal)]);
+      joined.abort();
+    }
     this.ended.abort();
     if (this.session === null) return;
     try {

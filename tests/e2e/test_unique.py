@@ -1,6 +1,11 @@
 """Unique jobs and idempotent requests from outside, and docs/unique.md, whose commands run as they are."""
 import concurrent.futures
+import http.client
+import itertools
+import os
+import random
 import re
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -11,8 +16,9 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs/unique.md").read_text()
 HOUR = 3_600_000
 
 
-def put(node, **fields):
-    return node.ask("POST", "/api/v1/jobs", {"kind": "echo", "delay_ms": HOUR, **fields})
+def put(node, key=None, **fields):
+    return node.ask("POST", "/api/v1/jobs", {"kind": "echo", "delay_ms": HOUR, **fields},
+                    {"Idempotency-Key": key} if key else None)
 
 
 def test_the_commands_of_the_page_run_as_written(workspace):
@@ -107,6 +113,41 @@ def test_a_request_whose_node_is_killed_before_the_answer_is_answered_by_the_nex
     assert again.status == 201 and again.headers["Idempotent-Replayed"] == "true"
     jobs = node.ask("GET", "/api/v1/jobs?queue=u5").json["jobs"]
     assert [job["id"] for job in jobs] == [again.json["id"]]
+    assert node.stop() == 0
+
+
+def test_each_of_a_hundred_uses_of_a_key_means_the_same_job_although_the_node_is_killed_meanwhile(workspace):
+    seed = int(os.environ.get("TROUPE_SEED", 0)) or random.SystemRandom().randrange(1, 2**32)
+    print(f"TROUPE_SEED={seed}")
+    chance = random.Random(seed)
+    node = Node(workspace).start()
+    keys = [f"crash-{n}" for n in range(4)]
+    uses = keys * 100
+    chance.shuffle(uses)
+    fatal = chance.randrange(1, 200)  # the answer with which the node is killed
+    told = {key: set() for key in keys}
+    answers = itertools.count(1)
+
+    def caller(key):
+        try:
+            answer = put(node, queue="u7", args={"key": key}, key=key)
+        except (OSError, http.client.HTTPException):
+            return
+        assert answer.status == 201, answer.body
+        told[key].add(answer.json["id"])
+        if next(answers) == fatal:
+            node.signal(signal.SIGKILL)
+
+    with concurrent.futures.ThreadPoolExecutor(40) as pool:
+        list(pool.map(caller, uses))
+    assert node.end() == -signal.SIGKILL
+    fatal = 0
+    node = Node(workspace).start()
+    with concurrent.futures.ThreadPoolExecutor(40) as pool:
+        list(pool.map(caller, uses))
+    assert {len(ids) for ids in told.values()} == {1}, told
+    stored = [job["id"] for job in node.ask("GET", "/api/v1/jobs?queue=u7").json["jobs"]]
+    assert sorted(stored) == sorted(*zip(*told.values()))
     assert node.stop() == 0
 
 

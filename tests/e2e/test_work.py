@@ -1,4 +1,6 @@
 """Workers by HTTP against a running node: the clients in Python and TypeScript, and docs/work.md."""
+import http.server
+import json
 import os
 import re
 import shutil
@@ -103,6 +105,43 @@ def test_a_worker_runs_what_it_is_for(node, language):
         assert lives(node, name)["state"] == "alive" and "words" in lives(node, name)["kinds"]
         assert worker.stop() == 0
     assert lives(node, name)["state"] == "left"
+
+
+def test_what_the_client_in_typescript_promises_holds_against_a_node(node):
+    done = subprocess.run([NODE_JS, "--test", "--test-reporter=tap", ROOT / "clients/typescript/troupe.test.mjs"], capture_output=True, text=True,
+                          timeout=60, env=clean_environment(TROUPE_URL=node.url), check=False)
+    assert done.returncode == 0 and "# skipped 0" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_worker_that_stops_while_it_begins_another_life_leaves_that_one():
+    class Scripted(http.server.BaseHTTPRequestHandler):
+        asked, worker = [], None
+
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            what = self.path.rsplit("/", 1)[1]
+            self.asked.append((what, body.get("session")))
+            joins = sum(one == "join" for one, _ in self.asked)
+            if what == "join" and joins == 2:
+                self.worker.stop()
+                threading.Event().wait(0.2)  # it is answered after the worker has seen that it is to stop
+            answers = {"join": (201, {"session": f"s{joins}", "heartbeat_ms": 20}), "leave": (200, {}), "claim": (200, {"jobs": []})}
+            status, told = answers.get(what, (410, {"code": "worker_gone"}))
+            text = json.dumps(told).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Scripted) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        Scripted.worker = Worker(Client(f"http://127.0.0.1:{server.server_port}"), queues=["q"], grace=10)
+        Scripted.worker.run(signals=False)
+        server.shutdown()
+    assert [session for what, session in Scripted.asked if what == "leave"] == ["s2"], Scripted.asked
 
 
 def test_a_cancel_reaches_the_run(node, language):
