@@ -54,7 +54,7 @@ public:
     add_header("Content-Type: application/json");
     add_header("Expect:"); // else a large body waits a second for leave to be sent
     for (const auto& [name, value] : options.headers)
-      add_header(name + ": " + value);
+      add_header(std::string{name}.append(": ").append(value));
     curl_easy_setopt(easy_, CURLOPT_HTTPHEADER, headers_);
   }
   ~connection() {
