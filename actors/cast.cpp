@@ -55,7 +55,8 @@ cast spawn_cast(caf::actor_system& system, const cast_options& options, io_loop&
            system.spawn(work_desk),
            system.spawn(logbook, all.store, &counters),
            &counters,
-           options.pool.metrics};
+           options.pool.metrics,
+           options.spans};
   all.janitor = system.spawn(janitor, all.store, all.executor, &counters);
   all.intake = system.spawn(intake, options.intake,
                             intake_peers{all.store, all.executor, all.scheduler, &counters});

@@ -30,6 +30,7 @@ struct cast_options {
   dispatcher_options dispatcher;
   health_monitor_options health;
   std::optional<notifier_options> notifier; ///< none: through a pooler one cannot listen
+  span_sink* spans = nullptr;               ///< of runs; null: they make none. Outlives the actors
 };
 
 /// ROOT: ends with the others, and the others with it.

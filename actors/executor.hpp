@@ -79,6 +79,7 @@ struct executor_state {
     finished_run run;
     queue_state* queue = nullptr;
     run_series* series = nullptr; ///< null: it did not run
+    std::shared_ptr<span> traced; ///< null: it makes none
     std::chrono::steady_clock::time_point started;
     std::chrono::steady_clock::time_point finished;
     bool cancelled = false; ///< we were told that its outcome is written already

@@ -1,6 +1,7 @@
 #include "actors/executor_writing.hpp"
 
 #include "actors/guard.hpp"
+#include "actors/run_span.hpp"
 #include "messages/utf8.hpp"
 
 #include <array>
@@ -73,9 +74,35 @@ run_end count(executor_state& state, const ended_run& one) {
   return run_end::snoozed;
 }
 
-void count_run(const ended_run& one, run_end how) {
+using spans = std::vector<span>;
+
+void count_run(ended_run& one, run_end how, spans& made) {
   if (one.series != nullptr)
     one.series->ended(how, one.finished - one.started);
+  if (const auto traced = std::exchange(one.traced, nullptr)) {
+    conclude_span(*traced, how);
+    made.push_back(std::move(*traced));
+  }
+}
+
+span_sink* sink_of(const executor_state& state) {
+  return state.options.work ? state.options.work->spans : nullptr;
+}
+
+void export_spans(const executor_state& state, spans made) {
+  if (!made.empty())
+    sink_of(state)->add(std::move(made));
+}
+
+/// Of a run whose outcome is not ours to write.
+void export_span(const executor_state& state, const job_report& told, run_end how) {
+  if (sink_of(state) == nullptr)
+    return;
+  const auto made = span_of_run(told, *told.result);
+  if (!made)
+    return;
+  conclude_span(*made, how);
+  export_spans(state, {std::move(*made)});
 }
 
 void log_run(const job_report& told) {
@@ -97,7 +124,7 @@ void log_run(const job_report& told) {
   log::debug("run", line);
 }
 
-void written(self_ptr self, const std::vector<ended_run>& batch, const std::vector<lease_id>& done,
+void written(self_ptr self, std::vector<ended_run>& batch, const std::vector<lease_id>& done,
              const finished_runs& answer) {
   auto& state = self->state;
   state.writing = false;
@@ -108,12 +135,17 @@ void written(self_ptr self, const std::vector<ended_run>& batch, const std::vect
     one.queue->hungry = one.queue->hungry || one.queue->keyed;
   const std::unordered_set<job_id> fenced{answer.fenced.begin(), answer.fenced.end()};
   std::size_t expected = 0; // to be fenced: their outcome was written by whoever cancelled them
-  for (const auto& one : batch) {
+  spans made;
+  for (auto& one : batch) {
     if (one.cancelled)
       ++expected;
     const bool late = !fenced.empty() && fenced.contains(one.run.id);
-    count_run(one, one.cancelled ? run_end::cancelled : late ? run_end::fenced : count(state, one));
+    const auto how = one.cancelled ? run_end::cancelled
+                     : late        ? run_end::fenced
+                                   : count(state, one);
+    count_run(one, how, made);
   }
+  export_spans(state, std::move(made));
   state.counters->attempts_fenced +=
       answer.fenced.size() - std::min(expected, answer.fenced.size());
   if (answer.deferred && state.scheduler) {
@@ -265,13 +297,16 @@ void note_ended(executor_state& state, job_report& told, executor_state::queue_s
     ++state.counters->attempts_completed;
     if (series != nullptr)
       series->ended(run_end::completed, told.finished - told.started);
+    export_span(state, told, run_end::completed);
     return;
   }
   if (!state.leases.ended(told.run.lease)) {
     if (!cancelled)
       ++state.counters->attempts_fenced;
+    const auto how = cancelled ? run_end::cancelled : run_end::fenced;
     if (series != nullptr)
-      series->ended(cancelled ? run_end::cancelled : run_end::fenced, told.finished - told.started);
+      series->ended(how, told.finished - told.started);
+    export_span(state, told, how);
     return;
   }
   // One that was cancelled is written like any other, and fenced: were the hint wrong and nothing
@@ -304,6 +339,8 @@ void note_ended(executor_state& state, job_report& told, executor_state::queue_s
   out.series = series;
   out.started = told.started;
   out.finished = told.finished;
+  if (sink_of(state) != nullptr)
+    out.traced = span_of_run(told, result);
   ++queue.unwritten;
   state.ended.push_back(std::move(out));
 }
@@ -329,15 +366,17 @@ void write_outcomes(self_ptr self) {
 }
 
 void drop_unwritten(executor_state& state) {
-  const auto drop = [&](const std::vector<ended_run>& some) {
+  spans made;
+  const auto drop = [&](std::vector<ended_run>& some) {
     state.counters->attempts_fenced += some.size();
-    for (const auto& one : some)
-      count_run(one, run_end::fenced);
+    for (auto& one : some)
+      count_run(one, run_end::fenced, made);
     settled(some);
   };
   drop(state.ended);
-  for (const auto& part : state.parts)
+  for (auto& part : state.parts)
     drop(part);
+  export_spans(state, std::move(made));
   state.ended.clear();
   state.parts.clear();
   state.writing = false;

@@ -1,6 +1,7 @@
 #include "actors/runner.hpp"
 
 #include "actors/guard.hpp"
+#include "actors/run_span.hpp"
 
 #include <caf/actor_cast.hpp>
 
@@ -149,6 +150,20 @@ void look_at_time(self_ptr self) {
   }
 }
 
+void take(runner_state& state, assignment given) {
+  ++state.generation;
+  state.current = std::move(given);
+  state.stop = std::stop_source{};
+  state.given_up = std::stop_source{};
+  state.stop_asked.reset();
+  state.current.run->stop = state.stop.get_token();
+  state.current.run->given_up = state.given_up.get_token();
+  state.reported = false;
+  state.committing.reset();
+  state.ending = false;
+  state.reporter = nullptr;
+}
+
 void start(self_ptr self, const async_handler& handler) {
   auto& state = self->state;
   auto cell = std::make_shared<answer_cell>();
@@ -189,18 +204,8 @@ runner_impl::behavior_type runner(runner_impl::stateful_pointer<runner_state> se
   return {
       [self](assignment& given) {
         auto& state = self->state;
-        ++state.generation;
-        state.current = std::move(given);
-        state.stop = std::stop_source{};
-        state.given_up = std::stop_source{};
-        state.stop_asked.reset();
-        state.current.run->stop = state.stop.get_token();
-        state.current.run->given_up = state.given_up.get_token();
+        take(state, std::move(given));
         state.started = self->clock().now();
-        state.reported = false;
-        state.committing.reset();
-        state.ending = false;
-        state.reporter = nullptr;
         if (state.peers && state.peers->logbook) {
           auto& run = *state.current.run;
           state.reporter = std::make_shared<run_reporter>(
@@ -210,6 +215,8 @@ runner_impl::behavior_type runner(runner_impl::stateful_pointer<runner_state> se
         if (state.peers) {
           state.work = std::make_shared<run_work>(self->home_system(), state.peers);
           state.current.run->work = state.work;
+          if (state.peers->spans != nullptr)
+            begin_span(state.current);
         }
         auto& run = *state.current.run;
         const auto kind = state.handlers->find(run.kind);

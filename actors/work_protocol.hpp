@@ -8,6 +8,7 @@
 #include "messages/counters.hpp"
 #include "messages/database_metrics.hpp"
 #include "messages/interfaces.hpp"
+#include "messages/span.hpp"
 
 #include <atomic>
 #include <functional>
@@ -102,6 +103,7 @@ struct work_peers {
   logbook_actor logbook; ///< null: what runs say is not stored
   engine_counters* counters = nullptr;
   database_metrics* metrics = nullptr;
+  span_sink* spans = nullptr; ///< null: runs make none
 };
 
 struct work_options {

@@ -54,6 +54,7 @@ private:
   void add_token_file(CLI::App* app);
   void add_required_tokens(CLI::App* app);
   void add_listen(CLI::App* app);
+  void add_spans(CLI::App* app);
   void add_scrape();
   void add_config();
 
@@ -65,6 +66,7 @@ private:
   void finish_client();
   void finish_new_token();
   void finish_listen();
+  void finish_spans();
   void check_listen(const endpoint& where) const;
   refusal explain(const CLI::ParseError& error, const std::vector<std::string>& arguments);
   refusal wrong(std::string sentence);
@@ -88,6 +90,7 @@ private:
   std::vector<std::string> queues_;
   std::string log_level_;
   std::string log_format_;
+  std::string otlp_headers_;
   double grace_ = 15;
   double stuck_after_ = 60;
   std::vector<std::string> selectors_;

@@ -47,6 +47,31 @@ void command_line::add_listen(CLI::App* app) {
       "TROUPE_ALLOW_HOST");
 }
 
+void command_line::add_spans(CLI::App* app) {
+  auto& engine = out_.engine;
+  env(app,
+      app->add_option("--otlp-endpoint", engine.otlp_endpoint,
+                      "Send spans to this collector, by OTLP over HTTP")
+          ->type_name("URL"),
+      "TROUPE_OTLP_ENDPOINT");
+  env(app,
+      app->add_option("--otlp-headers", otlp_headers_,
+                      "NAME=VALUE with commas between them: headers for the collector. A secret "
+                      "belongs into the variable or the file"),
+      "TROUPE_OTLP_HEADERS");
+  env(app,
+      app->add_option("--otlp-service", engine.otlp_service, "The spans' service.name")
+          ->capture_default_str(),
+      "TROUPE_OTLP_SERVICE");
+}
+
+void command_line::finish_spans() {
+  auto& engine = out_.engine;
+  if (!engine.otlp_endpoint.empty())
+    engine.otlp_endpoint = read_otlp_endpoint(engine.otlp_endpoint);
+  engine.otlp_headers = read_otlp_headers(otlp_headers_);
+}
+
 void command_line::finish_listen() {
   auto& engine = out_.engine;
   const auto where = read_listen(listen_);

@@ -211,6 +211,7 @@ void command_line::add_engine(CLI::App* app) {
 void command_line::add_node(CLI::App* app) {
   auto& engine = out_.engine;
   add_listen(app);
+  add_spans(app);
   add_required_tokens(app);
   env(app, app->add_option("--node", engine.node, "This node's name")->capture_default_str(),
       "TROUPE_NODE");
@@ -357,6 +358,7 @@ void command_line::finish_engine() {
 void command_line::finish_node() {
   auto& engine = out_.engine;
   finish_listen();
+  finish_spans();
   if (!is_valid_name(engine.node))
     throw std::invalid_argument("--node: a name is 1 to 128 of A-Z a-z 0-9 . _ : -");
   for (const auto& queue : queues_)

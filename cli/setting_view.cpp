@@ -66,7 +66,7 @@ std::string_view name_of(setting_origin origin) {
 bool is_secret(std::string_view name) {
   if (name.ends_with("_file") || name == "require_tokens")
     return false;
-  constexpr std::array<std::string_view, 3> words{"password", "token", "secret"};
+  constexpr std::array<std::string_view, 4> words{"password", "token", "secret", "otlp_headers"};
   for (const auto word : words)
     if (name.find(word) != std::string_view::npos)
       return true;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <arpa/inet.h>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <optional>
@@ -42,6 +43,25 @@ bool is_v4(const std::string& host) {
 
 /// Of a sockaddr_un, without its end.
 constexpr std::size_t longest_path = sizeof(sockaddr_un::sun_path) - 1;
+
+/// Nothing when it is none, or has control characters.
+std::optional<std::string> percent_decoded(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    auto c = static_cast<unsigned char>(text[i]);
+    if (c == '%') {
+      const auto* first = text.data() + i + 1;
+      const auto left = text.size() - i - 1;
+      if (left < 2 || std::from_chars(first, first + 2, c, 16).ptr != first + 2)
+        return std::nullopt;
+      i += 2;
+    }
+    if (c < ' ' || c == 0x7f)
+      return std::nullopt;
+    out += static_cast<char>(c);
+  }
+  return out;
+}
 
 std::string read_socket_path(const std::string& path) {
   if (path.empty() || path.front() != '/')
@@ -106,6 +126,42 @@ std::pair<std::string, int> read_queue_slots(const std::string& text) {
     throw std::invalid_argument("'" + text + "' is no NAME:SLOTS; give a queue and 0 to "
                                 + std::to_string(most_slots) + " slots, such as mail:8");
   return {text.substr(0, colon), *slots};
+}
+
+std::string read_otlp_endpoint(const std::string& text) {
+  const auto scheme = text.starts_with("http://") ? 7U : text.starts_with("https://") ? 8U : 0U;
+  const auto host = text.substr(scheme, text.find('/', scheme) - scheme);
+  const bool plain = std::all_of(text.begin(), text.end(), [](char c) {
+    return c > ' ' && c < '\x7f' && c != '?' && c != '#' && c != '@';
+  });
+  if (scheme == 0 || host.empty() || host.front() == ':' || !plain)
+    throw std::invalid_argument("--otlp-endpoint: give a collector's URL, such as "
+                                "http://127.0.0.1:4318; credentials belong into otlp_headers");
+  return text;
+}
+
+std::vector<std::pair<std::string, std::string>> read_otlp_headers(const std::string& text) {
+  // What is wrong is not shown: it may be secret.
+  const std::invalid_argument wrong{
+      "--otlp-headers: give NAME=VALUE with commas between them, values percent-encoded, such as "
+      "Authorization=Bearer%20abc"};
+  std::vector<std::pair<std::string, std::string>> out;
+  for (std::size_t at = 0; at < text.size();) {
+    const auto comma = std::min(text.find(',', at), text.size());
+    const auto one = text.substr(at, comma - at);
+    at = comma + 1;
+    const auto equals = one.find('=');
+    const auto name = one.substr(0, equals);
+    const auto value =
+        equals == std::string::npos ? std::nullopt : percent_decoded(one.substr(equals + 1));
+    const bool token = !name.empty() && std::all_of(name.begin(), name.end(), [](unsigned char c) {
+      return std::isalnum(c) != 0 || c == '-' || c == '_';
+    });
+    if (!token || !value || value->empty())
+      throw wrong;
+    out.emplace_back(name, *value);
+  }
+  return out;
 }
 
 std::chrono::milliseconds read_duration(const std::string& text) {

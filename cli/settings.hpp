@@ -29,6 +29,10 @@ listen_places read_listen(const std::string& text);
 bool is_loopback(const std::string& host);
 /// NAME:SLOTS. A name may hold colons, so the last one counts.
 std::pair<std::string, int> read_queue_slots(const std::string& text);
+/// http://HOST[:PORT][/PATH] or https:, without a user, a query or a fragment.
+std::string read_otlp_endpoint(const std::string& text);
+/// NAME=VALUE with commas between them, values percent-encoded.
+std::vector<std::pair<std::string, std::string>> read_otlp_headers(const std::string& text);
 /// A number of seconds, or one with its unit: 250ms, 3s, 5min, 1h.
 std::chrono::milliseconds read_duration(const std::string& text);
 /// NAME=XPATH.

@@ -76,6 +76,17 @@ void add_slots(families& out, const engine_counters& counters) {
   out.push_back(std::move(workers));
 }
 
+void add_spans(families& out, const engine_counters& counters) {
+  MetricFamily dropped{"troupe_spans_dropped_total",
+                       "Spans of this node that no collector has.",
+                       MetricType::Counter,
+                       {}};
+  add_value(dropped, read(counters.spans_dropped_full), {{"reason", "full"}});
+  add_value(dropped, read(counters.spans_dropped_rejected), {{"reason", "rejected"}});
+  add_value(dropped, read(counters.spans_dropped_stopping), {{"reason", "stopping"}});
+  out.push_back(std::move(dropped));
+}
+
 /// The database's, as every node publishes them; nothing before they were read for the first time.
 void add_jobs_by_state(families& out, const engine_counters& counters) {
   const auto queues = counters.jobs.load();
@@ -124,6 +135,7 @@ void add_engine_families(families& out, const engine_counters& counters) {
   add_attempts(out, counters);
   add_runs(out, counters.runs);
   add_slots(out, counters);
+  add_spans(out, counters);
   add_jobs_by_state(out, counters);
   add_measures(out, counters);
 }

@@ -57,17 +57,22 @@ std::string hub::new_request_id() {
   return id_prefix_ + std::to_string(++next_id_);
 }
 
-std::optional<trace_context> hub::span_of(const request_head& head) {
+std::optional<hub::request_span> hub::span_of(const request_head& head) {
   std::optional<std::string_view> named;
+  bool twice = false; // then nobody knows which one it is
   for (const auto& field : head.fields) {
     if (!iequals(field.name, "traceparent"))
       continue;
-    if (named) // which one it is, nobody knows
-      return std::nullopt;
+    twice = named.has_value();
     named = field.value;
   }
-  const auto asked = named ? parse_traceparent(*named) : std::nullopt;
-  return asked ? std::optional{with_span(*asked, spans_())} : std::nullopt;
+  if (const auto asked = named && !twice ? parse_traceparent(*named) : std::nullopt)
+    return request_span{with_span(*asked, spans_()), asked->span_id};
+  if (context_.spans == nullptr)
+    return std::nullopt;
+  constexpr unsigned sampled_and_random = 3;
+  const trace_context begun{hex(spans_() | 1U) + hex(spans_()), hex(0), sampled_and_random};
+  return request_span{with_span(begun, spans_()), {}};
 }
 
 bool hub::has_room() const {

@@ -40,8 +40,15 @@ public:
 
   std::string_view date();
   std::string new_request_id();
-  /// What this server does in the trace that the request names; nothing when it names none.
-  std::optional<trace_context> span_of(const request_head& head);
+  struct request_span {
+    trace_context self;
+    std::string parent; ///< empty: it begins the trace
+  };
+  /// What this server does in the trace that the request names. When it names none: nothing, or the
+  /// begin of a sampled one where spans are exported.
+  std::optional<request_span> span_of(const request_head& head);
+  /// Null: nobody wants them.
+  span_sink* spans() const { return context_.spans; }
 
   /// Whether one more connection may be accepted now.
   bool has_room() const;

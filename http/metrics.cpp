@@ -34,7 +34,7 @@ struct exported {
 };
 
 using c = engine_counters;
-constexpr std::array<exported, 15> totals = {{
+constexpr std::array<exported, 17> totals = {{
     {"troupe_jobs_enqueued_total", "Jobs stored through this node.", &c::jobs_enqueued},
     {"troupe_jobs_claimed_total", "Jobs handed to this node.", &c::jobs_claimed},
     {"troupe_job_log_lines_total", "Lines of runs that were stored.", &c::log_lines},
@@ -53,6 +53,9 @@ constexpr std::array<exported, 15> totals = {{
     {"troupe_db_pool_refused_total", "Callers the pool turned away.", &c::pool_refused},
     {"troupe_http_requests_total", "Requests that reached a route.", &c::http_requests},
     {"troupe_token_changes_total", "Revocations heard of, or perhaps missed.", &c::token_changes},
+    {"troupe_spans_exported_total", "Spans that the collector has taken.", &c::spans_exported},
+    {"troupe_span_export_errors_total", "Requests to the collector that failed.",
+     &c::span_export_errors},
 }};
 
 constexpr std::array<exported, 7> gauges = {{

@@ -193,8 +193,8 @@ bool peer::on_head() {
   const auto& borders = reader_.borders();
   const auto given_id = head.field("x-request-id");
   request_id_ = is_sane_request_id(given_id) ? std::string{given_id} : hub_->new_request_id();
-  const auto span = hub_->span_of(head);
-  traceparent_ = span ? to_traceparent(*span) : std::string{};
+  span_ = hub_->span_of(head);
+  traceparent_ = span_ ? to_traceparent(span_->self) : std::string{};
   keep_alive_ = borders.keep_alive && !hub_->draining()
                 && served_ + 1 < hub_->limits().requests_per_connection;
   head_only_ = head.method == "HEAD";
@@ -394,10 +394,33 @@ void peer::wait_writable() {
   });
 }
 
+void peer::export_span(clock::duration took) {
+  const auto& head = reader_.head();
+  std::vector<span> made(1);
+  auto& out = made.front();
+  out.self = span_->self;
+  out.parent = span_->parent;
+  const std::string verb{parse_method(head.method) ? std::string_view{head.method} : "_OTHER"};
+  out.name = verb;
+  out.attributes = {{"http.request.method", verb}, {"url.scheme", transport_.scheme()}};
+  if (route_ != nullptr) {
+    out.name += " " + std::string{route_->pattern};
+    out.attributes.emplace_back("http.route", std::string{route_->pattern});
+  }
+  if (status_ != 0)
+    out.attributes.emplace_back("http.response.status_code", std::int64_t{status_});
+  out.failed = status_ == 0 || status_ >= 500;
+  out.end = std::chrono::system_clock::now();
+  out.start = out.end - std::chrono::duration_cast<std::chrono::system_clock::duration>(took);
+  hub_->spans()->add(std::move(made));
+}
+
 void peer::note_answer(bool whole) {
   const auto took = clock::now() - answer_begun_;
   if (status_ != 0)
     hub_->requests().answered(route_, status_, took);
+  if (hub_->spans() != nullptr && span_ && span_->self.sampled())
+    export_span(took);
   if (!log::enabled(log::level::debug))
     return;
   const auto& head = reader_.head();
@@ -411,6 +434,7 @@ bool peer::after_write() {
     std::string{}.swap(out_body_);
   request_id_.clear();
   traceparent_.clear();
+  span_.reset();
   route_ = nullptr;
   head_only_ = false;
   ++served_;

@@ -71,6 +71,7 @@ private:
   void wait_writable();
   bool after_write();
   void note_answer(bool whole);
+  void export_span(clock::duration took);
   void linger();
   // peer_stream.cpp: an answer that comes in pieces. The next one is asked for when the socket has
   // taken the last; meanwhile the phase is `fetching`.
@@ -109,6 +110,7 @@ private:
   identity_ptr who_;
   std::string param_;
   std::string request_id_;
+  std::optional<hub::request_span> span_;
   std::string traceparent_;       ///< of what is done for the request; empty: it names no trace
   std::optional<response> ready_; ///< an answer given while its handler still ran
   std::shared_ptr<text_source> stream_;

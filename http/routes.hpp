@@ -10,6 +10,7 @@
 #include "messages/database_metrics.hpp"
 #include "messages/health.hpp"
 #include "messages/job_export.hpp"
+#include "messages/span.hpp"
 #include "messages/stored_export.hpp"
 
 #include <functional>
@@ -29,6 +30,7 @@ struct services {
   const health_board* health = nullptr;
   engine_counters* counters = nullptr; ///< the server counts its own requests there
   const database_metrics* database = nullptr;
+  span_sink* spans = nullptr;                ///< of requests; null: they make none
   const request_metrics* requests = nullptr; ///< the server's own; it sets them itself
   event_board* events = nullptr;             ///< likewise; none: there are no events
   bool require_tokens = false;               ///< routes that are not for anyone want one

@@ -64,6 +64,8 @@ public:
 
   /// A client spoke plain HTTP to us, who wanted TLS: what is written from now on is plain.
   bool turned_plain() const { return turned_plain_; }
+  /// Of the URLs that lead here.
+  std::string scheme() const { return tls_ && !turned_plain_ ? "https" : "http"; }
   /// Nothing more comes from us.
   void end_sending(error_code& ec);
   /// `whole`: by TLS it says so. Otherwise the client learns that something is missing.

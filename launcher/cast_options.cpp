@@ -2,7 +2,9 @@
 
 #include "db/migrate.hpp"
 #include "launcher/database_options.hpp"
+#include "launcher/span_exporter.hpp"
 #include "messages/stored_export.hpp"
+#include "messages/version.hpp"
 
 #include <algorithm>
 
@@ -41,6 +43,17 @@ cast_options cast_options_of(const engine_options& options, const std::string& u
   out.pulse.node_name = options.node;
   out.health.limits.schema_version = db::migrations().back().number;
   return out;
+}
+
+std::unique_ptr<span_sink> make_span_exporter(const engine_options& options,
+                                              engine_counters& counters) {
+  if (options.otlp_endpoint.empty())
+    return nullptr;
+  span_exporter_options wanted;
+  wanted.endpoint = options.otlp_endpoint;
+  wanted.headers = options.otlp_headers;
+  wanted.resource = {options.otlp_service, options.node, version};
+  return std::make_unique<span_exporter>(std::move(wanted), counters);
 }
 
 } // namespace troupe

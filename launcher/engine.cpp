@@ -21,6 +21,7 @@
 #include "launcher/private_postgres.hpp"
 #include "launcher/session_core.hpp"
 #include "launcher/system_config.hpp"
+#include "launcher/threads.hpp"
 #include "launcher/worker_pool.hpp"
 #include "messages/log.hpp"
 
@@ -45,12 +46,6 @@ constexpr auto halt_limit = 3s;
 /// For the actors to end once they were told to.
 constexpr auto exit_limit = 5s;
 
-std::size_t threads_or_cores(int wanted) {
-  if (wanted > 0)
-    return static_cast<std::size_t>(wanted);
-  return std::max<std::size_t>(2, std::thread::hardware_concurrency());
-}
-
 } // namespace
 
 struct engine::parts {
@@ -62,6 +57,7 @@ struct engine::parts {
   std::string database_url;
   engine_counters counters;
   database_metrics metrics;
+  std::unique_ptr<span_sink> spans; ///< null: none are made
   std::shared_ptr<health_board> board = std::make_shared<health_board>();
   std::map<std::string, std::pair<blocking_handler, kind_options>> blocking;
   handler_table table;
@@ -117,6 +113,7 @@ void engine::parts::open_database() {
 
 void engine::parts::start_actors() {
   const foreign_thread here;
+  spans = make_span_exporter(options, counters);
   loop.emplace();
   loop->start();
   workers.emplace(threads_or_cores(options.worker_threads));
@@ -124,6 +121,7 @@ void engine::parts::start_actors() {
   config.emplace(threads_or_cores(options.actor_threads), *sockets);
   system.emplace(*config);
   auto wanted = cast_options_of(options, database_url, metrics);
+  wanted.spans = spans.get();
   wanted.pool.sockets = &*sockets;
   if (wanted.notifier)
     wanted.notifier->sockets = &*sockets;
@@ -157,6 +155,7 @@ void engine::parts::start_http() {
   context.health = board.get();
   context.counters = &counters;
   context.database = &metrics;
+  context.spans = spans.get();
   for (const auto& [kind, handler] : table)
     context.kinds.insert(kind);
   exports->offer(context);
@@ -326,6 +325,7 @@ bool engine::stop() {
     parts_->server.reset();
   }
   parts_->end_actors();
+  parts_->spans.reset();
   parts_->started = false;
   parts_->draining = false;
   if (parts_->postgres) {

@@ -9,6 +9,8 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace troupe {
 
@@ -60,6 +62,14 @@ struct engine_options {
   std::string socket_path;
   /// Of its file. Default: 0600
   std::uint32_t socket_mode = 0600;
+  /// Spans go to this collector, by OTLP over HTTP, to /v1/traces there. Empty: nowhere, and none
+  /// are made; see docs/observability.md.
+  std::string otlp_endpoint;
+  /// Headers of its requests, name and value; they may be secret.
+  std::vector<std::pair<std::string, std::string>> otlp_headers;
+  /// The attribute service.name of all spans.
+  std::string otlp_service = "troupe";
+
   /// Answer only requests with a bearer token of the database; see docs/security.md.
   bool require_tokens = false;
   /// Further names that requests may use as Host (behind a proxy, or beyond loopback).

@@ -2,6 +2,7 @@
 // one before it does.
 #include "launcher/threads.hpp"
 
+#include <algorithm>
 #include <pthread.h>
 #include <signal.h>
 #include <string>
@@ -24,6 +25,12 @@ std::thread start_thread(const char* name, std::function<void()> body) {
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   pthread_setname_np(started.native_handle(), std::string(name).substr(0, 15).c_str());
   return started;
+}
+
+std::size_t threads_or_cores(int wanted) {
+  if (wanted > 0)
+    return static_cast<std::size_t>(wanted);
+  return std::max<std::size_t>(2, std::thread::hardware_concurrency());
 }
 
 } // namespace troupe

@@ -51,6 +51,11 @@ struct engine_counters {
   counter http_denied{0};        ///< for want of a token, a role or a queue
   counter http_connections{0};   ///< gauge
   counter requests_in_flight{0}; ///< gauge: sessions alive
+  counter spans_exported{0};
+  counter spans_dropped_full{0};     ///< no room: the collector is slow or away
+  counter spans_dropped_rejected{0}; ///< the collector does not want them
+  counter spans_dropped_stopping{0}; ///< left when the node's time to end was over
+  counter span_export_errors{0};     ///< requests to the collector that failed
   /// Of the first limits::measured_queues; null before they were read the first time.
   std::atomic<std::shared_ptr<const std::vector<job_counts>>> jobs{};
   /// The same.

@@ -47,8 +47,9 @@ struct job_run {
   std::shared_ptr<run_port> work{};         ///< null in tests of a handler alone
   std::shared_ptr<run_listener> listener{}; ///< the same: nobody listens
   std::optional<retry_policy> retry{};      ///< the job's own, if it has one
-  /// Of the request that enqueued the job (W3C Trace Context), to be sent on with what the run asks
-  /// others; empty: there was none.
+  /// The job's trace (W3C Trace Context), to be sent on with what the run asks others: its span is
+  /// the run's own where spans are exported, else that of the request that enqueued the job. Empty:
+  /// there is none.
   std::string traceparent{};
 
   // From any thread; they never wait and never fail. What is said after the lease is gone, or after

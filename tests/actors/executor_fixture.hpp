@@ -16,11 +16,13 @@ struct executor_system : store_system {
   std::vector<lease_id> closed_leases;
   bool drained = false;
 
-  explicit executor_system(int prefetch = queue_slots::max_prefetch) {
+  explicit executor_system(int prefetch = queue_slots::max_prefetch,
+                           std::shared_ptr<const work_peers> work = nullptr) {
     executor_options options;
     options.queues = {{"none", 0}};
     options.default_slots = 4;
     options.prefetch = prefetch;
+    options.work = std::move(work);
     executor_itself = spawn(executor, options, store, &counters);
     const scheduler_actor scheduler = spawn(scheduler_double, dues);
     caf::anon_send(executor_itself, scheduler);

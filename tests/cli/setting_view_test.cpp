@@ -48,8 +48,10 @@ BOOST_AUTO_TEST_CASE(settings_keep_their_types_for_programs) {
 }
 
 BOOST_AUTO_TEST_CASE(secrets_are_known_by_their_names) {
-  for (const auto* name : {"token", "api_token", "database.password", "client_secret"})
+  for (const auto* name :
+       {"token", "api_token", "database.password", "client_secret", "otlp_headers"})
     BOOST_TEST(is_secret(name), name);
-  for (const auto* name : {"database.password_file", "token_file", "node", "database.url"})
+  for (const auto* name :
+       {"database.password_file", "token_file", "node", "database.url", "otlp_endpoint"})
     BOOST_TEST(!is_secret(name), name);
 }

@@ -57,3 +57,28 @@ BOOST_AUTO_TEST_CASE(times_are_seconds_unless_they_name_a_unit) {
   for (const auto* text : {"", "s", "3m", "3 s", "-1", "1e3", "1.2.3", "ms", "3S", "99999999999h"})
     BOOST_CHECK_THROW(read_duration(text), std::invalid_argument);
 }
+
+BOOST_AUTO_TEST_CASE(a_collector_is_a_plain_url) {
+  for (const auto* good :
+       {"http://127.0.0.1:4318", "https://collector.example/otlp", "http://[::1]:4318/"})
+    BOOST_TEST(read_otlp_endpoint(good) == good);
+  for (const auto* bad :
+       {"", "collector:4318", "ftp://c", "http://", "http:///v1", "http://:4318", "http://me:pw@c",
+        "http://c?a=b", "http://c#f", "http://c d", "http://c\n"})
+    BOOST_CHECK_THROW(read_otlp_endpoint(bad), std::invalid_argument);
+}
+
+BOOST_AUTO_TEST_CASE(headers_for_a_collector_are_percent_decoded_and_clean) {
+  BOOST_TEST(read_otlp_headers("").empty());
+  const auto read = read_otlp_headers("Authorization=Bearer%20a%2Cb=,x-scope=1");
+  BOOST_REQUIRE(read.size() == 2);
+  BOOST_TEST(read[0].first == "Authorization");
+  BOOST_TEST(read[0].second == "Bearer a,b=");
+  BOOST_TEST(read[1].first == "x-scope");
+  BOOST_TEST(read[1].second == "1");
+  for (const auto* bad : {"secret", "=secret", "a=", "a b=secret", "a:=secret", "a=secret%0d%0aX",
+                          "a=secret%", "a=secret%2", "a=secret%zz", "a=secret,,b=1"})
+    BOOST_CHECK_EXCEPTION(read_otlp_headers(bad), std::invalid_argument, [](const auto& e) {
+      return std::string_view{e.what()}.find("secret") == std::string_view::npos;
+    });
+}

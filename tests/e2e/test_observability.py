@@ -2,6 +2,8 @@
 import json
 import re
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -185,3 +187,109 @@ def test_logs_are_text_when_that_is_asked_for(workspace):
                "--listen", "127.0.0.1:0", "--data-dir", str(workspace.data))
     assert done.returncode != 0
     assert not re.search(r"^\{", done.stderr, re.M), done.stderr
+
+
+class Collector(ThreadingHTTPServer):
+    """Of OTLP; refuses with its status, and holds requests back while it is held."""
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Collecting)
+        self.spans, self.paths, self.status, self.refused = [], set(), 200, 0
+        self.go_on = threading.Event()
+        self.go_on.set()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Collecting(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        read = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        server = self.server
+        server.go_on.wait(30)
+        if server.status == 200:
+            server.paths.add((self.path, self.headers["X-Scope"]))
+            for resource in read["resourceSpans"]:
+                about = attributes_of(resource["resource"])
+                server.spans += [{**span, "about": about} for scope in resource["scopeSpans"]
+                                 for span in scope["spans"]]
+        else:
+            server.refused += 1
+        self.send_response(server.status)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_):
+        pass
+
+
+def attributes_of(what):
+    return {each["key"]: next(iter(each["value"].values())) for each in what["attributes"]}
+
+
+def test_spans_of_requests_and_runs_go_to_a_collector_and_jobs_wait_for_none(workspace):
+    collector = Collector()
+    running = Node(workspace, "--grace", "1", "--node", "left", "--otlp-endpoint", collector.url,
+                   "--otlp-headers", "X-Scope=a%20b", "--otlp-service", "shop").start()
+    unsampled = running.ask("POST", "/api/v1/jobs", {"kind": "noop"}, {"traceparent": TRACE + "00f067aa0ba902b7-00"})
+    running.await_state(unsampled.json["id"], "completed")
+    answer = running.ask("POST", "/api/v1/jobs", {"kind": "fail", "args": {"times": 1, "message": "not yet"},
+                                                  "retry": {"policy": "fixed", "delay_ms": 1}},
+                         {"traceparent": "00-" + "ab" * 16 + "-00f067aa0ba902b7-01"})
+    job = running.await_state(answer.json["id"], "completed")
+    begun = running.ask("POST", "/api/v1/jobs", {"kind": "noop"})
+    running.await_state(begun.json["id"], "completed")
+
+    def told():
+        runs = [s for s in collector.spans if s["kind"] == 5]
+        return runs if len(runs) == 3 else None
+
+    runs = until(told, "the spans of three runs")
+    assert collector.paths == {("/v1/traces", "a b")}
+    assert not [s for s in collector.spans if s["traceId"] == TRACE[3:-1]], "an unsampled trace has no spans"
+    ours = [s for s in collector.spans if s["traceId"] == "ab" * 16]
+    (request,) = [s for s in ours if s["kind"] == 2]
+    assert request["name"] == "POST /api/v1/jobs" and request["parentSpanId"] == "00f067aa0ba902b7"
+    assert answer.headers["traceresponse"] == f"00-{'ab' * 16}-{request['spanId']}-01"
+    assert attributes_of(request) == {"http.request.method": "POST", "http.route": "/api/v1/jobs",
+                                      "http.response.status_code": "201", "url.scheme": "http"}
+    assert request["about"] == {"service.name": "shop", "service.instance.id": "left",
+                                "service.version": request["about"]["service.version"]}
+    first, second = sorted((s for s in ours if s["kind"] == 5), key=lambda s: attributes_of(s)["troupe.job.attempt"])
+    assert first["parentSpanId"] == second["parentSpanId"] == request["spanId"] != first["spanId"] != second["spanId"]
+    assert first["name"] == "run fail" and first["status"]["code"] == 2 and "not yet" in first["status"]["message"]
+    assert attributes_of(first)["troupe.outcome"] == "retried" and "status" not in second
+    assert attributes_of(second) == {"messaging.system": "troupe", "messaging.destination.name": "default",
+                                     "troupe.job.id": str(job["id"]), "troupe.job.kind": "fail",
+                                     "troupe.job.attempt": "2", "troupe.outcome": "completed"}
+    assert int(request["startTimeUnixNano"]) <= int(second["endTimeUnixNano"])
+    (other,) = [s for s in runs if s["traceId"] != "ab" * 16]
+    assert begun.headers["traceresponse"] == f"00-{other['traceId']}-{other['parentSpanId']}-03"
+
+    # Slow, then away: jobs go on, and what finds no room is counted.
+    collector.go_on.clear()
+    lost = running.ask("POST", "/api/v1/jobs/bulk", {"jobs": [{"kind": "noop"}] * 3000},
+                       {"traceparent": "00-" + "cd" * 16 + "-00f067aa0ba902b7-01"}).json["ids"]
+    for job_id in lost[::500] + lost[-1:]:
+        running.await_state(job_id, "completed")
+
+    def figure(name):
+        text = running.ask("GET", "/metrics", headers={"traceparent": TRACE + "00f067aa0ba902b7-00"}).body.decode()
+        return int(re.search(rf"^{re.escape(name)} (\d+)$", text, re.M).group(1))
+
+    until(lambda: figure('troupe_jobs_total{queue="default",kind="noop",outcome="completed"}') == 3002, "all have run")
+    until(lambda: figure('troupe_spans_dropped_total{reason="full"}') >= 3001 - 2048, "the newest found no room")
+    collector.status = 503
+    collector.go_on.set()
+    until(lambda: collector.refused > 0 and figure("troupe_span_export_errors_total") > 0, "an error is counted")
+    collector.status = 200
+    assert running.stop() == 0
+    assert [s for s in collector.spans if s["traceId"] == "cd" * 16], "the end sends what is kept"
+    collector.shutdown()
+    collector.server_close()

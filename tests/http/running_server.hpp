@@ -31,12 +31,15 @@ public:
       : running_server(exports, usual(limits), require_tokens, stored) {}
   explicit running_server(stored_export_port* stored)
       : running_server({}, nullptr, false, stored) {}
+  explicit running_server(span_sink& spans)
+      : running_server(nullptr, usual(), false, nullptr, &spans) {}
   running_server(export_port* exports, http::server_options options, bool require_tokens = false,
-                 stored_export_port* stored = nullptr) {
+                 stored_export_port* stored = nullptr, span_sink* spans = nullptr) {
     http::services context;
     context.ask = engine;
     context.exports = exports;
     context.stored_exports = stored;
+    context.spans = spans;
     context.health = &health;
     context.counters = &counters;
     context.require_tokens = require_tokens;

@@ -52,6 +52,71 @@ BOOST_AUTO_TEST_CASE(a_trace_is_carried_on_with_a_span_of_our_own_for_each_reque
   BOOST_TEST(client.ask(get("/nowhere", traced)).header("traceresponse").starts_with(trace));
 }
 
+namespace {
+
+struct kept_spans : span_sink {
+  void add(std::vector<span> ended) override {
+    for (auto& one : ended) {
+      const std::lock_guard lock(guard);
+      all.push_back(std::move(one));
+      arrived.add();
+    }
+  }
+  std::vector<span> first(int count) {
+    BOOST_REQUIRE(arrived.await(count));
+    const std::lock_guard lock(guard);
+    return all;
+  }
+  std::mutex guard;
+  std::vector<span> all;
+  event_counter arrived;
+};
+
+std::string to_text(const span& of) {
+  std::string out = of.name;
+  for (const auto& [name, value] : of.attributes) {
+    out += " " + std::string{name} + "=";
+    out += std::holds_alternative<std::string>(value)
+               ? std::get<std::string>(value)
+               : std::to_string(std::get<std::int64_t>(value));
+  }
+  return out + (of.failed ? " failed" : "");
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_CASE(each_request_of_a_sampled_trace_is_a_span_where_spans_are_wanted) {
+  kept_spans spans;
+  running_server server{spans};
+  raw_client client{server.port()};
+  const std::string unsampled = "traceparent: " + trace + "00f067aa0ba902b7-00\r\n";
+  BOOST_TEST(client.ask(get("/livez", unsampled)).header("traceresponse").starts_with(trace));
+  const auto told = client.ask(get("/api/v1/jobs/17", traced)).header("traceresponse");
+  const auto nowhere = client.ask(get("/nowhere", traced)).header("traceresponse");
+  const auto begun = client.ask(get("/livez")).header("traceresponse");
+  const auto twice = client.ask(get("/livez", traced + traced)).header("traceresponse");
+  const auto all = spans.first(4);
+  BOOST_REQUIRE(all.size() == 4U);
+  const std::vector<std::string> answers{told, nowhere, begun, twice};
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    BOOST_TEST(to_traceparent(all[i].self) == answers[i]);
+    BOOST_TEST((all[i].kind == span_kind::server));
+    BOOST_TEST((all[i].start <= all[i].end));
+    BOOST_TEST(all[i].parent == (i < 2 ? "00f067aa0ba902b7" : ""));
+    BOOST_TEST(parse_traceparent(answers[i]).has_value());
+  }
+  const std::string scheme = over_tls() ? "https" : "http";
+  BOOST_TEST(to_text(all[0])
+             == "GET /api/v1/jobs/{id} http.request.method=GET url.scheme=" + scheme
+                    + " http.route=/api/v1/jobs/{id} http.response.status_code=200");
+  BOOST_TEST(to_text(all[1])
+             == "GET http.request.method=GET url.scheme=" + scheme
+                    + " http.response.status_code=404");
+  BOOST_TEST(!begun.starts_with(trace));
+  BOOST_TEST(begun.ends_with("-03")); // sampled, and the trace id is random
+  BOOST_TEST(!twice.starts_with(trace));
+}
+
 BOOST_AUTO_TEST_CASE(a_job_that_is_put_in_belongs_to_the_span_of_its_request) {
   running_server server;
   raw_client client{server.port()};
