@@ -83,7 +83,7 @@ std::optional<response> admit(const request_head& head, const framing& borders, 
 }
 
 std::optional<response> admit_during_drain(const route& wanted) {
-  if (!changes(wanted.verb))
+  if (!changes(wanted.verb) || wanted.while_draining)
     return std::nullopt;
   return problem_response(to_problem(
       {errc::stopping, "this node is draining and changes nothing more; ask another one"}));

@@ -23,7 +23,8 @@ admission_rules rules_for(const std::string& address, const std::set<std::string
 /// Checked before routing. Nothing means: go on.
 std::optional<response> admit(const request_head& head, const framing& borders, method verb,
                               const admission_rules& rules);
-/// Checked when the route is known, while the node drains: 503 for what would change anything.
+/// Checked when the route is known, while the node drains: 503 for what would change anything, but
+/// for what says how work goes that was handed out before.
 std::optional<response> admit_during_drain(const route& wanted);
 /// Checked when the route is known: 415.
 std::optional<response> admit_body(const route& wanted, const request_head& head,

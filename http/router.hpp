@@ -94,6 +94,7 @@ struct route {
   std::vector<std::string_view> headers = {}; ///< the same, of its head
   body_form body = {};
   std::vector<int> problems = {}; ///< statuses besides those that any such route may answer
+  bool while_draining = false;    ///< a change that a node makes although it drains
   route_handler handle;
 };
 

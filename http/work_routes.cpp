@@ -127,6 +127,7 @@ route_handler steering(const services& context, bool terminate) {
 void add_work_routes(router& table, const services& context, const server_limits& limits) {
   const auto add = [&](std::string_view pattern, queue_scope scope, operation what,
                        answer_form answer, body_form body, auto* function) {
+    const bool begins = function == join || function == claim;
     table.add({.verb = method::post,
                .pattern = pattern,
                .role = role::worker,
@@ -135,6 +136,7 @@ void add_work_routes(router& table, const services& context, const server_limits
                .answers = answer,
                .body = body,
                .problems = answer.status == 201 ? std::vector<int>{} : std::vector<int>{410},
+               .while_draining = !begins,
                .handle = [&context, function](const request_view& request, responder respond) {
                  function(context, request, std::move(respond));
                }});

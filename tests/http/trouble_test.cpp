@@ -260,6 +260,7 @@ BOOST_AUTO_TEST_CASE(a_draining_server_answers_reads_on_new_connections_and_refu
   BOOST_TEST(ask(get("/api/v1/jobs/7")).status == 200);
   const auto asked = server.engine->asked().size();
   for (const auto& change : {create, create_chunked, post("/api/v1/jobs/7/cancel", "{}"),
+                             post("/api/v1/work/join", "{}"), post("/api/v1/work/claim", "{}"),
                              "DELETE /api/v1/jobs/7 HTTP/1.1\r\n" + host + "\r\n"}) {
     const auto refused = ask(change);
     BOOST_TEST(refused.status == 503, change);
@@ -268,6 +269,9 @@ BOOST_AUTO_TEST_CASE(a_draining_server_answers_reads_on_new_connections_and_refu
   }
   BOOST_TEST(open.ask(create).status == 503);
   BOOST_TEST(server.engine->asked().size() == asked);
+  // What was handed out before can go on and end.
+  for (const std::string way : {"heartbeat", "report", "finish", "leave"})
+    BOOST_TEST(ask(post("/api/v1/work/" + way, "{}")).status == 400, way);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
