@@ -41,6 +41,19 @@ void command_line::add_listen(CLI::App* app) {
                     "With --require-tokens, allow --listen beyond loopback without TLS, though "
                     "tokens and all else go unencrypted"),
       "TROUPE_PLAIN_HTTP");
+  constexpr int most_requests = 1'000'000;
+  env(app,
+      app->add_option("--http-rate", engine.http_rate,
+                      "Requests a second of one caller (a token, or else an address); 0: any")
+          ->check(CLI::Range(0, most_requests))
+          ->capture_default_str(),
+      "TROUPE_HTTP_RATE");
+  env(app,
+      app->add_option("--http-burst", engine.http_burst,
+                      "How many of them may come at once; 0: as many as in a second")
+          ->check(CLI::Range(0, most_requests))
+          ->capture_default_str(),
+      "TROUPE_HTTP_BURST");
   env(app,
       list(app->add_option("--allow-host", allowed_hosts_,
                            "A further name that requests may use as Host (repeatable)")),

@@ -5,8 +5,8 @@
 #pragma once
 
 #include "http/bearer_token.hpp"
-#include "http/failure_limit.hpp"
 #include "http/net.hpp"
+#include "http/rate_limit.hpp"
 #include "http/requester.hpp"
 #include "http/router.hpp"
 #include "http/token_cache.hpp"
@@ -26,7 +26,7 @@ namespace troupe::http {
 
 struct access_limits {
   token_cache_limits tokens;
-  failure_limits failures;
+  rate_limits failures; ///< callers are addresses
 };
 
 class access_control : public std::enable_shared_from_this<access_control> {
@@ -80,7 +80,7 @@ private:
   std::shared_ptr<requester> ask_;
   const std::atomic<std::uint64_t>& changes_;
   token_cache cache_;
-  failure_limit failures_;
+  rate_limit failures_;
   /// By hash: who waits for what the engine says. As many as there are connections at most.
   std::unordered_map<std::string, std::vector<wish>> waiting_;
 };

@@ -161,6 +161,9 @@ void add_request_families(families& out, const request_metrics& requests) {
     add_value(rejected, static_cast<double>(requests.rejected()[i]),
               {{"reason", std::string{rejections[i]}}});
   out.push_back(std::move(rejected));
+  MetricFamily streams{"troupe_http_event_streams", "Open event streams.", MetricType::Gauge, {}};
+  add_value(streams, static_cast<double>(requests.event_streams()), {});
+  out.push_back(std::move(streams));
 }
 
 rejection rejection_of(int status) {

@@ -36,7 +36,10 @@ hub::hub(net::io_context& loop, const server_limits& limits, services context)
       context_.ask, [loop = loop_](event_board::task what) { net::post(loop, std::move(what)); },
       counters().token_changes, event_limits{.streams = limits_.event_streams});
   context_.events = events_.get();
+  requests_.count_streams([events = events_.get()] { return events->streams(); });
   add_all_routes(routes_, context_, limits_);
+  if (limits_.caller_each.count() > 0)
+    callers_.emplace(rate_limits{limits_.caller_burst, limits_.caller_each, limits_.callers});
   if (context_.require_tokens)
     access_ = std::make_shared<access_control>(
         loop_, context_.ask, counters().token_changes,
@@ -73,6 +76,24 @@ std::optional<hub::request_span> hub::span_of(const request_head& head) {
   constexpr unsigned sampled_and_random = 3;
   const trace_context begun{hex(spans_() | 1U) + hex(spans_()), hex(0), sampled_and_random};
   return request_span{with_span(begun, spans_()), {}};
+}
+
+std::optional<response> hub::spend(const token_identity* who, const std::string& address,
+                                   std::string& fields) {
+  if (!callers_)
+    return std::nullopt;
+  const auto caller = who != nullptr ? "token " + std::to_string(who->id) : address;
+  const auto now = std::chrono::steady_clock::now();
+  const auto wait = callers_->must_wait(caller, now);
+  if (!wait)
+    callers_->note(caller, now);
+  fields = rate_fields(callers_->limits(), callers_->allowance_of(caller, now));
+  if (!wait)
+    return std::nullopt;
+  auto fault = make_problem(429, "rate_exceeded", "this caller asks more often than it may");
+  fault.retryable = true;
+  fault.retry_after = static_cast<int>(wait->count());
+  return problem_response(std::move(fault));
 }
 
 bool hub::has_room() const {

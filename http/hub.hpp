@@ -33,6 +33,10 @@ public:
   /// Null: nobody is asked for a token.
   access_control* access() const { return access_.get(); }
   engine_counters& counters() { return *context_.counters; }
+  /// One request more of this caller, who is a token, or else an address: `fields` is what its
+  /// answer says of it, empty where nobody counts. One too many is refused.
+  std::optional<response> spend(const token_identity* who, const std::string& address,
+                                std::string& fields);
   request_metrics& requests() { return requests_; }
   bool draining() const { return stopping_ || (context_.draining && context_.draining()); }
   bool stopping() const { return stopping_; }
@@ -79,6 +83,7 @@ private:
   std::shared_ptr<event_board> events_;
   router routes_;
   std::shared_ptr<access_control> access_;
+  std::optional<rate_limit> callers_;
   std::vector<std::shared_ptr<peer>> peers_;
   std::unordered_map<std::string, std::size_t> per_address_;
   std::size_t heads_incomplete_ = 0;

@@ -65,6 +65,11 @@ struct server_limits {
   std::size_t tokens_kept = 4'096;       ///< remembered; at the limit the one kept first goes
   ms token_kept{3'000};                  ///< then the database is asked again
 
+  // -- how often one caller may ask: one token, or else one address --
+  int caller_burst = 100;                  ///< at once; then 429
+  std::chrono::nanoseconds caller_each{0}; ///< one more comes back; 0: nobody counts
+  std::size_t callers = 4'096; ///< remembered; at the limit the one that asked longest ago goes
+
   // -- health --
   ms health_stale{15'000}; ///< a report older than this is no report: not ready
 };

@@ -174,6 +174,7 @@ void append_head(std::string& out, const response& answer, const head_context& c
   if (!answer.content_range.empty())
     append_field(out, "Content-Range", answer.content_range);
   out += answer.more_fields;
+  out += context.more_fields;
   if (answer.replayed)
     out += "Idempotent-Replayed: true\r\n";
   if (answer.fault && answer.fault->retry_after > 0) {

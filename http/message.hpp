@@ -73,6 +73,7 @@ struct head_context {
   bool keep_alive = true;
   int version = 11;
   std::string_view traceparent = {}; ///< given back; empty: not
+  std::string_view more_fields = {}; ///< further lines, with their ends
 };
 
 /// Appends status line and fields, the empty line included.

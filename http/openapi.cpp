@@ -109,7 +109,7 @@ std::map<int, std::set<std::string>> problem_codes() {
       {416, {"range_not_satisfiable"}},
       {417, {"expectation_failed"}},
       {422, {"idempotency_key_reused"}},
-      {429, {"too_many_failures"}},
+      {429, {"rate_exceeded", "too_many_failures"}},
       {431, {"head_too_large"}},
       {501, {"method_unknown"}},
       {504, {"timed_out"}},

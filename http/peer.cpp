@@ -245,6 +245,9 @@ void peer::on_verdict(std::uint64_t serial, access_control::verdict said) {
 }
 
 bool peer::admitted(access_control::verdict said) {
+  if (route_->role != role::anyone)
+    if (auto refused = hub_->spend(said.who.get(), address_, rate_fields_))
+      return reject(*std::move(refused));
   if (said.refused) {
     ++hub_->counters().http_denied;
     hub_->requests().rejected(rejection_of(said.refused->status));
@@ -351,7 +354,7 @@ bool peer::write(response answer) {
   keep_alive_ = keep_alive_ && !hub_->stopping();
   out_head_.clear();
   append_head(out_head_, answer,
-              {hub_->date(), request_id_, keep_alive_, head.version, traceparent_});
+              {hub_->date(), request_id_, keep_alive_, head.version, traceparent_, rate_fields_});
   out_body_ = head_only_ || !has_content(answer.status) ? std::string{} : std::move(answer.body);
   status_ = answer.status;
   sent_ = out_body_.size();
@@ -434,6 +437,7 @@ bool peer::after_write() {
     std::string{}.swap(out_body_);
   request_id_.clear();
   traceparent_.clear();
+  rate_fields_.clear();
   span_.reset();
   route_ = nullptr;
   head_only_ = false;

@@ -111,6 +111,7 @@ private:
   std::string param_;
   std::string request_id_;
   std::optional<hub::request_span> span_;
+  std::string rate_fields_;       ///< what its answer says of its caller's rate
   std::string traceparent_;       ///< of what is done for the request; empty: it names no trace
   std::optional<response> ready_; ///< an answer given while its handler still ran
   std::shared_ptr<text_source> stream_;

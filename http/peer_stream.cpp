@@ -80,7 +80,8 @@ bool peer::write_piece(std::string bytes) {
     keep_alive_ = keep_alive_ && !hub_->stopping();
     status_ = stream_head_->status;
     append_head(out_head_, *stream_head_,
-                {hub_->date(), request_id_, keep_alive_, reader_.head().version, traceparent_});
+                {hub_->date(), request_id_, keep_alive_, reader_.head().version, traceparent_,
+                 rate_fields_});
     stream_head_.reset();
   }
   sent_ += bytes.size();

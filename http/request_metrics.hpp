@@ -8,6 +8,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string_view>
 #include <utility>
@@ -49,10 +50,14 @@ public:
     return by_answer_;
   }
   const std::array<std::uint64_t, rejections.size()>& rejected() const { return rejected_; }
+  /// Gauge: how many there are is asked when it is told. Empty: 0.
+  void count_streams(std::function<std::size_t()> open) { streams_ = std::move(open); }
+  std::size_t event_streams() const { return streams_ ? streams_() : 0; }
 
 private:
   std::map<std::pair<const route*, int>, latency_histogram> by_answer_;
   std::array<std::uint64_t, rejections.size()> rejected_{};
+  std::function<std::size_t()> streams_;
 };
 
 } // namespace troupe::http

@@ -62,6 +62,10 @@ struct engine_options {
   std::string socket_path;
   /// Of its file. Default: 0600
   std::uint32_t socket_mode = 0600;
+  /// Requests a second of one caller: one token, or else one address; then 429. 0: any number
+  int http_rate = 0;
+  /// So many of them may come at once. 0: as many as in a second
+  int http_burst = 0;
   /// Spans go to this collector, by OTLP over HTTP, to /v1/traces there. Empty: nowhere, and none
   /// are made; see docs/observability.md.
   std::string otlp_endpoint;

@@ -36,6 +36,10 @@ http::server_options server_options_of(const engine_options& options,
   out.socket_path = options.socket_path;
   out.socket_mode = options.socket_mode;
   out.allowed_hosts = options.allowed_hosts;
+  if (options.http_rate > 0) {
+    out.limits.caller_each = std::chrono::nanoseconds{std::chrono::seconds{1}} / options.http_rate;
+    out.limits.caller_burst = options.http_burst > 0 ? options.http_burst : options.http_rate;
+  }
   return out;
 }
 

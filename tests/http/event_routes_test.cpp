@@ -142,8 +142,14 @@ BOOST_AUTO_TEST_CASE(a_client_that_goes_is_noticed) {
     client.send(get(target));
     client.receive();
     BOOST_TEST(server.await_connections(1));
+    BOOST_TEST(
+        raw_client{server.port()}.ask(get("/metrics")).body.find("\ntroupe_http_event_streams 1\n")
+        != std::string::npos);
   }
   BOOST_TEST(server.await_connections(0));
+  BOOST_TEST(
+      raw_client{server.port()}.ask(get("/metrics")).body.find("\ntroupe_http_event_streams 0\n")
+      != std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(one_that_never_reads_is_closed_and_costs_the_others_nothing) {

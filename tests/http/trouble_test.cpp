@@ -242,6 +242,38 @@ BOOST_AUTO_TEST_CASE(stop_does_not_wait_longer_than_its_grace) {
   engine.drop();
 }
 
+BOOST_AUTO_TEST_CASE(a_caller_who_asks_too_often_is_told_when_to_come_again) {
+  http::server_limits limits;
+  limits.caller_burst = 3;
+  limits.caller_each = 1h;
+  running_server server{limits};
+  raw_client client{server.port()};
+  for (const std::string left : {"2", "1", "0"}) {
+    const auto answer = client.ask(get("/api/v1/jobs/7"));
+    BOOST_TEST(answer.status == 200);
+    BOOST_TEST(answer.header("RateLimit-Policy") == R"("caller";q=3;w=10800)");
+    BOOST_TEST(answer.header("RateLimit").starts_with(R"("caller";r=)" + left + ";t="));
+  }
+  const auto asked = server.engine->asked().size();
+  for (const auto& request : {get("/api/v1/jobs/7"), post("/api/v1/jobs/7/cancel", "{}")}) {
+    const auto refused =
+        raw_client{server.port()}.ask(request); // a new connection is no new caller
+    BOOST_TEST(refused.status == 429);
+    BOOST_TEST(refused.body.find(R"("code":"rate_exceeded")") != std::string::npos, refused.body);
+    BOOST_TEST(std::stoi(std::string{refused.header("Retry-After")}) > 3500);
+    BOOST_TEST(refused.header("RateLimit").starts_with(R"("caller";r=0;t=)"));
+  }
+  BOOST_TEST(server.engine->asked().size() == asked);
+  const auto alive = client.ask(get("/livez"));
+  BOOST_TEST(alive.status == 200);
+  BOOST_TEST(alive.header("RateLimit") == "");
+}
+
+BOOST_AUTO_TEST_CASE(callers_are_not_counted_unless_that_is_asked_for) {
+  running_server server;
+  BOOST_TEST(raw_client{server.port()}.ask(get("/api/v1/jobs/7")).header("RateLimit") == "");
+}
+
 BOOST_AUTO_TEST_CASE(a_draining_server_answers_reads_on_new_connections_and_refuses_changes) {
   running_server server;
   raw_client open{server.port()};
