@@ -771,6 +771,39 @@ begin
   perform troupe.wake(array(select j.queue from troupe.job j where j.id = any (p_available)));
 end $$;
 
+CREATE FUNCTION troupe.check_limit(p_argument text, p_value integer, p_most integer) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if p_value not between 1 and p_most then
+    raise exception '% must be 1 to %, or null for no limit', p_argument, p_most using errcode = 'TR400';
+  end if;
+end $$;
+
+CREATE FUNCTION troupe.check_queue_name(p_queue text) RETURNS void
+    LANGUAGE plpgsql
+    AS $_$
+begin
+  if p_queue is null or p_queue !~ '^[A-Za-z0-9._:-]{1,128}$' then
+    raise exception 'queue must be 1 to 128 of A-Z a-z 0-9 . _ : -' using errcode = 'TR400';
+  end if;
+end $_$;
+
+CREATE FUNCTION troupe.check_rate(p_jobs integer, p_period_ms integer, p_burst integer) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform troupe.check_limit('jobs', p_jobs, 1000000);
+  perform troupe.check_limit('period_ms', p_period_ms, 86400000);
+  perform troupe.check_limit('burst', p_burst, 1000000);
+  if num_nulls(p_jobs, p_period_ms, p_burst) not in (0, 3) then
+    raise exception 'jobs, period_ms and burst must be given together, or all be null for no limit'
+      using errcode = 'TR400';
+  elsif p_jobs > 1000::bigint * p_period_ms then
+    raise exception 'jobs must be at most 1000 for each ms of period_ms' using errcode = 'TR400';
+  end if;
+end $$;
+
 CREATE FUNCTION troupe.check_retries(p_retries jsonb[]) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     AS $$
@@ -3422,6 +3455,8 @@ CREATE FUNCTION troupe.limit_keys(p_queue text, p_concurrency integer) RETURNS v
 declare
   before boolean;
 begin
+  perform troupe.check_queue_name(p_queue);
+  perform troupe.check_limit('concurrency', p_concurrency, 1000000);
   perform troupe.stop_claims(p_queue);
   if p_concurrency is not null then
     perform troupe.refuse_if_ordered(p_queue);
@@ -3441,6 +3476,8 @@ CREATE FUNCTION troupe.limit_queue(p_queue text, p_concurrency integer) RETURNS 
     LANGUAGE plpgsql
     AS $$
 begin
+  perform troupe.check_queue_name(p_queue);
+  perform troupe.check_limit('concurrency', p_concurrency, 1000000);
   if p_concurrency is not null then
     perform troupe.refuse_if_ordered(p_queue);
   end if;
@@ -3453,6 +3490,8 @@ end  $$;
 CREATE FUNCTION troupe.limit_waiting(p_queue text, p_most integer) RETURNS void
     LANGUAGE sql
     AS $$
+  select troupe.check_queue_name(p_queue);
+  select troupe.check_limit('most', p_most, 1000000000);
   insert into troupe.queue (name, max_waiting) values (p_queue, p_most)
   on conflict (name) do update
      set max_waiting = p_most, changed_at = now(), version = queue.version + 1
@@ -4591,6 +4630,7 @@ declare
   head record;
   running bigint[];
 begin
+  perform troupe.check_queue_name(p_queue);
   if p_ordered is null then
     raise exception 'ordered must be true or false' using errcode = 'TR400';
   end if;
@@ -4638,6 +4678,7 @@ CREATE FUNCTION troupe.pause_queue(p_queue text) RETURNS void
     SET lock_timeout TO '2s'
     AS $$
 begin
+  perform troupe.check_queue_name(p_queue);
   begin
     perform pg_advisory_xact_lock(troupe.queue_lock(p_queue));
   exception when lock_not_available then
@@ -4906,6 +4947,8 @@ CREATE FUNCTION troupe.rate_keys(p_queue text, p_rate integer, p_period_ms integ
 declare
   before boolean;
 begin
+  perform troupe.check_queue_name(p_queue);
+  perform troupe.check_rate(p_rate, p_period_ms, p_burst);
   perform troupe.stop_claims(p_queue);
   if p_rate is not null then
     perform troupe.refuse_if_ordered(p_queue);
@@ -4928,6 +4971,8 @@ end  $$;
 CREATE FUNCTION troupe.rate_queue(p_queue text, p_rate integer, p_period_ms integer, p_burst integer) RETURNS void
     LANGUAGE sql
     AS $$
+  select troupe.check_queue_name(p_queue);
+  select troupe.check_rate(p_rate, p_period_ms, p_burst);
   insert into troupe.queue (name, rate, rate_period_ms, rate_burst)
   values (p_queue, p_rate, p_period_ms, p_burst)
   on conflict (name) do update

@@ -87,6 +87,59 @@ BOOST_AUTO_TEST_CASE(what_no_job_can_have_is_refused_by_name) {
   BOOST_TEST(count("job") == 0);
 }
 
+BOOST_AUTO_TEST_CASE(a_limit_of_a_queue_is_taken_up_to_its_bounds_and_refused_by_name_beyond) {
+  struct bound {
+    std::string before, after, argument; // the call up to the value and from it on
+    std::int64_t most;
+  };
+  for (const auto& [before, after, argument, most] :
+       std::vector<bound>{{"limit_queue('q', ", ")", "concurrency", 1'000'000},
+                          {"limit_keys('q', ", ")", "concurrency", 1'000'000},
+                          {"limit_waiting('q', ", ")", "most", 1'000'000'000},
+                          {"rate_queue('q', ", ", 86400000, 1)", "jobs", 1'000'000},
+                          {"rate_queue('q', 1, ", ", 1)", "period_ms", 86'400'000},
+                          {"rate_queue('q', 1, 1, ", ")", "burst", 1'000'000},
+                          {"rate_keys('q', ", ", 86400000, 1)", "jobs", 1'000'000},
+                          {"rate_keys('q', 1, ", ", 1)", "period_ms", 86'400'000},
+                          {"rate_keys('q', 1, 1, ", ")", "burst", 1'000'000}}) {
+    const auto call = [&](std::int64_t value) {
+      return "troupe." + before + std::to_string(value) + after;
+    };
+    for (const auto value : {std::int64_t{1}, std::int64_t{2}, most - 1, most})
+      BOOST_TEST(wrong(call(value)) == "accepted", call(value));
+    const auto row = sql("select q from troupe.queue q where name = 'q'");
+    for (const auto value : {std::int64_t{-1}, std::int64_t{0}, most + 1})
+      BOOST_TEST(wrong(call(value)).starts_with(argument + " must be 1 to " + std::to_string(most)),
+                 call(value) << ": " << wrong(call(value)));
+    BOOST_TEST(sql("select q from troupe.queue q where name = 'q'") == row);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_rate_is_whole_and_at_most_1000_jobs_a_millisecond) {
+  for (const std::string function : {"troupe.rate_queue('q', ", "troupe.rate_keys('q', "}) {
+    for (const std::string rate : {"1999, 2, 1)", "2000, 2, 1)", "null, null, null)"})
+      BOOST_TEST(wrong(function + rate) == "accepted", function + rate);
+    BOOST_TEST(wrong(function + "2001, 2, 1)").starts_with("jobs must be at most 1000 "));
+    for (const std::string rate : {"1, null, null)", "null, 1, 1)", "1, 1, null)"})
+      BOOST_TEST(wrong(function + rate).starts_with("jobs, period_ms and burst must be "),
+                 function + rate);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(what_no_queue_can_be_called_is_neither_limited_nor_paused) {
+  for (const std::string name : {"null", "''", "'a b'", "repeat('q', 129)"})
+    for (const std::string call :
+         {"limit_queue(@, 1)", "limit_keys(@, 1)", "limit_waiting(@, 1)", "rate_queue(@, 1, 1, 1)",
+          "rate_keys(@, 1, 1, 1)", "order_queue(@, true)", "pause_queue(@)"}) {
+      auto text = "troupe." + call;
+      text.replace(text.find('@'), 1, name);
+      BOOST_TEST(wrong(text).starts_with("queue must be 1 to 128 "), text);
+    }
+  BOOST_TEST(count("queue") == 0);
+  for (const std::string length : {"127", "128"})
+    BOOST_TEST(wrong("troupe.limit_queue(repeat('q', " + length + "), 1)") == "accepted");
+}
+
 BOOST_AUTO_TEST_CASE(a_unique_job_answers_with_the_one_that_is_there) {
   const auto first = enqueued("'k', unique_by => '{}'");
   BOOST_TEST(enqueued(R"('k', unique_by => '{"on_conflict":"existing"}')") == first);
