@@ -36,6 +36,15 @@ BOOST_AUTO_TEST_CASE(a_node_listens_on_a_port_a_path_or_both) {
   BOOST_TEST(both.socket_mode == 0660U);
 }
 
+BOOST_AUTO_TEST_CASE(callers_are_limited_where_that_is_said) {
+  BOOST_TEST(good({"dev"}).engine.http_rate == 0);
+  const auto set = good({"dev", "--http-rate", "1000000", "--http-burst", "1"}).engine;
+  BOOST_TEST(set.http_rate == 1'000'000);
+  BOOST_TEST(set.http_burst == 1);
+  for (const std::string wrong : {"-1", "1000001", "many"})
+    BOOST_TEST(says(bad({"dev", "--http-rate", wrong}), "--http-rate"));
+}
+
 BOOST_AUTO_TEST_CASE(places_that_are_none_are_refused) {
   const auto refused = [](const std::string& text) { return bad({"dev", "--listen", text}); };
   BOOST_TEST(says(refused("unix:t.sock"), "begins with /"));

@@ -61,7 +61,7 @@ BOOST_AUTO_TEST_CASE(what_is_left_is_told_in_the_fields_of_the_draft) {
   BOOST_TEST(fields().ends_with("r=2;t=6\r\n"));
   use("a", 2);
   BOOST_TEST(fields().ends_with("r=0;t=18\r\n"));
-  const rate_limits quick{100, 1s / 100, 1};
+  const rate_limits quick{100, 10ms, 1};
   BOOST_TEST(
       rate_fields(quick, {100, 0s}).starts_with("RateLimit-Policy: \"caller\";q=100;w=1\r\n"));
 }

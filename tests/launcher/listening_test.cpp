@@ -36,6 +36,16 @@ BOOST_AUTO_TEST_CASE(each_place_has_its_url) {
   BOOST_TEST(urls_of(options, 0) == words{"unix:/run/t.sock"}, boost::test_tools::per_element());
 }
 
+BOOST_AUTO_TEST_CASE(a_rate_of_callers_is_what_comes_back_and_its_burst) {
+  engine_options options;
+  BOOST_TEST(server_options_of(options, nullptr).limits.caller_each.count() == 0);
+  options.http_rate = 1'000'000;
+  BOOST_TEST(server_options_of(options, nullptr).limits.caller_each.count() == 1000);
+  BOOST_TEST(server_options_of(options, nullptr).limits.caller_burst == 1'000'000);
+  options.http_burst = 7;
+  BOOST_TEST(server_options_of(options, nullptr).limits.caller_burst == 7);
+}
+
 BOOST_AUTO_TEST_CASE(a_certificate_is_read_when_http_is_served_by_tls) {
   const certificates made;
   made.issue("server", "localhost");
