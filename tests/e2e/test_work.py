@@ -114,6 +114,13 @@ def test_what_the_client_in_typescript_promises_holds_against_a_node(node):
 
 
 def test_a_worker_that_stops_while_it_begins_another_life_leaves_that_one():
+    ending = threading.Event()
+
+    class Watched(Worker):
+        def _end(self):
+            ending.set()
+            super()._end()
+
     class Scripted(http.server.BaseHTTPRequestHandler):
         asked, worker = [], None
 
@@ -124,7 +131,7 @@ def test_a_worker_that_stops_while_it_begins_another_life_leaves_that_one():
             joins = sum(one == "join" for one, _ in self.asked)
             if what == "join" and joins == 2:
                 self.worker.stop()
-                threading.Event().wait(0.2)  # it is answered after the worker has seen that it is to stop
+                assert ending.wait(10)  # it is answered after the worker has seen that it is to stop
             answers = {"join": (201, {"session": f"s{joins}", "heartbeat_ms": 20}), "leave": (200, {}), "claim": (200, {"jobs": []})}
             status, told = answers.get(what, (410, {"code": "worker_gone"}))
             text = json.dumps(told).encode()
@@ -138,7 +145,7 @@ def test_a_worker_that_stops_while_it_begins_another_life_leaves_that_one():
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Scripted) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        Scripted.worker = Worker(Client(f"http://127.0.0.1:{server.server_port}"), queues=["q"], grace=10)
+        Scripted.worker = Watched(Client(f"http://127.0.0.1:{server.server_port}"), queues=["q"], grace=10)
         Scripted.worker.run(signals=False)
         server.shutdown()
     assert [session for what, session in Scripted.asked if what == "leave"] == ["s2"], Scripted.asked
