@@ -10,10 +10,22 @@ function(troupe_room name)
   endif()
 endfunction()
 
+# troupe_test_pch(NAME HEADER LINK libraries...): an object library that exists to precompile HEADER for
+# tests. It is compiled as a program's objects are (-fPIE): g++ refuses a header made with other code
+# generation flags. BOOST_TEST_MODULE is the same for all: another would need a header of its own.
+function(troupe_test_pch name header)
+  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  add_library(${name} OBJECT "${PROJECT_SOURCE_DIR}/tests/pch.cpp")
+  target_link_libraries(${name} PRIVATE ${ARG_LINK} Threads::Threads Boost::unit_test_framework troupe_options)
+  set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+  target_compile_options(${name} PRIVATE -fPIE)
+  target_compile_definitions(${name} PRIVATE BOOST_TEST_DYN_LINK BOOST_TEST_MODULE=troupe)
+  target_precompile_headers(${name} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/${header}")
+endfunction()
+
 # troupe_test(FILE LINK libraries...): a Boost.Test program named after its file.
 # x_test.cpp runs anywhere (label unit); x_pgtest.cpp needs PostgreSQL (label pg, fixture postgres).
-# REUSE_PCH names the target whose precompiled header it takes. BOOST_TEST_MODULE is the same for
-# all: a definition of its own would need a header of its own.
+# It takes the precompiled header of test_pch, or of the target that REUSE_PCH names.
 function(troupe_test file)
   cmake_parse_arguments(ARG "" "TIMEOUT;REUSE_PCH" "LINK" ${ARGN})
   get_filename_component(stem "${file}" NAME_WE)
@@ -22,9 +34,10 @@ function(troupe_test file)
   add_executable(${name} ${file})
   target_link_libraries(${name} PRIVATE ${ARG_LINK} Boost::unit_test_framework troupe_options)
   target_compile_definitions(${name} PRIVATE BOOST_TEST_DYN_LINK BOOST_TEST_MODULE=troupe)
-  if(ARG_REUSE_PCH)
-    target_precompile_headers(${name} REUSE_FROM ${ARG_REUSE_PCH})
+  if(NOT ARG_REUSE_PCH)
+    set(ARG_REUSE_PCH test_pch)
   endif()
+  target_precompile_headers(${name} REUSE_FROM ${ARG_REUSE_PCH})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()

@@ -14,7 +14,11 @@ add_test(NAME postgres_stop
 set_tests_properties(postgres_start PROPERTIES FIXTURES_SETUP postgres TIMEOUT 120 LABELS pg)
 set_tests_properties(postgres_stop PROPERTIES FIXTURES_CLEANUP postgres TIMEOUT 120 LABELS pg)
 
-# What pg tests share: databases of their own and a driver for connections.
+# What pg tests share: databases of their own, servers and networks of their own to be cruel to, and a
+# driver for connections.
 add_library(troupe_test_database STATIC
-  "${CMAKE_CURRENT_LIST_DIR}/database.cpp" "${CMAKE_CURRENT_LIST_DIR}/drive.cpp")
+  "${CMAKE_CURRENT_LIST_DIR}/database.cpp" "${CMAKE_CURRENT_LIST_DIR}/drive.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/own_server.cpp" "${CMAKE_CURRENT_LIST_DIR}/chaos_proxy.cpp")
+target_compile_definitions(troupe_test_database PRIVATE
+  TROUPE_TEST_DATABASE_SCRIPT="${PROJECT_SOURCE_DIR}/scripts/test-database")
 target_link_libraries(troupe_test_database PUBLIC troupe_db PRIVATE troupe_options)
