@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <iterator>
 #include <unordered_map>
+#include <utility>
 
 namespace troupe {
 
@@ -97,6 +98,30 @@ void launch(self_ptr self) {
   }
 }
 
+void read_page(self_ptr self, const list_jobs& asked);
+
+/// Answers who was aboard; who asked meanwhile goes with the next reading.
+template<class Answer>
+void page_landed(self_ptr self, const list_jobs& asked, const Answer& answer) {
+  auto& state = self->state;
+  const auto flight = state.pages.find(asked);
+  const auto aboard = std::move(flight->second.aboard);
+  flight->second.aboard = std::exchange(flight->second.next, {});
+  state.waiting_for_pages -= flight->second.aboard.size();
+  if (flight->second.aboard.empty())
+    state.pages.erase(flight);
+  else
+    read_page(self, asked);
+  for (const auto& one : aboard)
+    one.deliver(Answer{answer});
+}
+
+void read_page(self_ptr self, const list_jobs& asked) {
+  self->request(self->state.store, caf::infinite, asked)
+      .then([self, asked](const job_page& page) { page_landed(self, asked, page); },
+            [self, asked](const caf::error& why) { page_landed(self, asked, why); });
+}
+
 } // namespace
 
 lookup_actor::behavior_type lookup(lookup_actor::stateful_pointer<lookup_state> self,
@@ -104,14 +129,29 @@ lookup_actor::behavior_type lookup(lookup_actor::stateful_pointer<lookup_state> 
   self->state.options = options;
   self->state.store = store;
   return {guarded([self](const get_job& asked) -> caf::result<job_record> {
-    auto& state = self->state;
-    if (state.waiting.size() >= state.options.max_waiting)
-      return make_error(errc::overloaded, "too many questions for jobs wait");
-    const kept_promise<job_record> promise(self);
-    state.waiting.push_back({asked.id, promise});
-    launch(self);
-    return promise.result();
-  })};
+            auto& state = self->state;
+            if (state.waiting.size() >= state.options.max_waiting)
+              return make_error(errc::overloaded, "too many questions for jobs wait");
+            const kept_promise<job_record> promise(self);
+            state.waiting.push_back({asked.id, promise});
+            launch(self);
+            return promise.result();
+          }),
+          guarded([self](const list_jobs& asked) -> caf::result<job_page> {
+            auto& state = self->state;
+            const auto [flight, first] = state.pages.try_emplace(asked);
+            if (!first && state.waiting_for_pages >= state.options.max_waiting)
+              return make_error(errc::overloaded, "too many questions for pages wait");
+            const kept_promise<job_page> promise(self);
+            if (first) {
+              flight->second.aboard.push_back(promise);
+              read_page(self, asked);
+            } else {
+              flight->second.next.push_back(promise);
+              ++state.waiting_for_pages;
+            }
+            return promise.result();
+          })};
 }
 
 } // namespace troupe

@@ -167,6 +167,8 @@ struct job_filter {
   std::optional<job_state> state;
   std::optional<std::string> queue;
   std::optional<std::string> kind;
+
+  friend auto operator<=>(const job_filter&, const job_filter&) = default;
 };
 
 /// One page of jobs, newest first. `next` is the id below which the next page starts.

@@ -103,6 +103,8 @@ struct list_jobs {
   job_filter filter;
   job_id before; ///< 0: from the newest
   int limit = 50;
+
+  friend auto operator<=>(const list_jobs&, const list_jobs&) = default;
 };
 
 /// What a rejected job is told; `other` is 0 when it is of the same request.
