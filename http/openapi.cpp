@@ -97,7 +97,9 @@ std::map<int, std::set<std::string>> problem_codes() {
   std::map<int, std::set<std::string>> out = {
       {400, {"malformed_request", "tls_required"}},
       {401, {"token_required", "token_unknown", "token_expired", "token_revoked"}},
-      {403, {"host_not_allowed", "cross_site_refused", "role_not_enough", "queue_not_allowed"}},
+      {403,
+       {"host_not_allowed", "cross_site_refused", "role_not_enough", "queue_not_allowed",
+        "queue_reserved"}},
       {404, {"route_not_found"}},
       {405, {"method_not_allowed"}},
       {408, {"request_timeout"}},

@@ -20,11 +20,14 @@ response refused(const api_reply& reply) {
   return problem_response(make_problem(410, "worker_gone", failed->detail));
 }
 
-/// The first of these that the caller's token is not for.
+/// Of the first of these that is the engine's own, or that the caller's token is not for.
 std::optional<response> beyond(const token_identity* who, const std::vector<std::string>& queues) {
-  for (const auto& queue : queues)
+  for (const auto& queue : queues) {
+    if (auto fault = own_queue(queue))
+      return problem_response(*std::move(fault));
     if (!covers(who, queue))
       return outside_scope(who->name, queue);
+  }
   return std::nullopt;
 }
 
