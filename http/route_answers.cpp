@@ -98,8 +98,4 @@ response reused_key() {
                    "this Idempotency-Key belongs to a request with another content"));
 }
 
-response no_body_taken() {
-  return problem_response(invalid_fields({{"", "this request takes no body or {}"}}));
-}
-
 } // namespace troupe::http

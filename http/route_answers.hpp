@@ -36,7 +36,5 @@ std::optional<problem> beyond_scope(const token_identity* who, const job_spec& j
 std::variant<std::string, response> read_idempotency_key(const request_view& request);
 /// 422: the key is another request's.
 response reused_key();
-/// The answer to a body where there should be none.
-response no_body_taken();
 
 } // namespace troupe::http

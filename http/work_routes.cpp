@@ -112,8 +112,8 @@ route_handler steering(const services& context, bool terminate) {
     if (!id)
       return respond(problem_response(
           to_problem({errc::not_found, "there is no worker " + request.param.substr(0, 32)})));
-    if (!is_empty_document(request.body))
-      return respond(no_body_taken());
+    if (auto fault = refuse_content(request.body))
+      return respond(problem_response(*std::move(fault)));
     context.ask->ask(steer_worker{node_id{id->value}, terminate, by_whom(request)},
                      [respond = std::move(respond)](const api_reply& reply) {
                        if (!std::holds_alternative<steered_worker>(reply))
