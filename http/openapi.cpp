@@ -114,6 +114,7 @@ std::map<int, std::set<std::string>> problem_codes() {
       {429, {"rate_exceeded", "too_many_failures"}},
       {431, {"head_too_large"}},
       {501, {"method_unknown"}},
+      {503, {"no_room"}},
       {504, {"timed_out"}},
       {505, {"version_not_supported"}}};
   for (int code = 1; code <= static_cast<int>(last_errc); ++code) {
