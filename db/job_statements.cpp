@@ -339,15 +339,18 @@ query list_query(const list_jobs& ask) {
     q.bind_null<std::string>();
   q.bind(ask.before.value > 0 ? ask.before.value : std::numeric_limits<std::int64_t>::max());
   q.bind(ask.filter.queue).bind(ask.filter.kind).bind(static_cast<std::int64_t>(ask.limit));
+  q.bind(page_args_bytes);
   return q;
 }
 
 job_page decode_list(const result& rows, const list_jobs& asked) {
   job_page page;
+  std::int64_t bytes = 0;
   page.jobs.reserve(static_cast<std::size_t>(rows.rows()));
   for (int i = 0; i < rows.rows(); ++i) {
     const auto from = rows[i];
     auto job = decode_record(from);
+    bytes += static_cast<std::int64_t>(job.args.size());
     const bool runs = job.state == job_state::running;
     job.attempt = from.get<std::int16_t>(6) + (runs ? 1 : 0);
     if (runs) {
@@ -356,7 +359,7 @@ job_page decode_list(const result& rows, const list_jobs& asked) {
     }
     page.jobs.push_back(std::move(job));
   }
-  if (rows.rows() >= asked.limit && !page.jobs.empty())
+  if ((rows.rows() >= asked.limit || bytes >= page_args_bytes) && !page.jobs.empty())
     page.next = page.jobs.back().id;
   return page;
 }

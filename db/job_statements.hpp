@@ -37,8 +37,11 @@ std::vector<job_record> decode_jobs(const result& rows);
 query attempts_query(const std::vector<job_id>& ids);
 void decode_attempts(const result& rows, std::vector<job_record>& into);
 
+/// A page ends early once its args have so many bytes, long before an answer is too large to read
+/// (connect_options::max_result_bytes): it holds at most one job's args more.
+constexpr std::int64_t page_args_bytes = 16LL * 1024 * 1024;
 query list_query(const list_jobs& ask);
-/// Has a `next` when the page is full.
+/// Has a `next` when the page is full, or ended early.
 job_page decode_list(const result& rows, const list_jobs& asked);
 
 query cancel_query(job_id id, const asker& by = {});

@@ -25,7 +25,7 @@ std::string hex(std::uint64_t value) {
 
 hub::hub(net::io_context& loop, const server_limits& limits, services context)
     : loop_(loop.get_executor()), limits_(limits), context_(std::move(context)),
-      sweep_timer_(loop_) {
+      bytes_(limits_.held_bytes), sweep_timer_(loop_) {
   if (context_.counters == nullptr)
     context_.counters = &own_counters_;
   context_.requests = &requests_;
@@ -37,6 +37,7 @@ hub::hub(net::io_context& loop, const server_limits& limits, services context)
       counters().token_changes, event_limits{.streams = limits_.event_streams});
   context_.events = events_.get();
   requests_.count_streams([events = events_.get()] { return events->streams(); });
+  requests_.count_bytes([this] { return bytes_.held(); });
   add_all_routes(routes_, context_, limits_);
   if (limits_.caller_each.count() > 0)
     callers_.emplace(rate_limits{limits_.caller_burst, limits_.caller_each, limits_.callers});

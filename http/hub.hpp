@@ -5,6 +5,7 @@
 #include "http/access_control.hpp"
 #include "http/event_board.hpp"
 #include "http/net.hpp"
+#include "http/room.hpp"
 #include "http/routes.hpp"
 #include "messages/trace.hpp"
 
@@ -38,6 +39,8 @@ public:
   std::optional<response> spend(const token_identity* who, const std::string& address,
                                 std::string& fields);
   request_metrics& requests() { return requests_; }
+  /// What bodies and answers of all connections share.
+  room& bytes() { return bytes_; }
   bool draining() const { return stopping_ || (context_.draining && context_.draining()); }
   bool stopping() const { return stopping_; }
   executor loop() { return loop_; }
@@ -84,6 +87,7 @@ private:
   router routes_;
   std::shared_ptr<access_control> access_;
   std::optional<rate_limit> callers_;
+  room bytes_;
   std::vector<std::shared_ptr<peer>> peers_;
   std::unordered_map<std::string, std::size_t> per_address_;
   std::size_t heads_incomplete_ = 0;

@@ -140,8 +140,8 @@ route_handler about_job(const services& context) {
     const auto id = parse_id(request.param);
     if (!id)
       return respond(not_a_job(request.param));
-    if (!is_empty_document(request.body))
-      return respond(no_body_taken());
+    if (auto fault = refuse_content(request.body))
+      return respond(problem_response(*std::move(fault)));
     Question question{*id};
     if constexpr (requires { question.by; })
       question.by = by_whom(request);

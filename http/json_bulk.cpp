@@ -212,7 +212,7 @@ std::variant<bulk_question, problem> read_bulk(std::string_view body) {
   most.values = limits::bulk_ids + 64;
   auto document = read_json(body, most);
   if (auto* error = std::get_if<json_error>(&document))
-    return invalid_fields({{std::move(error->pointer), std::move(error->detail)}});
+    return malformed(std::move(*error), body);
   bulk_reader reader;
   auto question = reader.read(std::get<json_value>(document));
   if (!reader.errors.empty())

@@ -26,6 +26,10 @@ struct server_limits {
   /// limit counts; above: 400.
   std::size_t buffer_bytes = 64 * 1024;
 
+  /// Bodies that are read or worked on and answers that are not written yet, of all connections
+  /// together; what is counted: http/room.hpp. Above: 503.
+  std::size_t held_bytes = 512 * 1024 * 1024;
+
   // -- its answer --
   std::size_t page_bytes = 16 * 1024 * 1024; ///< a list ends its page early above this
   /// What is said of the jobs that a request brought and that were not stored; above, only that

@@ -97,7 +97,9 @@ std::map<int, std::set<std::string>> problem_codes() {
   std::map<int, std::set<std::string>> out = {
       {400, {"malformed_request", "tls_required"}},
       {401, {"token_required", "token_unknown", "token_expired", "token_revoked"}},
-      {403, {"host_not_allowed", "cross_site_refused", "role_not_enough", "queue_not_allowed"}},
+      {403,
+       {"host_not_allowed", "cross_site_refused", "role_not_enough", "queue_not_allowed",
+        "queue_reserved"}},
       {404, {"route_not_found"}},
       {405, {"method_not_allowed"}},
       {408, {"request_timeout"}},
@@ -112,6 +114,7 @@ std::map<int, std::set<std::string>> problem_codes() {
       {429, {"rate_exceeded", "too_many_failures"}},
       {431, {"head_too_large"}},
       {501, {"method_unknown"}},
+      {503, {"no_room"}},
       {504, {"timed_out"}},
       {505, {"version_not_supported"}}};
   for (int code = 1; code <= static_cast<int>(last_errc); ++code) {

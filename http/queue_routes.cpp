@@ -124,8 +124,8 @@ route_handler pausing(const services& context, bool paused) {
   return [&context, paused](const request_view& request, responder respond) {
     if (!is_valid_name(request.param))
       return respond(not_a_queue(request.param));
-    if (!is_empty_document(request.body))
-      return respond(no_body_taken());
+    if (auto fault = refuse_content(request.body))
+      return respond(problem_response(*std::move(fault)));
     auto only_at = read_versions(request);
     if (auto* refused = std::get_if<response>(&only_at))
       return respond(std::move(*refused));
@@ -201,7 +201,7 @@ std::variant<limit_queue, problem> read_limits(std::string_view body) {
   most.values = 64;
   auto document = read_json(body, most);
   if (auto* error = std::get_if<json_error>(&document))
-    return invalid_fields({{std::move(error->pointer), std::move(error->detail)}});
+    return malformed(std::move(*error), body);
   const auto& root = std::get<json_value>(document);
   if (root.type != kind::object || root.members.empty())
     return invalid_fields({{"", "must be an object with at least one limit"}});

@@ -53,7 +53,17 @@ response outside_scope(std::string_view token, std::string_view queue) {
   return problem_response(not_for_queue(token, queue));
 }
 
+std::optional<problem> own_queue(std::string_view queue) {
+  if (!queue.starts_with("troupe."))
+    return std::nullopt;
+  return make_problem(403, "queue_reserved",
+                      "the queue " + std::string{queue.substr(0, 128)}
+                          + " is the engine's own, as all are whose names begin with troupe.");
+}
+
 std::optional<problem> beyond_scope(const token_identity* who, const job_spec& job) {
+  if (auto refused = own_queue(job.queue))
+    return refused;
   if (!covers(who, job.queue))
     return not_for_queue(who->name, job.queue);
   if (is_scoped(who) && job.unique && !job.unique->queue)
@@ -86,10 +96,6 @@ response reused_key() {
   return problem_response(
       make_problem(422, "idempotency_key_reused",
                    "this Idempotency-Key belongs to a request with another content"));
-}
-
-response no_body_taken() {
-  return problem_response(invalid_fields({{"", "this request takes no body or {}"}}));
 }
 
 } // namespace troupe::http

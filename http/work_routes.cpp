@@ -20,11 +20,14 @@ response refused(const api_reply& reply) {
   return problem_response(make_problem(410, "worker_gone", failed->detail));
 }
 
-/// The first of these that the caller's token is not for.
+/// Of the first of these that is the engine's own, or that the caller's token is not for.
 std::optional<response> beyond(const token_identity* who, const std::vector<std::string>& queues) {
-  for (const auto& queue : queues)
+  for (const auto& queue : queues) {
+    if (auto fault = own_queue(queue))
+      return problem_response(*std::move(fault));
     if (!covers(who, queue))
       return outside_scope(who->name, queue);
+  }
   return std::nullopt;
 }
 
@@ -109,8 +112,8 @@ route_handler steering(const services& context, bool terminate) {
     if (!id)
       return respond(problem_response(
           to_problem({errc::not_found, "there is no worker " + request.param.substr(0, 32)})));
-    if (!is_empty_document(request.body))
-      return respond(no_body_taken());
+    if (auto fault = refuse_content(request.body))
+      return respond(problem_response(*std::move(fault)));
     context.ask->ask(steer_worker{node_id{id->value}, terminate, by_whom(request)},
                      [respond = std::move(respond)](const api_reply& reply) {
                        if (!std::holds_alternative<steered_worker>(reply))

@@ -96,6 +96,38 @@ BOOST_AUTO_TEST_CASE(pages_of_every_state_have_no_gaps_and_no_doubles) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_page_of_huge_jobs_ends_early_and_none_is_left_out) {
+  constexpr std::size_t megabyte = 1024 * 1024;
+  const auto huge = [](std::size_t bytes) {
+    return job_spec{.kind = "noop", .args = '"' + std::string(bytes - 2, 'x') + '"'};
+  };
+  // More than an answer of the database may have, and one page that stops a byte before its bound.
+  std::vector<job_id> put;
+  for (int i = 0; i < 70; ++i)
+    put.push_back(at.enqueue(huge(i == 55 ? megabyte - 1 : megabyte)));
+  std::vector<std::size_t> sizes;
+  std::vector<job_id> seen;
+  list_jobs ask{{}, {}, 500};
+  for (;;) {
+    const auto page = at.list(ask);
+    sizes.push_back(page.jobs.size());
+    for (const auto& job : page.jobs) {
+      seen.push_back(job.id);
+      BOOST_TEST(job.args.size() >= megabyte - 1);
+    }
+    if (!page.next)
+      break;
+    ask.before = *page.next;
+  }
+  BOOST_TEST(sizes == (std::vector<std::size_t>{17, 16, 16, 16, 5}),
+             boost::test_tools::per_element());
+  std::reverse(seen.begin(), seen.end());
+  BOOST_TEST((seen == put));
+  ask.before = {};
+  ask.limit = 3;
+  BOOST_TEST(at.list(ask).jobs.size() == 3U);
+}
+
 BOOST_FIXTURE_TEST_CASE(a_page_is_what_its_jobs_are_one_by_one_in_all_states_and_partitions,
                         random_jobs) {
   play(150);

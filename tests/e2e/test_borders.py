@@ -197,3 +197,20 @@ def test_hostile_texts_are_kept_and_found_as_they_are(node):
             assert (kept["tags"], kept["limit_key"], kept["args"]) == ([text], text, {text: text})
             found = node.ask("POST", "/api/v1/bulk", {"action": "cancel", "dry_run": True, "filter": {"tag": text, "limit_key": text}})
             assert found.json["matched"] == 1, text
+
+
+def test_a_list_of_huge_jobs_comes_in_pages_that_end_early(node):
+    """80 MiB of arguments: more than the database's answer may have, whatever limit is asked for."""
+    args = '"' + "x" * (1024 * 1024 - 2) + '"'
+    put = []
+    for _ in range(8):
+        job = '{"kind":"noop","queue":"huge","delay_ms":%d,"args":%s}' % (HOUR, args)
+        put += node.ask("POST", "/api/v1/jobs/bulk", ('{"jobs":[' + ",".join([job] * 10) + "]}").encode()).json["ids"]
+    for path in ("/api/v1/jobs?queue=huge&limit=500", "/api/v1/jobs?state=scheduled&queue=huge&limit=500&fields=id"):
+        seen, cursor = [], ""
+        while cursor is not None:
+            page = node.ask("GET", path + cursor)
+            assert page.status == 200 and len(page.body) < 18 * 1024 * 1024
+            seen += [job["id"] for job in page.json["jobs"]]
+            cursor = page.json["next"] and "&cursor=" + page.json["next"]
+        assert seen == put[::-1]

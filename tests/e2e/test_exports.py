@@ -248,6 +248,8 @@ def test_requests_again_ends_and_what_is_not_there(node, pages):
     assert node.ask("GET", f"/api/v1/exports/{waits['id']}").json["state"] == "cancelled"
     assert node.ask("POST", "/api/v1/queues/troupe.exports/resume").status == 200
     assert node.ask("POST", "/api/v1/jobs", {"kind": "troupe.export", "queue": "troupe.exports"}).status == 400
+    refused = node.ask("POST", "/api/v1/jobs", {"kind": "noop", "queue": "troupe.exports"})
+    assert refused.status == 403 and refused.json["code"] == "queue_reserved"
 
 
 def test_the_command_writes_a_whole_file_or_standard_output(node, pages, workspace):

@@ -211,4 +211,20 @@ BOOST_AUTO_TEST_CASE(refusals_of_the_engine_are_passed_on) {
   BOOST_TEST(call(method::post, "/api/v1/bulk/5/cancel").status == 409);
 }
 
+BOOST_AUTO_TEST_CASE(nothing_is_moved_into_a_queue_of_the_engine) {
+  const auto code_of = [&](method verb, std::string_view target, std::string_view body) {
+    const auto answer = call(verb, target, body);
+    BOOST_TEST(answer.status == 403);
+    return answer.fault ? answer.fault->code : "";
+  };
+  for (const std::string more : {"", R"(,"dry_run":true)"})
+    BOOST_TEST(
+        code_of(method::post, "/api/v1/bulk",
+                R"({"action":"move","ids":["1"],"to":{"queue":"troupe.exports"})" + more + "}")
+        == "queue_reserved");
+  BOOST_TEST(code_of(method::patch, "/api/v1/jobs/17", R"({"queue":"troupe.exports"})")
+             == "queue_reserved");
+  BOOST_TEST(engine->asked().empty());
+}
+
 BOOST_AUTO_TEST_SUITE_END()

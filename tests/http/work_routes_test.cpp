@@ -294,4 +294,16 @@ BOOST_AUTO_TEST_CASE(an_operator_makes_a_worker_quiet_or_ends_it) {
   BOOST_TEST(call("workers/17/quiet", R"({"a":1})").status == 400);
 }
 
+BOOST_AUTO_TEST_CASE(no_worker_works_in_a_queue_of_the_engine) {
+  who = nullptr;
+  const auto before = engine->asked().size();
+  for (const auto& answer : {call("join", R"({"name":"w","queues":["mail","troupe.exports"]})"),
+                             with_session("claim", R"(,"queues":["troupe.exports"])")}) {
+    BOOST_TEST(answer.status == 403);
+    BOOST_REQUIRE(answer.fault);
+    BOOST_TEST(answer.fault->code == "queue_reserved");
+  }
+  BOOST_TEST(engine->asked().size() == before);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
