@@ -30,7 +30,7 @@ struct lookup_state {
   static inline const char* name = "lookup";
 
   struct caller {
-    job_id id;
+    get_job asked;
     kept_promise<job_record> promise;
     bool alone = false; ///< was in a flight that failed
   };

@@ -276,15 +276,15 @@ enqueued_jobs decode_enqueued(const result& rows, const enqueue_jobs& asked) {
   return answer;
 }
 
-query job_query(job_id id) {
+query job_query(const get_job& ask) {
   query q{sql::job_get};
-  q.bind(id.value);
+  q.bind(ask.id.value).bind(ask.args);
   return q;
 }
 
-query jobs_query(const std::vector<job_id>& ids) {
+query jobs_query(const get_jobs& ask) {
   query q{sql::jobs_get};
-  q.bind(column(ids, &job_id::value));
+  q.bind(column(ask.ids, &job_id::value)).bind(column(ask.brief, &job_id::value));
   return q;
 }
 
@@ -332,7 +332,7 @@ void decode_attempts(const result& rows, std::vector<job_record>& into) {
 }
 
 query list_query(const list_jobs& ask) {
-  query q{sql::job_list};
+  query q{ask.args ? sql::job_list : sql::job_list_brief};
   if (ask.filter.state)
     q.bind(to_string(*ask.filter.state));
   else

@@ -5,6 +5,7 @@
 #include "db/query.hpp"
 #include "db/result.hpp"
 #include "messages/claims.hpp"
+#include "messages/engine_requests.hpp"
 
 #include <cstdint>
 #include <string_view>
@@ -24,14 +25,14 @@ enqueued_jobs decode_enqueued(const result& rows, const enqueue_jobs& asked);
 query enqueue_here_query(const enqueue_here& ask);
 enqueued_here decode_enqueued_here(const result& rows, const enqueue_here& ask);
 
-query job_query(job_id id);
+query job_query(const get_job& ask);
 /// Empty when there is no such job. The attempt that runs now, if any, comes last.
 std::optional<job_record> decode_job(const result& rows);
 query attempts_query(job_id id);
 /// Puts the ended attempts before the running one.
 void decode_attempts(const result& rows, job_record& into);
 /// The same for several jobs.
-query jobs_query(const std::vector<job_id>& ids);
+query jobs_query(const get_jobs& ask);
 /// Those that there are, in no order.
 std::vector<job_record> decode_jobs(const result& rows);
 query attempts_query(const std::vector<job_id>& ids);

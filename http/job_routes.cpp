@@ -6,6 +6,7 @@
 #include "http/route_answers.hpp"
 #include "http/routes.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -46,6 +47,13 @@ struct list_question {
   chosen_fields fields = {};
 };
 
+/// They may be large, and lie apart: whoever reads the rest only does not pay for them.
+bool wants_args(chosen_fields fields) {
+  const auto names = job_fields(true); // of a list they are the first ones of these
+  return fields.has(
+      static_cast<std::size_t>(std::find(names.begin(), names.end(), "args") - names.begin()));
+}
+
 std::variant<list_question, response> read_list_query(std::string_view query) {
   auto parameters = parse_query(query);
   if (!parameters)
@@ -66,6 +74,7 @@ std::variant<list_question, response> read_list_query(std::string_view query) {
       if (auto* fault = std::get_if<response>(&fields))
         return std::move(*fault);
       out.fields = std::get<chosen_fields>(fields);
+      out.ask.args = wants_args(out.fields);
     } else {
       return wrong_parameter(name.substr(0, 64),
                              "there is none of this name; a list takes state, queue, kind, fields, "
@@ -125,9 +134,9 @@ void get(const services& context, const request_view& request, responder respond
   auto wanted = read_fields_only("job", request.query, job_fields(true));
   if (auto* refused = std::get_if<response>(&wanted))
     return respond(std::move(*refused));
-  context.ask->ask(get_job{*id},
-                   [respond = std::move(respond),
-                    fields = std::get<chosen_fields>(wanted)](const api_reply& reply) {
+  const auto fields = std::get<chosen_fields>(wanted);
+  context.ask->ask(get_job{*id, wants_args(fields)},
+                   [respond = std::move(respond), fields](const api_reply& reply) {
                      const auto* job = std::get_if<job_record>(&reply);
                      respond(job != nullptr ? render_job(200, *job, fields) : unexpected(reply));
                    });

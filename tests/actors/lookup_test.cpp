@@ -18,9 +18,9 @@ struct looking_up : store_system {
   /// Shared: who is left unanswered hears of it when the system ends, after us.
   std::shared_ptr<told> replies = std::make_shared<told>();
 
-  void ask(const std::string& who, std::int64_t id) {
-    sys.spawn([who, id, to = one, replies = replies](caf::event_based_actor* self) {
-      self->request(to, caf::infinite, get_job{job_id{id}})
+  void ask(const std::string& who, std::int64_t id, bool args = true) {
+    sys.spawn([who, id, args, to = one, replies = replies](caf::event_based_actor* self) {
+      self->request(to, caf::infinite, get_job{job_id{id}, args})
           .then(
               [=](job_record& job) {
                 replies->insert({who, std::move(job)});
@@ -97,6 +97,22 @@ struct looking_up : store_system {
 } // namespace
 
 BOOST_FIXTURE_TEST_SUITE(lookups, looking_up)
+
+BOOST_AUTO_TEST_CASE(args_are_read_for_who_wants_them) {
+  ask("one without", 1, false);
+  BOOST_TEST(!in->gets.front().args);
+  ask("second", 2);
+  BOOST_TEST(in->gets.waiting.at(1).ask.args);
+  ask("without", 3, false);
+  ask("with", 4);
+  ask("without first", 5, false);
+  ask("and then with", 5);
+  answer(in->gets, job(1));
+  BOOST_TEST(flying() == (std::vector<std::int64_t>{3, 4, 5}), boost::test_tools::per_element());
+  const auto& brief = in->several_gets.front().brief;
+  BOOST_REQUIRE(brief.size() == 1U);
+  BOOST_TEST(brief.front().value == 3);
+}
 
 BOOST_AUTO_TEST_CASE(while_there_are_flights_left_a_question_goes_out_at_once) {
   fill();

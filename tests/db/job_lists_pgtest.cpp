@@ -2,6 +2,7 @@
 #include "tests/db/random_jobs.hpp"
 
 #include <map>
+#include <random>
 #include <set>
 
 using namespace troupe;
@@ -58,6 +59,42 @@ BOOST_AUTO_TEST_CASE(every_state_is_the_same_in_get_in_each_list_and_in_the_view
   BOOST_TEST(
       at.list({{.state = job_state::pending, .queue = {}, .kind = {}}, {}, 50}).jobs.empty());
   BOOST_TEST(!at.find(job_id{123456789}).has_value());
+}
+
+BOOST_AUTO_TEST_CASE(a_list_without_args_is_the_same_but_for_these_and_does_not_read_them) {
+  std::string args = R"({"text":")";
+  std::mt19937 random{7};
+  for (int i = 0; i < 100 * 1024; ++i) // nothing that could be compressed
+    args += static_cast<char>('a' + random() % 26);
+  args += "\"}";
+  for (int i = 0; i < 20; ++i)
+    at.enqueue(job_spec{.kind = "large", .args = args, .tags = {"a", "b"}});
+  at.claim_one();
+  /// The page, and how many blocks of large values it took.
+  const auto page = [&](bool with_args) {
+    at.begin();
+    auto jobs = at.list({.filter = {}, .before = {}, .args = with_args}).jobs;
+    const auto read = at.ask(db::make_query(
+        "select sum(pg_stat_get_xact_blocks_fetched(c.reltoastrelid))::bigint from pg_class c "
+        "where c.oid in (select inhrelid from pg_inherits where inhparent = "
+        "'troupe.job'::regclass)"));
+    at.rollback();
+    return std::pair{std::move(jobs), read.one().get<std::int64_t>(0)};
+  };
+  const auto [whole, all_read] = page(true);
+  const auto [brief, none_read] = page(false);
+  BOOST_TEST(all_read > 200);
+  BOOST_TEST(none_read == 0);
+  BOOST_REQUIRE(brief.size() == 20U);
+  for (std::size_t i = 0; i < brief.size(); ++i) {
+    BOOST_TEST(whole.at(i).args.size() > 100U * 1024);
+    BOOST_TEST(brief[i].args == "{}");
+    BOOST_TEST(brief[i].id == whole[i].id);
+    BOOST_TEST(brief[i].state == whole[i].state);
+    BOOST_TEST(brief[i].node == whole[i].node);
+    BOOST_TEST(brief[i].tags == whole[i].tags, boost::test_tools::per_element());
+    BOOST_TEST((brief[i].created_at == whole[i].created_at));
+  }
 }
 
 BOOST_AUTO_TEST_CASE(pages_of_every_state_have_no_gaps_and_no_doubles) {

@@ -67,7 +67,7 @@ BOOST_AUTO_TEST_CASE(no_statement_of_the_engine_reads_a_table_whole_that_was_sma
   for (int round = 0; round < 8; ++round) { // more than it takes to have a plan for all values
     at.enqueue_many(2);
     at.find(waits);
-    at.ask(jobs_query({waits, ready, crawl}));
+    at.ask(jobs_query({{waits, ready, crawl}}));
     at.ask(attempts_query(std::vector{waits, ready, crawl}));
     at.ask(watch_query({{{waits, {}, 0}, {ready, 1, 2}, {crawl, {}, 0}, {job_id{4711}, {}, 0}}}));
     for (const auto state :

@@ -126,6 +126,14 @@ BOOST_AUTO_TEST_CASE(a_list_passes_filters_on_and_its_cursor_leads_to_the_next_p
   BOOST_TEST(call(method::get, "/api/v1/jobs?cursor=" + cursor).status == 400);
 }
 
+BOOST_AUTO_TEST_CASE(a_list_reads_args_only_when_they_are_in_its_answer) {
+  for (const auto& [query, wanted] : std::vector<std::pair<std::string, bool>>{
+           {"", true}, {"?fields=id,args", true}, {"?fields=id,state,limit_key", false}}) {
+    BOOST_TEST(call(method::get, "/api/v1/jobs" + query).status == 200);
+    BOOST_TEST(last_question<list_jobs>().args == wanted, query);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_page_of_huge_jobs_ends_early_and_its_cursor_goes_on_there) {
   engine->on_ask([](const api_request&, const canned_engine::reply_function& reply) {
     job_page page;
