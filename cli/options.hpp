@@ -3,6 +3,7 @@
 // do. Pure but for the environment and the file it reads.
 #pragma once
 
+#include "cli/bench_settings.hpp"
 #include "cli/client_settings.hpp"
 #include "cli/command_tree.hpp"
 #include "cli/exit_code.hpp"
@@ -52,6 +53,9 @@ enum class command : std::uint8_t {
   tokens_revoke,
   scrape,
   top,
+  bench_drain,
+  bench_enqueue,
+  bench_latency,
   doctor,
   config_show,
   completion,
@@ -147,7 +151,7 @@ struct top_settings {
 struct invocation {
   command what = command::version;
   bool json = false;
-  engine_options engine;               ///< dev, serve, migrate, scrape, doctor, tokens
+  engine_options engine;               ///< dev, serve, migrate, scrape, bench, doctor, tokens
   std::optional<log::level> log_level; ///< none: TROUPE_LOG is not set either
   log::format log_format = log::format::automatic;
   client_settings client;
@@ -162,6 +166,7 @@ struct invocation {
   std::string new_limits;           ///< queues limit: the request's body
   std::optional<double> wait_limit; ///< queues drain, jobs watch: seconds; none: for ever
   scrape_settings scrape;
+  bench_settings bench;
   top_settings top;
   std::vector<setting> settings; ///< config show
   bool show_origin = false;      ///< likewise
