@@ -38,8 +38,9 @@ constexpr auto least_pause = 5ms;
 constexpr int pauses = 7;
 constexpr auto settle_time = 500ms; ///< until an engine with nothing to do sleeps
 constexpr auto bench_grace = 2000ms;
-/// The database may take for the count at the end; or --timeout, if that is longer.
+/// The database may take as long as --timeout for the count at the end, within these.
 constexpr std::chrono::milliseconds least_count_time = 10s;
+constexpr std::chrono::milliseconds most_count_time = 10min;
 
 std::size_t number_of(const job_run& run) {
   std::size_t number = 0;
@@ -313,7 +314,8 @@ void bench_run::latency() {
 bool bench_run::each_ran_once() {
   const auto here = runs_.total();
   const std::chrono::milliseconds limit{static_cast<std::int64_t>(bench_.limit * 1000)};
-  const auto there = count_ended(engine_, bench_name, first_, std::max(least_count_time, limit));
+  const auto there = count_ended(engine_, bench_name, first_,
+                                 std::clamp(limit, least_count_time, most_count_time));
   if (!here.each_once())
     display_.say("jobs that never ran: " + std::to_string(here.never)
                  + "; that ran more than once: " + std::to_string(here.again)
