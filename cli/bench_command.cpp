@@ -38,6 +38,9 @@ constexpr auto least_pause = 5ms;
 constexpr int pauses = 7;
 constexpr auto settle_time = 500ms; ///< until an engine with nothing to do sleeps
 constexpr auto bench_grace = 2000ms;
+/// The database may take as long as --timeout for the count at the end, within these.
+constexpr std::chrono::milliseconds least_count_time = 10s;
+constexpr std::chrono::milliseconds most_count_time = 10min;
 
 std::size_t number_of(const job_run& run) {
   std::size_t number = 0;
@@ -136,7 +139,7 @@ private:
   start_watch start_;
   engine engine_;
   bench_queue queue_;
-  bool interrupted_ = false;
+  bool removing_ = false;
   steady::time_point until_;
   steady::time_point part_began_; ///< of what is shown
   steady::time_point next_show_;
@@ -190,12 +193,10 @@ exit_code bench_run::within_limit(Part part) {
 }
 
 void bench_run::pause(std::chrono::milliseconds time) {
-  if (interrupted_) { // a second signal ends the process
+  if (removing_) // a second signal ends the process
     std::this_thread::sleep_for(time);
-  } else if (signals_.wait_for(time)) {
-    interrupted_ = true;
+  else if (signals_.wait_for(time))
     throw cut_off{exit_code::interrupted};
-  }
   if (steady::now() > until_)
     throw cut_off{exit_code::timed_out};
 }
@@ -312,8 +313,9 @@ void bench_run::latency() {
 /// By the handler's account and by the database's; says what is wrong.
 bool bench_run::each_ran_once() {
   const auto here = runs_.total();
-  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until_ - steady::now());
-  const auto there = count_ended(engine_, bench_name, first_, std::max(1000ms, left));
+  const std::chrono::milliseconds limit{static_cast<std::int64_t>(bench_.limit * 1000)};
+  const auto there = count_ended(engine_, bench_name, first_,
+                                 std::clamp(limit, least_count_time, most_count_time));
   if (!here.each_once())
     display_.say("jobs that never ran: " + std::to_string(here.never)
                  + "; that ran more than once: " + std::to_string(here.again)
@@ -347,12 +349,13 @@ exit_code bench_run::run() {
   const bool measured = code == exit_code::ok || code == exit_code::failed;
   auto removed = exit_code::ok;
   if (!measured || !bench_.keep) {
+    removing_ = true;
     removed = within_limit([this] {
       queue_.clear();
       return exit_code::ok;
     });
     if (removed != exit_code::ok)
-      display_.say("some jobs of it are still there: any node goes on removing them, and so does "
+      display_.say("some of its jobs are still there: any node goes on removing them, and so does "
                    "the next benchmark");
   }
   if (removed == exit_code::ok) // else nobody should run what is left
@@ -361,7 +364,7 @@ exit_code bench_run::run() {
   display_.clear();
   if (measured)
     print(wanted_.json ? report_json(report_) + "\n" : report_text(report_));
-  return removed == exit_code::interrupted ? removed : code;
+  return signals_.signal() != 0 ? exit_code::interrupted : code;
 }
 
 } // namespace
