@@ -106,6 +106,8 @@ void engine::parts::open_database() {
                               + " to " + std::to_string(report.to));
   } catch (const db::db_error& e) {
     throw refused_by(e);
+  } catch (const data_dir_error& e) {
+    throw engine_error(errc::invalid_argument, e.what());
   } catch (const std::runtime_error& e) {
     throw engine_error(errc::unavailable, e.what());
   }
