@@ -118,14 +118,19 @@ void command_line::add_queues() {
     return app;
   };
   about(command::queues_show, "show", "One queue with its limits");
-  about(command::queues_pause, "pause", "Hand out nothing more; what runs goes on");
+  const auto change = [&](command what, const char* name, const char* description) {
+    auto* app = about(what, name, description);
+    app->add_flag("--create", out_.create_queue, "Make the queue when there is none of that name");
+    return app;
+  };
+  change(command::queues_pause, "pause", "Hand out nothing more; what runs goes on");
   about(command::queues_resume, "resume", "End a pause");
   auto* drain =
-      about(command::queues_drain, "drain", "Pause, and wait until nothing of the queue runs");
+      change(command::queues_drain, "drain", "Pause, and wait until nothing of the queue runs");
   drain->add_option("--timeout", out_.wait_limit, "Seconds to wait at most, then exit 7")
       ->check(number_in(0.0, longest_seconds));
   auto* limit =
-      about(command::queues_limit, "limit", "Set what limits a queue, on all nodes together");
+      change(command::queues_limit, "limit", "Set what limits a queue, on all nodes together");
   limit->add_option("--concurrency", concurrency_, "Runs at once: a number, or none");
   limit->add_option("--key-concurrency", key_concurrency_,
                     "Runs at once of the jobs of each limit_key: a number, or none");

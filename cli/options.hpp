@@ -164,6 +164,7 @@ struct invocation {
   create_token token;               ///< tokens create: what is asked for, without a secret
   std::vector<std::string> ids;     ///< of jobs or a token, or the one queue's or node's name
   std::string new_limits;           ///< queues limit: the request's body
+  bool create_queue = false;        ///< queues pause and the like: when there is none
   std::optional<double> wait_limit; ///< queues drain, jobs watch: seconds; none: for ever
   scrape_settings scrape;
   bench_settings bench;

@@ -36,7 +36,7 @@ def pages(node):
     gone = node.create("noop", delay_ms=3600000)["id"]
     assert node.ask("POST", f"/api/v1/jobs/{gone}/cancel").status == 200
     node.await_state(node.create("sleep", args={"ms": 600000}, timeout_ms=900000)["id"], "running")
-    node.ask("POST", "/api/v1/queues/held/pause")
+    assert node.ask("POST", "/api/v1/queues/held/pause?create=true").status == 200
     node.create("noop", queue="held")
     return listed(node)
 

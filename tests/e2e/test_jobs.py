@@ -323,12 +323,3 @@ def test_sigint_is_as_good_as_sigterm(workspace):
     node = Node(workspace).start()
     node.signal(signal.SIGINT)
     assert node.end(20) == 0
-
-
-def test_two_nodes_cannot_share_a_data_directory(workspace):
-    node = Node(workspace).start()
-    with pytest.raises(AssertionError, match="ended with"):
-        Node(workspace).start()
-    assert node.create("noop")["id"]
-    assert node.stop() == 0
-    assert "in use" in workspace.tail_of_logs() or "another" in workspace.tail_of_logs()

@@ -91,10 +91,13 @@ def test_every_route_answers_as_it_is_documented(node, api):
     ask("cancelJob", page["jobs"][1]["id"])
 
     limits = {"concurrency": 3, "rate": {"jobs": 5}, "key_rate": {"jobs": 2, "burst": 2}, "max_waiting": 9}
-    ask("limitQueue", "d2", body=limits)
+    ask("limitQueue", "d2", body=limits, status=404)
+    ask("limitQueue", "d2", query="?create=true", body=limits)
+    ask("pauseQueue", "never-seen", status=404)
     ask("limitQueue", "d2", body={"ordered": True}, status=409)
     for operation in ("pauseQueue", "resumeQueue", "drainQueue", "getQueue"):
         ask(operation, "d2")
+    ask("drainQueue", "d2", query="?create=1", status=400)
     tag = ask("getQueue", "d2").headers["ETag"]
     ask("getQueue", "d2", status=304, If_None_Match=tag)
     ask("limitQueue", "d2", body={"concurrency": 4}, If_Match=tag)
@@ -274,7 +277,7 @@ class Fuzzer:
         return self.node.create("noop", delay_ms=HOUR)["id"]
 
     def limited(self):
-        return f"l{self.requests}"
+        return f"l{self.requests}?create=true"
 
     def judge(self, operation, schema, value, at, raw=None):
         """Sends the value and holds the answer to what the schema says of it."""
