@@ -21,8 +21,10 @@ namespace troupe {
 
 struct span_exporter_options {
   std::string endpoint; ///< http:// or https://, without a query
+  std::string ca_file;  ///< PEM, in place of the system's authorities; empty: these
   std::vector<std::pair<std::string, std::string>> headers;
   span_resource resource;
+  double sample_ratio = 1; ///< see span_sink
   /// Spans kept, those on their way included; further ones are dropped.
   std::size_t max_kept = 2048;
   /// In one request, which is sent when there are so many, or a second after the first.

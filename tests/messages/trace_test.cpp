@@ -73,6 +73,41 @@ BOOST_AUTO_TEST_CASE(what_is_written_is_read_again_and_noise_never_is_taken_for_
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_trace_that_begins_is_sampled_by_its_id) {
+  constexpr auto last = ~std::uint64_t{0};
+  const auto whole = begin_trace(0x4bf92f3577b34da6, 0xa3ce929d0e0e4736, 0xf067aa0ba902b7, 1);
+  BOOST_REQUIRE(whole);
+  BOOST_TEST(to_traceparent(*whole) == "00-" + trace_id + "-" + span_id + "-03");
+  const auto sampled = [](std::uint64_t low, double ratio) {
+    const auto begun = begin_trace(7, low, 9, ratio);
+    BOOST_REQUIRE(begun);
+    BOOST_TEST((begun->flags & 2U) == 2U); // its ids are random
+    return begun->sampled();
+  };
+  // Of 56 bits, of which a quarter lies above this.
+  constexpr std::uint64_t bound = 0xc0000000000000;
+  BOOST_TEST(sampled(bound, 0.25));
+  BOOST_TEST(!sampled(bound - 1, 0.25));
+  BOOST_TEST(sampled(last, 0.25));
+  BOOST_TEST(!sampled(0xff00000000000000 | (bound - 1), 0.25));
+  BOOST_TEST(sampled(0, 1));
+  BOOST_TEST(!sampled(last, 1e-300));
+  BOOST_TEST(!begin_trace(1, last, 3, 0));
+  const auto zeros = begin_trace(0, 0, 0, 1);
+  BOOST_REQUIRE(zeros);
+  BOOST_TEST(parse_traceparent(to_traceparent(*zeros)).has_value());
+}
+
+BOOST_AUTO_TEST_CASE(of_many_traces_as_many_are_sampled_as_the_ratio_says) {
+  std::mt19937_64 random{20};
+  for (const double ratio : {0.01, 0.5, 0.9}) {
+    int sampled = 0;
+    for (int i = 0; i < 10'000; ++i)
+      sampled += begin_trace(random(), random(), random(), ratio)->sampled() ? 1 : 0;
+    BOOST_TEST(sampled / 10'000.0 == ratio, boost::test_tools::tolerance(0.2));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_job_with_a_wrong_traceparent_is_refused) {
   job_spec job;
   job.kind = "k";
