@@ -54,6 +54,9 @@ public:
   explicit span_sink(double sample_ratio = 1) : sample_ratio_(sample_ratio) {}
   virtual ~span_sink() = default;
   virtual void add(std::vector<span> ended) = 0;
+  /// So many would be kept now. Who has more to tell need not make them, and tells lose() instead.
+  virtual std::size_t room() const = 0;
+  virtual void lose(std::size_t count) = 0;
   double sample_ratio() const { return sample_ratio_; }
 
 private:

@@ -7,6 +7,7 @@ namespace troupe {
 namespace {
 
 constexpr std::string_view digits = "0123456789abcdef";
+constexpr std::size_t traceparent_length = 55; // 00-{32}-{16}-{2}
 constexpr unsigned sampled_flag = 1;
 constexpr unsigned random_flag = 2;
 constexpr unsigned known_flags = sampled_flag | random_flag;
@@ -35,14 +36,13 @@ bool is_id(std::string_view text) {
 } // namespace
 
 std::optional<trace_context> parse_traceparent(std::string_view text) {
-  constexpr std::size_t length = 55; // 00-{32}-{16}-{2}
-  if (text.size() < length || text[2] != '-' || text[35] != '-' || text[52] != '-')
+  if (text.size() < traceparent_length || text[2] != '-' || text[35] != '-' || text[52] != '-')
     return std::nullopt;
   const auto version = text.substr(0, 2);
   const auto flags = text.substr(53, 2);
   if (!is_hex(version) || version == "ff" || !is_hex(flags))
     return std::nullopt;
-  if (text.size() > length && (version == "00" || text[length] != '-'))
+  if (text.size() > traceparent_length && (version == "00" || text[traceparent_length] != '-'))
     return std::nullopt;
   trace_context out;
   out.trace_id = text.substr(3, 32);
@@ -56,13 +56,20 @@ std::optional<trace_context> parse_traceparent(std::string_view text) {
 
 std::string to_traceparent(const trace_context& context) {
   std::string out = "00-";
-  out.reserve(55);
+  out.reserve(traceparent_length);
   out += context.trace_id;
   out += '-';
   out += context.span_id;
   out += "-0";
   out += digits[context.flags & known_flags];
   return out;
+}
+
+bool is_sampled(std::string_view traceparent) {
+  if (traceparent.size() != traceparent_length)
+    return false;
+  const auto flags = digits.find(traceparent.back());
+  return flags != std::string_view::npos && (flags & sampled_flag) != 0;
 }
 
 trace_context with_span(const trace_context& context, std::uint64_t span) {

@@ -19,6 +19,8 @@ struct trace_context {
 /// Nothing for a text that is none: the recommendation wants it ignored. Of a later version what
 /// version 00 knows is read.
 std::optional<trace_context> parse_traceparent(std::string_view text);
+/// Whether what to_traceparent() has made says so; of other texts no.
+bool is_sampled(std::string_view traceparent);
 /// In version 00.
 std::string to_traceparent(const trace_context& context);
 /// The same trace with another span; 0 is none and becomes 1.

@@ -14,11 +14,15 @@ const std::string unsampled = "00-" + trace + "-00f067aa0ba902b7-00";
 
 struct kept_spans : span_sink {
   explicit kept_spans(double sample_ratio = 1) : span_sink(sample_ratio) {}
+  std::size_t room() const override { return most; }
+  void lose(std::size_t count) override { lost += count; }
   void add(std::vector<span> ended) override {
     ++calls;
     all.insert(all.end(), ended.begin(), ended.end());
   }
   int calls = 0;
+  std::size_t most = 100;
+  std::size_t lost = 0;
   std::vector<span> all;
 };
 
@@ -134,6 +138,20 @@ BOOST_FIXTURE_TEST_CASE(a_batch_of_outcomes_is_one_batch_of_spans, traced_system
     ids.insert(one.self.span_id);
   BOOST_TEST(ids.size() == 4);
   BOOST_TEST(spans.calls <= 2); // the first one's, and those that ended while it was written
+}
+
+BOOST_FIXTURE_TEST_CASE(what_there_is_no_room_for_is_counted_and_not_made, traced_system) {
+  spans.most = 2;
+  take({sampled, sampled, sampled, unsampled, sampled});
+  for (std::size_t i = 0; i < 4; ++i)
+    system.finish(i);
+  system.answer_writes();
+  BOOST_TEST(spans.all.size() == 2);
+  BOOST_TEST(spans.lost == 1); // one that is not sampled is not missed
+  system.finish(4);            // those were exported
+  system.answer_writes();
+  BOOST_TEST(spans.all.size() == 3);
+  BOOST_TEST(spans.lost == 1);
 }
 
 BOOST_FIXTURE_TEST_CASE(what_failed_says_so_with_its_error, traced_system) {

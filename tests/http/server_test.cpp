@@ -56,6 +56,8 @@ namespace {
 
 struct kept_spans : span_sink {
   explicit kept_spans(double sample_ratio = 1) : span_sink(sample_ratio) {}
+  std::size_t room() const override { return 1; }
+  void lose(std::size_t) override {}
   void add(std::vector<span> ended) override {
     for (auto& one : ended) {
       const std::lock_guard lock(guard);

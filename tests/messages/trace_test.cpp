@@ -27,6 +27,11 @@ BOOST_AUTO_TEST_CASE(a_traceparent_is_read_as_it_was_written) {
   const auto unsampled = parse_traceparent("00-" + trace_id + "-" + span_id + "-00");
   BOOST_REQUIRE(unsampled);
   BOOST_TEST(!unsampled->sampled());
+  for (const unsigned flags : {0U, 1U, 2U, 3U})
+    BOOST_TEST(is_sampled(to_traceparent({trace_id, span_id, flags})) == ((flags & 1U) == 1),
+               flags);
+  for (const auto& none : {std::string{}, std::string{"1"}, usual + "1", usual.substr(0, 54) + "g"})
+    BOOST_TEST(!is_sampled(none), none);
 }
 
 BOOST_AUTO_TEST_CASE(what_the_recommendation_does_not_allow_is_no_traceparent) {
