@@ -79,13 +79,13 @@ def load(script, port, seconds):
     return float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1)), milliseconds(50), milliseconds(99)
 
 
-def troupe(db):
+def troupe(db, *more):
     db.fresh()
     port = free_port()
     env = dict(os.environ, DATABASE_URL=db.url, TROUPE_LOG="warn")
     subprocess.run([BUILD / "troupe", "migrate"], env=env, check=True, stdout=subprocess.DEVNULL)
     return Server([BUILD / "troupe", "serve", "--listen", f"127.0.0.1:{port}", "--queue", "bench:0",
-                   "--test-kinds"], env, port)
+                   "--test-kinds", *more], env, port)
 
 
 def fastapi(db):

@@ -74,9 +74,9 @@ std::optional<hub::request_span> hub::span_of(const request_head& head) {
     return request_span{with_span(*asked, spans_()), asked->span_id};
   if (context_.spans == nullptr)
     return std::nullopt;
-  constexpr unsigned sampled_and_random = 3;
-  const trace_context begun{hex(spans_() | 1U) + hex(spans_()), hex(0), sampled_and_random};
-  return request_span{with_span(begun, spans_()), {}};
+  if (auto begun = begin_trace(spans_(), spans_(), spans_(), context_.spans->sample_ratio()))
+    return request_span{*std::move(begun), {}};
+  return std::nullopt;
 }
 
 std::optional<response> hub::spend(const token_identity* who, const std::string& address,

@@ -52,7 +52,7 @@ public:
     std::string parent; ///< empty: it begins the trace
   };
   /// What this server does in the trace that the request names. When it names none: nothing, or the
-  /// begin of a sampled one where spans are exported.
+  /// begin of one where spans are exported.
   std::optional<request_span> span_of(const request_head& head);
   /// Null: nobody wants them.
   span_sink* spans() const { return context_.spans; }

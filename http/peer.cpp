@@ -179,6 +179,11 @@ bool peer::on_head() {
   auto& [found, param] = std::get<route_match>(matched);
   route_ = found;
   param_ = std::move(param);
+  if (route_->untraced) {
+    if (span_ && span_->parent.empty())
+      traceparent_.clear();
+    span_.reset();
+  }
   if (hub_->draining())
     if (auto refused = admit_during_drain(*route_))
       return reject(*std::move(refused));

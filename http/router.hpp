@@ -95,6 +95,7 @@ struct route {
   body_form body = {};
   std::vector<int> problems = {}; ///< statuses besides those that any such route may answer
   bool while_draining = false;    ///< a change that a node makes although it drains
+  bool untraced = false; ///< asked again and again by machines: no span, and it begins no trace
   route_handler handle;
 };
 

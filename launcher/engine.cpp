@@ -115,7 +115,6 @@ void engine::parts::open_database() {
 
 void engine::parts::start_actors() {
   const foreign_thread here;
-  spans = make_span_exporter(options, counters);
   loop.emplace();
   loop->start();
   workers.emplace(threads_or_cores(options.worker_threads));
@@ -297,6 +296,7 @@ void engine::start() {
   if (!is_valid_name(parts_->options.node))
     throw engine_error(errc::invalid_argument, "a node's name is 1 to 128 of A-Z a-z 0-9 . _ : -");
   parts_->tls = read_certificate(parts_->options);
+  parts_->spans = make_span_exporter(parts_->options, parts_->counters);
   auto doors = open_doors(parts_->options);
   parts_->open_database();
   parts_->start_actors();
