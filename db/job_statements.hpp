@@ -38,7 +38,7 @@ query attempts_query(const std::vector<job_id>& ids);
 void decode_attempts(const result& rows, std::vector<job_record>& into);
 
 query list_query(const list_jobs& ask);
-/// Has a `next` when the page is full.
+/// Has a `next` when the page is full, or a search has not seen all.
 job_page decode_list(const result& rows, const list_jobs& asked);
 
 query cancel_query(job_id id, const asker& by = {});
