@@ -85,16 +85,21 @@ struct enqueue_settings {
   std::optional<double> wait_limit; ///< seconds; none: for ever
 };
 
-struct bulk_settings {
-  std::string action; ///< of messages/bulk.hpp; or list, show, stop
-  std::vector<std::string> ids;
+/// Which jobs are meant; what is not given does not filter.
+struct filter_settings {
   std::optional<std::string> state;
   std::optional<std::string> queue;
   std::optional<std::string> kind;
-  std::optional<std::string> tag;
+  std::vector<std::string> tags;
   std::optional<std::string> limit_key;
-  std::optional<std::string> created_after;
+  std::optional<std::string> created_from; ///< a time
   std::optional<std::string> created_before;
+  std::optional<std::string> args; ///< JSON text
+};
+
+struct bulk_settings : filter_settings {
+  std::string action; ///< of messages/bulk.hpp; or list, show, stop
+  std::vector<std::string> ids;
   bool all = false;
   std::optional<std::string> to_queue;
   std::optional<int> to_priority;
@@ -113,10 +118,7 @@ struct edit_settings {
   std::optional<std::string> run_at; ///< a time, or now
 };
 
-struct list_settings {
-  std::optional<std::string> state;
-  std::optional<std::string> queue;
-  std::optional<std::string> kind;
+struct list_settings : filter_settings {
   int limit = 50;
   bool all = false;
 };

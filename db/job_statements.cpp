@@ -1,6 +1,7 @@
 #include "db/job_statements.hpp"
 
 #include "db/columns.hpp"
+#include "db/filter.hpp"
 #include "db/retry.hpp"
 #include "db/statements.hpp"
 #include "db/unique_rule.hpp"
@@ -332,23 +333,38 @@ void decode_attempts(const result& rows, std::vector<job_record>& into) {
 }
 
 query list_query(const list_jobs& ask) {
+  const auto before =
+      ask.before.value > 0 ? ask.before.value : std::numeric_limits<std::int64_t>::max();
+  const auto& filter = ask.filter;
+  if (is_searched(filter)) {
+    query q{sql::job_find};
+    bind_filter(q, filter);
+    q.bind(before).bind(ask.limit).bind(limits::page_looks).bind(limits::page_look_time);
+    return q.bind(page_args_bytes);
+  }
   query q{ask.args ? sql::job_list : sql::job_list_brief};
-  if (ask.filter.state)
-    q.bind(to_string(*ask.filter.state));
+  if (filter.state)
+    q.bind(to_string(*filter.state));
   else
     q.bind_null<std::string>();
-  q.bind(ask.before.value > 0 ? ask.before.value : std::numeric_limits<std::int64_t>::max());
-  q.bind(ask.filter.queue).bind(ask.filter.kind).bind(static_cast<std::int64_t>(ask.limit));
-  q.bind(page_args_bytes);
+  q.bind(before).bind(filter.queue).bind(filter.kind);
+  q.bind(static_cast<std::int64_t>(ask.limit)).bind(page_args_bytes);
   return q;
 }
 
 job_page decode_list(const result& rows, const list_jobs& asked) {
   job_page page;
+  const bool searched = is_searched(asked.filter);
   std::int64_t bytes = 0;
   page.jobs.reserve(static_cast<std::size_t>(rows.rows()));
   for (int i = 0; i < rows.rows(); ++i) {
     const auto from = rows[i];
+    if (searched) {
+      if (const auto next = from.get<std::optional<std::int64_t>>(15))
+        page.next = job_id{*next};
+      if (!from.get<std::optional<std::int64_t>>(0))
+        break; // nothing was found
+    }
     auto job = decode_record(from);
     bytes += static_cast<std::int64_t>(job.args.size());
     const bool runs = job.state == job_state::running;
@@ -359,7 +375,8 @@ job_page decode_list(const result& rows, const list_jobs& asked) {
     }
     page.jobs.push_back(std::move(job));
   }
-  if ((rows.rows() >= asked.limit || bytes >= page_args_bytes) && !page.jobs.empty())
+  const bool full = !searched && rows.rows() >= asked.limit;
+  if ((full || bytes >= page_args_bytes) && !page.jobs.empty())
     page.next = page.jobs.back().id;
   return page;
 }

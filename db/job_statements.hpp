@@ -42,7 +42,7 @@ void decode_attempts(const result& rows, std::vector<job_record>& into);
 /// (connect_options::max_result_bytes): it holds at most one job's args more.
 constexpr std::int64_t page_args_bytes = 16LL * 1024 * 1024;
 query list_query(const list_jobs& ask);
-/// Has a `next` when the page is full, or ended early.
+/// Has a `next` when the page is full or ended early, or a search has not seen all.
 job_page decode_list(const result& rows, const list_jobs& asked);
 
 query cancel_query(job_id id, const asker& by = {});

@@ -1,6 +1,7 @@
 // /api/v1/jobs: from requests to questions for the engine, and from its answers to JSON. Answers
 // are rendered on the thread that brings them, so that the loop only moves bytes.
 #include "http/cursor.hpp"
+#include "http/filter_fields.hpp"
 #include "http/job_answers.hpp"
 #include "http/json.hpp"
 #include "http/route_answers.hpp"
@@ -76,9 +77,9 @@ std::variant<list_question, response> read_list_query(std::string_view query) {
       out.fields = std::get<chosen_fields>(fields);
       out.ask.args = wants_args(out.fields);
     } else {
-      return wrong_parameter(name.substr(0, 64),
-                             "there is none of this name; a list takes state, queue, kind, fields, "
-                             "limit and cursor");
+      return wrong_parameter(name.substr(0, 64), "there is none of this name; a list takes "
+                                                     + std::string{filter_parameters}
+                                                     + ", fields, limit and cursor");
     }
   }
   if (!out.cursor.empty()) {
@@ -221,9 +222,13 @@ void add_job_routes(router& table, const services& context, const server_limits&
              .pattern = "/api/v1/jobs",
              .role = role::viewer,
              .scope = queue_scope::filter,
-             .what = {"listJobs", "jobs", "List jobs, newest first"},
+             .what = {"listJobs", "jobs", "List jobs, newest first",
+                      "With `tag`, `limit_key`, `created_from`, `created_before` or `args` it is a "
+                      "search: a page may hold fewer jobs than its limit, or none, and `next` goes "
+                      "on from there."},
              .answers = {{200, "JobPage"}},
-             .query = {"State", "Queue", "Kind", "ListedJobFields", "JobPageSize", "Cursor"},
+             .query = {"State", "Queue", "Kind", "Tag", "LimitKey", "CreatedFrom", "CreatedBefore",
+                       "ContainedArgs", "ListedJobFields", "JobPageSize", "Cursor"},
              .handle = list(context, limits.page_bytes)});
   add_enqueue_routes(table, context, limits);
   add_counts_route(table, context);

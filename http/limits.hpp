@@ -20,7 +20,7 @@ struct server_limits {
   std::size_t job_body_bytes = 1024 * 1024 + 64 * 1024; ///< one job: its args and the rest; 413
   std::size_t bulk_body_bytes = 16 * 1024 * 1024;       ///< 413
   std::size_t token_body_bytes = 32 * 1024;             ///< a token with its queues; 413
-  std::size_t export_body_bytes = 4 * 1024;             ///< an export to be kept; 413
+  std::size_t export_body_bytes = 16 * 1024;            ///< an export to be kept; 413
   std::size_t empty_body_bytes = 1024; ///< cancel and retry, which take `{}` or nothing; 413
   /// What one connection holds undecoded. Bounds chunk extensions and trailers, which no other
   /// limit counts; above: 400.

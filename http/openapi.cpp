@@ -44,6 +44,7 @@ std::int64_t limit_named(const std::string& name) {
       {"bulk_jobs", limits::bulk_jobs},
       {"bulk_ids", limits::bulk_ids},
       {"page_size", limits::page_size},
+      {"filter_tags", limits::filter_tags},
       {"export_jobs", limits::export_jobs},
       {"export_page", limits::export_page},
       {"log_page", limits::log_page},

@@ -14,23 +14,6 @@ response wrong_parameter(std::string name, std::string detail) {
   return problem_response(std::move(fault));
 }
 
-bool read_filter(std::string_view name, std::string& value, job_filter& filter,
-                 std::optional<response>& fault) {
-  if (name == "state") {
-    filter.state = parse_job_state(value);
-    if (!filter.state)
-      fault = wrong_parameter("state", "must be pending, scheduled, available, running, "
-                                       "retryable, completed, cancelled or discarded");
-  } else if (name == "queue" || name == "kind") {
-    if (!is_valid_name(value))
-      fault = wrong_parameter(std::string{name}, "must be " + std::string{name_form});
-    (name == "queue" ? filter.queue : filter.kind) = std::move(value);
-  } else {
-    return false;
-  }
-  return true;
-}
-
 std::optional<response> read_page_size(std::string_view text, int most, int& limit) {
   const char* last = text.data() + text.size();
   const auto [end, ec] = std::from_chars(text.data(), last, limit);

@@ -17,10 +17,6 @@ namespace troupe::http {
 response wrong_parameter(std::string name, std::string detail);
 /// A name as queues and kinds have them, in words.
 inline constexpr std::string_view name_form = "1 to 128 characters from A-Za-z0-9._:-";
-/// One of state, queue and kind into the filter of a list: false when the name is none of them.
-/// What is wrong with the value goes into `fault`.
-bool read_filter(std::string_view name, std::string& value, job_filter& filter,
-                 std::optional<response>& fault);
 /// `text` as a page's size into `limit`; or what is wrong with it.
 std::optional<response> read_page_size(std::string_view text, int most, int& limit);
 /// 403: the token of that name is not for this queue.
