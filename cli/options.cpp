@@ -388,8 +388,6 @@ void command_line::finish() {
   switch (out_.what) {
   case command::dev:
   case command::serve:
-    finish_engine();
-    return finish_node();
   case command::config_show:
     finish_engine();
     finish_node();
@@ -446,6 +444,8 @@ void command_line::finish() {
   case command::man:
   case command::nodes_list:
   case command::nodes_show:
+  case command::nodes_drain:
+  case command::nodes_resume:
   case command::tokens_list:
   case command::top:
   case command::version:

@@ -47,6 +47,8 @@ enum class command : std::uint8_t {
   queues_limit,
   nodes_list,
   nodes_show,
+  nodes_drain,
+  nodes_resume,
   tokens_create,
   tokens_list,
   tokens_revoke,
@@ -160,11 +162,11 @@ struct invocation {
   create_token token;               ///< tokens create: what is asked for, without a secret
   std::vector<std::string> ids;     ///< of jobs or a token, or the one queue's or node's name
   std::string new_limits;           ///< queues limit: the request's body
-  std::optional<double> wait_limit; ///< queues drain, jobs watch: seconds; none: for ever
+  std::optional<double> wait_limit; ///< of a drain, jobs watch: seconds; none: for ever
   scrape_settings scrape;
   top_settings top;
-  std::vector<setting> settings; ///< config show
-  bool show_origin = false;      ///< likewise
+  std::vector<setting> settings; ///< dev, serve, config show
+  bool show_origin = false;      ///< config show
   std::string shell;             ///< completion
 };
 
