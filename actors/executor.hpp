@@ -126,8 +126,10 @@ struct executor_state {
   int write_failures = 0; ///< in a row
   std::minstd_rand random{std::random_device{}()};
 
+  bool quiet = false; ///< an operator drains this node, and may end that
   bool draining = false;
   std::vector<caf::response_promise> drained; ///< who waits for the end of the drain
+  bool starts() const { return !quiet && !draining; }
 };
 
 executor_impl::behavior_type executor(executor_impl::stateful_pointer<executor_state> self,

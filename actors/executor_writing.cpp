@@ -209,7 +209,7 @@ void find_surplus(executor_state& state, Found found) {
     auto& queue = state.queues.at(name);
     if (queue.claiming)
       continue;
-    const bool more = queue.hungry && !state.draining;
+    const bool more = queue.hungry && state.starts();
     if (const auto keep = queue.permits.surplus(queue.running, queue.at_hand(), more))
       found(name, queue, *keep);
   }

@@ -93,6 +93,17 @@ struct serving {
   void operator()(const list_nodes& question) const {
     ask<node_page>(question, [](const node_page&) {});
   }
+  void operator()(const drain_node& question) const { // the node is told by the database
+    ask<node_record>(question, [](const node_record&) {});
+  }
+  void operator()(const get_retention& question) const {
+    ask<retention_record>(question, [](const retention_record&) {});
+  }
+  void operator()(const ask_doctor& question) const {
+    self->request(peers.doctor, caf::infinite, question)
+        .then([call = call](doctor_report& report) { call->answer(std::move(report)); },
+              [call = call](caf::error& error) { call->answer(to_failure(error)); });
+  }
   void operator()(const get_counts& question) const {
     ask<counts_page>(question, [](const counts_page&) {});
   }

@@ -6,6 +6,7 @@
 #include "db/node_statements.hpp"
 #include "db/queue_statements.hpp"
 #include "db/report_statements.hpp"
+#include "db/retention_statements.hpp"
 #include "db/token_statements.hpp"
 #include "db/why.hpp"
 
@@ -84,6 +85,23 @@ auto reading_node(self_ptr self, const pool_actor& pool) {
                 else
                   promise.deliver(make_error(errc::not_found, "there is no node " + name));
               });
+    return promise.result();
+  });
+}
+
+auto draining_node(self_ptr self, const pool_actor& pool) {
+  return guarded([=](const drain_node& ask) -> caf::result<node_record> {
+    const kept_promise<node_record> promise(self);
+    carry_out(self, pool, db::drain_node_query(ask), promise, [=](const db::result& drained) {
+      carry_out(self, pool, db::drained_node_query(drained), promise,
+                [promise, name = ask.name](const db::result& rows) {
+                  auto node = db::decode_node(rows);
+                  if (node && node->name == name)
+                    promise.deliver(std::move(*node));
+                  else
+                    promise.deliver(make_error(errc::conflict, "node " + name + " has ended"));
+                });
+    });
     return promise.result();
   });
 }
@@ -272,6 +290,8 @@ store_actor::behavior_type store(store_actor::pointer self, const pool_actor& po
       changing_queue(self, pool, db::limit_query),
       reading_node(self, pool),
       asking(self, pool, db::nodes_query, db::decode_nodes),
+      draining_node(self, pool),
+      asking<get_retention>(self, pool, db::retention_query, db::decode_retention),
       finding_token(self, pool),
       asking(self, pool, db::create_token_query, db::decode_token),
       asking(self, pool, db::tokens_query, db::decode_tokens),

@@ -150,19 +150,28 @@ void command_line::add_queues() {
 }
 
 void command_line::add_nodes() {
-  auto* nodes = app_.add_subcommand("nodes", "Look at the nodes of a database");
+  auto* nodes = app_.add_subcommand("nodes", "Look at the nodes of a database, and drain them");
   nodes->require_subcommand(1);
   auto* lists = add(*nodes, command::nodes_list, "list",
                     "Nodes, the newest first: those whose lives are not over");
   std::vector<std::string> states;
-  for (const auto state : {node_state::alive, node_state::silent, node_state::leaving,
-                           node_state::left, node_state::dead})
+  for (const auto state : {node_state::alive, node_state::draining, node_state::silent,
+                           node_state::leaving, node_state::left, node_state::dead})
     states.emplace_back(to_string(state));
   lists->add_option("--state", out_.list.state, "Only those in this state")->check(one_of(states));
   add_client(lists);
-  auto* shown = add(*nodes, command::nodes_show, "show", "The newest life of one node");
-  shown->add_option("node", out_.ids, "The node's name")->required()->expected(1);
-  add_client(shown);
+  const auto about = [&](command what, const char* name, const char* description) {
+    auto* app = add(*nodes, what, name, description);
+    app->add_option("node", out_.ids, "The node's name")->required()->expected(1);
+    add_client(app);
+    return app;
+  };
+  about(command::nodes_show, "show", "The newest life of one node");
+  about(command::nodes_drain, "drain",
+        "Hand out nothing more to it, and wait until it runs nothing; its process goes on")
+      ->add_option("--timeout", out_.wait_limit, "Seconds to wait at most, then exit 7")
+      ->check(number_in(0.0, longest_seconds));
+  about(command::nodes_resume, "resume", "End a drain");
 }
 
 void command_line::add_top() {

@@ -422,6 +422,8 @@ void command_line::finish() {
   case command::man:
   case command::nodes_list:
   case command::nodes_show:
+  case command::nodes_drain:
+  case command::nodes_resume:
   case command::tokens_list:
   case command::top:
   case command::version:

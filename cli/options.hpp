@@ -48,6 +48,8 @@ enum class command : std::uint8_t {
   queues_limit,
   nodes_list,
   nodes_show,
+  nodes_drain,
+  nodes_resume,
   tokens_create,
   tokens_list,
   tokens_revoke,
@@ -167,12 +169,12 @@ struct invocation {
   std::vector<std::string> ids;     ///< of jobs or a token, or the one queue's or node's name
   std::string new_limits;           ///< queues limit: the request's body
   bool create_queue = false;        ///< queues pause and the like: when there is none
-  std::optional<double> wait_limit; ///< queues drain, jobs watch: seconds; none: for ever
+  std::optional<double> wait_limit; ///< of a drain, jobs watch: seconds; none: for ever
   scrape_settings scrape;
   bench_settings bench;
   top_settings top;
-  std::vector<setting> settings; ///< config show
-  bool show_origin = false;      ///< likewise
+  std::vector<setting> settings; ///< dev, serve, config show
+  bool show_origin = false;      ///< config show
   std::string shell;             ///< completion
 };
 

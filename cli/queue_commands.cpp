@@ -1,64 +1,18 @@
-// queues: HTTP to a running server. A drain asks again until nothing runs; that it was interrupted
-// changes nothing: the queue stays paused.
+// queues: HTTP to a running server.
 #include "cli/commands.hpp"
+#include "cli/drain_wait.hpp"
 #include "cli/http_client.hpp"
-#include "cli/outage.hpp"
 #include "cli/queue_view.hpp"
 #include "cli/signals.hpp"
 #include "cli/text.hpp"
 
-#include <algorithm>
-#include <chrono>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace troupe::cli {
 
 namespace {
-
-using namespace std::chrono_literals;
-using steady = std::chrono::steady_clock;
-
-constexpr auto first_pause = 20ms;
-constexpr auto longest_pause = 500ms;
-/// Between two lines that say how many still run.
-constexpr auto line_every = 2s;
-
-std::string wait_until_idle(http_client& server, const std::string& path, std::string queue,
-                            const invocation& wanted) {
-  const auto began = steady::now();
-  auto said = began - line_every;
-  std::int64_t shown = -1;
-  outage away;
-  away.heard();
-  auto pause = std::chrono::milliseconds{first_pause};
-  for (auto running = running_of(queue); running > 0; running = running_of(queue)) {
-    if (!wanted.json && running != shown && steady::now() - said >= line_every) {
-      tell("paused; " + std::to_string(running) + " still running");
-      shown = running;
-      said = steady::now();
-    }
-    if (wanted.wait_limit
-        && steady::now() - began >= std::chrono::duration<double>(*wanted.wait_limit))
-      throw command_error(exit_code::timed_out, "the queue is paused, and "
-                                                    + std::to_string(running)
-                                                    + " of its jobs are still running");
-    std::this_thread::sleep_for(pause);
-    pause = std::min<std::chrono::milliseconds>(pause * 2, longest_pause);
-    try {
-      queue = server.request("GET", path).body;
-      away.heard();
-    } catch (const command_error& e) {
-      if (!away.bears(e))
-        throw command_error(e.code(), std::string{"the queue is paused, and it is not known what "
-                                                  "still runs: "}
-                                          + e.what());
-    }
-  }
-  return queue;
-}
 
 /// Queues are looked through for the one that was meant in so many pages of 500.
 constexpr int most_pages = 4;
@@ -147,7 +101,7 @@ exit_code run_queue(const invocation& wanted) {
     break;
   case command::queues_drain:
     queue = wait_until_idle(server, path, ask_about(server, wanted, "POST", path + "/drain", "{}"),
-                            wanted);
+                            {"queue", "paused"}, wanted);
     break;
   case command::queues_limit:
     queue = ask_about(server, wanted, "PATCH", path, wanted.new_limits);

@@ -105,7 +105,7 @@ std::int64_t running_of(std::string_view text) {
   const auto queue = read_object(text);
   const auto running = queue.find("running");
   if (running == queue.end() || !running->is_number_integer())
-    throw command_error(exit_code::failed, "the server's answer is not about a queue");
+    throw command_error(exit_code::failed, "the server's answer does not say what runs");
   return running->get<std::int64_t>();
 }
 

@@ -348,7 +348,9 @@ query list_query(const list_jobs& ask) {
   else
     q.bind_null<std::string>();
   q.bind(before).bind(filter.queue).bind(filter.kind);
-  q.bind(static_cast<std::int64_t>(ask.limit)).bind(page_args_bytes);
+  q.bind(static_cast<std::int64_t>(ask.limit));
+  if (ask.args)
+    q.bind(page_args_bytes);
   return q;
 }
 

@@ -76,6 +76,7 @@ query join_query(const join_node& ask) {
   query q{sql::node_join};
   q.bind(ask.name).bind(ask.skips).bind(ask.serves).bind(ask.kinds);
   q.bind(std::int32_t{ask.slots}).bind(ask.slot_queues).bind(ask.queue_slots).bind(version);
+  q.bind(ask.draining);
   return q;
 }
 
@@ -108,6 +109,17 @@ node_page decode_nodes(const result& rows, const list_nodes& asked) {
   return page;
 }
 
+query drain_node_query(const drain_node& ask) {
+  query q{sql::node_drain};
+  q.bind(ask.name).bind(ask.drain);
+  bind_asker(q, ask.by);
+  return q;
+}
+
+query drained_node_query(const result& drained) {
+  return list(std::nullopt, std::nullopt, node_id{drained.one().get<std::int64_t>(0) + 1}, 1);
+}
+
 node_id decode_join(const result& rows) {
   return node_id{rows.one().get<std::int64_t>(0)};
 }
@@ -138,6 +150,7 @@ pulse decode_pulse(const result& rows) {
   const auto caps = from.get<std::vector<std::int32_t>>(8);
   for (std::size_t i = 0; i < capped.size(); ++i)
     answer.caps.push_back({capped[i], caps.at(i)});
+  answer.draining = from.get<bool>(9);
   return answer;
 }
 

@@ -51,6 +51,7 @@ std::int64_t limit_named(const std::string& name) {
       {"bulk_page", limits::bulk_page},
       {"queue_page", limits::queue_page},
       {"node_page", limits::node_page},
+      {"retention_queues", limits::retention_queues},
       {"token_queues", limits::token_queues},
       {"token_page", limits::token_page},
       {"max_token_life_ms", max_token_life.count()},

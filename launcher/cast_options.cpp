@@ -10,8 +10,6 @@
 #include <openssl/err.h>
 #include <openssl/x509_vfy.h>
 
-#include <algorithm>
-
 namespace troupe {
 
 namespace {
@@ -31,16 +29,13 @@ cast_options cast_options_of(const engine_options& options, const std::string& u
   cast_options out;
   const auto& database = options.database;
   out.pool.connection = connect_options_of(url, database, "troupe " + options.node);
-  out.pool.max_size = static_cast<std::size_t>(database.max_connections);
-  out.pool.min_size =
-      database.min_connections > 0
-          ? static_cast<std::size_t>(database.min_connections)
-          // Claims and outcomes go side by side.
-          : std::min(out.pool.max_size, std::max<std::size_t>(2, (out.pool.max_size + 1) / 2));
-  out.pool.acquire_timeout = database.acquire_timeout;
-  out.pool.idle_limit = database.idle_limit;
-  out.pool.max_lifetime = database.max_lifetime;
-  out.pool.max_waiting = static_cast<std::size_t>(database.max_waiting);
+  const auto bounds = bounds_of(database);
+  out.pool.max_size = bounds.max_connections;
+  out.pool.min_size = bounds.min_connections;
+  out.pool.acquire_timeout = bounds.acquire_timeout;
+  out.pool.idle_limit = bounds.idle_limit;
+  out.pool.max_lifetime = bounds.max_lifetime;
+  out.pool.max_waiting = bounds.max_waiting;
   out.pool.metrics = &metrics;
   metrics.limit = out.pool.max_size;
   if (!database.pooler) {

@@ -109,6 +109,9 @@ struct engine_options {
   std::chrono::milliseconds stuck_after{60'000};
   /// How long stop() lets jobs finish.
   std::chrono::milliseconds grace{15'000};
+  /// What /api/v1/config answers: JSON, as `troupe config show --origin --json` prints it. Empty:
+  /// no setting is shown.
+  std::string configuration;
   /// A line for a person when the start takes its time. Default: nobody hears it.
   std::function<void(std::string_view)> progress;
 };

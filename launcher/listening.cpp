@@ -1,6 +1,7 @@
 #include "launcher/listening.hpp"
 
 #include "http/tls_context.hpp"
+#include "launcher/database_options.hpp"
 #include "messages/engine_error.hpp"
 #include "messages/version.hpp"
 
@@ -58,6 +59,8 @@ http::services services_of(const engine_options& options) {
   out.require_tokens = options.require_tokens;
   out.node = options.node;
   out.version = version;
+  out.configuration = options.configuration;
+  out.pool = bounds_of(options.database);
   out.serves = [queues = options.queues, slots = options.slots](const std::string& queue) {
     const auto named = queues.find(queue);
     return (named != queues.end() ? named->second : slots) > 0;

@@ -114,6 +114,9 @@ def test_every_route_answers_as_it_is_documented(node, api):
     assert ask("getNode", name).json["name"] == name
     ask("getNode", "never-seen", status=404)
     ask("listNodes", query="?state=asleep", status=400)
+    ask("drainNode", "never-seen", status=404)
+    assert ask("drainNode", name).json["state"] == "draining"
+    assert ask("resumeNode", name).json["state"] == "alive"
 
     born = ask("joinWork", body={"name": "d5", "queues": ["d5"], "kinds": ["echo"], "lease_ms": 5000}, status=201).json
     mine = {"session": born["session"]}
@@ -164,6 +167,9 @@ def test_every_route_answers_as_it_is_documented(node, api):
     ask("revokeToken", made)
     ask("revokeToken", 2**62, status=404)
     ask("listAudit", query="?limit=2")
+    assert ask("getConfiguration").json["settings"]
+    for operation in ("getPool", "getRetention", "askDoctor"):
+        ask(operation)
 
     until(lambda: node.ask("GET", "/api/v1/health").status == 200, "health")
     for operation in ("getHealth", "isAlive", "isReady", "isHealthy", "getMetrics", "getIndex", "getOpenApi",
