@@ -113,6 +113,8 @@ def pages_of(port):
 
 def measure(server, db):
     with server(db) as running:
+        # A node listens while it starts: it answers this when it has.
+        urllib.request.urlopen(f"http://127.0.0.1:{running.port}/api/v1/jobs?limit=1").close()
         load(CASES[0][1], running.port, 1)  # connects, prepares, and stores what is read later
         pages = pages_of(running.port)
         return [load(script.replace("{pages}", pages), running.port, SECONDS) for _, script, _ in CASES]
