@@ -64,6 +64,15 @@ class Server:
         self.process.wait()
 
 
+class Node(Server):
+    """Listens while it starts, and answers when it has."""
+
+    def __enter__(self):
+        super().__enter__()
+        urllib.request.urlopen(f"http://127.0.0.1:{self.port}/livez").close()
+        return self
+
+
 def load(script, port, seconds):
     """Requests per second, and the 50th and 99th percentile of their time in ms."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
@@ -84,8 +93,8 @@ def troupe(db, *more):
     port = free_port()
     env = dict(os.environ, DATABASE_URL=db.url, TROUPE_LOG="warn")
     subprocess.run([BUILD / "troupe", "migrate"], env=env, check=True, stdout=subprocess.DEVNULL)
-    return Server([BUILD / "troupe", "serve", "--listen", f"127.0.0.1:{port}", "--queue", "bench:0",
-                   "--test-kinds", *more], env, port)
+    return Node([BUILD / "troupe", "serve", "--listen", f"127.0.0.1:{port}", "--queue", "bench:0",
+                 "--test-kinds", *more], env, port)
 
 
 def fastapi(db):
@@ -113,8 +122,6 @@ def pages_of(port):
 
 def measure(server, db):
     with server(db) as running:
-        # A node listens while it starts: it answers this when it has.
-        urllib.request.urlopen(f"http://127.0.0.1:{running.port}/api/v1/jobs?limit=1").close()
         load(CASES[0][1], running.port, 1)  # connects, prepares, and stores what is read later
         pages = pages_of(running.port)
         return [load(script.replace("{pages}", pages), running.port, SECONDS) for _, script, _ in CASES]
