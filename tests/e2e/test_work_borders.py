@@ -94,7 +94,7 @@ def test_names_are_taken_up_to_128_characters_wherever_they_stand(node):
     for length in around(128):
         name, taken = "n" * length, length <= 128
         assert node.ask("POST", "/api/v1/jobs", {"kind": "noop", "queue": name}).status == (201 if taken else 400)
-        assert node.ask("PATCH", f"/api/v1/queues/{name}", {"concurrency": 1}).status == (200 if taken else 404)
+        assert node.ask("PATCH", f"/api/v1/queues/{name}?create=true", {"concurrency": 1}).status == (200 if taken else 404)
         assert node.ask("GET", f"/api/v1/queues/{name}").status == (200 if taken else 404)
         for target in (f"jobs?queue={name}", f"jobs?kind={name}", f"jobs/counts?queue={name}", f"exports?queue={name}", f"queues?after={name}"):
             assert node.ask("GET", f"/api/v1/{target}").status == (200 if taken else 400), target

@@ -43,7 +43,7 @@ class Installed(unittest.TestCase):
     def test_the_program_comes_with_its_pages_completions_and_configs(self):
         prefix = self.installed("program")
         self.assertTrue(self.run_here(prefix / "bin/troupe", "version").startswith("troupe "))
-        for file, begin in {"share/man/man1/troupe.1": ".TH ", "share/bash-completion/completions/troupe": "#",
+        for file, begin in {"share/man/man1/troupe.1": ".\\\"", "share/bash-completion/completions/troupe": "#",
                             "share/zsh/site-functions/_troupe": "#compdef troupe",
                             "share/fish/vendor_completions.d/troupe.fish": "", "share/troupe/configs/prometheus/alerts.yml": "",
                             "share/troupe/configs/grafana/troupe.json": "{", "share/troupe/clients/python/troupe.py": '"""',
