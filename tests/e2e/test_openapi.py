@@ -208,9 +208,10 @@ def test_examples_are_valid_and_are_taken(node, api):
             job = node.create("echo", delay_ms=HOUR)["id"]
             born = node.ask("POST", "/api/v1/work/join", {"name": "examples", "queues": ["py"]}).json
             param = job if "/jobs/" in path else born["id"] if "/workers/" in path else "examples"
+            query = "?create=true" if operation["operationId"] == "limitQueue" else ""
             if "session" in example:
                 example = {**example, "session": born["session"]}
-            answer = node.ask(verb, re.sub(r"\{\w+\}", param, path), example)
+            answer = node.ask(verb, re.sub(r"\{\w+\}", param, path) + query, example)
             if path not in ("/api/v1/bulk/{id}/cancel", "/api/v1/tokens/{id}/revoke"):
                 assert answer.status < 300, f"{example}: {answer.body}"
                 api.check(verb, path, answer)
