@@ -118,6 +118,7 @@ struct executor_state {
   std::set<std::uint64_t> claims; ///< on their way, by number
   int adoptions = 0;              ///< on their way
 
+  std::size_t traced = 0;                   ///< spans of runs whose outcome is not stored yet
   std::vector<ended_run> ended;             ///< the next batch
   std::deque<std::vector<ended_run>> parts; ///< of a refused batch, to be written one by one
   bool writing = false;

@@ -1,6 +1,7 @@
 // The parser behind options.hpp: every command with its options, bound to one invocation. CLI11
 // does the parsing. options.cpp has the commands of a node, client_options.cpp those that talk
-// HTTP, token_options.cpp what is said about tokens, listen_options.cpp where a node listens.
+// HTTP, token_options.cpp what is said about tokens, listen_options.cpp where a node listens,
+// scrape_options.cpp and bench_options.cpp those of scrape and bench.
 #pragma once
 
 #include "cli/option_sources.hpp"
@@ -42,6 +43,8 @@ private:
   void add_database(CLI::App* app);
   void add_pool(CLI::App* app);
   void add_engine(CLI::App* app);
+  /// Of any engine in this process: its database, its directory, its threads, its log.
+  void add_embedded(CLI::App* app);
   void add_node(CLI::App* app);
   void add_client(CLI::App* app);
   void add_enqueue();
@@ -56,12 +59,14 @@ private:
   void add_listen(CLI::App* app);
   void add_spans(CLI::App* app);
   void add_scrape();
+  void add_bench();
   void add_config();
 
   void finish();
   void finish_engine();
   void finish_node();
   void finish_scrape();
+  void finish_bench();
   void finish_queue_limit();
   void finish_client();
   void finish_new_token();
@@ -94,6 +99,7 @@ private:
   double grace_ = 15;
   double stuck_after_ = 60;
   std::vector<std::string> selectors_;
+  std::string enqueued_by_ = "engine";
   std::string concurrency_;
   std::string rate_;
   int burst_ = 0;

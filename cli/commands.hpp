@@ -43,6 +43,8 @@ exit_code run_tokens_list(const invocation& wanted);
 exit_code run_tokens_revoke(const invocation& wanted);
 exit_code run_top(const invocation& wanted);
 exit_code run_scrape(const invocation& wanted);
+/// drain, enqueue and latency.
+exit_code run_bench(const invocation& wanted);
 
 /// Writes to standard output; command_error when nobody takes it (a full disk, a closed pipe).
 void print(const std::string& text);

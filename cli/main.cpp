@@ -77,6 +77,10 @@ exit_code run(const invocation& wanted) {
     return run_top(wanted);
   case command::scrape:
     return run_scrape(wanted);
+  case command::bench_drain:
+  case command::bench_enqueue:
+  case command::bench_latency:
+    return run_bench(wanted);
   case command::doctor:
     return run_doctor(wanted);
   case command::config_show:

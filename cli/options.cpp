@@ -6,6 +6,7 @@
 #include "cli/command_line.hpp"
 #include "cli/completion.hpp"
 #include "cli/enqueue_options.hpp"
+#include "cli/filter_options.hpp"
 #include "cli/settings.hpp"
 #include "cli/suggest.hpp"
 #include "cli/text.hpp"
@@ -68,6 +69,7 @@ command_line::command_line() {
   add_scrape();
   add_tokens();
   add_top();
+  add_bench();
   add_config();
   add(app_, command::completion, "completion", "Print what completes commands in a shell")
       ->add_option("shell", out_.shell, "The shell it is for")
@@ -173,6 +175,19 @@ void command_line::add_pool(CLI::App* app) {
 }
 
 void command_line::add_engine(CLI::App* app) {
+  add_embedded(app);
+  env(app,
+      app->add_flag("--allow-private", out_.engine.allow_private,
+                    "Let crawls reach loopback and private addresses"),
+      "TROUPE_ALLOW_PRIVATE");
+  env(app,
+      app->add_option("--concurrency", out_.engine.fetches, "Pages fetched at the same time")
+          ->check(CLI::Range(1, 1000))
+          ->capture_default_str(),
+      "TROUPE_CONCURRENCY");
+}
+
+void command_line::add_embedded(CLI::App* app) {
   auto& engine = out_.engine;
   add_database(app);
   add_pool(app);
@@ -187,15 +202,6 @@ void command_line::add_engine(CLI::App* app) {
           ->check(CLI::Range(0, 1024))
           ->capture_default_str(),
       "TROUPE_WORKERS");
-  env(app,
-      app->add_flag("--allow-private", engine.allow_private,
-                    "Let crawls reach loopback and private addresses"),
-      "TROUPE_ALLOW_PRIVATE");
-  env(app,
-      app->add_option("--concurrency", engine.fetches, "Pages fetched at the same time")
-          ->check(CLI::Range(1, 1000))
-          ->capture_default_str(),
-      "TROUPE_CONCURRENCY");
   env(app,
       app->add_option("--log-level", log_level_, "Lines of this weight and above")
           ->check(one_of({"debug", "info", "warn", "error", "off"}))
@@ -247,26 +253,6 @@ void command_line::add_node(CLI::App* app) {
       app->add_flag("--test-kinds", engine.test_kinds,
                     "Add the kinds for trying: noop, echo, sleep, fail, effect, trouble"),
       "TROUPE_TEST_KINDS");
-}
-
-void command_line::add_scrape() {
-  auto& scrape = out_.scrape;
-  auto* app = add(app_, command::scrape, "scrape",
-                  "Crawl a site from a start page, within its host; an interrupted crawl goes on "
-                  "when the same command runs again");
-  app->add_option("url", scrape.url, "The start page")->required();
-  app->add_option("--out", scrape.out, "Write one row per page to this .csv or .ndjson file")
-      ->type_name("FILE");
-  app->add_option("--max-pages", scrape.max_pages, "At most so many pages (10000)")
-      ->check(CLI::Range(1, limits::crawl_pages));
-  app->add_option("--max-depth", scrape.max_depth, "At most so many links from the start (100)")
-      ->check(CLI::Range(0, limits::crawl_depth));
-  list(app->add_option("--select", selectors_,
-                       "NAME=XPATH, a further column of the rows (repeatable)"));
-  app->add_option("--timeout", scrape.limit, "Seconds for the crawl; then it stops, exit 7")
-      ->check(number_in(0.1, longest_seconds));
-  add_engine(app);
-  add_json(app);
 }
 
 void command_line::add_config() {
@@ -357,6 +343,7 @@ void command_line::finish_engine() {
 
 void command_line::finish_node() {
   auto& engine = out_.engine;
+  finish_engine();
   finish_listen();
   finish_spans();
   if (!is_valid_name(engine.node))
@@ -371,16 +358,8 @@ void command_line::finish_node() {
     throw std::invalid_argument(
         "serve needs a database: set DATABASE_URL or database.url, for example "
         "postgresql://troupe@db.example/troupe, or use 'troupe dev', which brings its own");
-}
-
-void command_line::finish_scrape() {
-  for (const auto& text : selectors_)
-    out_.scrape.selectors.push_back(read_selector(text));
-  if (const auto& out = out_.scrape.out;
-      !out.empty() && !out.ends_with(".csv") && !out.ends_with(".ndjson"))
-    throw std::invalid_argument("--out: '" + printable(out) + "' must end in .csv or .ndjson");
-  out_.engine.node = "scrape";
-  finish_engine();
+  if (out_.what == command::config_show)
+    out_.settings = sources_.settings_of(chosen());
 }
 
 void command_line::finish() {
@@ -389,10 +368,7 @@ void command_line::finish() {
   case command::dev:
   case command::serve:
   case command::config_show:
-    finish_engine();
-    finish_node();
-    out_.settings = sources_.settings_of(chosen());
-    return;
+    return finish_node();
   case command::doctor:
     return finish_engine();
   case command::migrate:
@@ -403,6 +379,10 @@ void command_line::finish() {
     return;
   case command::scrape:
     return finish_scrape();
+  case command::bench_drain:
+  case command::bench_enqueue:
+  case command::bench_latency:
+    return finish_bench();
   case command::jobs_get:
   case command::jobs_logs:
   case command::jobs_why:
@@ -431,9 +411,7 @@ void command_line::finish() {
     return check_names(out_.ids);
   case command::jobs_list:
   case command::export_jobs:
-    if (out_.list.state)
-      check_state(*out_.list.state);
-    return;
+    return check_filter(out_.list);
   case command::jobs_counts:
     if (out_.list.queue)
       check_names({*out_.list.queue});

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include <vector>
 
 namespace troupe::cli {
 
@@ -24,35 +25,57 @@ std::string one_decimal(double value) {
   return text.data();
 }
 
-} // namespace
-
-std::string bar_line(const crawl_view& view, int width) {
-  const auto done = view.fetched + view.failed;
+/// Behind a bar, if there is room for one: the first part, and those of the others that fit.
+std::string with_bar(std::int64_t done, std::int64_t all, const std::vector<std::string>& parts,
+                     int width) {
   const auto share =
-      view.pages > 0 ? static_cast<double>(done) / static_cast<double>(view.pages) : 0.0;
-  std::string line = std::to_string(done) + "/" + std::to_string(view.pages) + " pages";
+      std::clamp(all > 0 ? static_cast<double>(done) / static_cast<double>(all) : 0.0, 0.0, 1.0);
+  std::string line = std::to_string(done) + "/" + std::to_string(all) + " " + parts.front();
   const auto append = [&](const std::string& part) {
     if (display_width(line) + 2 + display_width(part) <= width)
       line += "  " + part;
   };
-  append(std::to_string(static_cast<int>(std::clamp(share, 0.0, 1.0) * 100)) + "%");
-  if (view.failed > 0)
-    append(std::to_string(view.failed) + " failed");
-  append(one_decimal(view.rate) + "/s");
-  append(bytes_text(view.bytes));
-  append(duration_text(view.seconds));
+  append(std::to_string(static_cast<int>(share * 100)) + "%");
+  for (std::size_t i = 1; i < parts.size(); ++i)
+    append(parts[i]);
   const int room = std::min(widest_bar, width - display_width(line) - 4);
   if (room < narrowest_bar)
     return cut_to_width(line, width);
-  const auto full = static_cast<std::size_t>(std::clamp(share, 0.0, 1.0) * room);
+  const auto full = static_cast<std::size_t>(share * room);
   return "[" + std::string(full, '#') + std::string(static_cast<std::size_t>(room) - full, '.')
          + "] " + line;
+}
+
+std::string rate_text(const bench_view& view) {
+  return one_decimal(view.seconds > 0 ? static_cast<double>(view.done) / view.seconds : 0) + "/s";
+}
+
+} // namespace
+
+std::string bar_line(const crawl_view& view, int width) {
+  std::vector<std::string> parts{"pages"};
+  if (view.failed > 0)
+    parts.push_back(std::to_string(view.failed) + " failed");
+  parts.push_back(one_decimal(view.rate) + "/s");
+  parts.push_back(bytes_text(view.bytes));
+  parts.push_back(duration_text(view.seconds));
+  return with_bar(view.fetched + view.failed, view.pages, parts, width);
 }
 
 std::string plain_line(const crawl_view& view) {
   return std::to_string(view.fetched + view.failed) + " of " + std::to_string(view.pages)
          + " pages, " + std::to_string(view.failed) + " failed, " + bytes_text(view.bytes) + ", "
          + one_decimal(view.rate) + " pages/s";
+}
+
+std::string bar_line(const bench_view& view, int width) {
+  return with_bar(view.done, view.jobs,
+                  {"jobs " + view.doing, rate_text(view), duration_text(view.seconds)}, width);
+}
+
+std::string plain_line(const bench_view& view) {
+  return std::to_string(view.done) + " of " + std::to_string(view.jobs) + " jobs " + view.doing
+         + ", " + rate_text(view);
 }
 
 int terminal_width() {

@@ -1,5 +1,6 @@
-// What a crawl says of itself while it runs: a bar that is drawn over itself on a terminal, a plain
-// line now and then elsewhere. The texts are pure functions; the terminal is the caller's.
+// What a crawl or a benchmark says of itself while it runs: a bar that is drawn over itself on a
+// terminal, a plain line now and then elsewhere. The texts are pure functions; the terminal is the
+// caller's.
 #pragma once
 
 #include <cstdint>
@@ -16,10 +17,21 @@ struct crawl_view {
   double rate = 0;    ///< pages per second of this run
 };
 
+struct bench_view {
+  std::string doing; ///< "run", "removed"
+  std::int64_t done = 0;
+  std::int64_t jobs = 0;
+  double seconds = 0; ///< since the first of them
+};
+
 /// One line of at most `width` columns. Parts that do not fit are left out, the counts last.
 std::string bar_line(const crawl_view& view, int width);
 /// "340 of 1168 pages, 3 failed, 12.3 MB, 113.5 pages/s".
 std::string plain_line(const crawl_view& view);
+/// The same of a benchmark.
+std::string bar_line(const bench_view& view, int width);
+/// "340 of 1168 jobs run, 113.5/s".
+std::string plain_line(const bench_view& view);
 
 /// Columns of the terminal on standard error; 0 when it is none, or one that cannot go back in a
 /// line.

@@ -6,9 +6,46 @@
 #include "cli/signals.hpp"
 #include "cli/text.hpp"
 
+#include <optional>
+#include <string>
+#include <vector>
+
 namespace troupe::cli {
 
 namespace {
+
+/// Queues are looked through for the one that was meant in so many pages of 500.
+constexpr int most_pages = 4;
+
+std::vector<std::string> names_of_queues(http_client& server) {
+  std::vector<std::string> names;
+  std::string after;
+  for (int page = 0; page < most_pages && (page == 0 || !after.empty()); ++page) {
+    const auto answer = server.send("GET", "/api/v1/queues?limit=500&fields=name"
+                                               + (after.empty() ? "" : "&after=" + after));
+    if (exit_code_of_status(answer.status) != exit_code::ok) // a token may be for some queues only
+      break;
+    add_names(names, answer.body);
+    after = next_queue(answer.body);
+  }
+  return names;
+}
+
+/// The queue that the command names, looked up or after a change.
+std::string ask_about(http_client& server, const invocation& wanted, const char* method,
+                      const std::string& path, const std::optional<std::string>& body = {}) {
+  const auto answer = server.send(method, path + (wanted.create_queue ? "?create=true" : ""), body);
+  const auto code = exit_code_of_status(answer.status);
+  if (code == exit_code::ok)
+    return answer.body;
+  // A foreign server's 404 is another one.
+  if (code != exit_code::not_found || problem_code(answer) != "not_found")
+    throw command_error(code, problem_text(answer));
+  const bool made_by_create =
+      wanted.what != command::queues_show && wanted.what != command::queues_resume;
+  throw command_error(code,
+                      unknown_queue(wanted.ids.front(), names_of_queues(server), made_by_create));
+}
 
 /// Pages by the names of queues, as one.
 exit_code list_all(const invocation& wanted, const std::string& path, table rows,
@@ -57,20 +94,20 @@ exit_code run_queue(const invocation& wanted) {
   std::string queue;
   switch (wanted.what) {
   case command::queues_pause:
-    queue = server.request("POST", path + "/pause", "{}").body;
+    queue = ask_about(server, wanted, "POST", path + "/pause", "{}");
     break;
   case command::queues_resume:
-    queue = server.request("POST", path + "/resume", "{}").body;
+    queue = ask_about(server, wanted, "POST", path + "/resume", "{}");
     break;
   case command::queues_drain:
-    queue = wait_until_idle(server, path, server.request("POST", path + "/drain", "{}").body,
+    queue = wait_until_idle(server, path, ask_about(server, wanted, "POST", path + "/drain", "{}"),
                             {"queue", "paused"}, wanted);
     break;
   case command::queues_limit:
-    queue = server.request("PATCH", path, wanted.new_limits).body;
+    queue = ask_about(server, wanted, "PATCH", path, wanted.new_limits);
     break;
   default:
-    queue = server.request("GET", path).body;
+    queue = ask_about(server, wanted, "GET", path);
     break;
   }
   print(wanted.json ? printable_json(queue) + "\n" : queue_details(queue));

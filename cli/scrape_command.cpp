@@ -5,6 +5,7 @@
 #include "cli/crawl_report.hpp"
 #include "cli/output_file.hpp"
 #include "cli/progress_bar.hpp"
+#include "cli/progress_display.hpp"
 #include "cli/signals.hpp"
 #include "launcher/engine.hpp"
 #include "launcher/log.hpp"
@@ -12,7 +13,6 @@
 #include <nlohmann/json.hpp>
 
 #include <chrono>
-#include <cstdio>
 #include <optional>
 
 namespace troupe::cli {
@@ -23,49 +23,10 @@ using namespace std::chrono_literals;
 using steady = std::chrono::steady_clock;
 
 constexpr auto job_interval = 30ms; ///< between two looks at the job
-constexpr auto bar_interval = 500ms;
-constexpr auto line_interval = 1000ms;
 /// What pages under way get at an interruption; the others wait in the database.
 constexpr auto scrape_grace = 2000ms;
 constexpr int items_at_once = 1000;
 constexpr int export_attempts = 3;
-
-/// Standard error while a crawl runs: a bar on a terminal, else a line a second.
-class crawl_display {
-public:
-  crawl_display() : live_(terminal_width() > 0) {
-    if (live_) // an event must not be written behind the bar
-      log::set_sink([](log::level of, std::string_view who, std::string_view text) {
-        const auto now = std::chrono::time_point_cast<std::chrono::milliseconds>(
-            std::chrono::system_clock::now());
-        write("\r\x1b[K" + log::text_line(now, of, who, text) + "\n");
-      });
-  }
-
-  auto interval() const { return live_ ? bar_interval : line_interval; }
-
-  void show(job_id crawl, const crawl_view& view) {
-    if (live_)
-      write("\r" + bar_line(view, terminal_width() - 1) + "\x1b[K");
-    else
-      say("crawl " + std::to_string(crawl.value) + ": " + plain_line(view));
-  }
-
-  void say(const std::string& line) {
-    clear();
-    tell(line);
-  }
-
-  void clear() {
-    if (live_)
-      write("\r\x1b[K");
-  }
-
-private:
-  static void write(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stderr); }
-
-  bool live_;
-};
 
 /// Thrown when a signal or --timeout ends the wait; the crawl stays in the database.
 struct cut_off {
@@ -80,7 +41,7 @@ public:
   exit_code run();
 
 private:
-  static engine_options options_of(const invocation& wanted, crawl_display& display);
+  static engine_options options_of(const invocation& wanted, progress_display& display);
   void find_or_enqueue();
   std::optional<job_record> find_interrupted(const std::string& args);
   void go_on_with(const job_record& job);
@@ -94,7 +55,7 @@ private:
 
   const invocation& wanted_;
   signal_watch signals_; // before the engine, whose threads inherit the mask
-  crawl_display display_;
+  progress_display display_;
   engine engine_;
   job_id crawl_;
   steady::time_point began_;
@@ -105,7 +66,7 @@ private:
   std::string first_error_;
 };
 
-engine_options scrape_run::options_of(const invocation& wanted, crawl_display& display) {
+engine_options scrape_run::options_of(const invocation& wanted, progress_display& display) {
   auto options = wanted.engine;
   options.grace = scrape_grace;
   options.progress = [&display](std::string_view line) { display.say(std::string{line}); };
@@ -176,8 +137,11 @@ void scrape_run::show_progress(const job_record& job) {
   look_at_progress();
   const auto seconds = std::chrono::duration<double>(steady::now() - began_).count();
   const auto done = progress_.fetched + progress_.failed;
-  display_.show(crawl_, {progress_.pages, progress_.fetched, progress_.failed, progress_.bytes,
-                         seconds, static_cast<double>(done - done_before_) / seconds});
+  const crawl_view view{progress_.pages,  progress_.fetched,
+                        progress_.failed, progress_.bytes,
+                        seconds,          static_cast<double>(done - done_before_) / seconds};
+  display_.show([&](int width) { return bar_line(view, width); },
+                [&] { return "crawl " + std::to_string(crawl_.value) + ": " + plain_line(view); });
 }
 
 /// Waits for the job's end. A database that is away for a while is waited for as well.

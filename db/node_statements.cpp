@@ -29,6 +29,7 @@ query list(const std::optional<std::string>& name, const std::optional<node_stat
     q.bind_null<std::string>();
   q.bind(before.value > 0 ? before.value : std::numeric_limits<std::int64_t>::max());
   q.bind(std::int32_t{limit}).bind(static_cast<double>(heartbeat_limit.count()));
+  q.bind(page_kinds_bytes);
   return q;
 }
 
@@ -95,9 +96,15 @@ query nodes_query(const list_nodes& ask) {
 
 node_page decode_nodes(const result& rows, const list_nodes& asked) {
   node_page page;
-  for (int i = 0; i < rows.rows(); ++i)
+  std::size_t bytes = 0;
+  for (int i = 0; i < rows.rows(); ++i) {
     page.nodes.push_back(decode_life(rows[i]));
-  if (rows.rows() >= asked.limit && !page.nodes.empty())
+    if (const auto& kinds = page.nodes.back().kinds)
+      for (const auto& kind : *kinds)
+        bytes += kind.size();
+  }
+  const bool full = rows.rows() >= asked.limit || bytes >= std::size_t{page_kinds_bytes};
+  if (full && !page.nodes.empty())
     page.next = page.nodes.back().id;
   return page;
 }

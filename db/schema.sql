@@ -355,6 +355,7 @@ begin
     when (p_to_queue is not null) <> (p_action = 'move')
       then case when p_action = 'move' then 'to.queue is missing' else 'to.queue goes with move only' end
     when p_to_queue !~ name then 'to.queue must be 1 to 128 of A-Z a-z 0-9 . _ : -'
+    when p_to_queue ^@ 'troupe.' then 'to.queue must not begin with "troupe.": such queues are the engine''s own'
     when p_action = 'reprioritise' and p_to_priority is null then 'to.priority is missing'
     when p_to_priority is not null and p_action not in ('move', 'reprioritise')
       then 'to.priority goes with move and reprioritise only'
@@ -780,6 +781,15 @@ begin
   end if;
 end $$;
 
+CREATE FUNCTION troupe.check_own_queue(p_queue text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if p_queue ^@ 'troupe.' then
+    raise exception 'queue must not begin with "troupe.": such queues are the engine''s own' using errcode = 'TR400';
+  end if;
+end $$;
+
 CREATE FUNCTION troupe.check_queue_name(p_queue text) RETURNS void
     LANGUAGE plpgsql
     AS $_$
@@ -918,6 +928,7 @@ CREATE FUNCTION troupe.claim(p_node bigint, p_queue text, p_limit integer, p_slo
     LANGUAGE plpgsql
     AS $$
 begin
+  perform troupe.check_own_queue(p_queue);
   return query
   select t.lease, t.job_id, t.attempt, t.max_attempts, t.timeout_ms, t.kind, t.args, t.permits,
          t.permits_changed
@@ -1460,7 +1471,9 @@ begin
       when 'args' then case when pg_column_size(given) > 2097152 then 'must have at most 2 MiB' end
       when 'queue' then
         case when (jsonb_typeof(given) = 'string' and given #>> '{}' ~ name) is not true
-             then 'must be 1 to 128 of A-Z a-z 0-9 . _ : -' end
+             then 'must be 1 to 128 of A-Z a-z 0-9 . _ : -'
+             when given #>> '{}' ^@ 'troupe.'
+             then 'must not begin with "troupe.": such queues are the engine''s own' end
       when 'priority' then
         case when jsonb_typeof(given) <> 'number' or given not in ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
              then 'must be 0 to 9' end
@@ -1758,6 +1771,7 @@ begin
     -- After the lock, by a statement of its own: a pause or a limit is either seen or waits for us.
     -- Lanes there are from a queue's first job on.
     free := p_queues[1] = all (p_queues)
+      and not p_queues[1] ^@ 'troupe.'
       and not exists (select from troupe.queue q
                        where q.name = p_queues[1]
                          and (q.paused_at is not null or q.concurrency is not null or q.rate is not null
@@ -2068,7 +2082,7 @@ begin
   end if;
 end   $$;
 
-CREATE FUNCTION troupe.enqueue_many(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[] DEFAULT NULL::smallint[], p_timeouts_ms bigint[] DEFAULT NULL::bigint[], p_tags text[] DEFAULT NULL::text[], p_run_at timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], p_delays_ms bigint[] DEFAULT NULL::bigint[], p_limit_keys text[] DEFAULT NULL::text[], p_retries jsonb[] DEFAULT NULL::jsonb[], p_has_room boolean DEFAULT false, p_traceparents text[] DEFAULT NULL::text[]) RETURNS bigint[]
+CREATE FUNCTION troupe.enqueue_many(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[] DEFAULT NULL::smallint[], p_timeouts_ms bigint[] DEFAULT NULL::bigint[], p_tags text[] DEFAULT NULL::text[], p_run_at timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], p_delays_ms bigint[] DEFAULT NULL::bigint[], p_limit_keys text[] DEFAULT NULL::text[], p_retries jsonb[] DEFAULT NULL::jsonb[], p_has_room boolean DEFAULT false, p_traceparents text[] DEFAULT NULL::text[], p_own boolean DEFAULT false) RETURNS bigint[]
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -2086,6 +2100,11 @@ begin
      or cardinality(p_kinds) is distinct from cardinality(p_args)
      or cardinality(p_kinds) is distinct from cardinality(p_priorities) then
     raise exception 'the arrays must have the same length' using errcode = 'TR400';
+  end if;
+  if not p_own
+     and (p_queues[1] ^@ 'troupe.'
+          or p_queues[1] <> any (p_queues) and array_to_string(p_queues, ' ') ~ '(^| )troupe[.]') then
+    perform troupe.check_own_queue('troupe.');
   end if;
   if p_traceparents <> '{}' then -- a function below would cost those without, too
     perform troupe.traced(t) from unnest(p_traceparents) t;
@@ -6079,7 +6098,8 @@ begin
     raise exception 'the exports that are kept have % bytes or more; delete one, or wait until one expires',
       p_most_bytes using errcode = 'TR409';
   end if;
-  job_id := troupe.enqueue('troupe.export', p_args, 'troupe.exports', max_attempts => 5);
+  job_id := (troupe.enqueue_many(array['troupe.export'], array['troupe.exports'], array[p_args], array[0::smallint],
+                                 array[5::smallint], p_own => true))[1];
   insert into troupe.export (job_id, args) values (job_id, p_args);
   perform troupe.close_requests(array[p_key], array[1], array[use], array[job_id], array[0]::smallint[]);
 end $$;

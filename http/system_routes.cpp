@@ -156,6 +156,7 @@ void add_system_routes(router& table, const services& context, const server_limi
                .scope = scope,
                .what = what,
                .answers = std::move(answers),
+               .untraced = who == role::anyone || path == "/metrics",
                .handle = std::move(handle)});
   };
   get("/livez", role::anyone, {"isAlive", "node", "Is the process alive?"}, {text},

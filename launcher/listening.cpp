@@ -44,6 +44,16 @@ http::server_options server_options_of(const engine_options& options,
   return out;
 }
 
+http::doors open_doors(const engine_options& options) {
+  if (!options.http)
+    return {};
+  try {
+    return http::open_doors(server_options_of(options, nullptr));
+  } catch (const std::runtime_error& e) {
+    throw engine_error(errc::invalid_argument, e.what());
+  }
+}
+
 http::services services_of(const engine_options& options) {
   http::services out;
   out.require_tokens = options.require_tokens;

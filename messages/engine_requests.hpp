@@ -39,6 +39,7 @@ struct leave_node {
 /// Several jobs with their attempts, for callers who asked at the same time.
 struct get_jobs {
   std::vector<job_id> ids;
+  std::vector<job_id> brief = {}; ///< those of them whose args nobody wants; see get_job
 };
 struct found_jobs {
   std::vector<job_record> jobs; ///< those that there are, in no order

@@ -99,12 +99,16 @@ inline std::optional<std::size_t> first_without_room(const enqueued_jobs& jobs) 
 /// One job with its attempts; errc::not_found.
 struct get_job {
   job_id id;
+  bool args = true; ///< false: `{}` will do, which is what is read if nobody else wants them
 };
 
 struct list_jobs {
   job_filter filter;
   job_id before; ///< 0: from the newest
   int limit = 50;
+  bool args = true; ///< false: they are not read, and `{}` in the answer
+
+  friend auto operator<=>(const list_jobs&, const list_jobs&) = default;
 };
 
 /// What a rejected job is told; `other` is 0 when it is of the same request.

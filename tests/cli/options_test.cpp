@@ -471,6 +471,9 @@ BOOST_AUTO_TEST_CASE(the_limits_of_a_queue_become_what_the_server_takes) {
                    != std::string::npos,
                wrong);
   BOOST_TEST(bad({"queues", "limit", "mail"}).find("--concurrency") != std::string::npos);
+  BOOST_TEST(good({"queues", "limit", "mail", "--rate", "1/s", "--create"}).create_queue);
+  BOOST_TEST(!good({"queues", "pause", "mail"}).create_queue);
+  BOOST_TEST(!bad({"queues", "resume", "mail", "--create"}).empty());
   BOOST_TEST(bad({"queues", "limit", "a b", "--rate", "1/s"}).find("'a b' is no queue")
              != std::string::npos);
 }
