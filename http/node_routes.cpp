@@ -135,8 +135,8 @@ route_handler draining(const services& context, bool drain) {
   return [&context, drain](const request_view& request, responder respond) {
     if (!is_valid_name(request.param))
       return respond(not_a_node(request.param));
-    if (!is_empty_document(request.body))
-      return respond(no_body_taken());
+    if (auto fault = refuse_content(request.body))
+      return respond(problem_response(*std::move(fault)));
     context.ask->ask(drain_node{std::string{request.param}, drain, by_whom(request)},
                      [respond = std::move(respond)](const api_reply& reply) {
                        answer_with_node(reply, respond);
