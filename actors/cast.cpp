@@ -25,6 +25,7 @@ root_actor::behavior_type root(root_actor::pointer self, const cast& all, const 
   self->link_to(all.lookup);
   self->link_to(all.work_store);
   self->link_to(all.dispatcher);
+  self->link_to(all.doctor);
   self->link_to(all.gate);
   self->link_to(all.work->desk);
   self->link_to(all.work->logbook);
@@ -64,10 +65,11 @@ cast spawn_cast(caf::actor_system& system, const cast_options& options, io_loop&
   all.lookup = system.spawn(lookup, options.lookup, all.store);
   all.work_store = system.spawn(work_store, connections);
   all.dispatcher = system.spawn(dispatcher, options.dispatcher, all.work_store, all.executor);
-  all.gate =
-      system.spawn(gate, options.gate,
-                   session_peers{all.intake, all.store, all.lookup, all.executor, all.janitor,
-                                 &counters, all.work_store, all.dispatcher, all.scheduler});
+  all.doctor = system.spawn(doctor, connections, options.pool.max_size);
+  all.gate = system.spawn(gate, options.gate,
+                          session_peers{all.intake, all.store, all.lookup, all.executor,
+                                        all.janitor, &counters, all.work_store, all.dispatcher,
+                                        all.scheduler, all.doctor});
   const health_monitor_actor monitor = system.spawn(
       health_monitor, options.health, all.store, &counters, options.pool.metrics, std::move(board));
   all.root = system.spawn(root, all, connections, monitor);

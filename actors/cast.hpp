@@ -48,6 +48,7 @@ struct cast {
   lookup_actor lookup;
   work_store_actor work_store;
   dispatcher_actor dispatcher;
+  doctor_actor doctor;
   gate_actor gate;
   pulse_actor pulse;       ///< null until begin()
   notifier_actor notifier; ///< the same

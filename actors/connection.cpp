@@ -420,6 +420,7 @@ connection_impl::behavior_type connection(connection_impl::stateful_pointer<conn
       [self](read_atom) { read(self); },
       [self](write_atom) { write(self); },
       [self](flush_atom) { flush(self); },
+      [self](halt_atom) { connection_parts::cancel_sent(self); },
       [self](late_atom, int clean_up) {
         if (self->state.undoing && clean_up == self->state.clean_ups)
           end(self, make_error(errc::unavailable, "what a borrower left took too long to undo"));

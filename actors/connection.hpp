@@ -52,6 +52,7 @@ using connection_impl =
                                     caf::reacts_to<read_atom>,      // the socket is readable
                                     caf::reacts_to<write_atom>,     // the socket is writable
                                     caf::reacts_to<flush_atom>,     // send what was submitted since
+                                    caf::reacts_to<halt_atom>,      // the server knows of a cancel
                                     caf::reacts_to<late_atom, int>, // this clean-up took too long
                                     caf::reacts_to<tick_atom>>;     // look for silence
 
@@ -124,7 +125,9 @@ struct connection_state {
     bool dropping = false;                                               ///< nobody wants the rest
     bool wrong_way = false;              ///< the server copies in the other direction
     std::optional<bool> given_back = {}; ///< the loan has ended; true: tainted
-    time_point moved_at = {};            ///< bytes went, or were asked for
+    bool cancelling = false; ///< the server is being told: the next statement would be met, too
+    std::optional<db::finished> held = {}; ///< its answer, meanwhile
+    time_point moved_at = {};              ///< bytes went, or were asked for
   };
 
   /// Counts this connection of a pool for as long as it is up, however it ends.

@@ -1,6 +1,7 @@
 // COPY over a lent connection: rows out only when the borrower asks, so that the server waits while
 // he does not; bytes in as the socket takes them. However it ends its borrower is told, and what
-// nobody wants any more is dropped within clean_up_limit, or the connection is.
+// nobody wants any more is dropped within clean_up_limit, or the connection is. When the loan ends
+// in the middle of one that gives rows, the server is told to end it.
 #include "actors/connection_parts.hpp"
 #include "actors/guard.hpp"
 
@@ -84,6 +85,14 @@ void drop(self_ptr self, const char* why) {
     copy.dropping = true;
   move_copy(self);
   arm(self);
+}
+
+/// So that the server does not go on with what is thrown away.
+void tell_server(self_ptr self) {
+  auto& state = self->state;
+  if (auto word = state.link->to_cancel())
+    state.copy->cancelling = state.config.io->beside([word = std::move(word)] { word->send(); },
+                                                     notify(self, halt_atom_v));
 }
 
 failure told_of_copy(const connection_state::open_copy& copy, const db::db_failure* why) {
@@ -175,6 +184,10 @@ bool copy_ended(self_ptr self, db::finished& finished) {
   auto& state = self->state;
   if (!state.copy || state.copy->token != finished.token)
     return false;
+  if (state.copy->cancelling) {
+    state.copy->held = std::move(finished);
+    return true;
+  }
   auto ended = *std::exchange(state.copy, std::nullopt);
   --state.config.load->in_flight;
   ++state.config.counters->statements;
@@ -210,8 +223,19 @@ void lose_copy(self_ptr self, const caf::error& why) {
 }
 
 void abandon_copy(self_ptr self, bool tainted) {
-  self->state.copy->given_back = tainted;
+  auto& copy = *self->state.copy;
+  copy.given_back = tainted;
+  if (!copy.in)
+    tell_server(self);
   drop(self, "the loan of this connection has ended");
+}
+
+void cancel_sent(self_ptr self) {
+  auto& state = self->state;
+  if (!state.copy || !std::exchange(state.copy->cancelling, false) || !state.copy->held)
+    return;
+  auto answer = *std::exchange(state.copy->held, std::nullopt);
+  copy_ended(self, answer);
 }
 
 void check_copy(self_ptr self) {

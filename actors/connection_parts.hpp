@@ -70,6 +70,7 @@ bool copy_ended(self_ptr self, db::finished& finished);
 void lose_copy(self_ptr self, const caf::error& why);
 /// The loan ends in the middle of a COPY.
 void abandon_copy(self_ptr self, bool tainted);
+void cancel_sent(self_ptr self);
 void check_copy(self_ptr self);
 
 } // namespace troupe::connection_parts

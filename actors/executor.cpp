@@ -67,7 +67,7 @@ void announce(self_ptr self, const assignment& next, queue_state& queue) {
           [=, &queue](bool ours) {
             auto& now = self->state;
             --now.announced;
-            if (node == now.node && ours && !now.draining)
+            if (node == now.node && ours && now.starts())
               return assign(self, next);
             if (node == now.node && ours) {
               put_back(self, next, queue, false);
@@ -92,7 +92,7 @@ void announce(self_ptr self, const assignment& next, queue_state& queue) {
 
 void start_backlog(self_ptr self, queue_state& queue) {
   auto& state = self->state;
-  if (state.draining)
+  if (!state.starts())
     return return_backlog(self);
   if (queue.permits.allowed() == 0 && !queue.claiming) // there is no telling when we have one again
     return return_backlog(self, queue);
@@ -225,6 +225,16 @@ void pause(self_ptr self, const std::string& name) {
   return_backlog(self, found->second);
 }
 
+/// As a pause of every queue.
+void be_quiet(self_ptr self, bool quiet) {
+  self->state.quiet = quiet;
+  if (!quiet)
+    return claim_where_room(self); // of what it has not heard the next pulse tells
+  for (auto& [name, queue] : self->state.queues)
+    queue.emptied = false;
+  return_backlog(self);
+}
+
 void cap_permits(self_ptr self, const std::vector<permit_cap>& caps) {
   auto& state = self->state;
   for (const auto& name : state.limited)
@@ -290,6 +300,7 @@ executor_impl::behavior_type executor(executor_impl::stateful_pointer<executor_s
         check_drained(self);
         return promise;
       }),
+      guarded([self](drain_atom, bool quiet) { be_quiet(self, quiet); }),
       guarded([self](halt_atom) {
         for (auto& [job, entry] : self->state.running)
           self->send(self->state.runners[entry.runner], cancel_atom_v);

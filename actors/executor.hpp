@@ -118,6 +118,7 @@ struct executor_state {
   std::set<std::uint64_t> claims; ///< on their way, by number
   int adoptions = 0;              ///< on their way
 
+  std::size_t traced = 0;                   ///< spans of runs whose outcome is not stored yet
   std::vector<ended_run> ended;             ///< the next batch
   std::deque<std::vector<ended_run>> parts; ///< of a refused batch, to be written one by one
   bool writing = false;
@@ -125,8 +126,10 @@ struct executor_state {
   int write_failures = 0; ///< in a row
   std::minstd_rand random{std::random_device{}()};
 
+  bool quiet = false; ///< an operator drains this node, and may end that
   bool draining = false;
   std::vector<caf::response_promise> drained; ///< who waits for the end of the drain
+  bool starts() const { return !quiet && !draining; }
 };
 
 executor_impl::behavior_type executor(executor_impl::stateful_pointer<executor_state> self,

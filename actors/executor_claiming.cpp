@@ -48,7 +48,7 @@ void claim_later(self_ptr self, const std::string& name, queue_state& queue,
 }
 
 bool may_start_at_once(const executor_state& state, const queue_state& queue, std::size_t jobs) {
-  return state.node.value != 0 && !state.draining && queue.emptied && !queue.hungry
+  return state.node.value != 0 && state.starts() && queue.emptied && !queue.hungry
          && !queue.claiming && queue.held() + static_cast<int>(jobs) <= queue.limits.slots();
 }
 
@@ -164,7 +164,7 @@ caf::result<enqueued_jobs> store_and_start(self_ptr self, const enqueue_jobs_ptr
 
 void claim(self_ptr self, const std::string& name, queue_state& queue) {
   auto& state = self->state;
-  if (state.node.value == 0 || state.draining || queue.claiming || !queue.hungry
+  if (state.node.value == 0 || !state.starts() || queue.claiming || !queue.hungry
       || queue.permits.giving())
     return;
   const int limit = claim_limit(queue);

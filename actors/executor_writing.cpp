@@ -76,10 +76,11 @@ run_end count(executor_state& state, const ended_run& one) {
 
 using spans = std::vector<span>;
 
-void count_run(ended_run& one, run_end how, spans& made) {
+void count_run(executor_state& state, ended_run& one, run_end how, spans& made) {
   if (one.series != nullptr)
     one.series->ended(how, one.finished - one.started);
   if (const auto traced = std::exchange(one.traced, nullptr)) {
+    --state.traced;
     conclude_span(*traced, how);
     made.push_back(std::move(*traced));
   }
@@ -94,11 +95,21 @@ void export_spans(const executor_state& state, spans made) {
     sink_of(state)->add(std::move(made));
 }
 
+/// Null when nobody wants one, or there is no room for it among those that are not exported yet.
+std::shared_ptr<span> span_with_room(const executor_state& state, const job_report& told,
+                                     const job_result& result) {
+  auto* sink = sink_of(state);
+  if (sink == nullptr || !told.ran || !is_sampled(told.run.run->traceparent))
+    return nullptr;
+  if (state.traced < sink->room())
+    return span_of_run(told, result);
+  sink->lose(1);
+  return nullptr;
+}
+
 /// Of a run whose outcome is not ours to write.
 void export_span(const executor_state& state, const job_report& told, run_end how) {
-  if (sink_of(state) == nullptr)
-    return;
-  const auto made = span_of_run(told, *told.result);
+  const auto made = span_with_room(state, told, *told.result);
   if (!made)
     return;
   conclude_span(*made, how);
@@ -143,7 +154,7 @@ void written(self_ptr self, std::vector<ended_run>& batch, const std::vector<lea
     const auto how = one.cancelled ? run_end::cancelled
                      : late        ? run_end::fenced
                                    : count(state, one);
-    count_run(one, how, made);
+    count_run(state, one, how, made);
   }
   export_spans(state, std::move(made));
   state.counters->attempts_fenced +=
@@ -198,7 +209,7 @@ void find_surplus(executor_state& state, Found found) {
     auto& queue = state.queues.at(name);
     if (queue.claiming)
       continue;
-    const bool more = queue.hungry && !state.draining;
+    const bool more = queue.hungry && state.starts();
     if (const auto keep = queue.permits.surplus(queue.running, queue.at_hand(), more))
       found(name, queue, *keep);
   }
@@ -339,8 +350,8 @@ void note_ended(executor_state& state, job_report& told, executor_state::queue_s
   out.series = series;
   out.started = told.started;
   out.finished = told.finished;
-  if (sink_of(state) != nullptr)
-    out.traced = span_of_run(told, result);
+  out.traced = span_with_room(state, told, result);
+  state.traced += out.traced ? 1 : 0;
   ++queue.unwritten;
   state.ended.push_back(std::move(out));
 }
@@ -370,7 +381,7 @@ void drop_unwritten(executor_state& state) {
   const auto drop = [&](std::vector<ended_run>& some) {
     state.counters->attempts_fenced += some.size();
     for (auto& one : some)
-      count_run(one, run_end::fenced, made);
+      count_run(state, one, run_end::fenced, made);
     settled(some);
   };
   drop(state.ended);

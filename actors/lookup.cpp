@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <iterator>
 #include <unordered_map>
+#include <utility>
 
 namespace troupe {
 
@@ -17,18 +18,22 @@ using callers_ptr = std::shared_ptr<std::vector<caller>>;
 
 void launch(self_ptr self);
 
-/// The next ones, for so many jobs at most. Who asks for the same job costs nothing.
-std::vector<caller> gather(lookup_state& state, std::vector<job_id>& ids) {
+/// The next ones, for so many jobs at most. Who asks for the same job costs nothing; one who wants
+/// its args gives them to all who ask for it.
+std::vector<caller> gather(lookup_state& state, std::vector<get_job>& jobs) {
   std::vector<caller> next;
   while (!state.waiting.empty()) {
     auto& first = state.waiting.front();
     if (!next.empty() && (first.alone || next.front().alone))
       break;
-    if (std::find(ids.begin(), ids.end(), first.id) == ids.end()) {
-      if (ids.size() == state.options.flight_jobs)
-        break;
-      ids.push_back(first.id);
-    }
+    const auto same = std::find_if(jobs.begin(), jobs.end(),
+                                   [&](const get_job& one) { return one.id == first.asked.id; });
+    if (same == jobs.end() && jobs.size() == state.options.flight_jobs)
+      break;
+    if (same == jobs.end())
+      jobs.push_back(first.asked);
+    else
+      same->args = same->args || first.asked.args;
     next.push_back(std::move(first));
     state.waiting.pop_front();
   }
@@ -56,9 +61,9 @@ void landed(const std::vector<caller>& callers, const std::vector<job_record>& f
   for (const auto& job : found)
     by_id.emplace(job.id, &job);
   for (const auto& one : callers) {
-    const auto job = by_id.find(one.id);
+    const auto job = by_id.find(one.asked.id);
     if (job == by_id.end())
-      one.promise.deliver(make_error(errc::not_found, no_such_job(one.id)));
+      one.promise.deliver(make_error(errc::not_found, no_such_job(one.asked.id)));
     else
       one.promise.deliver(job_record{*job->second});
   }
@@ -84,17 +89,48 @@ void ask_store(self_ptr self, const Ask& question, const callers_ptr& callers, L
 void launch(self_ptr self) {
   auto& state = self->state;
   while (state.flights < state.options.max_flights && !state.waiting.empty()) {
-    std::vector<job_id> ids;
-    const auto callers = std::make_shared<std::vector<caller>>(gather(state, ids));
-    if (ids.size() == 1)
-      ask_store<job_record>(self, get_job{ids.front()}, callers, [callers](const job_record& job) {
+    std::vector<get_job> jobs;
+    const auto callers = std::make_shared<std::vector<caller>>(gather(state, jobs));
+    if (jobs.size() == 1) {
+      ask_store<job_record>(self, jobs.front(), callers, [callers](const job_record& job) {
         for (const auto& one : *callers)
           one.promise.deliver(job_record{job});
       });
-    else
-      ask_store<found_jobs>(self, get_jobs{std::move(ids)}, callers,
-                            [callers](const found_jobs& found) { landed(*callers, found.jobs); });
+      continue;
+    }
+    get_jobs question;
+    for (const auto& one : jobs) {
+      question.ids.push_back(one.id);
+      if (!one.args)
+        question.brief.push_back(one.id);
+    }
+    ask_store<found_jobs>(self, question, callers,
+                          [callers](const found_jobs& found) { landed(*callers, found.jobs); });
   }
+}
+
+void read_page(self_ptr self, const list_jobs& asked);
+
+/// Answers who was aboard; who asked meanwhile goes with the next reading.
+template<class Answer>
+void page_landed(self_ptr self, const list_jobs& asked, const Answer& answer) {
+  auto& state = self->state;
+  const auto flight = state.pages.find(asked);
+  const auto aboard = std::move(flight->second.aboard);
+  flight->second.aboard = std::exchange(flight->second.next, {});
+  state.waiting_for_pages -= flight->second.aboard.size();
+  if (flight->second.aboard.empty())
+    state.pages.erase(flight);
+  else
+    read_page(self, asked);
+  for (const auto& one : aboard)
+    one.deliver(Answer{answer});
+}
+
+void read_page(self_ptr self, const list_jobs& asked) {
+  self->request(self->state.store, caf::infinite, asked)
+      .then([self, asked](const job_page& page) { page_landed(self, asked, page); },
+            [self, asked](const caf::error& why) { page_landed(self, asked, why); });
 }
 
 } // namespace
@@ -104,14 +140,29 @@ lookup_actor::behavior_type lookup(lookup_actor::stateful_pointer<lookup_state> 
   self->state.options = options;
   self->state.store = store;
   return {guarded([self](const get_job& asked) -> caf::result<job_record> {
-    auto& state = self->state;
-    if (state.waiting.size() >= state.options.max_waiting)
-      return make_error(errc::overloaded, "too many questions for jobs wait");
-    const kept_promise<job_record> promise(self);
-    state.waiting.push_back({asked.id, promise});
-    launch(self);
-    return promise.result();
-  })};
+            auto& state = self->state;
+            if (state.waiting.size() >= state.options.max_waiting)
+              return make_error(errc::overloaded, "too many questions for jobs wait");
+            const kept_promise<job_record> promise(self);
+            state.waiting.push_back({asked, promise});
+            launch(self);
+            return promise.result();
+          }),
+          guarded([self](const list_jobs& asked) -> caf::result<job_page> {
+            auto& state = self->state;
+            const auto [flight, first] = state.pages.try_emplace(asked);
+            if (!first && state.waiting_for_pages >= state.options.max_waiting)
+              return make_error(errc::overloaded, "too many questions for pages wait");
+            const kept_promise<job_page> promise(self);
+            if (first) {
+              flight->second.aboard.push_back(promise);
+              read_page(self, asked);
+            } else {
+              flight->second.next.push_back(promise);
+              ++state.waiting_for_pages;
+            }
+            return promise.result();
+          })};
 }
 
 } // namespace troupe

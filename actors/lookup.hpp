@@ -2,8 +2,9 @@
 // of what a statement costs is not the job. Asked by SESSION; asks STORE. A question goes out at
 // once while less than max_flights are on their way; what comes meanwhile gathers for the next, so
 // nobody is shown what was read before he asked. When a flight fails for what it read, its jobs are
-// asked for one by one: nobody fails for another's sake. Bound: max_waiting; beyond:
-// errc::overloaded.
+// asked for one by one: nobody fails for another's sake. Who asks for a page that is on its way
+// waits for the next reading of it, and shares it with all who wait for the same. Bound:
+// max_waiting; beyond: errc::overloaded.
 #pragma once
 
 #include "actors/statement.hpp"
@@ -13,6 +14,7 @@
 #include <caf/typed_event_based_actor.hpp>
 
 #include <deque>
+#include <map>
 #include <vector>
 
 namespace troupe {
@@ -21,22 +23,32 @@ struct lookup_options {
   std::size_t max_flights = 2; ///< statements on their way at once
   /// Jobs in one of them. A job may hold 2 MiB of arguments, and all of a flight are in memory.
   std::size_t flight_jobs = 32;
-  std::size_t max_waiting = 20'000; ///< callers
+  std::size_t max_waiting = 20'000; ///< callers for jobs, and as many for pages
 };
 
 struct lookup_state {
   static inline const char* name = "lookup";
 
   struct caller {
-    job_id id;
+    get_job asked;
     kept_promise<job_record> promise;
     bool alone = false; ///< was in a flight that failed
+  };
+
+  using page_promises = std::vector<kept_promise<job_page>>;
+
+  /// A page that is being read.
+  struct page_flight {
+    page_promises aboard;
+    page_promises next; ///< who asked after it had left
   };
 
   lookup_options options;
   store_actor store;
   std::deque<caller> waiting;
   std::size_t flights = 0;
+  std::map<list_jobs, page_flight> pages;
+  std::size_t waiting_for_pages = 0; ///< all of their `next`
 };
 
 lookup_actor::behavior_type lookup(lookup_actor::stateful_pointer<lookup_state> self,

@@ -18,8 +18,10 @@ void again(self_ptr self) {
                        tick_atom_v, ++state.timer);
 }
 
-join_node joining(const pulse_options& options) {
+join_node joining(const pulse_state& state) {
+  const auto& options = state.options;
   join_node ask{options.node_name};
+  ask.draining = state.draining;
   ask.slots = std::max(0, options.default_slots);
   if (options.default_slots <= 0)
     ask.serves.emplace();
@@ -37,7 +39,7 @@ join_node joining(const pulse_options& options) {
 }
 
 void join(self_ptr self) {
-  self->request(self->state.store, caf::infinite, joining(self->state.options))
+  self->request(self->state.store, caf::infinite, joining(self->state))
       .then(
           [self](node_id node) {
             if (self->state.ending) { // nobody will beat for it
@@ -71,6 +73,11 @@ void heard(self_ptr self, pulse& answer) {
   ++state.counters->heartbeats;
   if (!answer.cancelled.empty())
     self->send(state.executor, cancel_atom_v, std::move(answer.cancelled));
+  if (std::exchange(state.draining, answer.draining) != answer.draining) {
+    log::info("pulse", answer.draining ? "drained by an operator: takes no more jobs"
+                                       : "the drain is over: takes jobs again");
+    self->send(state.executor, drain_atom_v, answer.draining);
+  }
   self->send(state.executor, std::move(answer.leases));
   for (const auto dead : answer.dead)
     self->send(state.janitor, dead);

@@ -1,7 +1,7 @@
 // PULSE: this node's life. Joins, beats once a second by the database's clock, and passes on what
 // the answer says: cancels and lost leases to EXECUTOR, dead nodes to JANITOR, due times to
-// SCHEDULER, queues with work or paused and shares of permits to EXECUTOR. Told by NOTIFIER that
-// there is news, it beats at once. Declared dead, it joins anew. Asks STORE.
+// SCHEDULER, queues with work or paused, shares of permits and drains to EXECUTOR. Told by NOTIFIER
+// that there is news, it beats at once. Declared dead, it joins anew. Asks STORE.
 #pragma once
 
 #include "messages/counters.hpp"
@@ -49,6 +49,7 @@ struct pulse_state {
   bool beating = false;    ///< a beat is on its way
   bool news = false;       ///< came meanwhile
   bool hurrying = false;   ///< the timer is armed for the least pause
+  bool draining = false;   ///< an operator wants no more jobs here; goes on in the next life
   bool ending = false;
 };
 

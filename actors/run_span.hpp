@@ -2,7 +2,6 @@
 #pragma once
 
 #include "actors/job_report.hpp"
-#include "messages/run_metrics.hpp"
 #include "messages/span.hpp"
 
 #include <memory>
@@ -10,14 +9,11 @@
 namespace troupe {
 
 /// The run's traceparent, which was that of who put the job in, becomes its own. Of a job without a
-/// trace nothing changes.
-void begin_span(assignment& run);
+/// trace the run begins one, as begin_trace() has it.
+void begin_span(assignment& run, double sample_ratio);
 
-/// Null when the run is none, or its trace is not sampled. The outcome is not known yet: `result`
-/// says whether it failed.
+/// Of a run that begin_span() has seen. Null when it did not run, or its trace is not sampled. The
+/// outcome is not known yet: `result` says whether it failed.
 std::shared_ptr<span> span_of_run(const job_report& told, const job_result& result);
-
-/// With what became of it.
-void conclude_span(span& made, run_end how);
 
 } // namespace troupe

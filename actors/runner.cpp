@@ -216,7 +216,7 @@ runner_impl::behavior_type runner(runner_impl::stateful_pointer<runner_state> se
           state.work = std::make_shared<run_work>(self->home_system(), state.peers);
           state.current.run->work = state.work;
           if (state.peers->spans != nullptr)
-            begin_span(state.current);
+            begin_span(state.current, state.peers->spans->sample_ratio());
         }
         auto& run = *state.current.run;
         const auto kind = state.handlers->find(run.kind);

@@ -31,14 +31,14 @@ struct serving {
         .then([call = call](enqueued_jobs& stored) { call->answer(std::move(stored)); },
               [call = call](caf::error& error) { call->answer(to_failure(error)); });
   }
-  void operator()(const get_job& question) const {
+  template<class Reply, class Question>
+  void look_up(const Question& question) const {
     self->request(peers.lookup, caf::infinite, question)
-        .then([call = call](job_record& job) { call->answer(std::move(job)); },
+        .then([call = call](Reply& found) { call->answer(std::move(found)); },
               [call = call](caf::error& error) { call->answer(to_failure(error)); });
   }
-  void operator()(const list_jobs& question) const {
-    ask<job_page>(question, [](const job_page&) {});
-  }
+  void operator()(const get_job& question) const { look_up<job_record>(question); }
+  void operator()(const list_jobs& question) const { look_up<job_page>(question); }
   void operator()(const cancel_job& question) const {
     ask<job_record>(question, [*this](const job_record& job) {
       caf::anon_send(peers.executor, cancel_atom_v, std::vector<job_id>{job.id});
@@ -92,6 +92,17 @@ struct serving {
   }
   void operator()(const list_nodes& question) const {
     ask<node_page>(question, [](const node_page&) {});
+  }
+  void operator()(const drain_node& question) const { // the node is told by the database
+    ask<node_record>(question, [](const node_record&) {});
+  }
+  void operator()(const get_retention& question) const {
+    ask<retention_record>(question, [](const retention_record&) {});
+  }
+  void operator()(const ask_doctor& question) const {
+    self->request(peers.doctor, caf::infinite, question)
+        .then([call = call](doctor_report& report) { call->answer(std::move(report)); },
+              [call = call](caf::error& error) { call->answer(to_failure(error)); });
   }
   void operator()(const get_counts& question) const {
     ask<counts_page>(question, [](const counts_page&) {});

@@ -1,9 +1,10 @@
 // SESSION: serves one request in domain terms, answers once, and ends. Spawned by GATE; knows
-// INTAKE, LOOKUP, DISPATCHER, STORE and WORK STORE, and tells EXECUTOR, SCHEDULER and JANITOR what
-// the request means for them. It
-// links to nobody and nobody long-lived monitors it (0.17.6 would leak the entry).
+// INTAKE, LOOKUP, DISPATCHER, DOCTOR, STORE and WORK STORE, and tells EXECUTOR, SCHEDULER and
+// JANITOR what the request means for them. It links to nobody and nobody long-lived monitors it
+// (0.17.6 would leak the entry).
 #pragma once
 
+#include "actors/doctor.hpp"
 #include "messages/counters.hpp"
 #include "messages/work_interfaces.hpp"
 
@@ -22,6 +23,7 @@ struct session_peers {
   work_store_actor work = {};
   dispatcher_actor dispatcher = {};
   scheduler_actor scheduler = {};
+  doctor_actor doctor = {};
 };
 
 /// Whoever spawns it has counted it in requests_in_flight; it uncounts itself when it ends.

@@ -6,6 +6,7 @@
 #include "db/node_statements.hpp"
 #include "db/queue_statements.hpp"
 #include "db/report_statements.hpp"
+#include "db/retention_statements.hpp"
 #include "db/token_statements.hpp"
 #include "db/why.hpp"
 
@@ -17,8 +18,10 @@ using self_ptr = store_actor::pointer;
 using job_promise = kept_promise<job_record>;
 
 /// Answers with the job and its attempts. A job without an attempt needs one statement only.
-void deliver_job(self_ptr self, const pool_actor& pool, job_id id, const job_promise& promise) {
-  carry_out(self, pool, db::job_query(id), promise, [=](const db::result& rows) mutable {
+void deliver_job(self_ptr self, const pool_actor& pool, const get_job& ask,
+                 const job_promise& promise) {
+  const auto id = ask.id;
+  carry_out(self, pool, db::job_query(ask), promise, [=](const db::result& rows) mutable {
     auto job = db::decode_job(rows);
     if (!job) {
       promise.deliver(make_error(errc::not_found, no_such_job(id)));
@@ -40,7 +43,7 @@ caf::result<job_record> change(self_ptr self, const pool_actor& pool, db::query 
                                job_id id) {
   const kept_promise<job_record> promise(self);
   carry_out(self, pool, std::move(statement), promise,
-            [=](const db::result&) { deliver_job(self, pool, id, promise); });
+            [=](const db::result&) { deliver_job(self, pool, {id}, promise); });
   return promise.result();
 }
 
@@ -82,6 +85,23 @@ auto reading_node(self_ptr self, const pool_actor& pool) {
                 else
                   promise.deliver(make_error(errc::not_found, "there is no node " + name));
               });
+    return promise.result();
+  });
+}
+
+auto draining_node(self_ptr self, const pool_actor& pool) {
+  return guarded([=](const drain_node& ask) -> caf::result<node_record> {
+    const kept_promise<node_record> promise(self);
+    carry_out(self, pool, db::drain_node_query(ask), promise, [=](const db::result& drained) {
+      carry_out(self, pool, db::drained_node_query(drained), promise,
+                [promise, name = ask.name](const db::result& rows) {
+                  auto node = db::decode_node(rows);
+                  if (node && node->name == name)
+                    promise.deliver(std::move(*node));
+                  else
+                    promise.deliver(make_error(errc::conflict, "node " + name + " has ended"));
+                });
+    });
     return promise.result();
   });
 }
@@ -205,7 +225,7 @@ auto claiming(self_ptr self, const pool_actor& pool) {
 auto getting_jobs(self_ptr self, const pool_actor& pool) {
   return guarded([=](const get_jobs& ask) -> caf::result<found_jobs> {
     const kept_promise<found_jobs> promise(self);
-    carry_out(self, pool, db::jobs_query(ask.ids), promise, [=](const db::result& rows) {
+    carry_out(self, pool, db::jobs_query(ask), promise, [=](const db::result& rows) {
       auto found = std::make_shared<found_jobs>(found_jobs{db::decode_jobs(rows)});
       std::vector<job_id> tried;
       for (const auto& job : found->jobs)
@@ -240,7 +260,7 @@ store_actor::behavior_type store(store_actor::pointer self, const pool_actor& po
       }),
       guarded([=](const get_job& ask) -> caf::result<job_record> {
         const kept_promise<job_record> promise(self);
-        deliver_job(self, pool, ask.id, promise);
+        deliver_job(self, pool, ask, promise);
         return promise.result();
       }),
       getting_jobs(self, pool),
@@ -270,6 +290,8 @@ store_actor::behavior_type store(store_actor::pointer self, const pool_actor& po
       changing_queue(self, pool, db::limit_query),
       reading_node(self, pool),
       asking(self, pool, db::nodes_query, db::decode_nodes),
+      draining_node(self, pool),
+      asking<get_retention>(self, pool, db::retention_query, db::decode_retention),
       finding_token(self, pool),
       asking(self, pool, db::create_token_query, db::decode_token),
       asking(self, pool, db::tokens_query, db::decode_tokens),

@@ -147,8 +147,10 @@ void step_copy(self_ptr self) {
   auto& copy = *state.copy;
   if (!copy.begun || copy.ending)
     return;
-  if (copy.cancelled || (state.closing && !copy.closed))
+  if (copy.cancelled)
     send_end(self, false);
+  else if (state.closing && !copy.closed)
+    self->quit(); // nothing can follow: with the loan all of it ends
   else if (!copy.asked && !copy.steps.empty())
     send_step(self);
 }

@@ -4,9 +4,11 @@
 // --key-limit: how many of each run at once.
 // --ordered: they are spread over so many ordered queues. --backlog: so many more wait behind them.
 // --prefetch: as engine_options has it. --every: the object tells the time of every so many
-// outcomes, too, as [outcomes, seconds]. Usage: troupe_bench_drain --url URL [--jobs N] [--slots N]
-// [--connections N] [--nodes N] [--prefetch N] [--limit N] [--ms N] [--spin-us N] [--keys N]
-// [--key-limit N] [--ordered N] [--backlog N] [--every N]
+// outcomes, too, as [outcomes, seconds]. --otlp: spans go to the collector at this URL, of
+// --sample-ratio of the runs, each of which is a trace of its own.
+// Usage: troupe_bench_drain --url URL [--jobs N] [--slots N] [--connections N] [--nodes N]
+// [--prefetch N] [--limit N] [--ms N] [--spin-us N] [--keys N] [--key-limit N] [--ordered N]
+// [--backlog N] [--every N] [--otlp URL] [--sample-ratio R]
 // The clock runs from start() on a migrated database to the commit of --jobs outcomes.
 #include "launcher/engine.hpp"
 #include "launcher/log.hpp"
@@ -34,6 +36,10 @@ const std::string queue = "bench";
 constexpr int chunk = 1000;
 /// A drain slower than this has failed.
 constexpr auto limit = 300s;
+constexpr auto usage =
+    "usage: troupe_bench_drain --url URL [--jobs N] [--slots N] [--connections N] [--nodes N] "
+    "[--prefetch N] [--limit N] [--ms N] [--spin-us N] [--keys N] [--key-limit N] [--ordered N] "
+    "[--backlog N] [--every N] [--otlp URL] [--sample-ratio R]\n";
 
 double seconds_since(clock_type::time_point then) {
   return std::chrono::duration<double>(clock_type::now() - then).count();
@@ -58,6 +64,10 @@ troupe::engine_options options_of(const std::map<std::string, std::string>& flag
     options.queues[name] = slots;
   if (const auto prefetch = flags.find("--prefetch"); prefetch != flags.end())
     options.prefetch = std::atoi(prefetch->second.c_str());
+  if (const auto collector = flags.find("--otlp"); collector != flags.end())
+    options.otlp_endpoint = collector->second;
+  if (const auto ratio = flags.find("--sample-ratio"); ratio != flags.end())
+    options.otlp_sample_ratio = std::atof(ratio->second.c_str());
   options.test_kinds = true;
   return options;
 }
@@ -135,9 +145,7 @@ int main(int argc, char** argv) {
   for (int i = 1; i + 1 < argc; i += 2)
     flags[argv[i]] = argv[i + 1];
   if (flags.count("--url") == 0) {
-    std::cerr << "usage: troupe_bench_drain --url URL [--jobs N] [--slots N] [--connections N] "
-                 "[--nodes N] [--prefetch N] [--limit N] [--ms N] [--spin-us N] [--keys N] "
-                 "[--key-limit N] [--ordered N] [--backlog N] [--every N]\n";
+    std::cerr << usage;
     return 2;
   }
   const int jobs = std::atoi(flags["--jobs"].c_str());
@@ -183,10 +191,13 @@ int main(int argc, char** argv) {
           (told.empty() ? "[" : ",[") + std::to_string(outcomes) + "," + std::to_string(when) + "]";
     std::printf(
         "{\"jobs\":%d,\"seconds\":%.4f,\"jobs_per_second\":%.0f,"
-        "\"enqueue_per_second\":%.0f,\"jobs_per_claim\":%.1f,\"fenced\":%llu,\"steps\":[%s]}\n",
+        "\"enqueue_per_second\":%.0f,\"jobs_per_claim\":%.1f,\"fenced\":%llu,\"spans\":%llu,"
+        "\"spans_dropped\":%llu,\"steps\":[%s]}\n",
         jobs, seconds, jobs / seconds, stored / enqueue_seconds,
         static_cast<double>(claimed) / static_cast<double>(std::max<std::uint64_t>(1, claims)),
         static_cast<unsigned long long>(sum(&troupe::engine_counters::attempts_fenced)),
+        static_cast<unsigned long long>(sum(&troupe::engine_counters::spans_exported)),
+        static_cast<unsigned long long>(sum(&troupe::engine_counters::spans_dropped_full)),
         told.c_str());
     for (const auto& worker : workers)
       worker->stop();

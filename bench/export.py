@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from events import ask
-from http_api import Server, free_port
+from http_api import Node, free_port
 from measure import BUILD, ROOT, Database, section, spread, timed
 
 WANTED = 0.5
@@ -85,7 +85,7 @@ def run(rounds, jobs, page=None):
         db.psql(*FILL.format(rows).split(";"))
         db.psql("vacuum analyze", "checkpoint")
         plain, copied, stored = (os.path.join(folder, name) for name in ("http", "psql", "stored"))
-        with Server([BUILD / "troupe", "serve", "--listen", f"127.0.0.1:{port}", "--queue", "bench:0"], env,
+        with Node([BUILD / "troupe", "serve", "--listen", f"127.0.0.1:{port}", "--queue", "bench:0"], env,
                     port) as server:
             for _ in range(rounds):
                 theirs.append(rows / by_psql(db, copied))

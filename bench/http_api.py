@@ -3,6 +3,7 @@
 The same requests by wrk over 32 connections, each server on the same PostgreSQL (fsync on) with a
 database of its own. Troupe's node does not run the queue: only the API is measured.
 """
+import json
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ import socket
 import statistics
 import subprocess
 import tempfile
+import urllib.request
 
 from measure import BUILD, ROOT, Database, spread, table
 
@@ -17,13 +19,17 @@ SECONDS = 5
 CONNECTIONS = 32
 BODY = '{"kind":"noop","queue":"bench","args":{"order":12345,"note":"a note of some length"}}'
 STORED = 1000  # jobs that reads choose from
-# Row: name, wrk script, ratio wanted of requests per second.
+PAGE = 50
+# Row: name, wrk script (`{pages}` becomes the paths of all pages of the stored jobs), ratio wanted of
+# requests per second. All ask for the newest page at the same time; of any page seldom two ask for one.
 CASES = [
     ("enqueue one", f"""wrk.method = "POST" wrk.body = '{BODY}'
         wrk.headers["Content-Type"] = "application/json" wrk.path = "/api/v1/jobs" """, 15),
     ("get one", f"""request = function()
         return wrk.format("GET", "/api/v1/jobs/" .. math.random(1, {STORED})) end""", 15),
-    ("page of 50", 'wrk.path = "/api/v1/jobs?limit=50"', 20),
+    ("page of 50", f'wrk.path = "/api/v1/jobs?limit={PAGE}"', 20),
+    ("any page of 50", "local pages = {pages} "
+        'request = function() return wrk.format("GET", pages[math.random(#pages)]) end', 20),
 ]
 
 
@@ -58,6 +64,15 @@ class Server:
         self.process.wait()
 
 
+class Node(Server):
+    """Listens while it starts, and answers when it has."""
+
+    def __enter__(self):
+        super().__enter__()
+        urllib.request.urlopen(f"http://127.0.0.1:{self.port}/livez").close()
+        return self
+
+
 def load(script, port, seconds):
     """Requests per second, and the 50th and 99th percentile of their time in ms."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
@@ -73,13 +88,13 @@ def load(script, port, seconds):
     return float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1)), milliseconds(50), milliseconds(99)
 
 
-def troupe(db):
+def troupe(db, *more):
     db.fresh()
     port = free_port()
     env = dict(os.environ, DATABASE_URL=db.url, TROUPE_LOG="warn")
     subprocess.run([BUILD / "troupe", "migrate"], env=env, check=True, stdout=subprocess.DEVNULL)
-    return Server([BUILD / "troupe", "serve", "--listen", f"127.0.0.1:{port}", "--queue", "bench:0",
-                   "--test-kinds"], env, port)
+    return Node([BUILD / "troupe", "serve", "--listen", f"127.0.0.1:{port}", "--queue", "bench:0",
+                 "--test-kinds", *more], env, port)
 
 
 def fastapi(db):
@@ -93,10 +108,23 @@ def fastapi(db):
                    "--log-level", "warning"], env, port)
 
 
+def pages_of(port):
+    """The paths of the pages that the stored jobs fill, as a table of Lua."""
+    paths = [f"/api/v1/jobs?limit={PAGE}"]
+    while len(paths) < STORED // PAGE:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{paths[-1]}") as answer:
+            page = json.load(answer)
+        # FastAPI's is a plain list; it goes on below an id.
+        more = f"before={page[-1]['id']}" if isinstance(page, list) else f"cursor={page['next']}"
+        paths.append(f"{paths[0]}&{more}")
+    return "{" + ", ".join(f'"{path}"' for path in paths) + "}"
+
+
 def measure(server, db):
     with server(db) as running:
         load(CASES[0][1], running.port, 1)  # connects, prepares, and stores what is read later
-        return [load(script, running.port, SECONDS) for _, script, _ in CASES]
+        pages = pages_of(running.port)
+        return [load(script.replace("{pages}", pages), running.port, SECONDS) for _, script, _ in CASES]
 
 
 def run(rounds, _):

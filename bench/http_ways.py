@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import tempfile
 
-from http_api import BODY, STORED, Server, free_port
+from http_api import BODY, STORED, Node, Server, free_port
 from measure import BUILD, Database, cpu_of, last_json, section, spread, timed
 from rates import fresh
 
@@ -34,7 +34,7 @@ class Nodes:
         subprocess.run([*CERTIFICATE.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
         env = dict(os.environ, DATABASE_URL=db.url, TROUPE_LOG="warn")
         serve = [BUILD / "troupe", "serve", "--queue", "bench:0", "--test-kinds", "--listen"]
-        self.plain = Server([*serve, f"127.0.0.1:{plain},unix:{path}"], env, plain)
+        self.plain = Node([*serve, f"127.0.0.1:{plain},unix:{path}"], env, plain)
         self.secure = Server([*serve, f"127.0.0.1:{secure}", "--tls-cert", certificate, "--tls-key", key], env, secure)
         by_tls = ["--port", str(secure), "--ca-file", certificate]
         self.ways = {"TCP": (self.plain, ["--port", str(plain)]), "Unix socket": (self.plain, ["--unix", path]),

@@ -209,7 +209,7 @@ def idle(db):
     port = http_api.free_port()
     env = {**ENV, "DATABASE_URL": db.url}
     subprocess.run([BUILD / "troupe", "migrate"], env=env, check=True, stdout=subprocess.DEVNULL)
-    with http_api.Server([BUILD / "troupe", "serve", "--listen", f"127.0.0.1:{port}"], env, port) as running:
+    with http_api.Node([BUILD / "troupe", "serve", "--listen", f"127.0.0.1:{port}"], env, port) as running:
         pid = running.process.pid
         time.sleep(3)
         before, done = cpu_of(pid), metric(port, "troupe_db_statements_total")

@@ -1,6 +1,7 @@
 #include "cli/bulk_options.hpp"
 
 #include "cli/choice.hpp"
+#include "cli/filter_options.hpp"
 #include "cli/settings.hpp"
 #include "cli/text.hpp"
 #include "messages/bulk.hpp"
@@ -45,14 +46,8 @@ void add_bulk_options(CLI::App& app, bulk_settings& bulk) {
           one_of({"cancel", "retry", "delete", "move", "reprioritise", "list", "show", "stop"}));
   app.add_option("id", bulk.ids, "Numbers of jobs in place of a filter; of the operation")
       ->expected(0, static_cast<int>(limits::bulk_ids));
-  app.add_option("--state", bulk.state, "Only jobs in this state")->check(one_of(state_names()));
-  app.add_option("--queue", bulk.queue, "Only jobs of this queue");
-  app.add_option("--kind", bulk.kind, "Only jobs of this kind");
-  app.add_option("--tag", bulk.tag, "Only jobs with this tag");
-  app.add_option("--limit-key", bulk.limit_key, "Only jobs with this limit_key");
-  app.add_option("--created-after", bulk.created_after,
-                 "Only jobs made at this time or later, such as 2030-01-31T08:00:00Z");
-  app.add_option("--created-before", bulk.created_before, "Only jobs made before this time");
+  add_filter_options(app, bulk);
+  app.add_option("--created-after", bulk.created_from, "The same as --created-from");
   app.add_flag("--all", bulk.all, "Every job that the action can change");
   app.add_option("--to-queue", bulk.to_queue, "move: where to");
   app.add_option("--to-priority", bulk.to_priority, "reprioritise, and move: 0 to 9; 0 runs first")
@@ -74,12 +69,10 @@ void add_edit_options(CLI::App& app, edit_settings& edit) {
 }
 
 void check_bulk(const bulk_settings& bulk) {
-  const bool filtered = bulk.state || bulk.queue || bulk.kind || bulk.tag || bulk.limit_key
-                        || bulk.created_after || bulk.created_before || bulk.all;
+  const bool filtered = is_given(bulk) || bulk.all;
   for (const auto& id : bulk.ids)
     read_job_id(id);
-  if (bulk.state)
-    check_state(*bulk.state);
+  check_filter(bulk);
   if (bulk.action == "list" || is_about_one(bulk)) {
     if (filtered || bulk.to_queue || bulk.to_priority || bulk.dry_run || bulk.yes
         || bulk.ids.size() != (is_about_one(bulk) ? 1U : 0U))
@@ -123,19 +116,13 @@ void check_edit(const edit_settings& edit) {
 }
 
 std::string bulk_body(const bulk_settings& bulk, bool dry_run) {
-  object_text body, filter, to;
+  object_text body, to;
   body.text("action", bulk.action);
   if (bulk.ids.empty()) {
-    filter.text("state", bulk.state);
-    filter.text("queue", bulk.queue);
-    filter.text("kind", bulk.kind);
-    filter.text("tag", bulk.tag);
-    filter.text("limit_key", bulk.limit_key);
-    filter.text("created_after", bulk.created_after);
-    filter.text("created_before", bulk.created_before);
+    auto filter = filter_members(bulk);
     if (bulk.all)
-      filter.raw("all", "true");
-    body.raw("filter", filter.take());
+      filter += filter.empty() ? R"("all":true)" : R"(,"all":true)";
+    body.raw("filter", "{" + filter + "}");
   } else {
     std::string ids;
     for (const auto& id : bulk.ids)

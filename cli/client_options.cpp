@@ -3,6 +3,7 @@
 #include "cli/choice.hpp"
 #include "cli/command_line.hpp"
 #include "cli/enqueue_options.hpp"
+#include "cli/filter_options.hpp"
 #include "cli/job_watch.hpp"
 #include "cli/settings.hpp"
 #include "cli/text.hpp"
@@ -47,10 +48,7 @@ void command_line::add_jobs() {
   auto* jobs = app_.add_subcommand("jobs", "Look at jobs and steer them");
   jobs->require_subcommand(1);
   auto* lists = add(*jobs, command::jobs_list, "list", "Jobs, newest first");
-  lists->add_option("--state", out_.list.state, "Only jobs in this state")
-      ->check(one_of(state_names()));
-  lists->add_option("--queue", out_.list.queue, "Only jobs of this queue");
-  lists->add_option("--kind", out_.list.kind, "Only jobs of this kind");
+  add_filter_options(*lists, out_.list);
   auto* limit = lists->add_option("--limit", out_.list.limit, "At most so many")
                     ->check(CLI::Range(1, 1'000'000'000))
                     ->capture_default_str();
@@ -93,10 +91,7 @@ void command_line::add_export() {
   app->add_option("--format", out_.exported.format, "ndjson, csv or json")
       ->check(one_of({"ndjson", "csv", "json"}))
       ->capture_default_str();
-  app->add_option("--state", out_.list.state, "Only jobs in this state")
-      ->check(one_of(state_names()));
-  app->add_option("--queue", out_.list.queue, "Only jobs of this queue");
-  app->add_option("--kind", out_.list.kind, "Only jobs of this kind");
+  add_filter_options(*app, out_.list);
   auto* out = app->add_option("--out", out_.exported.out,
                               "The file, which is there when it is whole; else standard output");
   auto* stored = app->add_flag("--stored", out_.exported.stored,
@@ -118,14 +113,19 @@ void command_line::add_queues() {
     return app;
   };
   about(command::queues_show, "show", "One queue with its limits");
-  about(command::queues_pause, "pause", "Hand out nothing more; what runs goes on");
+  const auto change = [&](command what, const char* name, const char* description) {
+    auto* app = about(what, name, description);
+    app->add_flag("--create", out_.create_queue, "Make the queue when there is none of that name");
+    return app;
+  };
+  change(command::queues_pause, "pause", "Hand out nothing more; what runs goes on");
   about(command::queues_resume, "resume", "End a pause");
   auto* drain =
-      about(command::queues_drain, "drain", "Pause, and wait until nothing of the queue runs");
+      change(command::queues_drain, "drain", "Pause, and wait until nothing of the queue runs");
   drain->add_option("--timeout", out_.wait_limit, "Seconds to wait at most, then exit 7")
       ->check(number_in(0.0, longest_seconds));
   auto* limit =
-      about(command::queues_limit, "limit", "Set what limits a queue, on all nodes together");
+      change(command::queues_limit, "limit", "Set what limits a queue, on all nodes together");
   limit->add_option("--concurrency", concurrency_, "Runs at once: a number, or none");
   limit->add_option("--key-concurrency", key_concurrency_,
                     "Runs at once of the jobs of each limit_key: a number, or none");
@@ -150,19 +150,28 @@ void command_line::add_queues() {
 }
 
 void command_line::add_nodes() {
-  auto* nodes = app_.add_subcommand("nodes", "Look at the nodes of a database");
+  auto* nodes = app_.add_subcommand("nodes", "Look at the nodes of a database, and drain them");
   nodes->require_subcommand(1);
   auto* lists = add(*nodes, command::nodes_list, "list",
                     "Nodes, the newest first: those whose lives are not over");
   std::vector<std::string> states;
-  for (const auto state : {node_state::alive, node_state::silent, node_state::leaving,
-                           node_state::left, node_state::dead})
+  for (const auto state : {node_state::alive, node_state::draining, node_state::silent,
+                           node_state::leaving, node_state::left, node_state::dead})
     states.emplace_back(to_string(state));
   lists->add_option("--state", out_.list.state, "Only those in this state")->check(one_of(states));
   add_client(lists);
-  auto* shown = add(*nodes, command::nodes_show, "show", "The newest life of one node");
-  shown->add_option("node", out_.ids, "The node's name")->required()->expected(1);
-  add_client(shown);
+  const auto about = [&](command what, const char* name, const char* description) {
+    auto* app = add(*nodes, what, name, description);
+    app->add_option("node", out_.ids, "The node's name")->required()->expected(1);
+    add_client(app);
+    return app;
+  };
+  about(command::nodes_show, "show", "The newest life of one node");
+  about(command::nodes_drain, "drain",
+        "Hand out nothing more to it, and wait until it runs nothing; its process goes on")
+      ->add_option("--timeout", out_.wait_limit, "Seconds to wait at most, then exit 7")
+      ->check(number_in(0.0, longest_seconds));
+  about(command::nodes_resume, "resume", "End a drain");
 }
 
 void command_line::add_top() {

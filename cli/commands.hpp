@@ -5,6 +5,8 @@
 #include "cli/exit_code.hpp"
 #include "cli/options.hpp"
 
+#include <vector>
+
 namespace troupe::cli {
 
 /// dev and serve: a node until a signal.
@@ -13,6 +15,8 @@ exit_code run_migrate(const invocation& wanted);
 exit_code run_doctor(const invocation& wanted);
 exit_code run_version(const invocation& wanted);
 exit_code run_config_show(const invocation& wanted);
+/// Of a node that is started like this, as they may be shown.
+std::vector<setting> settings_in_use(const invocation& wanted);
 /// completion and man: made from the commands themselves.
 exit_code run_completion(const invocation& wanted);
 exit_code run_man(const invocation& wanted);
@@ -30,9 +34,9 @@ exit_code run_export(const invocation& wanted);
 /// queues: list, and the commands about one queue.
 exit_code run_queues_list(const invocation& wanted);
 exit_code run_queue(const invocation& wanted);
-/// nodes: list, and one by its name.
+/// nodes: list, and the commands about one of them.
 exit_code run_nodes_list(const invocation& wanted);
-exit_code run_nodes_show(const invocation& wanted);
+exit_code run_node_by_name(const invocation& wanted);
 /// tokens, by HTTP or straight on a database.
 exit_code run_tokens_create(const invocation& wanted);
 exit_code run_tokens_list(const invocation& wanted);

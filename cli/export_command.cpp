@@ -1,5 +1,6 @@
 // export: a text of any length from a running server to a file or to standard output, as it comes.
 #include "cli/commands.hpp"
+#include "cli/filter_options.hpp"
 #include "cli/http_client.hpp"
 #include "cli/job_watch.hpp"
 #include "cli/output_file.hpp"
@@ -13,7 +14,6 @@
 #include <cstdio>
 #include <optional>
 #include <string>
-#include <utility>
 
 namespace troupe::cli {
 
@@ -24,16 +24,10 @@ using steady = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds redraw{200};
 
 std::string path_of(const invocation& wanted) {
-  auto path = "/api/v1/jobs." + wanted.exported.format;
-  char before = '?';
-  const auto add = [&](const char* name, const std::optional<std::string>& value) {
-    if (value)
-      path += std::exchange(before, '&') + (name + ("=" + http_client::escaped(*value)));
-  };
-  add("state", wanted.list.state);
-  add("queue", wanted.list.queue);
-  add("kind", wanted.list.kind);
-  return path;
+  auto query = filter_query(wanted.list);
+  if (!query.empty())
+    query.front() = '?';
+  return "/api/v1/jobs." + wanted.exported.format + query;
 }
 
 /// One line on a terminal, drawn over itself.
@@ -78,14 +72,10 @@ using nlohmann::json;
 constexpr std::chrono::seconds longest_outage{60};
 
 std::string order_of(const invocation& wanted) {
-  json body{{"format", wanted.exported.format},
-            {"compression", wanted.exported.gzip ? "gzip" : "none"}};
-  for (const auto& [name, value] : {std::pair{"state", wanted.list.state},
-                                    {"queue", wanted.list.queue},
-                                    {"kind", wanted.list.kind}})
-    if (value)
-      body[name] = *value;
-  return body.dump();
+  const auto filter = filter_members(wanted.list);
+  return R"({"format":")" + wanted.exported.format + R"(","compression":")"
+         + (wanted.exported.gzip ? "gzip" : "none") + '"' + (filter.empty() ? "" : ",") + filter
+         + '}';
 }
 
 /// A file that the server makes, keeps for a day, and gives in parts.

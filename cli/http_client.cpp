@@ -65,6 +65,11 @@ http_client::http_client(client_settings server) : state_(std::make_unique<state
                                                 + "' needs a path that begins with /, such as "
                                                   "unix:/run/troupe.sock");
   } else {
+    if (url.starts_with('/'))
+      throw command_error(exit_code::usage, "'" + url
+                                                + "' is no URL; a Unix socket is named by its "
+                                                  "path behind unix:, as in unix:"
+                                                + url);
     if (url.find("://") == std::string::npos)
       url = "http://" + url;
     while (url.ends_with('/'))
@@ -146,9 +151,23 @@ std::string reason_of(CURL* easy, CURLcode result, const std::string& server, co
   return why[0] != '\0' ? why : curl_easy_strerror(result);
 }
 
+/// The same address by the other scheme.
+std::string other_scheme(const std::string& url) {
+  if (!url.starts_with("http"))
+    return url;
+  return url.starts_with("https") ? "http" + url.substr(5) : "https" + url.substr(4);
+}
+
 /// Throws when there is no answer.
 void check(CURL* easy, CURLcode result, const client_settings& settings, const char* why) {
   const auto& server = settings.url;
+  const auto use_other = "set --url or TROUPE_URL to " + other_scheme(server);
+  // That is what libcurl takes any bytes for.
+  if (result == CURLE_UNSUPPORTED_PROTOCOL
+      && std::string_view{why}.starts_with("Received HTTP/0.9"))
+    throw command_error(exit_code::failed, "what listens at " + server
+                                               + " does not speak HTTP; if it speaks TLS, "
+                                               + use_other);
   if (result == CURLE_URL_MALFORMAT || result == CURLE_UNSUPPORTED_PROTOCOL)
     throw command_error(exit_code::usage, "'" + server
                                               + "' is no http or https URL; set --url or "
@@ -160,17 +179,19 @@ void check(CURL* easy, CURLcode result, const client_settings& settings, const c
     throw command_error(exit_code::usage, "--ca-file: '" + settings.ca_file
                                               + "' has no certificates that can be read");
   if (result == CURLE_SSL_CONNECT_ERROR)
-    throw command_error(exit_code::failed,
-                        "there is no TLS with the server at " + server + " (" + why + ")");
+    throw command_error(exit_code::failed, "there is no TLS with the server at " + server + " ("
+                                               + why + "); if it speaks plain HTTP, " + use_other);
   if (result == CURLE_ABORTED_BY_CALLBACK)
     throw command_error(exit_code::interrupted, "the request was given up");
   if (result == CURLE_OPERATION_TIMEDOUT)
     throw command_error(exit_code::timed_out, "no answer from " + server + " in time: " + why);
+  const bool hung_up = result == CURLE_GOT_NOTHING || result == CURLE_RECV_ERROR;
   if (result != CURLE_OK)
-    throw command_error(exit_code::unavailable,
-                        "no server answers at " + server + " ("
-                            + reason_of(easy, result, server, why)
-                            + "); start one with 'troupe dev', or name another by --url");
+    throw command_error(
+        exit_code::unavailable,
+        "no server answers at " + server + " (" + reason_of(easy, result, server, why)
+            + "); start one with 'troupe dev', or name another by --url"
+            + (hung_up && server.starts_with("http:") ? "; if it speaks TLS, " + use_other : ""));
 }
 
 using writer = std::size_t (*)(char*, std::size_t, std::size_t, void*);
@@ -318,12 +339,20 @@ std::string problem_text(const http_answer& answer) {
   auto text = fault["detail"].get<std::string>() + " (" + status + ")";
   if (fault.value("code", nlohmann::json{}) == "token_required")
     text += "; name a token's file by --token-file, or put the token into TROUPE_TOKEN";
+  if (fault.value("code", nlohmann::json{}) == "tls_required")
+    text += "; set --url or TROUPE_URL to https:// and its name";
   const auto errors = fault.value("errors", nlohmann::json::array());
   if (errors.size() > 1)
     for (const auto& error : errors)
       if (error.is_object())
         text += "; " + error.value("pointer", "") + ": " + error.value("detail", "");
   return text;
+}
+
+std::string problem_code(const http_answer& answer) {
+  const auto fault = nlohmann::json::parse(answer.body, nullptr, false);
+  const auto code = fault.is_object() ? fault.value("code", nlohmann::json{}) : nlohmann::json{};
+  return code.is_string() ? code.get<std::string>() : std::string{};
 }
 
 } // namespace troupe::cli

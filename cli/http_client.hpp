@@ -76,5 +76,7 @@ private:
 
 /// What an error answer says, as text for a person: the detail and each field at fault.
 std::string problem_text(const http_answer& answer);
+/// Its `code`; empty when the answer is none of Troupe's problems.
+std::string problem_code(const http_answer& answer);
 
 } // namespace troupe::cli

@@ -2,6 +2,7 @@
 // number is rounded on the way; only what could drive a terminal is escaped.
 #include "cli/commands.hpp"
 #include "cli/enqueue_options.hpp"
+#include "cli/filter_options.hpp"
 #include "cli/http_client.hpp"
 #include "cli/job_view.hpp"
 #include "cli/outage.hpp"
@@ -143,18 +144,9 @@ std::string wait_for_end(http_client& server, const std::string& id,
 }
 
 std::string list_path(const list_settings& list, int limit, const std::string& cursor) {
-  auto path = "/api/v1/jobs?limit=" + std::to_string(limit);
-  const auto add = [&](const char* name, const std::string& value) {
-    path += std::string{"&"} + name + "=" + http_client::escaped(value);
-  };
-  if (list.state)
-    add("state", *list.state);
-  if (list.queue)
-    add("queue", *list.queue);
-  if (list.kind)
-    add("kind", *list.kind);
+  auto path = "/api/v1/jobs?limit=" + std::to_string(limit) + filter_query(list);
   if (!cursor.empty())
-    add("cursor", cursor);
+    path += "&cursor=" + http_client::escaped(cursor);
   return path;
 }
 
@@ -199,20 +191,23 @@ exit_code run_jobs_list(const invocation& wanted) {
   const auto page_size = static_cast<int>(limits::page_size);
   int left = list.limit;
   std::string cursor;
-  bool first = true;
-  do {
+  std::string opening = "{\"jobs\":[";
+  bool any = false;
+  do { // of a search a page may have fewer jobs than it was asked for, or none
     const auto limit = list.all ? page_size : std::min(left, page_size);
     const auto answer = server.request("GET", list_path(list, limit, cursor));
+    const auto count = raw_elements(raw_member(answer.body, "jobs")).size();
     if (wanted.json) {
-      const auto elements = elements_of(answer.body);
-      print((first ? "{\"jobs\":[" : elements.empty() ? "" : ",") + elements);
+      print(opening + (any && count > 0 ? "," : "") + elements_of(answer.body));
+      opening.clear();
+      any = any || count > 0;
     } else {
       add_jobs(rows, answer.body);
-      print(rows.take());
     }
     cursor = next_cursor(answer.body);
-    left -= limit;
-    first = false;
+    if (!wanted.json && (count > 0 || cursor.empty()))
+      print(rows.take());
+    left -= static_cast<int>(count);
   } while (!cursor.empty() && (list.all || left > 0));
   if (wanted.json)
     print("],\"next\":" + (cursor.empty() ? std::string{"null"} : json_string(cursor)) + "}\n");

@@ -68,6 +68,17 @@ void command_line::add_spans(CLI::App* app) {
           ->type_name("URL"),
       "TROUPE_OTLP_ENDPOINT");
   env(app,
+      app->add_option("--otlp-ca-file", engine.otlp_ca_file,
+                      "Authorities of an https collector, in PEM, in place of the system's")
+          ->type_name("FILE"),
+      "TROUPE_OTLP_CA_FILE");
+  env(app,
+      app->add_option("--otlp-sample-ratio", engine.otlp_sample_ratio,
+                      "How many of the traces that begin here are sampled; 0: none is begun")
+          ->check(number_in(0.0, 1.0))
+          ->capture_default_str(),
+      "TROUPE_OTLP_SAMPLE_RATIO");
+  env(app,
       app->add_option("--otlp-headers", otlp_headers_,
                       "NAME=VALUE with commas between them: headers for the collector. A secret "
                       "belongs into the variable or the file"),
@@ -82,6 +93,9 @@ void command_line::finish_spans() {
   auto& engine = out_.engine;
   if (!engine.otlp_endpoint.empty())
     engine.otlp_endpoint = read_otlp_endpoint(engine.otlp_endpoint);
+  if (!engine.otlp_ca_file.empty() && engine.otlp_endpoint.starts_with("http://"))
+    throw std::invalid_argument("--otlp-ca-file: the collector of --otlp-endpoint is asked without "
+                                "TLS; name it by https://");
   engine.otlp_headers = read_otlp_headers(otlp_headers_);
 }
 

@@ -64,7 +64,9 @@ exit_code run(const invocation& wanted) {
   case command::nodes_list:
     return run_nodes_list(wanted);
   case command::nodes_show:
-    return run_nodes_show(wanted);
+  case command::nodes_drain:
+  case command::nodes_resume:
+    return run_node_by_name(wanted);
   case command::tokens_create:
     return run_tokens_create(wanted);
   case command::tokens_list:

@@ -1,5 +1,6 @@
 // nodes: HTTP to a running server.
 #include "cli/commands.hpp"
+#include "cli/drain_wait.hpp"
 #include "cli/http_client.hpp"
 #include "cli/node_view.hpp"
 #include "cli/signals.hpp"
@@ -35,11 +36,18 @@ exit_code run_nodes_list(const invocation& wanted) {
   return exit_code::ok;
 }
 
-exit_code run_nodes_show(const invocation& wanted) {
+exit_code run_node_by_name(const invocation& wanted) {
   exit_on_interrupt();
   http_client server(wanted.client);
-  const auto node =
-      server.request("GET", "/api/v1/nodes/" + http_client::escaped(wanted.ids.front())).body;
+  const auto path = "/api/v1/nodes/" + http_client::escaped(wanted.ids.front());
+  std::string node;
+  if (wanted.what == command::nodes_drain)
+    node = wait_until_idle(server, path, server.request("POST", path + "/drain", "{}").body,
+                           {"node", "draining"}, wanted);
+  else if (wanted.what == command::nodes_resume)
+    node = server.request("POST", path + "/resume", "{}").body;
+  else
+    node = server.request("GET", path).body;
   print(wanted.json ? printable_json(node) + "\n" : node_details(node));
   return exit_code::ok;
 }

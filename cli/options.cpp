@@ -6,6 +6,7 @@
 #include "cli/command_line.hpp"
 #include "cli/completion.hpp"
 #include "cli/enqueue_options.hpp"
+#include "cli/filter_options.hpp"
 #include "cli/settings.hpp"
 #include "cli/suggest.hpp"
 #include "cli/text.hpp"
@@ -410,9 +411,7 @@ void command_line::finish() {
     return check_names(out_.ids);
   case command::jobs_list:
   case command::export_jobs:
-    if (out_.list.state)
-      check_state(*out_.list.state);
-    return;
+    return check_filter(out_.list);
   case command::jobs_counts:
     if (out_.list.queue)
       check_names({*out_.list.queue});
@@ -423,6 +422,8 @@ void command_line::finish() {
   case command::man:
   case command::nodes_list:
   case command::nodes_show:
+  case command::nodes_drain:
+  case command::nodes_resume:
   case command::tokens_list:
   case command::top:
   case command::version:

@@ -48,6 +48,8 @@ enum class command : std::uint8_t {
   queues_limit,
   nodes_list,
   nodes_show,
+  nodes_drain,
+  nodes_resume,
   tokens_create,
   tokens_list,
   tokens_revoke,
@@ -85,16 +87,21 @@ struct enqueue_settings {
   std::optional<double> wait_limit; ///< seconds; none: for ever
 };
 
-struct bulk_settings {
-  std::string action; ///< of messages/bulk.hpp; or list, show, stop
-  std::vector<std::string> ids;
+/// Which jobs are meant; what is not given does not filter.
+struct filter_settings {
   std::optional<std::string> state;
   std::optional<std::string> queue;
   std::optional<std::string> kind;
-  std::optional<std::string> tag;
+  std::vector<std::string> tags;
   std::optional<std::string> limit_key;
-  std::optional<std::string> created_after;
+  std::optional<std::string> created_from; ///< a time
   std::optional<std::string> created_before;
+  std::optional<std::string> args; ///< JSON text
+};
+
+struct bulk_settings : filter_settings {
+  std::string action; ///< of messages/bulk.hpp; or list, show, stop
+  std::vector<std::string> ids;
   bool all = false;
   std::optional<std::string> to_queue;
   std::optional<int> to_priority;
@@ -113,10 +120,7 @@ struct edit_settings {
   std::optional<std::string> run_at; ///< a time, or now
 };
 
-struct list_settings {
-  std::optional<std::string> state;
-  std::optional<std::string> queue;
-  std::optional<std::string> kind;
+struct list_settings : filter_settings {
   int limit = 50;
   bool all = false;
 };
@@ -164,12 +168,13 @@ struct invocation {
   create_token token;               ///< tokens create: what is asked for, without a secret
   std::vector<std::string> ids;     ///< of jobs or a token, or the one queue's or node's name
   std::string new_limits;           ///< queues limit: the request's body
-  std::optional<double> wait_limit; ///< queues drain, jobs watch: seconds; none: for ever
+  bool create_queue = false;        ///< queues pause and the like: when there is none
+  std::optional<double> wait_limit; ///< of a drain, jobs watch: seconds; none: for ever
   scrape_settings scrape;
   bench_settings bench;
   top_settings top;
-  std::vector<setting> settings; ///< config show
-  bool show_origin = false;      ///< likewise
+  std::vector<setting> settings; ///< dev, serve, config show
+  bool show_origin = false;      ///< config show
   std::string shell;             ///< completion
 };
 

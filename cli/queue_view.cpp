@@ -3,6 +3,7 @@
 #include "cli/answer.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/job_view.hpp"
+#include "cli/suggest.hpp"
 
 namespace troupe::cli {
 
@@ -104,8 +105,27 @@ std::int64_t running_of(std::string_view text) {
   const auto queue = read_object(text);
   const auto running = queue.find("running");
   if (running == queue.end() || !running->is_number_integer())
-    throw command_error(exit_code::failed, "the server's answer is not about a queue");
+    throw command_error(exit_code::failed, "the server's answer does not say what runs");
   return running->get<std::int64_t>();
+}
+
+void add_names(std::vector<std::string>& to, std::string_view answer) {
+  const auto page = read_object(answer);
+  if (const auto queues = page.find("queues"); queues != page.end() && queues->is_array())
+    for (const auto& one : *queues)
+      if (one.is_object())
+        to.push_back(field(one, "name"));
+}
+
+std::string unknown_queue(const std::string& name, const std::vector<std::string>& known,
+                          bool can_be_made) {
+  const auto near = nearest(name, known);
+  auto text = "there is no queue of the name " + name;
+  if (!near.empty())
+    text += "; did you mean " + near + "?";
+  if (can_be_made)
+    text += near.empty() ? "; --create makes it" : " Else --create makes it";
+  return text;
 }
 
 std::string next_queue(std::string_view answer) {

@@ -23,6 +23,7 @@ exit_code run_node(const invocation& wanted) {
   log::install({wanted.log_level, wanted.log_format});
   auto options = wanted.engine;
   options.progress = [](std::string_view line) { tell(std::string{line}); };
+  options.configuration = settings_json(settings_in_use(wanted), true);
   const bool own_database = options.database_url.empty();
   engine node(std::move(options));
   node.start();

@@ -95,7 +95,7 @@ std::string settings_json(const std::vector<setting>& settings, bool with_origin
     list.push_back(std::move(one));
   }
   const nlohmann::ordered_json out{{"settings", std::move(list)}};
-  return printable_json(out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)) + "\n";
+  return printable_json(out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 } // namespace troupe::cli

@@ -2,7 +2,8 @@
 function(troupe_room name)
   cmake_parse_arguments(ARG "" "" "LINK;PRIVATE_LINK;PCH" ${ARGN})
   add_library(troupe_${name} STATIC ${ARG_UNPARSED_ARGUMENTS})
-  target_link_libraries(troupe_${name} PUBLIC ${ARG_LINK} PRIVATE ${ARG_PRIVATE_LINK} troupe_options)
+  target_link_libraries(troupe_${name} PUBLIC ${ARG_LINK} PRIVATE ${ARG_PRIVATE_LINK}
+    $<BUILD_INTERFACE:troupe_options>)
   target_include_directories(troupe_${name} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/generated>)
   if(ARG_PCH)

@@ -4,73 +4,20 @@
 #include "db/json_text.hpp"
 #include "db/statements.hpp"
 
-#include <array>
-#include <cstdio>
-
 namespace troupe::db {
 
 namespace {
 
-/// In UTC; the years that jobs have.
-std::string text_of(timestamp time) {
-  const auto day = std::chrono::floor<std::chrono::days>(time);
-  const std::chrono::year_month_day date{day};
-  const std::chrono::hh_mm_ss clock{time - day};
-  std::array<char, 64> out;
-  const auto size = std::snprintf(
-      out.data(), out.size(), "%04d-%02u-%02uT%02d:%02d:%02d.%06dZ", static_cast<int>(date.year()),
-      static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-      static_cast<int>(clock.hours().count()), static_cast<int>(clock.minutes().count()),
-      static_cast<int>(clock.seconds().count()), static_cast<int>(clock.subseconds().count()));
-  return {out.data(), static_cast<std::size_t>(size)};
-}
-
-/// An object, member by member.
-class object_text {
-public:
-  object_text& text(std::string_view name, std::string_view value) {
-    append_json_text(begin(name), value);
-    return *this;
-  }
-  object_text& raw(std::string_view name, std::string_view json) {
-    begin(name) += json;
-    return *this;
-  }
-  std::string& begin(std::string_view name) {
-    out_ += out_.size() > 1 ? ",\"" : "\"";
-    out_ += name;
-    out_ += "\":";
-    return out_;
-  }
-  std::string take() { return std::move(out_) + '}'; }
-
-private:
-  std::string out_ = "{";
-};
-
-std::string filter_json(const bulk_filter& filter) {
+std::string filter_json(const bulk_request& what) {
   object_text out;
-  if (filter.state)
-    out.text("state", to_string(*filter.state));
-  if (filter.queue)
-    out.text("queue", *filter.queue);
-  if (filter.kind)
-    out.text("kind", *filter.kind);
-  if (filter.tag)
-    out.text("tag", *filter.tag);
-  if (filter.limit_key)
-    out.text("limit_key", *filter.limit_key);
-  if (filter.created_after)
-    out.text("created_after", text_of(*filter.created_after));
-  if (filter.created_before)
-    out.text("created_before", text_of(*filter.created_before));
-  if (filter.all)
+  out.filter(what.filter);
+  if (what.all)
     out.raw("all", "true");
   return out.take();
 }
 
 void bind_request(query& q, const bulk_request& what) {
-  q.bind(to_string(what.action)).bind(json{filter_json(what.filter)});
+  q.bind(to_string(what.action)).bind(json{filter_json(what)});
   if (what.ids.empty())
     q.bind_null<std::vector<std::int64_t>>();
   else
@@ -198,19 +145,11 @@ query edit_query(const edit_job& ask) {
     changes.raw("max_attempts", std::to_string(*ask.max_attempts));
   if (ask.timeout)
     changes.raw("timeout_ms", *ask.timeout ? std::to_string((*ask.timeout)->count()) : "null");
-  if (ask.tags) {
-    auto& out = changes.begin("tags");
-    char before = '[';
-    for (const auto& tag : *ask.tags) {
-      out += before;
-      append_json_text(out, tag);
-      before = ',';
-    }
-    out += ask.tags->empty() ? "[]" : "]";
-  }
+  if (ask.tags)
+    changes.texts("tags", *ask.tags);
   if (ask.run_at) {
     if (*ask.run_at)
-      changes.text("run_at", text_of(**ask.run_at));
+      changes.text("run_at", json_time(**ask.run_at));
     else
       changes.raw("run_at", "null");
   }

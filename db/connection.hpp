@@ -5,6 +5,7 @@
 // With one user only, statements may go in groups (sync_point::later), several to one sync.
 #pragma once
 
+#include "db/cancel_request.hpp"
 #include "db/pipeline.hpp"
 #include "db/query.hpp"
 
@@ -99,6 +100,8 @@ public:
   /// Nothing is stored, and the answer is errc::aborted. FROM STDIN leaves the connection usable;
   /// TO STDOUT breaks it: the rest could only be read to its end.
   void copy_cancel(const std::string& why);
+  /// To end what it is at. Null behind a pooler, where that may be another client's by then.
+  std::shared_ptr<const cancel_request> to_cancel() const;
 
   /// Of the transaction block, as of the last answer.
   block_state block() const;

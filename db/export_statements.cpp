@@ -1,5 +1,6 @@
 #include "db/export_statements.hpp"
 
+#include "db/filter.hpp"
 #include "db/statements.hpp"
 
 namespace troupe::db {
@@ -11,12 +12,8 @@ constexpr const char* as_it_is = R"() to stdout (format csv, quote e'\x01', deli
 
 query with_filter(const statement& rows, const export_jobs& what) {
   query made{rows};
-  if (what.filter.state)
-    made.bind(to_string(*what.filter.state));
-  else
-    made.bind_null<std::string>();
-  made.bind(what.filter.queue).bind(what.filter.kind).bind(what.limit);
-  return made;
+  bind_filter(made, what.filter);
+  return made.bind(what.limit);
 }
 
 } // namespace

@@ -1,6 +1,7 @@
 #include "db/job_statements.hpp"
 
 #include "db/columns.hpp"
+#include "db/filter.hpp"
 #include "db/retry.hpp"
 #include "db/statements.hpp"
 #include "db/unique_rule.hpp"
@@ -276,15 +277,15 @@ enqueued_jobs decode_enqueued(const result& rows, const enqueue_jobs& asked) {
   return answer;
 }
 
-query job_query(job_id id) {
+query job_query(const get_job& ask) {
   query q{sql::job_get};
-  q.bind(id.value);
+  q.bind(ask.id.value).bind(ask.args);
   return q;
 }
 
-query jobs_query(const std::vector<job_id>& ids) {
+query jobs_query(const get_jobs& ask) {
   query q{sql::jobs_get};
-  q.bind(column(ids, &job_id::value));
+  q.bind(column(ask.ids, &job_id::value)).bind(column(ask.brief, &job_id::value));
   return q;
 }
 
@@ -332,22 +333,42 @@ void decode_attempts(const result& rows, std::vector<job_record>& into) {
 }
 
 query list_query(const list_jobs& ask) {
-  query q{sql::job_list};
-  if (ask.filter.state)
-    q.bind(to_string(*ask.filter.state));
+  const auto before =
+      ask.before.value > 0 ? ask.before.value : std::numeric_limits<std::int64_t>::max();
+  const auto& filter = ask.filter;
+  if (is_searched(filter)) {
+    query q{sql::job_find};
+    bind_filter(q, filter);
+    q.bind(before).bind(ask.limit).bind(limits::page_looks).bind(limits::page_look_time);
+    return q.bind(page_args_bytes);
+  }
+  query q{ask.args ? sql::job_list : sql::job_list_brief};
+  if (filter.state)
+    q.bind(to_string(*filter.state));
   else
     q.bind_null<std::string>();
-  q.bind(ask.before.value > 0 ? ask.before.value : std::numeric_limits<std::int64_t>::max());
-  q.bind(ask.filter.queue).bind(ask.filter.kind).bind(static_cast<std::int64_t>(ask.limit));
+  q.bind(before).bind(filter.queue).bind(filter.kind);
+  q.bind(static_cast<std::int64_t>(ask.limit));
+  if (ask.args)
+    q.bind(page_args_bytes);
   return q;
 }
 
 job_page decode_list(const result& rows, const list_jobs& asked) {
   job_page page;
+  const bool searched = is_searched(asked.filter);
+  std::int64_t bytes = 0;
   page.jobs.reserve(static_cast<std::size_t>(rows.rows()));
   for (int i = 0; i < rows.rows(); ++i) {
     const auto from = rows[i];
+    if (searched) {
+      if (const auto next = from.get<std::optional<std::int64_t>>(15))
+        page.next = job_id{*next};
+      if (!from.get<std::optional<std::int64_t>>(0))
+        break; // nothing was found
+    }
     auto job = decode_record(from);
+    bytes += static_cast<std::int64_t>(job.args.size());
     const bool runs = job.state == job_state::running;
     job.attempt = from.get<std::int16_t>(6) + (runs ? 1 : 0);
     if (runs) {
@@ -356,7 +377,8 @@ job_page decode_list(const result& rows, const list_jobs& asked) {
     }
     page.jobs.push_back(std::move(job));
   }
-  if (rows.rows() >= asked.limit && !page.jobs.empty())
+  const bool full = !searched && rows.rows() >= asked.limit;
+  if ((full || bytes >= page_args_bytes) && !page.jobs.empty())
     page.next = page.jobs.back().id;
   return page;
 }

@@ -5,6 +5,7 @@
 #include "db/query.hpp"
 #include "db/result.hpp"
 #include "messages/claims.hpp"
+#include "messages/engine_requests.hpp"
 
 #include <cstdint>
 #include <string_view>
@@ -24,21 +25,24 @@ enqueued_jobs decode_enqueued(const result& rows, const enqueue_jobs& asked);
 query enqueue_here_query(const enqueue_here& ask);
 enqueued_here decode_enqueued_here(const result& rows, const enqueue_here& ask);
 
-query job_query(job_id id);
+query job_query(const get_job& ask);
 /// Empty when there is no such job. The attempt that runs now, if any, comes last.
 std::optional<job_record> decode_job(const result& rows);
 query attempts_query(job_id id);
 /// Puts the ended attempts before the running one.
 void decode_attempts(const result& rows, job_record& into);
 /// The same for several jobs.
-query jobs_query(const std::vector<job_id>& ids);
+query jobs_query(const get_jobs& ask);
 /// Those that there are, in no order.
 std::vector<job_record> decode_jobs(const result& rows);
 query attempts_query(const std::vector<job_id>& ids);
 void decode_attempts(const result& rows, std::vector<job_record>& into);
 
+/// A page ends early once its args have so many bytes, long before an answer is too large to read
+/// (connect_options::max_result_bytes): it holds at most one job's args more.
+constexpr std::int64_t page_args_bytes = 16LL * 1024 * 1024;
 query list_query(const list_jobs& ask);
-/// Has a `next` when the page is full.
+/// Has a `next` when the page is full or ended early, or a search has not seen all.
 job_page decode_list(const result& rows, const list_jobs& asked);
 
 query cancel_query(job_id id, const asker& by = {});

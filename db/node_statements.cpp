@@ -29,6 +29,7 @@ query list(const std::optional<std::string>& name, const std::optional<node_stat
     q.bind_null<std::string>();
   q.bind(before.value > 0 ? before.value : std::numeric_limits<std::int64_t>::max());
   q.bind(std::int32_t{limit}).bind(static_cast<double>(heartbeat_limit.count()));
+  q.bind(page_kinds_bytes);
   return q;
 }
 
@@ -75,6 +76,7 @@ query join_query(const join_node& ask) {
   query q{sql::node_join};
   q.bind(ask.name).bind(ask.skips).bind(ask.serves).bind(ask.kinds);
   q.bind(std::int32_t{ask.slots}).bind(ask.slot_queues).bind(ask.queue_slots).bind(version);
+  q.bind(ask.draining);
   return q;
 }
 
@@ -94,11 +96,28 @@ query nodes_query(const list_nodes& ask) {
 
 node_page decode_nodes(const result& rows, const list_nodes& asked) {
   node_page page;
-  for (int i = 0; i < rows.rows(); ++i)
+  std::size_t bytes = 0;
+  for (int i = 0; i < rows.rows(); ++i) {
     page.nodes.push_back(decode_life(rows[i]));
-  if (rows.rows() >= asked.limit && !page.nodes.empty())
+    if (const auto& kinds = page.nodes.back().kinds)
+      for (const auto& kind : *kinds)
+        bytes += kind.size();
+  }
+  const bool full = rows.rows() >= asked.limit || bytes >= std::size_t{page_kinds_bytes};
+  if (full && !page.nodes.empty())
     page.next = page.nodes.back().id;
   return page;
+}
+
+query drain_node_query(const drain_node& ask) {
+  query q{sql::node_drain};
+  q.bind(ask.name).bind(ask.drain);
+  bind_asker(q, ask.by);
+  return q;
+}
+
+query drained_node_query(const result& drained) {
+  return list(std::nullopt, std::nullopt, node_id{drained.one().get<std::int64_t>(0) + 1}, 1);
 }
 
 node_id decode_join(const result& rows) {
@@ -131,6 +150,7 @@ pulse decode_pulse(const result& rows) {
   const auto caps = from.get<std::vector<std::int32_t>>(8);
   for (std::size_t i = 0; i < capped.size(); ++i)
     answer.caps.push_back({capped[i], caps.at(i)});
+  answer.draining = from.get<bool>(9);
   return answer;
 }
 

@@ -19,8 +19,14 @@ query join_query(const join_node& ask);
 node_id decode_join(const result& rows);
 query node_query(const get_node& ask);
 std::optional<node_record> decode_node(const result& rows);
+/// A page ends early once the names of its nodes' kinds have so many bytes.
+constexpr std::int64_t page_kinds_bytes = 16LL * 1024 * 1024;
 query nodes_query(const list_nodes& ask);
 node_page decode_nodes(const result& rows, const list_nodes& asked);
+query drain_node_query(const drain_node& ask);
+/// The newest life that is drained now: its rows are for decode_node. None, or those of an older
+/// life, when that has just ended.
+query drained_node_query(const result& drained);
 query leave_query(const leave_node& ask);
 query beat_query(const beat& ask);
 pulse decode_pulse(const result& rows);

@@ -47,7 +47,7 @@ begin
    order by w.o, a.attempt;
 end $$;
 
-CREATE FUNCTION troupe.beat(p_node bigint, p_late_ms double precision) RETURNS TABLE(alive boolean, dead bigint[], cancelled bigint[], leases bigint[], next_due_ms bigint, queues text[], paused text[], capped text[], caps integer[])
+CREATE FUNCTION troupe.beat(p_node bigint, p_late_ms double precision) RETURNS TABLE(alive boolean, dead bigint[], cancelled bigint[], leases bigint[], next_due_ms bigint, queues text[], paused text[], capped text[], caps integer[], draining boolean)
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
@@ -63,7 +63,7 @@ begin
   mine as (
     update troupe.node n set heartbeat_at = clock_timestamp() from old
      where n.id = old.id and n.ended_at is null
-    returning old.heartbeat_at),
+    returning old.heartbeat_at, n.wanted),
   held as materialized (select l.id, l.jobs, l.attempts from troupe.live_leases(p_node) l),
   sharing as (
     select p.queue, p.node, q.concurrency, count(*) over w as nodes, sum(p.permits) over w as total,
@@ -111,7 +111,8 @@ begin
                                                  in ('busy', 'later')))) as queues,
          array(select q.name from troupe.queue q where q.paused_at is not null) as paused,
          array(select s.queue from share s order by s.queue) as capped,
-         array(select s.most from share s order by s.queue) as caps;
+         array(select s.most from share s order by s.queue) as caps,
+         coalesce((select m.wanted is not null from mine m), false) as draining;
   perform troupe.note_checkpoints();
 end   $$;
 
@@ -178,7 +179,7 @@ begin
   -- What ended long ago is forgotten.
   delete from troupe.bulk_operation b
    where b.id in (select x.id from troupe.bulk_operation x
-                   where x.state <> 'running' and x.ended_at < now() - interval '7 days'
+                   where x.state <> 'running' and x.ended_at < now() - troupe.kept_for('bulk_operations')
                    order by x.ended_at limit 100 for update skip locked);
   return made;
 end $$;
@@ -272,7 +273,8 @@ begin
          -- Failed or put off at this moment: it is somebody else's yet.
      and (s.state not in ('scheduled', 'retryable') or s.id = any (deferred))
      and troupe.bulk_fits(op.filter, op.queue, op.priority, s.queue, s.kind, s.priority, s.tags,
-                          s.limit_key, s.created_at);
+                          s.limit_key, s.created_at)
+     and (op.filter -> 'args' is null or troupe.bulk_has_args(op.filter, s.id));
   if op.action in ('delete', 'move', 'reprioritise') and available <> '{}' then
     lanes := array(
       select x.id from (select distinct s.queue, s.priority from troupe.standing(available) s) p
@@ -355,6 +357,7 @@ begin
     when (p_to_queue is not null) <> (p_action = 'move')
       then case when p_action = 'move' then 'to.queue is missing' else 'to.queue goes with move only' end
     when p_to_queue !~ name then 'to.queue must be 1 to 128 of A-Z a-z 0-9 . _ : -'
+    when p_to_queue ^@ 'troupe.' then 'to.queue must not begin with "troupe.": such queues are the engine''s own'
     when p_action = 'reprioritise' and p_to_priority is null then 'to.priority is missing'
     when p_to_priority is not null and p_action not in ('move', 'reprioritise')
       then 'to.priority goes with move and reprioritise only'
@@ -366,6 +369,16 @@ begin
   for field, given in select * from jsonb_each(f) loop
     if field = 'all' then
       fault := case when given <> 'true' then 'must be true' end;
+    elsif field = 'tags' then
+      fault := case when jsonb_typeof(given) <> 'array' then 'must be 1 to 10 texts of 1 to 255 bytes'
+                    when jsonb_array_length(given) not between 1 and 10
+                         or exists (select from jsonb_array_elements(given) g
+                                     where jsonb_typeof(g) <> 'string'
+                                        or octet_length(g #>> '{}') not between 1 and 255)
+                      then 'must be 1 to 10 texts of 1 to 255 bytes' end;
+    elsif field = 'args' then
+      fault := case when jsonb_typeof(given) <> 'object' or given = '{}' or pg_column_size(given) > 8192
+                    then 'must be an object with at least one member, of at most 8 kB' end;
     elsif jsonb_typeof(given) <> 'string' then
       fault := 'must be a text';
     elsif field in ('queue', 'kind') then
@@ -382,14 +395,14 @@ begin
              and not (p_action = 'cancel' and given = '"running"')
           then format('must be one in which a job can be changed by %s: %s', p_action,
                       array_to_string(troupe.bulk_states(p_action, null), ', ')) end;
-    elsif field in ('created_after', 'created_before') then
+    elsif field in ('created_from', 'created_after', 'created_before') then
       begin
         at := (given #>> '{}')::timestamptz;
       exception when others then
         fault := 'must be a time';
       end;
     else
-      raise exception 'filter.%: no such field; there are state, queue, kind, tag, limit_key, created_after, created_before, all',
+      raise exception 'filter.%: no such field; there are state, queue, kind, tags, limit_key, created_from, created_before, args, all',
         left(field, 64) using errcode = 'TR400';
     end if;
     if fault is not null then
@@ -402,7 +415,8 @@ begin
   op.action := p_action; op.filter := f; op.queue := p_to_queue; op.priority := p_to_priority;
   op.reached := 0;
   -- Times as they are meant now, whatever the time zone of who goes on with it.
-  for field in select k from jsonb_object_keys(f) k where k in ('created_after', 'created_before') loop
+  for field in select k from jsonb_object_keys(f) k
+    where k in ('created_from', 'created_after', 'created_before') loop
     op.filter := op.filter || jsonb_build_object(
       field, to_char((f ->> field)::timestamptz at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'));
   end loop;
@@ -468,7 +482,8 @@ begin
         select s.id from troupe.standing(met) s
          where s.state = any (states)
            and troupe.bulk_fits(op.filter, op.queue, op.priority, s.queue, s.kind, s.priority, s.tags,
-                                s.limit_key, s.created_at));
+                                s.limit_key, s.created_at)
+           and (op.filter -> 'args' is null or troupe.bulk_has_args(op.filter, s.id)));
     end if;
     reached := top;
   end loop;
@@ -484,6 +499,9 @@ CREATE FUNCTION troupe.bulk_fits(p_filter jsonb, p_to_queue text, p_to_priority 
   select (p_filter ->> 'queue' is null or queue = p_filter ->> 'queue')
      and (p_filter ->> 'kind' is null or kind = p_filter ->> 'kind')
      and (p_filter ->> 'tag' is null or tags @> array[p_filter ->> 'tag'])
+     and (p_filter -> 'tags' is null or to_jsonb(tags) @> (p_filter -> 'tags'))
+     and (p_filter ->> 'created_from' is null
+          or created_at >= (p_filter ->> 'created_from')::timestamptz)
      and (p_filter ->> 'limit_key' is null or limit_key = p_filter ->> 'limit_key')
      and (p_filter ->> 'created_after' is null
           or created_at >= (p_filter ->> 'created_after')::timestamptz)
@@ -492,6 +510,17 @@ CREATE FUNCTION troupe.bulk_fits(p_filter jsonb, p_to_queue text, p_to_priority 
      and (p_to_queue is null and p_to_priority is null
           or queue <> p_to_queue or priority <> p_to_priority);
 $$;
+
+CREATE FUNCTION troupe.bulk_has_args(p_filter jsonb, p_job bigint) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_bitmapscan TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  return exists (select from troupe.job j where j.id = p_job and j.args @> (p_filter -> 'args'));
+end $$;
 
 CREATE FUNCTION troupe.bulk_preview(action text, filter jsonb DEFAULT NULL::jsonb, ids bigint[] DEFAULT NULL::bigint[], to_queue text DEFAULT NULL::text, to_priority integer DEFAULT NULL::integer, OUT matched bigint, OUT more boolean, OUT sample bigint[]) RETURNS record
     LANGUAGE plpgsql STABLE
@@ -563,6 +592,7 @@ begin
                 else 'available' end = any (p_states)
        and troupe.bulk_fits(p_filter, p_queue, p_priority, j.queue, j.kind, j.priority, j.tags,
                             j.limit_key, j.created_at)
+       and (p_filter -> 'args' is null or j.args @> (p_filter -> 'args'))
      order by j.id);
 end $$;
 
@@ -780,6 +810,15 @@ begin
   end if;
 end $$;
 
+CREATE FUNCTION troupe.check_own_queue(p_queue text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if p_queue ^@ 'troupe.' then
+    raise exception 'queue must not begin with "troupe.": such queues are the engine''s own' using errcode = 'TR400';
+  end if;
+end $$;
+
 CREATE FUNCTION troupe.check_queue_name(p_queue text) RETURNS void
     LANGUAGE plpgsql
     AS $_$
@@ -918,6 +957,7 @@ CREATE FUNCTION troupe.claim(p_node bigint, p_queue text, p_limit integer, p_slo
     LANGUAGE plpgsql
     AS $$
 begin
+  perform troupe.check_own_queue(p_queue);
   return query
   select t.lease, t.job_id, t.attempt, t.max_attempts, t.timeout_ms, t.kind, t.args, t.permits,
          t.permits_changed
@@ -1154,7 +1194,7 @@ begin
   moment := clock_timestamp();
   delete from troupe.token t
    where t.id in (select d.id from troupe.token d
-                   where least(d.revoked_at, d.expires_at) < moment - interval '90 days' limit 1000);
+                   where least(d.revoked_at, d.expires_at) < moment - troupe.kept_for('tokens') limit 1000);
   if (select count(*) from troupe.token) >= 10000 then
     raise exception 'there are 10000 tokens, as many as are kept; the dead go 90 days after their end'
       using errcode = 'TR409';
@@ -1331,6 +1371,32 @@ begin
   return p_jobs;
 end $$;
 
+CREATE FUNCTION troupe.drain_node(p_name text, p_drain boolean) RETURNS bigint
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET lock_timeout TO '1s'
+    AS $$
+declare
+  lives bigint[];
+begin
+  lives := array(select n.id from troupe.node n where n.name = p_name and n.ended_at is null order by n.id desc);
+  perform from troupe.node n where n.id = any (lives) order by n.id for update;
+  lives := array(select n.id from troupe.node n
+                  where n.id = any (lives) and n.ended_at is null and n.heartbeat_at > '-infinity' order by n.id desc);
+  if lives = '{}' and exists (select from troupe.node n where n.name = p_name) then
+    raise exception 'node % has ended', p_name using errcode = 'TR409';
+  elsif lives = '{}' then
+    raise exception 'there is no node %', p_name using errcode = 'TR404';
+  elsif not p_drain and exists (select from troupe.node n where n.id = any (lives) and n.wanted = 'terminate') then
+    raise exception 'node % was asked to end', p_name using errcode = 'TR409';
+  end if;
+  update troupe.node n set wanted = case when p_drain then coalesce(n.wanted, 'quiet') end
+   where n.id = any (lives) and n.wanted is distinct from case when p_drain then coalesce(n.wanted, 'quiet') end;
+  perform troupe.tell('beat ' || l) from unnest(lives) l;
+  return lives[1];
+end $$;
+
 CREATE FUNCTION troupe.drop_entries() RETURNS integer
     LANGUAGE plpgsql
     SET lock_timeout TO '50ms'
@@ -1460,7 +1526,9 @@ begin
       when 'args' then case when pg_column_size(given) > 2097152 then 'must have at most 2 MiB' end
       when 'queue' then
         case when (jsonb_typeof(given) = 'string' and given #>> '{}' ~ name) is not true
-             then 'must be 1 to 128 of A-Z a-z 0-9 . _ : -' end
+             then 'must be 1 to 128 of A-Z a-z 0-9 . _ : -'
+             when given #>> '{}' ^@ 'troupe.'
+             then 'must not begin with "troupe.": such queues are the engine''s own' end
       when 'priority' then
         case when jsonb_typeof(given) <> 'number' or given not in ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
              then 'must be 0 to 9' end
@@ -1618,7 +1686,7 @@ CREATE FUNCTION troupe.end_exports() RETURNS bigint
   select count(*) from ended;
 $$;
 
-CREATE FUNCTION troupe.end_runs(p_node bigint, p_leases bigint[], p_jobs bigint[], p_attempts smallint[], p_outcomes smallint[], p_results jsonb[], p_errors text[], p_waits_ms bigint[], OUT fates smallint[], OUT next_ms bigint, OUT steered text[]) RETURNS record
+CREATE FUNCTION troupe.end_runs(p_node bigint, p_leases bigint[], p_jobs bigint[], p_attempts smallint[], p_outcomes smallint[], p_results jsonb[], p_errors text[], p_waits_ms bigint[], p_tell boolean DEFAULT false, OUT fates smallint[], OUT next_ms bigint, OUT steered text[], OUT told_jobs bigint[], OUT told_ms bigint[], OUT told_outcomes smallint[], OUT told_queues text[], OUT told_kinds text[], OUT told_traces text[]) RETURNS record
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
@@ -1670,6 +1738,15 @@ begin
     end if;
     steered := array(select distinct q.name from troupe.queue q
                       where q.name in (select j.queue from troupe.job j where j.id = any (m.jobs)));
+    if p_tell then
+      select array_agg(j.id), array_agg(u.ago), array_agg(coalesce(t.outcome, 0::smallint)), array_agg(j.queue),
+             array_agg(j.kind), array_agg(coalesce(j.meta ->> 'traceparent', ''))
+        into told_jobs, told_ms, told_outcomes, told_queues, told_kinds, told_traces
+        from unnest(m.jobs, m.attempts, m.agos) u(i, a, ago)
+        join troupe.job j on j.id = u.i
+        left join troupe.attempt t on t.job_id = u.i and t.attempt = u.a
+       where t.outcome is null or t.outcome = 2 or t.finished_at = now();
+    end if;
   end if;
   fates := array(
     select case
@@ -1749,7 +1826,7 @@ declare
   ids bigint[];
   free boolean := false;
 begin
-  perform from troupe.node n where n.id = p_node and n.ended_at is null for key share skip locked;
+  perform from troupe.node n where n.id = p_node and n.ended_at is null and n.wanted is null for key share skip locked;
   -- The lock is the claim's; tried and not waited for: whoever stores jobs must not wait for a pause.
   if found
      -- Before the lock: who waits for room shall hold up no pause.
@@ -1758,6 +1835,7 @@ begin
     -- After the lock, by a statement of its own: a pause or a limit is either seen or waits for us.
     -- Lanes there are from a queue's first job on.
     free := p_queues[1] = all (p_queues)
+      and not p_queues[1] ^@ 'troupe.'
       and not exists (select from troupe.queue q
                        where q.name = p_queues[1]
                          and (q.paused_at is not null or q.concurrency is not null or q.rate is not null
@@ -2068,7 +2146,7 @@ begin
   end if;
 end   $$;
 
-CREATE FUNCTION troupe.enqueue_many(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[] DEFAULT NULL::smallint[], p_timeouts_ms bigint[] DEFAULT NULL::bigint[], p_tags text[] DEFAULT NULL::text[], p_run_at timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], p_delays_ms bigint[] DEFAULT NULL::bigint[], p_limit_keys text[] DEFAULT NULL::text[], p_retries jsonb[] DEFAULT NULL::jsonb[], p_has_room boolean DEFAULT false, p_traceparents text[] DEFAULT NULL::text[]) RETURNS bigint[]
+CREATE FUNCTION troupe.enqueue_many(p_kinds text[], p_queues text[], p_args jsonb[], p_priorities smallint[], p_max_attempts smallint[] DEFAULT NULL::smallint[], p_timeouts_ms bigint[] DEFAULT NULL::bigint[], p_tags text[] DEFAULT NULL::text[], p_run_at timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], p_delays_ms bigint[] DEFAULT NULL::bigint[], p_limit_keys text[] DEFAULT NULL::text[], p_retries jsonb[] DEFAULT NULL::jsonb[], p_has_room boolean DEFAULT false, p_traceparents text[] DEFAULT NULL::text[], p_own boolean DEFAULT false) RETURNS bigint[]
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'off'
@@ -2086,6 +2164,11 @@ begin
      or cardinality(p_kinds) is distinct from cardinality(p_args)
      or cardinality(p_kinds) is distinct from cardinality(p_priorities) then
     raise exception 'the arrays must have the same length' using errcode = 'TR400';
+  end if;
+  if not p_own
+     and (p_queues[1] ^@ 'troupe.'
+          or p_queues[1] <> any (p_queues) and array_to_string(p_queues, ' ') ~ '(^| )troupe[.]') then
+    perform troupe.check_own_queue('troupe.');
   end if;
   if p_traceparents <> '{}' then -- a function below would cost those without, too
     perform troupe.traced(t) from unnest(p_traceparents) t;
@@ -2345,7 +2428,11 @@ begin
     elsif step = 'busy' then
       part.look_at := now() + interval '1 minute';
     end if;
-    dropped := case when step in ('moved', 'dropped') then part.looked_jobs - kept else 0 end;
+    if step in ('moved', 'dropped') then
+      dropped := part.looked_jobs - kept;
+      insert into troupe.expiry as e (low, high, dropped, kept) values (part.low, part.high, dropped, kept);
+      delete from troupe.expiry e where e.id <= (select max(x.id) from troupe.expiry x) - 100;
+    end if;
   end if;
   update troupe.partition p
      set look_at = part.look_at, looked_to = part.looked_to, looked_jobs = part.looked_jobs
@@ -2377,6 +2464,77 @@ $$;
 CREATE FUNCTION troupe.export_time(p_time timestamp with time zone) RETURNS text
     LANGUAGE sql STABLE
     AS $$ select btrim(to_json(p_time at time zone 'UTC')::text, '"') || 'Z' $$;
+
+CREATE FUNCTION troupe.find_jobs(p_state text, p_before bigint, p_queue text, p_kind text, p_tags text[], p_limit_key text, p_from timestamp with time zone, p_until timestamp with time zone, p_args jsonb, p_limit integer, p_looks integer, p_patience interval, OUT ids bigint[], OUT next bigint) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  lag constant interval := '1 hour'; -- of transactions, see troupe.ids_since
+  ends constant timestamptz := clock_timestamp() + p_patience;
+  part int := least(2 * p_limit, 500); -- jobs at a time; a page that is full with the first costs the least
+  low bigint := p_before;
+  looked int := 0;
+  got int;
+  bottom bigint;
+  oldest timestamptz;
+  met bigint[];
+begin
+  ids := '{}';
+  if p_state = 'pending' then -- none is, yet
+    return;
+  end if;
+  if p_until is not null then
+    low := troupe.ids_since(p_until, lag, low);
+  end if;
+  loop
+    part := least(part, p_looks - looked);
+    if p_state in ('scheduled', 'retryable', 'running', 'cancelled', 'discarded') then
+      if p_state in ('scheduled', 'retryable') then
+        met := array(select d.job_id from troupe.deferred d where d.job_id < low order by d.job_id desc limit part);
+      elsif p_state = 'running' then
+        met := array(select distinct u.i from troupe.lease l, unnest(l.jobs) u(i)
+                      where u.i < low order by u.i desc limit part);
+      else
+        met := array(select a.job_id from troupe.attempt a
+                      where a.outcome in (2, 3) and not a.reopened -- as their partial index says
+                        and a.outcome = case p_state when 'cancelled' then 2 else 3 end
+                        and a.job_id < low order by a.job_id desc limit part);
+      end if;
+      got := cardinality(met); bottom := met[got];
+      select min(j.created_at), array_agg(j.id order by j.id desc) filter (
+               where troupe.job_fits(p_queue, p_kind, p_tags, p_limit_key, p_from, p_until, p_args,
+                                     j.queue, j.kind, j.tags, j.limit_key, j.created_at, j.args))
+        into oldest, met from troupe.job j where j.id = any (met);
+    else
+      select count(*), min(x.id), min(x.created_at), array_agg(x.id order by x.id desc) filter (
+               where troupe.job_fits(p_queue, p_kind, p_tags, p_limit_key, p_from, p_until, p_args,
+                                     x.queue, x.kind, x.tags, x.limit_key, x.created_at, x.args))
+        into got, bottom, oldest, met
+        from (select * from troupe.job j where j.id < low order by j.id desc limit part) x;
+    end if;
+    if p_state is not null and met is not null then
+      met := array(select s.id from troupe.standing(met) s where s.state = p_state order by s.id desc);
+    end if;
+    ids := ids || met;
+    if cardinality(ids) >= p_limit then
+      ids := ids[:p_limit]; next := ids[p_limit];
+      return;
+    end if;
+    exit when got < part or oldest < p_from - lag; -- what is older is from before that, too
+    looked := looked + got; low := bottom;
+    if looked >= p_looks or clock_timestamp() >= ends then
+      next := low;
+      return;
+    end if;
+    part := least(2 * part, 1000);
+  end loop;
+end $$;
 
 CREATE FUNCTION troupe.find_token(p_hash bytea, OUT id bigint, OUT name text, OUT role text, OUT queues text[], OUT standing text, OUT left_ms bigint) RETURNS SETOF record
     LANGUAGE plpgsql
@@ -2467,13 +2625,15 @@ begin
   end if;
 end $$;
 
-CREATE FUNCTION troupe.finish_by_worker(p_node bigint, p_session bytea, p_token bigint, p_leases bigint[], p_jobs bigint[], p_attempts smallint[], p_outcomes smallint[], p_results jsonb[], p_errors text[], p_waits_ms bigint[], OUT fates smallint[], OUT next_ms bigint, OUT steered text[]) RETURNS record
+CREATE FUNCTION troupe.finish_by_worker(p_node bigint, p_session bytea, p_token bigint, p_leases bigint[], p_jobs bigint[], p_attempts smallint[], p_outcomes smallint[], p_results jsonb[], p_errors text[], p_waits_ms bigint[], p_tell boolean DEFAULT false, OUT fates smallint[], OUT next_ms bigint, OUT steered text[], OUT told_jobs bigint[], OUT told_ms bigint[], OUT told_outcomes smallint[], OUT told_queues text[], OUT told_kinds text[], OUT told_traces text[]) RETURNS record
     LANGUAGE plpgsql
     AS $$
 begin
   perform troupe.check_worker(p_node, p_session, p_token);
-  select e.fates, e.next_ms, e.steered into fates, next_ms, steered
-    from troupe.end_runs(p_node, p_leases, p_jobs, p_attempts, p_outcomes, p_results, p_errors, p_waits_ms) e;
+  select e.fates, e.next_ms, e.steered, e.told_jobs, e.told_ms, e.told_outcomes, e.told_queues, e.told_kinds,
+         e.told_traces
+    into fates, next_ms, steered, told_jobs, told_ms, told_outcomes, told_queues, told_kinds, told_traces
+    from troupe.end_runs(p_node, p_leases, p_jobs, p_attempts, p_outcomes, p_results, p_errors, p_waits_ms, p_tell) e;
 end $$;
 
 CREATE FUNCTION troupe.fold_keys(p_queue text, p_all boolean) RETURNS void
@@ -2692,7 +2852,7 @@ CREATE FUNCTION troupe.forget_audit(p_most integer DEFAULT 10000) RETURNS bigint
     SET enable_seqscan TO 'off'
     AS $$
   with bound as materialized (
-    select clock_timestamp() - interval '90 days' as at, max(id) - 1000000 as id from troupe.audit),
+    select clock_timestamp() - troupe.kept_for('audit') as at, max(id) - 1000000 as id from troupe.audit),
   old as materialized (
     select o.id
       from (select a.id, a.at from troupe.audit a order by a.id
@@ -2740,7 +2900,7 @@ begin
    where u.job_id in (select x.job_id from troupe.unique_job x order by x.job_id limit p_limit)
      and not exists (select from troupe.job j where j.id = u.job_id offset 0);
   delete from troupe.idempotency
-   where key in (select i.key from troupe.idempotency i where i.created_at < now() - interval '24 hours'
+   where key in (select i.key from troupe.idempotency i where i.created_at < now() - troupe.kept_for('idempotency_keys')
                   order by i.created_at limit p_limit for update skip locked);
   get diagnostics requests_dropped = row_count;
 end $$;
@@ -2978,6 +3138,39 @@ begin
                                                          where d.job_id = j.id))));
 end $$;
 
+CREATE FUNCTION troupe.ids_since(p_time timestamp with time zone, p_lag interval, p_below bigint) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_bitmapscan TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  near constant bigint := 500; -- ids that are not worth another step
+  low bigint;
+  top bigint := p_below;
+  middle bigint;
+  probe record;
+begin
+  select j.id, j.created_at into probe from troupe.job j where j.id < p_below order by j.id desc limit 1;
+  if probe.id is null or probe.created_at < p_time + p_lag then
+    return p_below;
+  end if;
+  top := probe.id;
+  low := (select j.id from troupe.job j order by j.id limit 1);
+  while top - low > near loop
+    middle := low + (top - low) / 2;
+    select j.id, j.created_at into probe from troupe.job j
+      where j.id >= middle and j.id < top order by j.id limit 1;
+    if probe.id is null or probe.created_at >= p_time + p_lag then
+      top := middle;
+    else
+      low := probe.id;
+    end if;
+  end loop;
+  return top;
+end $$;
+
 CREATE FUNCTION troupe.is_running(p_job bigint) RETURNS boolean
     LANGUAGE sql STABLE
     AS $$
@@ -3005,6 +3198,18 @@ begin
                        and (p_value #>> '{}')::numeric = trunc((p_value #>> '{}')::numeric)
     else false end;
 end $$;
+
+CREATE FUNCTION troupe.job_fits(want_queue text, want_kind text, want_tags text[], want_limit_key text, want_from timestamp with time zone, want_before timestamp with time zone, want_args jsonb, queue text, kind text, tags text[], limit_key text, created_at timestamp with time zone, args jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    AS $$
+  select (want_queue is null or queue = want_queue)
+     and (want_kind is null or kind = want_kind)
+     and (want_from is null or created_at >= want_from)
+     and (want_before is null or created_at < want_before)
+     and (want_limit_key is null or limit_key = want_limit_key)
+     and (want_tags is null or tags @> want_tags)
+     and (want_args is null or args @> want_args);
+$$;
 
 CREATE FUNCTION troupe.jobs_of(p_ids bigint[]) RETURNS TABLE(id bigint, queue text, kind text, priority smallint, state text, args jsonb, attempt smallint, max_attempts smallint, timeout_ms bigint, tags text[], run_at timestamp with time zone, created_at timestamp with time zone, limit_key text, node text, taken_at timestamp with time zone)
     LANGUAGE plpgsql STABLE
@@ -3114,6 +3319,15 @@ CREATE FUNCTION troupe.keeps_what_died() RETURNS boolean
   select exists (select from pg_stat_activity a where age(a.backend_xmin) > 1000 and a.pid <> pg_backend_pid())
          or exists (select from pg_replication_slots r where age(r.xmin) > 1000)
          or exists (select from pg_prepared_xacts p where age(p.transaction) > 1000);
+$$;
+
+CREATE FUNCTION troupe.kept_for(p_what text) RETURNS interval
+    LANGUAGE sql IMMUTABLE
+    AS $$
+  select case p_what when 'audit' then interval '90 days'
+                     when 'bulk_operations' then interval '7 days'
+                     when 'idempotency_keys' then interval '24 hours'
+                     when 'tokens' then interval '90 days' end; -- once dead
 $$;
 
 CREATE TABLE troupe.key_end (
@@ -3762,7 +3976,8 @@ begin
                   where n.id < p_before and n.ended_at is null
                     and (p_state is null
                          or p_state = case when n.heartbeat_at = '-infinity' then 'leaving'
-                                           when n.heartbeat_at < late then 'silent' else 'alive' end)
+                                           when n.heartbeat_at < late then 'silent'
+                                           when n.wanted is not null then 'draining' else 'alive' end)
                   order by n.id desc limit p_limit);
   end if;
   if ids = '{}' then
@@ -3783,6 +3998,7 @@ begin
                 then case when n.heartbeat_at = '-infinity' then 'left' else 'dead' end
               when n.heartbeat_at = '-infinity' then 'leaving'
               when n.heartbeat_at < late then 'silent'
+              when n.wanted is not null then 'draining'
               else 'alive' end,
          n.version, n.started_at, nullif(n.heartbeat_at, '-infinity') - n.patience, n.ended_at, n.slots, n.kinds,
          q.queues, q.slots, q.jobs
@@ -3892,7 +4108,6 @@ CREATE FUNCTION troupe.live_runs(p_leases bigint[], p_jobs bigint[], p_attempts 
     SET jit TO 'off'
     AS $$
 begin
-  perform from troupe.lease l where l.id = any (p_leases) order by l.id for key share;
   return (
     select array_agg(coalesce(l.attempts[array_position(l.jobs, u.job)] = u.attempt, false)
                      and exists (select from troupe.job j where j.id = u.job)
@@ -3904,11 +4119,22 @@ begin
 end $$;
 
 CREATE FUNCTION troupe.log(lease bigint, job bigint, attempt integer, line text, level integer DEFAULT 2) RETURNS boolean
-    LANGUAGE sql
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $_$
-  select troupe.record_reports('{}', '{}', '{}', '{}', '{}', array[$1], array[$2], array[$3::smallint],
-                               array[$5::smallint], array[0::bigint], array[$4]) = '{}';
-$_$;
+begin
+  perform from troupe.lease l where l.id = $1 for key share;
+  if not (troupe.live_runs(array[$1], array[$2], array[$3::smallint]))[1] then
+    return false;
+  end if;
+  insert into troupe.log_draft (lease, job_id, attempt, level, line) values ($1, $2, $3, $5, $4);
+  return true;
+end $_$;
 
 CREATE FUNCTION troupe.look_again() RETURNS void
     LANGUAGE sql
@@ -4482,6 +4708,32 @@ CREATE FUNCTION troupe.note_touched() RETURNS trigger
 begin
   insert into troupe.touched (job_id)
   values ((case when tg_op = 'DELETE' then to_jsonb(old) else to_jsonb(new) end ->> tg_argv[0])::bigint);
+  return null;
+end $$;
+
+CREATE FUNCTION troupe.number_drafts() RETURNS trigger
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  if not exists (select from troupe.log_draft d where d.xact = new.xact and d.id = new.id) then
+    return null;
+  end if;
+  perform from troupe.lease l
+    where l.id = any (array(select distinct d.lease from troupe.log_draft d
+                             where d.xact = new.xact and d.id >= new.id))
+    order by l.id for no key update;
+  with own as (
+    delete from troupe.log_draft d where d.xact = new.xact and d.id >= new.id returning d.*)
+  insert into troupe.job_log (job_id, at, attempt, level, line)
+  select o.job_id, o.at, o.attempt, o.level, o.line from own o
+   where exists (select from troupe.job j where j.id = o.job_id)
+   order by o.id;
   return null;
 end $$;
 
@@ -5245,6 +5497,7 @@ declare
   l_live boolean[];
 begin
   if cardinality(p_jobs) > 0 then
+    perform from troupe.lease l where l.id = any (p_leases) order by l.id for key share;
     p_live := troupe.live_runs(p_leases, p_jobs, p_attempts);
     insert into troupe.progress (job_id, attempt, percent, message)
     select distinct on (u.job) u.job, u.attempt, u.percent, coalesce(u.message, '')
@@ -5257,6 +5510,7 @@ begin
            message = excluded.message;
   end if;
   if cardinality(l_jobs) > 0 then
+    perform from troupe.lease l where l.id = any (l_leases) order by l.id for no key update;
     l_live := troupe.live_runs(l_leases, l_jobs, l_attempts);
     insert into troupe.job_log (job_id, at, attempt, level, line)
     select u.job, clock_timestamp() - u.ago_ms * interval '1 ms', u.attempt, u.level, u.line
@@ -5555,6 +5809,40 @@ CREATE FUNCTION troupe.retain_as_others(queue text) RETURNS void
 begin
   delete from troupe.retention r where r.queue = retain_as_others.queue and r.queue <> '';
   perform troupe.look_again();
+end $$;
+
+CREATE FUNCTION troupe.retention_now(p_most integer, OUT queues text[], OUT completed bigint[], OUT cancelled bigint[], OUT discarded bigint[], OUT more_queues boolean, OUT oldest_job timestamp with time zone, OUT partitions integer, OUT looked_low bigint, OUT looked_high bigint, OUT looked_to bigint, OUT next_look timestamp with time zone, OUT expired_at timestamp with time zone, OUT expired_low bigint, OUT expired_high bigint, OUT expired_jobs bigint, OUT expired_kept bigint, OUT things text[], OUT things_ms bigint[], OUT things_known boolean[], OUT things_oldest timestamp with time zone[]) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  select coalesce(array_agg(r.queue), '{}'), coalesce(array_agg(r.c), '{}'), coalesce(array_agg(r.a), '{}'),
+         coalesce(array_agg(r.d), '{}')
+    into queues, completed, cancelled, discarded
+    from (select x.queue, coalesce(extract(epoch from x.completed) * 1000, -1)::bigint as c,
+                 coalesce(extract(epoch from x.cancelled) * 1000, -1)::bigint as a,
+                 coalesce(extract(epoch from x.discarded) * 1000, -1)::bigint as d
+            from troupe.retention x order by x.queue limit p_most + 1) r;
+  more_queues := cardinality(queues) > p_most;
+  queues := queues[:p_most];
+  oldest_job := (select j.created_at from troupe.job j order by j.id limit 1);
+  select count(*), min(p.look_at) filter (where p.look_at > '-infinity' and p.looked_to is null)
+    into partitions, next_look
+    from troupe.partition p where p.what = 'jobs';
+  select p.low, p.high - 1, p.looked_to - 1 into looked_low, looked_high, looked_to
+    from troupe.partition p where p.what = 'jobs' and p.looked_to is not null;
+  select e.at, e.low, e.high - 1, e.dropped, e.kept
+    into expired_at, expired_low, expired_high, expired_jobs, expired_kept
+    from troupe.expiry e order by e.id desc limit 1;
+  select array_agg(t.what), array_agg((extract(epoch from troupe.kept_for(t.what)) * 1000)::bigint),
+         array_agg(t.oldest is not null), array_agg(coalesce(t.oldest, '1970-01-01'))
+    into things, things_ms, things_known, things_oldest
+    from (values ('audit', (select a.at from troupe.audit a order by a.id limit 1)),
+                 ('bulk_operations', (select b.created_at from troupe.bulk_operation b order by b.id limit 1)),
+                 ('idempotency_keys', (select i.created_at from troupe.idempotency i order by i.created_at limit 1)),
+                 ('tokens', (select t.created_at from troupe.token t order by t.id limit 1))) t(what, oldest);
 end $$;
 
 CREATE FUNCTION troupe.retry(p_job bigint) RETURNS text
@@ -6079,7 +6367,8 @@ begin
     raise exception 'the exports that are kept have % bytes or more; delete one, or wait until one expires',
       p_most_bytes using errcode = 'TR409';
   end if;
-  job_id := troupe.enqueue('troupe.export', p_args, 'troupe.exports', max_attempts => 5);
+  job_id := (troupe.enqueue_many(array['troupe.export'], array['troupe.exports'], array[p_args], array[0::smallint],
+                                 array[5::smallint], p_own => true))[1];
   insert into troupe.export (job_id, args) values (job_id, p_args);
   perform troupe.close_requests(array[p_key], array[1], array[use], array[job_id], array[0]::smallint[]);
 end $$;
@@ -6355,6 +6644,7 @@ CREATE FUNCTION troupe.take(p_node bigint, p_queue text, p_limit integer, p_slot
     SET jit TO 'off'
     AS $$
 declare
+  wish text;
   candidate record;
   said boolean;
   keyed boolean;
@@ -6379,9 +6669,11 @@ declare
   looks int := 10000; -- revoked entries in one claim, or rounds for a hundredth of it
   lease_id bigint;
 begin
-  perform from troupe.node n where n.id = p_node and n.ended_at is null for key share;
+  select n.wanted into wish from troupe.node n where n.id = p_node and n.ended_at is null for key share;
   if not found then
     raise exception 'node % is not alive', p_node using errcode = 'TR410';
+  elsif wish is not null then
+    return;
   end if;
   perform pg_advisory_xact_lock_shared(troupe.queue_lock(p_queue));
   select true, x.key_concurrency is not null or x.key_rate is not null, x.ordered into said, keyed, in_order
@@ -7303,7 +7595,7 @@ begin
                             and (n.kinds is null or why.kind = any (n.kinds)))
     into nodes, heartbeat, able
     from troupe.node n
-   where n.ended_at is null and why.queue <> all (n.skips)
+   where n.ended_at is null and n.wanted is null and why.queue <> all (n.skips)
      and (n.serves is null or why.queue = any (n.serves));
   more_ahead := false;
   select t.attempt, t.outcome, t.reopened, t.finished_at, t.error into last
@@ -7618,6 +7910,24 @@ CREATE TABLE troupe.expiring (
     jobs bigint NOT NULL,
     outcome smallint NOT NULL,
     queue text NOT NULL
+);
+
+CREATE TABLE troupe.expiry (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    low bigint NOT NULL,
+    high bigint NOT NULL,
+    dropped bigint NOT NULL,
+    kept bigint NOT NULL
+);
+
+ALTER TABLE troupe.expiry ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME troupe.expiry_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE troupe.export (
@@ -8068,6 +8378,28 @@ ALTER TABLE troupe.lease ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE troupe.log_draft (
+    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    id bigint NOT NULL,
+    lease bigint NOT NULL,
+    job_id bigint NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    attempt smallint NOT NULL,
+    level smallint NOT NULL,
+    line text NOT NULL,
+    CONSTRAINT log_draft_level_check CHECK (((level >= 1) AND (level <= 4))),
+    CONSTRAINT log_draft_line_check CHECK ((octet_length(line) <= 8192))
+);
+
+ALTER TABLE troupe.log_draft ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME troupe.log_draft_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE troupe.node (
     id bigint NOT NULL,
     started_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -8404,6 +8736,9 @@ ALTER TABLE ONLY troupe.crawl
 ALTER TABLE ONLY troupe.deferred
     ADD CONSTRAINT deferred_pkey PRIMARY KEY (job_id);
 
+ALTER TABLE ONLY troupe.expiry
+    ADD CONSTRAINT expiry_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY troupe.export_chunk
     ADD CONSTRAINT export_chunk_pkey PRIMARY KEY (job_id, attempt, nth);
 
@@ -8472,6 +8807,9 @@ ALTER TABLE ONLY troupe.lane
 
 ALTER TABLE ONLY troupe.lease
     ADD CONSTRAINT lease_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY troupe.log_draft
+    ADD CONSTRAINT log_draft_pkey PRIMARY KEY (xact, id);
 
 ALTER TABLE ONLY troupe.node
     ADD CONSTRAINT node_pkey PRIMARY KEY (id);
@@ -8632,6 +8970,8 @@ CREATE TRIGGER free_keys AFTER UPDATE OF ended_at ON troupe.node FOR EACH ROW WH
 CREATE TRIGGER know_lanes AFTER INSERT ON troupe.lane REFERENCING NEW TABLE AS made FOR EACH STATEMENT EXECUTE FUNCTION troupe.know_lanes();
 
 CREATE TRIGGER note_reopened AFTER UPDATE OF reopened ON troupe.attempt FOR EACH ROW WHEN ((new.reopened AND (NOT old.reopened))) EXECUTE FUNCTION troupe.note_touched('job_id');
+
+CREATE CONSTRAINT TRIGGER number_drafts AFTER INSERT ON troupe.log_draft DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION troupe.number_drafts();
 
 CREATE TRIGGER tell_changed AFTER UPDATE ON troupe.deferred REFERENCING OLD TABLE AS gone NEW TABLE AS come FOR EACH STATEMENT EXECUTE FUNCTION troupe.tell_deferred();
 

@@ -1,5 +1,6 @@
 #include "db/stored_export_statements.hpp"
 
+#include "db/json_text.hpp"
 #include "db/statements.hpp"
 
 #include <array>
@@ -20,34 +21,18 @@ constexpr std::array<std::pair<std::string_view, chunk_fate>, 4> fates{
      {"file", chunk_fate::file_too_long},
      {"sum", chunk_fate::no_room}}};
 
-/// Names have no characters that JSON escapes.
-void add_text(std::string& out, std::string_view name, std::string_view value) {
-  out += out.back() == '{' ? "\"" : ",\"";
-  out += name;
-  out += "\":\"";
-  out += value;
-  out += '"';
-}
-
 std::string args_of(const export_order& order) {
-  std::string out = "{";
+  object_text out;
   for (const auto& [word, format] : formats)
     if (format == order.what.format)
-      add_text(out, "format", word);
-  add_text(out, "compression", order.gzip ? "gzip" : "none");
-  const auto& filter = order.what.filter;
-  if (filter.state)
-    add_text(out, "state", to_string(*filter.state));
-  if (filter.queue)
-    add_text(out, "queue", *filter.queue);
-  if (filter.kind)
-    add_text(out, "kind", *filter.kind);
+      out.text("format", word);
+  out.text("compression", order.gzip ? "gzip" : "none").filter(order.what.filter);
   if (order.what.limit)
-    out += ",\"limit\":" + std::to_string(*order.what.limit);
-  return out + '}';
+    out.raw("limit", std::to_string(*order.what.limit));
+  return out.take();
 }
 
-/// Six columns from `first` on: format, compression, state, queue, kind, limit.
+/// Eleven columns from `first` on: format, compression, limit, and the filter's.
 export_order order_of(const row& from, int first) {
   export_order out;
   const auto word = from.get<std::string>(first);
@@ -60,11 +45,17 @@ export_order order_of(const row& from, int first) {
   if (!known)
     throw decode_error("an export cannot have the format '" + word + "'");
   out.gzip = from.get<std::string>(first + 1) == "gzip";
-  if (const auto state = from.get<std::optional<std::string>>(first + 2))
-    out.what.filter.state = parse_job_state(*state);
-  out.what.filter.queue = from.get<std::optional<std::string>>(first + 3);
-  out.what.filter.kind = from.get<std::optional<std::string>>(first + 4);
-  out.what.limit = from.get<std::optional<std::int64_t>>(first + 5);
+  out.what.limit = from.get<std::optional<std::int64_t>>(first + 2);
+  auto& filter = out.what.filter;
+  if (const auto state = from.get<std::optional<std::string>>(first + 3))
+    filter.state = parse_job_state(*state);
+  filter.queue = from.get<std::optional<std::string>>(first + 4);
+  filter.kind = from.get<std::optional<std::string>>(first + 5);
+  filter.tags = from.get<std::vector<std::string>>(first + 6);
+  filter.limit_key = from.get<std::optional<std::string>>(first + 7);
+  filter.created_from = from.get<std::optional<timestamp>>(first + 8);
+  filter.created_before = from.get<std::optional<timestamp>>(first + 9);
+  filter.args = from.get<std::optional<std::string>>(first + 10).value_or("");
   return out;
 }
 
@@ -73,21 +64,21 @@ export_record record_of(const row& from) {
   out.id = job_id{from.get<std::int64_t>(0)};
   out.created_at = from.get<timestamp>(1);
   out.order = order_of(from, 2);
-  const auto state = parse_job_state(from.get<std::string>(8));
+  const auto state = parse_job_state(from.get<std::string>(13));
   if (!state)
-    throw decode_error("a job cannot be '" + from.get<std::string>(8) + "'");
+    throw decode_error("a job cannot be '" + from.get<std::string>(13) + "'");
   out.state = *state;
-  out.attempt = from.get<std::int16_t>(9);
-  out.message = from.get<std::optional<std::string>>(10).value_or("");
-  out.error = from.get<std::optional<std::string>>(11).value_or("");
-  if (from.get<std::optional<bool>>(12).value_or(false)) {
+  out.attempt = from.get<std::int16_t>(14);
+  out.message = from.get<std::optional<std::string>>(15).value_or("");
+  out.error = from.get<std::optional<std::string>>(16).value_or("");
+  if (from.get<std::optional<bool>>(17).value_or(false)) {
     auto& file = out.file.emplace();
     file.attempt = out.attempt;
-    file.bytes = from.get<std::int64_t>(13);
-    file.rows = from.get<std::int64_t>(14);
-    file.sha256 = from.get<std::string>(15);
-    file.finished_at = from.get<timestamp>(16);
-    file.expires_at = from.get<timestamp>(17);
+    file.bytes = from.get<std::int64_t>(18);
+    file.rows = from.get<std::int64_t>(19);
+    file.sha256 = from.get<std::string>(20);
+    file.finished_at = from.get<timestamp>(21);
+    file.expires_at = from.get<timestamp>(22);
   }
   return out;
 }

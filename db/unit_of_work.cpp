@@ -197,7 +197,7 @@ void unit_of_work::emit(call& made, std::vector<query>& into) {
     barrier_ = true;
   } else if (const auto* job = std::get_if<refresh_job>(&request)) {
     open({}, made, into);
-    into.push_back(job_query(job->id));
+    into.push_back(job_query({job->id}));
     into.push_back(attempts_query(job->id));
   } else if (const auto* ask = std::get_if<run_query>(&request)) {
     open({}, made, into);

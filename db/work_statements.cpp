@@ -24,6 +24,40 @@ work_effects effects(const row& from, int next_ms, int steered) {
   return {pause(from, next_ms), from.get<std::vector<std::string>>(steered)};
 }
 
+/// By what is stored of an attempt; 0: nothing, it was snoozed.
+run_end end_of(std::int16_t stored) {
+  switch (static_cast<outcome>(stored)) {
+  case outcome::completed:
+    return run_end::completed;
+  case outcome::cancelled:
+    return run_end::cancelled;
+  case outcome::discarded:
+    return run_end::discarded;
+  case outcome::failed:
+    return run_end::retried;
+  case outcome::lost:
+    return run_end::fenced;
+  }
+  return run_end::snoozed;
+}
+
+/// Six columns of arrays side by side; null when nothing was asked for.
+std::vector<told_work> told_runs(const row& from, int first) {
+  std::vector<told_work> out;
+  const auto jobs = from.get<std::optional<std::vector<std::int64_t>>>(first);
+  if (!jobs)
+    return out;
+  const auto took = from.get<std::vector<std::int64_t>>(first + 1);
+  const auto ends = from.get<std::vector<std::int16_t>>(first + 2);
+  auto queues = from.get<std::vector<std::string>>(first + 3);
+  auto kinds = from.get<std::vector<std::string>>(first + 4);
+  auto traces = from.get<std::vector<std::string>>(first + 5);
+  for (std::size_t i = 0; i < jobs->size(); ++i)
+    out.push_back({job_id{jobs->at(i)}, std::chrono::milliseconds{took.at(i)}, end_of(ends.at(i)),
+                   std::move(queues.at(i)), std::move(kinds.at(i)), std::move(traces.at(i))});
+  return out;
+}
+
 } // namespace
 
 query join_worker_query(const join_worker& ask) {
@@ -92,6 +126,7 @@ query finish_work_query(const finish_work& ask) {
     return one.result.retry_in ? std::optional<std::int64_t>{one.result.retry_in->count()}
                                : std::nullopt;
   }));
+  q.bind(ask.tell);
   return q;
 }
 
@@ -99,7 +134,7 @@ finished_work decode_finished_work(const result& rows) {
   const auto from = rows.one();
   return {column(from.get<std::vector<std::int16_t>>(0),
                  [](std::int16_t fate) { return static_cast<work_fate>(fate); }),
-          effects(from, 1, 2)};
+          effects(from, 1, 2), told_runs(from, 3)};
 }
 
 query beat_worker_query(const beat_worker& ask) {

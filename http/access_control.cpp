@@ -187,7 +187,7 @@ std::optional<access_control::verdict> access_control::permit_job(const identity
   const auto id = parse_id(what.param);
   if (!id)
     return verdict{who, {}}; // the route says that there is no such job
-  ask(get_job{*id}, [who, later = std::move(what.later)](const api_reply& reply) {
+  ask(get_job{*id, false}, [who, later = std::move(what.later)](const api_reply& reply) {
     const auto* failed = std::get_if<failure>(&reply);
     const auto* job = std::get_if<job_record>(&reply);
     if (job != nullptr && !covers(who.get(), job->queue))

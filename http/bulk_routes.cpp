@@ -29,6 +29,8 @@ void begin(const services& context, const request_view& request, responder respo
   if (auto* fault = std::get_if<problem>(&read))
     return respond(problem_response(std::move(*fault)));
   auto& question = std::get<bulk_question>(read);
+  if (auto refused = own_queue(question.what.to_queue.value_or("")))
+    return respond(problem_response(*std::move(refused)));
   if (!question.dry_run)
     return context.ask->ask(start_bulk{std::move(question.what), by_whom(request)},
                             [respond = std::move(respond)](const api_reply& reply) {
@@ -52,8 +54,8 @@ route_handler about_bulk(const services& context) {
     const auto id = parse_id(request.param);
     if (!id)
       return respond(not_a_bulk(request.param));
-    if (!is_empty_document(request.body))
-      return respond(no_body_taken());
+    if (auto fault = refuse_content(request.body))
+      return respond(problem_response(*std::move(fault)));
     Question question{id->value};
     if constexpr (requires { question.by; })
       question.by = by_whom(request);
@@ -106,6 +108,8 @@ void edit(const services& context, const request_view& request, responder respon
   if (auto* fault = std::get_if<problem>(&read))
     return respond(problem_response(std::move(*fault)));
   auto& ask = std::get<edit_job>(read);
+  if (auto refused = own_queue(ask.queue.value_or("")))
+    return respond(problem_response(*std::move(refused)));
   if (ask.queue && !covers(request.who, *ask.queue))
     return respond(outside_scope(request.who->name, *ask.queue));
   ask.id = *id;

@@ -27,6 +27,22 @@ void add_optional(checksum& sum, const std::optional<std::string>& text) {
   }
 }
 
+void add_time(checksum& sum, const std::optional<timestamp>& time) {
+  sum.add(static_cast<unsigned char>(time ? 1 : 0));
+  if (time)
+    sum.add(static_cast<std::uint64_t>(time->time_since_epoch().count()));
+}
+
+void add_search(checksum& sum, const job_filter& filter) {
+  sum.add(static_cast<std::uint64_t>(filter.tags.size()));
+  for (const auto& tag : filter.tags)
+    add_optional(sum, tag);
+  add_optional(sum, filter.limit_key);
+  add_time(sum, filter.created_from);
+  add_time(sum, filter.created_before);
+  add_optional(sum, filter.args);
+}
+
 std::uint64_t check_of(std::uint64_t id, const job_filter& filter) {
   checksum sum;
   sum.add(version);
@@ -35,6 +51,9 @@ std::uint64_t check_of(std::uint64_t id, const job_filter& filter) {
   sum.add(static_cast<unsigned char>(filter.state ? static_cast<int>(*filter.state) + 1 : 0));
   add_optional(sum, filter.queue);
   add_optional(sum, filter.kind);
+  // Without a search a cursor is what it always was, so that an older node knows it.
+  if (is_searched(filter))
+    add_search(sum, filter);
   return sum.value();
 }
 

@@ -164,6 +164,12 @@ void add_request_families(families& out, const request_metrics& requests) {
   MetricFamily streams{"troupe_http_event_streams", "Open event streams.", MetricType::Gauge, {}};
   add_value(streams, static_cast<double>(requests.event_streams()), {});
   out.push_back(std::move(streams));
+  MetricFamily held{"troupe_http_held_bytes",
+                    "Of bodies that are read or worked on, and answers that are not written yet.",
+                    MetricType::Gauge,
+                    {}};
+  add_value(held, static_cast<double>(requests.held_bytes()), {});
+  out.push_back(std::move(held));
 }
 
 rejection rejection_of(int status) {

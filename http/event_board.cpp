@@ -101,6 +101,7 @@ void event_board::open(wish what, responder respond, clock::time_point now) {
   to.asked = std::move(what);
   to.respond = std::move(respond);
   to.quiet_since = to.trusted = now;
+  to.look = look_;
   for (const auto id : to.asked.subject.jobs) {
     auto& job = jobs_[id];
     if (!job)
@@ -112,6 +113,7 @@ void event_board::open(wish what, responder respond, clock::time_point now) {
   if (to.asked.told && !to.jobs.empty()) {
     to.told = to.asked.told->jobs;
     to.done = to.asked.told->done;
+    to.back = true;
     to.asked.told.reset();
   }
   if (to.jobs.empty())
@@ -157,13 +159,19 @@ bool event_board::known(const stream& of) const {
   return std::all_of(of.jobs.begin(), of.jobs.end(), [](const auto& job) { return job->seen; });
 }
 
-/// What to say instead of a stream. A job that was told of before may be gone.
+/// Its jobs were looked at since it was asked for.
+bool event_board::fresh(const stream& of) const {
+  return std::all_of(of.jobs.begin(), of.jobs.end(),
+                     [&](const auto& job) { return job->look > of.look; });
+}
+
+/// What to say instead of a stream. Of one that comes back a job may be gone, also untold.
 std::optional<response> event_board::refusal(const stream& of) const {
   bool all_told = of.done;
   for (std::size_t i = 0; i < of.jobs.size(); ++i) {
     const auto& job = *of.jobs[i];
     const auto& told = of.told[i];
-    if (!job.there && told.digest == 0)
+    if (!job.there && told.digest == 0 && !of.back)
       return not_a_job(std::to_string(job.id.value));
     if (job.there && !covers(of.asked.who.get(), job.queue))
       return outside_scope(of.asked.who->name, job.queue);
@@ -178,8 +186,12 @@ std::optional<response> event_board::refusal(const stream& of) const {
 }
 
 void event_board::begin(number which, stream& of) {
+  auto refused = refusal(of);
+  if (refused && !fresh(of))
+    return; // it may have changed before it was asked for, and whoever is refused does not come
+            // back
   const auto respond = std::exchange(of.respond, nullptr);
-  if (auto refused = refusal(of)) {
+  if (refused) {
     remove(which);
     return respond(*std::move(refused));
   }
@@ -300,14 +312,20 @@ void event_board::answered() {
 void event_board::look_at_jobs() {
   if (looks_ > 0)
     return;
+  ++look_;
   std::vector<watched_ptr> asked;
   watch_jobs question;
   const auto send = [&] {
     ++looks_;
-    ask(std::exchange(question, {}),
-        [this, asked = std::exchange(asked, {})](const api_reply& reply) { seen(asked, reply); });
+    ask(std::exchange(question, {}), [this, look = look_, asked = std::exchange(asked, {})](
+                                         const api_reply& reply) { seen(look, asked, reply); });
   };
-  for (const auto& [id, job] : jobs_) {
+  auto next = jobs_.upper_bound(last_looked_at_);
+  for (auto left = std::min(jobs_.size(), limits_.looked_at); left > 0; --left, ++next) {
+    if (next == jobs_.end())
+      next = jobs_.begin();
+    const auto& [id, job] = *next;
+    last_looked_at_ = id;
     question.jobs.push_back({id, job->mark, job->last_line});
     asked.push_back(job);
     if (question.jobs.size() == watch_jobs::most)
@@ -317,7 +335,8 @@ void event_board::look_at_jobs() {
     send();
 }
 
-void event_board::seen(const std::vector<watched_ptr>& asked, const api_reply& reply) {
+void event_board::seen(std::uint64_t look, const std::vector<watched_ptr>& asked,
+                       const api_reply& reply) {
   --looks_;
   const auto* sights = std::get_if<job_sights>(&reply);
   if (sights == nullptr) {
@@ -329,7 +348,9 @@ void event_board::seen(const std::vector<watched_ptr>& asked, const api_reply& r
   std::unordered_map<job_id, const job_sight*> by_id;
   for (const auto& one : sights->jobs)
     by_id.emplace(one.id, &one);
+  std::set<number> concerned; // each once, however many of its jobs are others
   for (const auto& job : asked) {
+    job->look = look;
     const auto found = by_id.find(job->id);
     if (found == by_id.end())
       continue;
@@ -344,9 +365,12 @@ void event_board::seen(const std::vector<watched_ptr>& asked, const api_reply& r
     } else if (other) {
       want_job(job);
     }
-    const auto watchers = job->watchers;
-    settle(watchers);
+    concerned.insert(job->watchers.begin(), job->watchers.end());
   }
+  for (const auto& [which, one] : streams_)
+    if (one.respond)
+      concerned.insert(which);
+  settle(std::vector(concerned.begin(), concerned.end()));
   pump();
 }
 
@@ -378,7 +402,8 @@ void event_board::pump() {
             on_page(job, after, last, reply);
           });
     else
-      ask(get_job{job->id}, [this, job = job](const api_reply& reply) { on_job(job, reply); });
+      ask(get_job{job->id, false},
+          [this, job = job](const api_reply& reply) { on_job(job, reply); });
   }
 }
 

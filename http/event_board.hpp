@@ -31,6 +31,7 @@ struct event_limits {
   using ms = std::chrono::milliseconds;
   std::size_t streams = 1'024;   ///< at once; above: 503
   std::size_t jobs = 10'000;     ///< that all of them watch; above: 503
+  std::size_t looked_at = 4'000; ///< jobs at one tick; where there are more, they take turns
   std::size_t lookups = 64;      ///< jobs and pages of logs that are asked for at once; others wait
   std::size_t piece = 64 * 1024; ///< bytes; when so many are there, the rest comes afterwards
   int log_lines = 100;           ///< in one question
@@ -81,6 +82,7 @@ private:
     explicit watched(job_id which) : id(which) {}
     job_id id;
     std::optional<std::int64_t> mark; ///< as the database says; none: to be looked up again
+    std::uint64_t look = 0;           ///< the last one that was answered
     bool seen = false;                ///< whether what follows holds
     bool there = false;
     bool wanted = false; ///< it is another now, and stands in line to be looked up
@@ -111,6 +113,8 @@ private:
     std::uint64_t round = 0;                       ///< of looks at queues: all of it was told
     responder respond;                             ///< until the first answer
     std::function<void(text_source::piece)> reply; ///< until the next piece
+    std::uint64_t look = 0;                        ///< the last one before it
+    bool back = false;                             ///< it was there before: what is gone was there
     bool begun = false;
     bool done = false;
     bool over = false; ///< nothing follows but `last`
@@ -126,6 +130,7 @@ private:
   void settle(const std::vector<number>& which);
   std::vector<number> all() const;
   bool known(const stream& of) const;
+  bool fresh(const stream& of) const;
   std::optional<response> refusal(const stream& of) const;
   void begin(number which, stream& of);
   void next(number which, std::function<void(text_source::piece)> reply);
@@ -145,7 +150,7 @@ private:
              std::string_view data) const;
 
   void look_at_jobs();
-  void seen(const std::vector<watched_ptr>& asked, const api_reply& reply);
+  void seen(std::uint64_t look, const std::vector<watched_ptr>& asked, const api_reply& reply);
   void want_job(const watched_ptr& of);
   void want_page(const watched_ptr& of, std::int64_t after);
   void pump();
@@ -169,8 +174,10 @@ private:
   number last_ = 0;
   std::unordered_map<number, stream> streams_;
 
-  std::unordered_map<job_id, watched_ptr> jobs_;
-  std::size_t looks_ = 0; ///< at jobs, under way
+  std::map<job_id, watched_ptr> jobs_;
+  std::uint64_t look_ = 0; ///< at jobs, the last one
+  std::size_t looks_ = 0;  ///< questions of it that are under way
+  job_id last_looked_at_;
   std::deque<std::pair<watched_ptr, std::optional<std::int64_t>>> wanted_;
   std::size_t lookups_ = 0; ///< under way
 

@@ -1,5 +1,6 @@
 // /api/v1/jobs.ndjson, .csv and .json: all jobs of a filter as one text that is made while it is
 // read.
+#include "http/filter_fields.hpp"
 #include "http/gzip.hpp"
 #include "http/route_answers.hpp"
 #include "http/routes.hpp"
@@ -85,9 +86,9 @@ std::variant<export_jobs, response> read_export_query(std::string_view query) {
         return wrong_parameter("limit", "must be an integer from 1 to "
                                             + std::to_string(limits::export_jobs));
     } else {
-      return wrong_parameter(name.substr(0, 64),
-                             "there is none of this name; an export takes state, queue, kind and "
-                             "limit");
+      return wrong_parameter(name.substr(0, 64), "there is none of this name; an export takes "
+                                                     + std::string{filter_parameters}
+                                                     + " and limit");
     }
   }
   return out;
@@ -115,7 +116,8 @@ void add_export_routes(router& table, const services& context, const server_limi
                .scope = queue_scope::filter,
                .what = form.what,
                .answers = {form.answer},
-               .query = {"State", "Queue", "Kind", "ExportSize"},
+               .query = {"State", "Queue", "Kind", "Tag", "LimitKey", "CreatedFrom",
+                         "CreatedBefore", "ContainedArgs", "ExportSize"},
                .handle = [&context, &form, count, most = limits.exports](
                              const request_view& request, const responder& respond) {
                  auto read = read_export_query(request.query);

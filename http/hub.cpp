@@ -25,7 +25,7 @@ std::string hex(std::uint64_t value) {
 
 hub::hub(net::io_context& loop, const server_limits& limits, services context)
     : loop_(loop.get_executor()), limits_(limits), context_(std::move(context)),
-      sweep_timer_(loop_) {
+      bytes_(limits_.held_bytes), sweep_timer_(loop_) {
   if (context_.counters == nullptr)
     context_.counters = &own_counters_;
   context_.requests = &requests_;
@@ -37,6 +37,7 @@ hub::hub(net::io_context& loop, const server_limits& limits, services context)
       counters().token_changes, event_limits{.streams = limits_.event_streams});
   context_.events = events_.get();
   requests_.count_streams([events = events_.get()] { return events->streams(); });
+  requests_.count_bytes([this] { return bytes_.held(); });
   add_all_routes(routes_, context_, limits_);
   if (limits_.caller_each.count() > 0)
     callers_.emplace(rate_limits{limits_.caller_burst, limits_.caller_each, limits_.callers});
@@ -73,9 +74,9 @@ std::optional<hub::request_span> hub::span_of(const request_head& head) {
     return request_span{with_span(*asked, spans_()), asked->span_id};
   if (context_.spans == nullptr)
     return std::nullopt;
-  constexpr unsigned sampled_and_random = 3;
-  const trace_context begun{hex(spans_() | 1U) + hex(spans_()), hex(0), sampled_and_random};
-  return request_span{with_span(begun, spans_()), {}};
+  if (auto begun = begin_trace(spans_(), spans_(), spans_(), context_.spans->sample_ratio()))
+    return request_span{*std::move(begun), {}};
+  return std::nullopt;
 }
 
 std::optional<response> hub::spend(const token_identity* who, const std::string& address,

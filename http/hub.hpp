@@ -5,6 +5,7 @@
 #include "http/access_control.hpp"
 #include "http/event_board.hpp"
 #include "http/net.hpp"
+#include "http/room.hpp"
 #include "http/routes.hpp"
 #include "messages/trace.hpp"
 
@@ -38,6 +39,8 @@ public:
   std::optional<response> spend(const token_identity* who, const std::string& address,
                                 std::string& fields);
   request_metrics& requests() { return requests_; }
+  /// What bodies and answers of all connections share.
+  room& bytes() { return bytes_; }
   bool draining() const { return stopping_ || (context_.draining && context_.draining()); }
   bool stopping() const { return stopping_; }
   executor loop() { return loop_; }
@@ -49,7 +52,7 @@ public:
     std::string parent; ///< empty: it begins the trace
   };
   /// What this server does in the trace that the request names. When it names none: nothing, or the
-  /// begin of a sampled one where spans are exported.
+  /// begin of one where spans are exported.
   std::optional<request_span> span_of(const request_head& head);
   /// Null: nobody wants them.
   span_sink* spans() const { return context_.spans; }
@@ -84,6 +87,7 @@ private:
   router routes_;
   std::shared_ptr<access_control> access_;
   std::optional<rate_limit> callers_;
+  room bytes_;
   std::vector<std::shared_ptr<peer>> peers_;
   std::unordered_map<std::string, std::size_t> per_address_;
   std::size_t heads_incomplete_ = 0;

@@ -1,11 +1,13 @@
 // /api/v1/jobs: from requests to questions for the engine, and from its answers to JSON. Answers
 // are rendered on the thread that brings them, so that the loop only moves bytes.
 #include "http/cursor.hpp"
+#include "http/filter_fields.hpp"
 #include "http/job_answers.hpp"
 #include "http/json.hpp"
 #include "http/route_answers.hpp"
 #include "http/routes.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -46,6 +48,13 @@ struct list_question {
   chosen_fields fields = {};
 };
 
+/// They may be large, and lie apart: whoever reads the rest only does not pay for them.
+bool wants_args(chosen_fields fields) {
+  const auto names = job_fields(true); // of a list they are the first ones of these
+  return fields.has(
+      static_cast<std::size_t>(std::find(names.begin(), names.end(), "args") - names.begin()));
+}
+
 std::variant<list_question, response> read_list_query(std::string_view query) {
   auto parameters = parse_query(query);
   if (!parameters)
@@ -66,10 +75,11 @@ std::variant<list_question, response> read_list_query(std::string_view query) {
       if (auto* fault = std::get_if<response>(&fields))
         return std::move(*fault);
       out.fields = std::get<chosen_fields>(fields);
+      out.ask.args = wants_args(out.fields);
     } else {
-      return wrong_parameter(name.substr(0, 64),
-                             "there is none of this name; a list takes state, queue, kind, fields, "
-                             "limit and cursor");
+      return wrong_parameter(name.substr(0, 64), "there is none of this name; a list takes "
+                                                     + std::string{filter_parameters}
+                                                     + ", fields, limit and cursor");
     }
   }
   if (!out.cursor.empty()) {
@@ -125,9 +135,9 @@ void get(const services& context, const request_view& request, responder respond
   auto wanted = read_fields_only("job", request.query, job_fields(true));
   if (auto* refused = std::get_if<response>(&wanted))
     return respond(std::move(*refused));
-  context.ask->ask(get_job{*id},
-                   [respond = std::move(respond),
-                    fields = std::get<chosen_fields>(wanted)](const api_reply& reply) {
+  const auto fields = std::get<chosen_fields>(wanted);
+  context.ask->ask(get_job{*id, wants_args(fields)},
+                   [respond = std::move(respond), fields](const api_reply& reply) {
                      const auto* job = std::get_if<job_record>(&reply);
                      respond(job != nullptr ? render_job(200, *job, fields) : unexpected(reply));
                    });
@@ -140,8 +150,8 @@ route_handler about_job(const services& context) {
     const auto id = parse_id(request.param);
     if (!id)
       return respond(not_a_job(request.param));
-    if (!is_empty_document(request.body))
-      return respond(no_body_taken());
+    if (auto fault = refuse_content(request.body))
+      return respond(problem_response(*std::move(fault)));
     Question question{*id};
     if constexpr (requires { question.by; })
       question.by = by_whom(request);
@@ -212,9 +222,13 @@ void add_job_routes(router& table, const services& context, const server_limits&
              .pattern = "/api/v1/jobs",
              .role = role::viewer,
              .scope = queue_scope::filter,
-             .what = {"listJobs", "jobs", "List jobs, newest first"},
+             .what = {"listJobs", "jobs", "List jobs, newest first",
+                      "With `tag`, `limit_key`, `created_from`, `created_before` or `args` it is a "
+                      "search: a page may hold fewer jobs than its limit, or none, and `next` goes "
+                      "on from there."},
              .answers = {{200, "JobPage"}},
-             .query = {"State", "Queue", "Kind", "ListedJobFields", "JobPageSize", "Cursor"},
+             .query = {"State", "Queue", "Kind", "Tag", "LimitKey", "CreatedFrom", "CreatedBefore",
+                       "ContainedArgs", "ListedJobFields", "JobPageSize", "Cursor"},
              .handle = list(context, limits.page_bytes)});
   add_enqueue_routes(table, context, limits);
   add_counts_route(table, context);

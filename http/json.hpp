@@ -37,8 +37,8 @@ std::variant<std::vector<job_or_problem>, problem> read_jobs_apart(std::string_v
                                                                    const job_rules& rules);
 /// `{"priority":...}` to what changes of a job, whose id is not in it.
 std::variant<edit_job, problem> read_edit(std::string_view body, timestamp now);
-/// Nothing, white space or `{}`, as cancel and retry take.
-bool is_empty_document(std::string_view body);
+/// Nothing when there is nothing, white space or `{}`, as cancel and retry take; else a 400.
+std::optional<problem> refuse_content(std::string_view body);
 
 /// `attempts` and `progress` only when asked for, and `retry` only when there is one: lists do not
 /// read them. `node` and `started_at` only while it runs. Of these what is wanted.

@@ -1,10 +1,12 @@
 #include "http/json_bulk.hpp"
 
+#include "http/filter_fields.hpp"
 #include "http/json.hpp"
 #include "http/json_guard.hpp"
 #include "http/router.hpp"
 #include "http/time_format.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace troupe::http {
@@ -36,18 +38,6 @@ private:
     fail(at, std::string{name_rule});
     return std::nullopt;
   }
-  std::optional<std::string> text(json_value& value, const std::string& at, std::size_t most) {
-    if (value.type == kind::string && !value.text.empty() && value.text.size() <= most)
-      return std::move(value.text);
-    fail(at, "must be a string of 1 to " + std::to_string(most) + " bytes");
-    return std::nullopt;
-  }
-  std::optional<timestamp> time(const json_value& value, const std::string& at) {
-    auto found = value.type == kind::string ? parse_time(value.text) : std::nullopt;
-    if (!found)
-      fail(at, "must be an RFC 3339 time such as 2030-01-31T08:00:00Z");
-    return found;
-  }
   void read_filter(json_value& value);
   void read_ids(const json_value& value);
   void read_to(json_value& value);
@@ -60,35 +50,36 @@ private:
 void bulk_reader::read_filter(json_value& value) {
   if (value.type != kind::object)
     return fail("/filter", "must be an object");
-  auto& filter = out_.what.filter;
+  auto& what = out_.what;
+  const auto note = [this](std::string pointer, std::string detail) {
+    fail(std::move(pointer), std::move(detail));
+  };
   for (auto& [key, part] : value.members) {
     const auto at = below("/filter", key);
-    if (key == "state") {
-      filter.state = part.type == kind::string ? parse_job_state(part.text) : std::nullopt;
-      if (!filter.state)
-        fail(at,
-             "must be scheduled, available, running, retryable, completed, cancelled or discarded");
-    } else if (key == "queue") {
-      filter.queue = name(part, at);
-    } else if (key == "kind") {
-      filter.kind = name(part, at);
-    } else if (key == "tag") {
-      filter.tag = text(part, at, limits::tag_length);
-    } else if (key == "limit_key") {
-      filter.limit_key = text(part, at, limits::limit_key_length);
-    } else if (key == "created_after") {
-      filter.created_after = time(part, at);
-    } else if (key == "created_before") {
-      filter.created_before = time(part, at);
-    } else if (key == "all") {
-      filter.all = part.type == kind::boolean && part.flag;
-      if (!filter.all)
+    if (key == "all") {
+      what.all = part.type == kind::boolean && part.flag;
+      if (!what.all)
         fail(at, "must be true, or be left out");
-    } else {
-      fail(at, "no such field; a filter has state, queue, kind, tag, limit_key, created_after, "
-               "created_before, all");
+    } else if (key == "tag") { // one of `tags`, as this route took it first
+      json_value only;
+      only.type = kind::array;
+      only.members.push_back({{}, std::move(part)});
+      http::read_filter("tags", only, at, what.filter,
+                        [&](const std::string&, std::string detail) { note(at, detail); });
+    } else if (key == "created_after") { // the same of `created_from`
+      http::read_filter("created_from", part, at, what.filter, note);
+    } else if (!http::read_filter(key, part, at, what.filter, note)) {
+      fail(at, "no such field; a filter has " + std::string{filter_members} + ", all");
     }
   }
+  const auto has = [&](std::string_view name) {
+    return std::any_of(value.members.begin(), value.members.end(),
+                       [&](const auto& member) { return member.key == name; });
+  };
+  if (has("tag") && has("tags"))
+    fail("/filter/tag", "must be left out where tags is given");
+  if (has("created_after") && has("created_from"))
+    fail("/filter/created_after", "must be left out where created_from is given");
   if (value.members.empty())
     fail("/filter", "must not be empty; {\"all\":true} means every job");
 }
@@ -208,11 +199,11 @@ void append_member(std::string& out, std::string_view name, std::int64_t number)
 
 std::variant<bulk_question, problem> read_bulk(std::string_view body) {
   json_limits most;
-  most.depth = 4;
+  most.depth = limits::filter_args_depth;
   most.values = limits::bulk_ids + 64;
   auto document = read_json(body, most);
   if (auto* error = std::get_if<json_error>(&document))
-    return invalid_fields({{std::move(error->pointer), std::move(error->detail)}});
+    return malformed(std::move(*error), body);
   bulk_reader reader;
   auto question = reader.read(std::get<json_value>(document));
   if (!reader.errors.empty())

@@ -1,5 +1,6 @@
 #include "http/json_export.hpp"
 
+#include "http/filter_fields.hpp"
 #include "http/json_guard.hpp"
 #include "http/route_answers.hpp"
 #include "http/time_format.hpp"
@@ -29,30 +30,13 @@ struct export_reader {
     fail("/format", "must be ndjson, csv or json");
   }
 
-  void read_name(const char* pointer, const json_value& value, std::optional<std::string>& into) {
-    if (value.type != kind::string || !is_valid_name(value.text))
-      return fail(pointer, "must be " + std::string{name_form});
-    into = value.text;
-  }
-
-  void read(const std::string& key, const json_value& value) {
-    auto& filter = out.what.filter;
+  void read(const std::string& key, json_value& value) {
     if (key == "format") {
       read_format(value);
     } else if (key == "compression") {
       out.gzip = value.type == kind::string && value.text == "gzip";
       if (!out.gzip && (value.type != kind::string || value.text != "none"))
         fail("/compression", "must be none or gzip");
-    } else if (key == "state") {
-      filter.state = value.type == kind::string ? parse_job_state(value.text) : std::nullopt;
-      if (!filter.state)
-        fail("/state",
-             "must be pending, scheduled, available, running, retryable, completed, cancelled or "
-             "discarded");
-    } else if (key == "queue") {
-      read_name("/queue", value, filter.queue);
-    } else if (key == "kind") {
-      read_name("/kind", value, filter.kind);
     } else if (key == "limit") {
       if (value.type != kind::integer || value.integer < 1 || value.integer > limits::export_jobs)
         return fail("/limit",
@@ -61,8 +45,10 @@ struct export_reader {
     } else {
       std::string pointer;
       append_pointer(pointer, key);
-      fail(pointer,
-           "no such field; an export has format, compression, state, queue, kind and limit");
+      if (!read_filter(key, value, pointer, out.what.filter,
+                       [this](std::string at, std::string why) { fail(std::move(at), why); }))
+        fail(pointer, "no such field; an export has format, compression, "
+                          + std::string{filter_members} + " and limit");
     }
   }
 };
@@ -72,15 +58,6 @@ void append_member(std::string& out, std::string_view name, std::string_view tex
   out += name;
   out += "\":";
   append_json_string(out, text);
-}
-
-void append_filter(std::string& out, std::string_view name,
-                   const std::optional<std::string>& value) {
-  if (value)
-    return append_member(out, name, *value);
-  out += ",\"";
-  out += name;
-  out += "\":null";
 }
 
 void append_file(std::string& out, const stored_file& file) {
@@ -108,16 +85,16 @@ std::string_view to_string(export_format format) {
 
 std::variant<export_order, problem> read_export(std::string_view body) {
   json_limits most;
-  most.depth = 2;
+  most.depth = limits::filter_args_depth;
   auto document = read_json(body, most);
   if (auto* error = std::get_if<json_error>(&document))
-    return invalid_fields({{std::move(error->pointer), std::move(error->detail)}});
-  const auto& root = std::get<json_value>(document);
+    return malformed(std::move(*error), body);
+  auto& root = std::get<json_value>(document);
   if (root.type != kind::object)
     return invalid_fields({{"", "must be an object with format"}});
   export_reader reader;
   bool has_format = false;
-  for (const auto& [key, value] : root.members) {
+  for (auto& [key, value] : root.members) {
     has_format = has_format || key == "format";
     reader.read(key, value);
   }
@@ -135,14 +112,13 @@ void append_export(std::string& out, const export_record& one) {
   out += ",\"attempt\":" + std::to_string(one.attempt);
   append_member(out, "format", to_string(what.format));
   append_member(out, "compression", one.order.gzip ? "gzip" : "none");
-  const auto& filter = what.filter;
-  append_filter(out, "job_state",
-                filter.state ? std::optional{std::string{to_string(*filter.state)}} : std::nullopt);
-  append_filter(out, "queue", filter.queue);
-  append_filter(out, "kind", filter.kind);
+  append_filter(out, what.filter, "job_state");
   out += ",\"limit\":" + (what.limit ? std::to_string(*what.limit) : "null");
   append_member(out, "progress", one.message);
-  append_filter(out, "error", one.error.empty() ? std::nullopt : std::optional{one.error});
+  if (one.error.empty())
+    out += ",\"error\":null";
+  else
+    append_member(out, "error", one.error);
   out += ",\"created_at\":";
   append_time_or_null(out, one.created_at);
   out += ",\"file\":";

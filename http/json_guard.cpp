@@ -2,8 +2,6 @@
 // receiver below judges each event and stops it at the first fault.
 #include "http/json_guard.hpp"
 
-#include "http/problem.hpp"
-
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -313,11 +311,22 @@ bool receiver::parse_error(std::size_t offset, const std::string& /*token*/,
   std::string_view reason = e.what();
   const auto known = reason.find("syntax error");
   reason.remove_prefix(known == std::string_view::npos ? 0 : known);
-  error_ = json_error{pointer(), "not JSON: " + std::string{reason.substr(0, 200)}, offset};
+  error_ = json_error{{}, "not JSON: " + std::string{reason.substr(0, 200)}, offset};
   return false;
 }
 
 } // namespace
+
+problem malformed(json_error error, std::string_view text) {
+  // What is missing at the end is at fault one byte behind it.
+  const auto byte = std::clamp<std::size_t>(error.offset, 1, text.size() + 1);
+  const auto before = text.substr(0, byte - 1);
+  const auto line = 1 + std::count(before.begin(), before.end(), '\n');
+  const auto column = byte - (before.rfind('\n') + 1); // npos + 1 is 0
+  error.detail += " (byte " + std::to_string(byte) + ": line " + std::to_string(line) + ", column "
+                  + std::to_string(column) + ")";
+  return invalid_fields({{std::move(error.pointer), std::move(error.detail)}});
+}
 
 void append_pointer(std::string& pointer, std::string_view key) {
   pointer += '/';

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "http/limits.hpp"
+#include "http/problem.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -32,13 +33,17 @@ struct json_member {
 };
 
 struct json_error {
-  std::string pointer; ///< the value at fault, as far as it is known
+  std::string pointer; ///< the value at fault, as far as it is known; empty of what is not JSON
   std::string detail;
-  std::size_t offset = 0; ///< in bytes, near the fault
+  std::size_t offset = 0; ///< bytes up to where the fault was noticed, with the one at fault
 };
 
 /// Reads one document. Never recurses, never throws on bad input.
 std::variant<json_value, json_error> read_json(std::string_view text, const json_limits& limits);
+
+/// The same as a 400, with its byte, line and column in `text`, all counted from 1, columns in
+/// bytes.
+problem malformed(json_error error, std::string_view text);
 
 /// Appends `/key` with RFC 6901's escapes.
 void append_pointer(std::string& pointer, std::string_view key);

@@ -240,12 +240,6 @@ edit_job job_reader::read_changes(json_value& value) {
   return changes;
 }
 
-problem malformed(json_error error) {
-  auto out = invalid_fields({{std::move(error.pointer), std::move(error.detail)}});
-  out.detail += " (near byte " + std::to_string(error.offset) + ")";
-  return out;
-}
-
 json_limits limits_for(std::size_t jobs) {
   json_limits out;
   out.depth = limits::args_depth;
@@ -258,7 +252,7 @@ json_limits limits_for(std::size_t jobs) {
 std::variant<std::vector<json_member>, problem> read_array(std::string_view body) {
   auto document = read_json(body, limits_for(limits::bulk_jobs));
   if (auto* error = std::get_if<json_error>(&document))
-    return malformed(std::move(*error));
+    return malformed(std::move(*error), body);
   auto& root = std::get<json_value>(document);
   if (root.type != kind::object)
     return invalid_fields({{"", "must be an object: {\"jobs\":[...]}"}});
@@ -287,7 +281,7 @@ std::variant<std::vector<json_member>, problem> read_array(std::string_view body
 std::variant<job_spec, problem> read_job(std::string_view body, const job_rules& rules) {
   auto document = read_json(body, limits_for(1));
   if (auto* error = std::get_if<json_error>(&document))
-    return malformed(std::move(*error));
+    return malformed(std::move(*error), body);
   std::vector<field_error> errors;
   auto spec = job_reader{rules, {}, errors}.read(std::get<json_value>(document));
   if (!errors.empty())
@@ -334,7 +328,7 @@ std::variant<std::vector<job_or_problem>, problem> read_jobs_apart(std::string_v
 std::variant<edit_job, problem> read_edit(std::string_view body, timestamp now) {
   auto document = read_json(body, limits_for(1));
   if (auto* error = std::get_if<json_error>(&document))
-    return malformed(std::move(*error));
+    return malformed(std::move(*error), body);
   const std::set<std::string> no_kinds;
   const job_rules rules{no_kinds, now};
   std::vector<field_error> errors;
@@ -344,12 +338,16 @@ std::variant<edit_job, problem> read_edit(std::string_view body, timestamp now) 
   return changes;
 }
 
-bool is_empty_document(std::string_view body) {
+std::optional<problem> refuse_content(std::string_view body) {
   if (body.find_first_not_of(" \t\r\n") == std::string_view::npos)
-    return true;
-  const auto document = read_json(body, limits_for(1));
-  const auto* value = std::get_if<json_value>(&document);
-  return value != nullptr && value->type == kind::object && value->members.empty();
+    return std::nullopt;
+  auto document = read_json(body, limits_for(1));
+  if (auto* error = std::get_if<json_error>(&document))
+    return malformed(std::move(*error), body);
+  const auto& value = std::get<json_value>(document);
+  if (value.type == kind::object && value.members.empty())
+    return std::nullopt;
+  return invalid_fields({{"", "this request takes no body or {}"}});
 }
 
 } // namespace troupe::http

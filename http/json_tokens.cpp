@@ -78,7 +78,7 @@ std::variant<create_token, problem> read_token(std::string_view body) {
   most.depth = 4;
   auto document = read_json(body, most);
   if (auto* error = std::get_if<json_error>(&document))
-    return invalid_fields({{std::move(error->pointer), std::move(error->detail)}});
+    return malformed(std::move(*error), body);
   const auto& root = std::get<json_value>(document);
   if (root.type != kind::object)
     return invalid_fields({{"", "must be an object with name and role"}});

@@ -130,7 +130,7 @@ std::optional<problem> read_object(std::string_view body, std::size_t values,
   most.raw_bytes = limits::result_bytes;
   auto document = read_json(body, most);
   if (auto* error = std::get_if<json_error>(&document))
-    return invalid_fields({{std::move(error->pointer), std::move(error->detail)}});
+    return malformed(std::move(*error), body);
   auto& root = std::get<json_value>(document);
   if (root.type != kind::object)
     return invalid_fields({{"", "must be an object with " + std::string{known}}});

@@ -46,7 +46,8 @@ std::variant<told_outcomes, problem> read_finish(std::string_view body, const to
 std::chrono::milliseconds heartbeat_of(std::chrono::milliseconds lease);
 
 std::string joined_json(const join_worker& asked, node_id node, const work_secret& secret);
-std::string claimed_json(const claimed_work& got);
+/// `traces`: what each job's worker goes on with, in place of what put the job in; empty: nothing.
+std::string claimed_json(const claimed_work& got, const std::vector<std::string>& traces = {});
 std::string finished_json(const told_outcomes& told, const std::vector<work_fate>& fates);
 std::string pulse_json(const work_pulse& pulse);
 std::string reported_json(const reported_work& told);

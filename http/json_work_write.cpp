@@ -21,7 +21,7 @@ void append_ids(std::string& out, std::string_view name, const std::vector<job_i
   out += ']';
 }
 
-void append_claimed(std::string& out, const claimed_job& job) {
+void append_claimed(std::string& out, const claimed_job& job, std::string_view traceparent) {
   out += "{\"id\":\"" + std::to_string(job.id.value) + "\",\"lease\":\""
          + std::to_string(job.lease.value) + "\",\"attempt\":" + std::to_string(job.attempt)
          + ",\"max_attempts\":" + std::to_string(job.max_attempts) + ",\"queue\":";
@@ -44,9 +44,9 @@ void append_claimed(std::string& out, const claimed_job& job) {
     append_json_string(out, job.limit_key);
   out += ",\"created_at\":";
   append_time_or_null(out, job.created_at);
-  if (!job.traceparent.empty()) {
+  if (!traceparent.empty()) {
     out += ",\"traceparent\":";
-    append_json_string(out, job.traceparent);
+    append_json_string(out, traceparent);
   }
   out += '}';
 }
@@ -67,12 +67,12 @@ std::string joined_json(const join_worker& asked, node_id node, const work_secre
          + ",\"heartbeat_ms\":" + std::to_string(heartbeat_of(asked.lease).count()) + '}';
 }
 
-std::string claimed_json(const claimed_work& got) {
+std::string claimed_json(const claimed_work& got, const std::vector<std::string>& traces) {
   std::string out = "{\"jobs\":[";
-  for (const auto& job : got.jobs) {
-    if (out.back() == '}')
+  for (std::size_t i = 0; i < got.jobs.size(); ++i) {
+    if (i > 0)
       out += ',';
-    append_claimed(out, job);
+    append_claimed(out, got.jobs[i], traces.empty() ? got.jobs[i].traceparent : traces.at(i));
   }
   return out + "]}";
 }

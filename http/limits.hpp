@@ -20,11 +20,15 @@ struct server_limits {
   std::size_t job_body_bytes = 1024 * 1024 + 64 * 1024; ///< one job: its args and the rest; 413
   std::size_t bulk_body_bytes = 16 * 1024 * 1024;       ///< 413
   std::size_t token_body_bytes = 32 * 1024;             ///< a token with its queues; 413
-  std::size_t export_body_bytes = 4 * 1024;             ///< an export to be kept; 413
+  std::size_t export_body_bytes = 16 * 1024;            ///< an export to be kept; 413
   std::size_t empty_body_bytes = 1024; ///< cancel and retry, which take `{}` or nothing; 413
   /// What one connection holds undecoded. Bounds chunk extensions and trailers, which no other
   /// limit counts; above: 400.
   std::size_t buffer_bytes = 64 * 1024;
+
+  /// Bodies that are read or worked on and answers that are not written yet, of all connections
+  /// together; what is counted: http/room.hpp. Above: 503.
+  std::size_t held_bytes = 512 * 1024 * 1024;
 
   // -- its answer --
   std::size_t page_bytes = 16 * 1024 * 1024; ///< a list ends its page early above this

@@ -3,13 +3,9 @@
 
 #include "http/peer.hpp"
 
-#include <boost/asio/local/stream_protocol.hpp>
-
-#include <cerrno>
 #include <chrono>
-#include <cstring>
-#include <stdexcept>
-#include <sys/stat.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <utility>
 
 namespace troupe::http {
@@ -19,62 +15,14 @@ namespace {
 /// After a failed accept (no descriptors left, most likely): retrying at once would spin.
 constexpr std::chrono::milliseconds accept_pause{100};
 
-[[noreturn]] void cannot_listen(const std::string& address, std::uint16_t port,
-                                const error_code& ec) {
-  std::string what = "cannot listen on " + address + ":" + std::to_string(port) + ": ";
-  if (ec == net::error::address_in_use)
-    what += "the address is taken, perhaps by another troupe; choose another with --listen";
-  else
-    what += ec.message();
-  throw std::runtime_error(what);
-}
-
 } // namespace
 
 listener::listener(net::io_context& loop, std::shared_ptr<hub> owner, admission_rules rules,
-                   std::shared_ptr<tls_context> tls)
+                   door at, std::shared_ptr<tls_context> tls)
     : hub_(std::move(owner)), rules_(std::make_shared<const admission_rules>(std::move(rules))),
-      tls_(std::move(tls)), acceptor_(loop.get_executor()), pause_(loop.get_executor()) {}
-
-void listener::open(const std::string& address, std::uint16_t port) {
-  error_code ec;
-  const auto ip = net::ip::make_address(address == "localhost" ? "127.0.0.1" : address, ec);
-  if (ec)
-    throw std::runtime_error("cannot listen on " + address
-                             + ": give an IP address, such as 127.0.0.1 or ::1");
-  const tcp::endpoint where{ip, port};
-  acceptor_.open(where.protocol(), ec);
-  if (!ec)
-    acceptor_.set_option(stream_acceptor::reuse_address{true}, ec);
-  if (!ec)
-    acceptor_.bind(where, ec);
-  if (!ec)
-    acceptor_.listen(hub_->limits().backlog, ec);
-  if (ec)
-    cannot_listen(address, port, ec);
-  tcp::endpoint bound;
-  const auto found = acceptor_.local_endpoint();
-  bound.resize(found.size());
-  std::memcpy(bound.data(), found.data(), found.size());
-  port_ = bound.port();
-}
-
-void listener::open(const std::string& path, mode_t mode) {
-  file_.emplace(path);
-  error_code ec;
-  const net::local::stream_protocol::endpoint where{path};
-  acceptor_.open(where.protocol(), ec);
-  // The file is made with no more than these rights; the process's umask may take some of them.
-  if (!ec && ::fchmod(acceptor_.native_handle(), mode) != 0)
-    ec = {errno, boost::system::system_category()};
-  if (!ec)
-    acceptor_.bind(where, ec);
-  if (!ec) {
-    file_->bound(mode);
-    acceptor_.listen(hub_->limits().backlog, ec);
-  }
-  if (ec)
-    throw std::runtime_error("cannot listen on unix:" + path + ": " + ec.message());
+      tls_(std::move(tls)), file_(at.release_file()), acceptor_(loop.get_executor()),
+      pause_(loop.get_executor()), port_(at.port()) {
+  acceptor_.assign({at.family(), at.family() == AF_UNIX ? 0 : IPPROTO_TCP}, at.release());
 }
 
 void listener::accept() {

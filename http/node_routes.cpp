@@ -1,5 +1,6 @@
 // /api/v1/nodes: the nodes of this database, what each of them serves and runs.
 #include "http/job_answers.hpp"
+#include "http/json.hpp"
 #include "http/problem.hpp"
 #include "http/route_answers.hpp"
 #include "http/routes.hpp"
@@ -70,7 +71,7 @@ std::variant<list_nodes, response> read_list_query(std::string_view query) {
     if (name == "state") {
       ask.state = parse_node_state(value);
       if (!ask.state)
-        return wrong_parameter("state", "must be alive, silent, leaving, left or dead");
+        return wrong_parameter("state", "must be alive, draining, silent, leaving, left or dead");
     } else if (name == "limit") {
       if (auto fault = read_page_size(value, limits::node_page, ask.limit))
         return std::move(*fault);
@@ -108,25 +109,44 @@ void list(const services& context, const request_view& request, responder respon
                    });
 }
 
+response not_a_node(std::string_view name) {
+  return problem_response(to_problem(
+      {errc::not_found, "there is no node of the name " + std::string{name.substr(0, 128)}}));
+}
+
+void answer_with_node(const api_reply& reply, const responder& respond) {
+  const auto* node = std::get_if<node_record>(&reply);
+  if (node == nullptr)
+    return respond(unexpected(reply));
+  std::string body;
+  append_node(body, *node);
+  respond(json_response(200, std::move(body)));
+}
+
 void get(const services& context, const request_view& request, responder respond) {
   if (!is_valid_name(request.param))
-    return respond(problem_response(
-        to_problem({errc::not_found,
-                    "there is no node of the name " + std::string{request.param.substr(0, 128)}})));
-  context.ask->ask(get_node{std::string{request.param}},
-                   [respond = std::move(respond)](const api_reply& reply) {
-                     const auto* node = std::get_if<node_record>(&reply);
-                     if (node == nullptr)
-                       return respond(unexpected(reply));
-                     std::string body;
-                     append_node(body, *node);
-                     respond(json_response(200, std::move(body)));
-                   });
+    return respond(not_a_node(request.param));
+  context.ask->ask(
+      get_node{std::string{request.param}},
+      [respond = std::move(respond)](const api_reply& reply) { answer_with_node(reply, respond); });
+}
+
+route_handler draining(const services& context, bool drain) {
+  return [&context, drain](const request_view& request, responder respond) {
+    if (!is_valid_name(request.param))
+      return respond(not_a_node(request.param));
+    if (auto fault = refuse_content(request.body))
+      return respond(problem_response(*std::move(fault)));
+    context.ask->ask(drain_node{std::string{request.param}, drain, by_whom(request)},
+                     [respond = std::move(respond)](const api_reply& reply) {
+                       answer_with_node(reply, respond);
+                     });
+  };
 }
 
 } // namespace
 
-void add_node_routes(router& table, const services& context) {
+void add_node_routes(router& table, const services& context, const server_limits& limits) {
   const auto bound = [&context](auto* function) -> route_handler {
     return [&context, function](const request_view& request, responder respond) {
       function(context, request, std::move(respond));
@@ -146,6 +166,21 @@ void add_node_routes(router& table, const services& context) {
              .what = {"getNode", "nodes", "Look up the newest life of a node"},
              .answers = {{200, "Node"}},
              .handle = bound(get)});
+  const auto steer = [&](std::string_view pattern, operation what, bool drain) {
+    table.add({.verb = method::post,
+               .pattern = pattern,
+               .role = role::operator_,
+               .what = what,
+               .answers = {{200, "Node"}},
+               .body = no_content(limits.empty_body_bytes),
+               .problems = {409},
+               .handle = draining(context, drain)});
+  };
+  steer("/api/v1/nodes/{name}/drain",
+        {"drainNode", "nodes", "Hand out nothing more to a node",
+         "What it runs it finishes; the drain is over when `running` is 0. The process goes on."},
+        true);
+  steer("/api/v1/nodes/{name}/resume", {"resumeNode", "nodes", "End a drain of a node"}, false);
 }
 
 } // namespace troupe::http

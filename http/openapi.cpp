@@ -44,12 +44,14 @@ std::int64_t limit_named(const std::string& name) {
       {"bulk_jobs", limits::bulk_jobs},
       {"bulk_ids", limits::bulk_ids},
       {"page_size", limits::page_size},
+      {"filter_tags", limits::filter_tags},
       {"export_jobs", limits::export_jobs},
       {"export_page", limits::export_page},
       {"log_page", limits::log_page},
       {"bulk_page", limits::bulk_page},
       {"queue_page", limits::queue_page},
       {"node_page", limits::node_page},
+      {"retention_queues", limits::retention_queues},
       {"token_queues", limits::token_queues},
       {"token_page", limits::token_page},
       {"max_token_life_ms", max_token_life.count()},
@@ -97,7 +99,9 @@ std::map<int, std::set<std::string>> problem_codes() {
   std::map<int, std::set<std::string>> out = {
       {400, {"malformed_request", "tls_required"}},
       {401, {"token_required", "token_unknown", "token_expired", "token_revoked"}},
-      {403, {"host_not_allowed", "cross_site_refused", "role_not_enough", "queue_not_allowed"}},
+      {403,
+       {"host_not_allowed", "cross_site_refused", "role_not_enough", "queue_not_allowed",
+        "queue_reserved"}},
       {404, {"route_not_found"}},
       {405, {"method_not_allowed"}},
       {408, {"request_timeout"}},
@@ -112,6 +116,7 @@ std::map<int, std::set<std::string>> problem_codes() {
       {429, {"rate_exceeded", "too_many_failures"}},
       {431, {"head_too_large"}},
       {501, {"method_unknown"}},
+      {503, {"no_room"}},
       {504, {"timed_out"}},
       {505, {"version_not_supported"}}};
   for (int code = 1; code <= static_cast<int>(last_errc); ++code) {

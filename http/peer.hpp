@@ -66,6 +66,8 @@ private:
   void deliver(std::uint64_t serial, response answer);
   bool refuse(const refusal& why);
   bool respond_and_close(response answer);
+  bool refuse_body();
+  bool has_room_for(const response& answer);
   bool write(response answer);
   bool write_some();
   void wait_writable();
@@ -91,6 +93,8 @@ private:
   transport transport_;
   std::shared_ptr<const admission_rules> rules_;
   request_reader reader_;
+  room_share body_room_;
+  room_share answer_room_;
   std::string address_;
   phase phase_ = phase::closed;
   clock::time_point deadline_;

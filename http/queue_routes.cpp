@@ -119,22 +119,64 @@ void get(const services& context, const request_view& request, responder respond
       });
 }
 
+/// Whether a queue that is not there is to be made.
+std::variant<bool, response> read_create(std::string_view query) {
+  const auto parameters = parse_query(query);
+  if (!parameters)
+    return wrong_parameter("create", "the query is malformed or names a parameter twice");
+  bool create = false;
+  for (const auto& [name, value] : *parameters) {
+    if (name != "create")
+      return wrong_parameter(name.substr(0, 64), "there is none of this name; this takes create");
+    if (value != "true" && value != "false")
+      return wrong_parameter("create", "must be true or false");
+    create = value == "true";
+  }
+  return create;
+}
+
+/// Puts a question that would make its queue when there is none: unless it may, it looks first.
+/// Queues do not go away, so nothing can come between.
+template<class Question>
+void steer(const services& context, Question question, bool create, responder respond) {
+  auto name = question.name;
+  auto put = [&context, question = std::move(question), respond] {
+    context.ask->ask(question,
+                     [respond](const api_reply& reply) { answer_with_queue(reply, respond); });
+  };
+  if (create)
+    return put();
+  context.ask->ask(get_queue{name}, [put = std::move(put), name,
+                                     respond = std::move(respond)](const api_reply& reply) {
+    const auto* failed = std::get_if<failure>(&reply);
+    if (failed != nullptr && failed->code == errc::not_found)
+      return respond(problem_response(
+          to_problem({errc::not_found, "there is no queue of the name " + name
+                                           + "; with create=true in the query it is made"})));
+    if (!std::holds_alternative<queue_record>(reply))
+      return respond(unexpected(reply));
+    put();
+  });
+}
+
 /// Pauses or resumes the queue of the path.
 route_handler pausing(const services& context, bool paused) {
   return [&context, paused](const request_view& request, responder respond) {
     if (!is_valid_name(request.param))
       return respond(not_a_queue(request.param));
-    if (!is_empty_document(request.body))
-      return respond(no_body_taken());
+    if (auto fault = refuse_content(request.body))
+      return respond(problem_response(*std::move(fault)));
     auto only_at = read_versions(request);
     if (auto* refused = std::get_if<response>(&only_at))
       return respond(std::move(*refused));
+    // A resume makes no queue.
+    const auto create = paused ? read_create(request.query) : std::variant<bool, response>{true};
+    if (const auto* refused = std::get_if<response>(&create))
+      return respond(*refused);
     pause_queue question{std::string{request.param}, paused,
                          std::move(std::get<std::optional<queue_versions>>(only_at)),
                          by_whom(request)};
-    context.ask->ask(std::move(question), [respond = std::move(respond)](const api_reply& reply) {
-      answer_with_queue(reply, respond);
-    });
+    steer(context, std::move(question), std::get<bool>(create), std::move(respond));
   };
 }
 
@@ -201,7 +243,7 @@ std::variant<limit_queue, problem> read_limits(std::string_view body) {
   most.values = 64;
   auto document = read_json(body, most);
   if (auto* error = std::get_if<json_error>(&document))
-    return invalid_fields({{std::move(error->pointer), std::move(error->detail)}});
+    return malformed(std::move(*error), body);
   const auto& root = std::get<json_value>(document);
   if (root.type != kind::object || root.members.empty())
     return invalid_fields({{"", "must be an object with at least one limit"}});
@@ -242,13 +284,14 @@ void change_limits(const services& context, const request_view& request, respond
   auto only_at = read_versions(request);
   if (auto* refused = std::get_if<response>(&only_at))
     return respond(std::move(*refused));
+  const auto create = read_create(request.query);
+  if (const auto* refused = std::get_if<response>(&create))
+    return respond(*refused);
   auto& ask = std::get<limit_queue>(read);
   ask.name = std::string{request.param};
   ask.only_at = std::move(std::get<std::optional<queue_versions>>(only_at));
   ask.by = by_whom(request);
-  context.ask->ask(std::move(ask), [respond = std::move(respond)](const api_reply& reply) {
-    answer_with_queue(reply, respond);
-  });
+  steer(context, std::move(ask), std::get<bool>(create), std::move(respond));
 }
 
 } // namespace
@@ -282,31 +325,34 @@ void add_queue_routes(router& table, const services& context, const server_limit
              .what = {"limitQueue", "queues", "Change a queue's limits and its order",
                       "What is left out stays as it is; null removes a limit."},
              .answers = {{200, "Queue"}},
+             .query = {"CreateQueue"},
              .headers = {"IfMatch"},
              .body = {"QueueLimits", limits.empty_body_bytes},
              .problems = {409, 412},
              .handle = bound(change_limits)});
-  const auto steer = [&](std::string_view pattern, operation what, route_handler handle) {
+  const auto add = [&](std::string_view pattern, operation what, route_handler handle,
+                       std::vector<std::string_view> query = {}) {
     table.add({.verb = method::post,
                .pattern = pattern,
                .role = role::operator_,
                .scope = queue_scope::path,
                .what = what,
                .answers = {{200, "Queue"}},
+               .query = std::move(query),
                .headers = {"IfMatch"},
                .body = no_content(limits.empty_body_bytes),
                .problems = {409, 412},
                .handle = std::move(handle)});
   };
-  steer("/api/v1/queues/{name}/pause",
-        {"pauseQueue", "queues", "Hand out nothing more of a queue; what runs goes on"},
-        pausing(context, true));
-  steer("/api/v1/queues/{name}/resume", {"resumeQueue", "queues", "End a pause"},
-        pausing(context, false));
-  steer("/api/v1/queues/{name}/drain",
-        {"drainQueue", "queues", "Pause a queue until nothing of it runs",
-         "A pause; the drain is over when `running` is 0."},
-        pausing(context, true));
+  add("/api/v1/queues/{name}/pause",
+      {"pauseQueue", "queues", "Hand out nothing more of a queue; what runs goes on"},
+      pausing(context, true), {"CreateQueue"});
+  add("/api/v1/queues/{name}/resume", {"resumeQueue", "queues", "End a pause"},
+      pausing(context, false));
+  add("/api/v1/queues/{name}/drain",
+      {"drainQueue", "queues", "Pause a queue until nothing of it runs",
+       "A pause; the drain is over when `running` is 0."},
+      pausing(context, true), {"CreateQueue"});
 }
 
 } // namespace troupe::http

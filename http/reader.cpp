@@ -239,6 +239,13 @@ const framing& request_reader::borders() const {
 const std::string& request_reader::body() const {
   return impl_->body;
 }
+std::size_t request_reader::body_memory() const {
+  const auto all = impl_->body.capacity();
+  return is_small(all) ? 0 : all;
+}
+bool request_reader::is_small(std::size_t body) {
+  return body <= small_buffer;
+}
 const refusal& request_reader::why() const {
   return impl_->why;
 }

@@ -39,6 +39,9 @@ public:
   const request_head& head() const;
   const framing& borders() const;
   const std::string& body() const; ///< as far as it has come
+  std::size_t body_memory() const; ///< bytes; 0 while it is small
+  /// What any connection may keep, idle or not.
+  static bool is_small(std::size_t body);
   const refusal& why() const;
   bool has_bytes() const; ///< some of a request, or of what follows it, is buffered
 

@@ -29,13 +29,14 @@ enum class rejection : std::uint8_t {
   wrong_host,      ///< 421
   throttled,       ///< 429
   draining,        ///< 503
+  no_room,         ///< 503: all connections hold as many bytes as they may
   connections,     ///< an address has as many as it may
   other,
 };
-inline constexpr std::array<std::string_view, 13> rejections{
-    "malformed", "unauthenticated", "forbidden",  "no_route",   "wrong_method",
-    "too_slow",  "too_large",       "wrong_type", "wrong_host", "throttled",
-    "draining",  "connections",     "other"};
+inline constexpr std::array<std::string_view, 14> rejections{
+    "malformed", "unauthenticated", "forbidden",   "no_route",   "wrong_method",
+    "too_slow",  "too_large",       "wrong_type",  "wrong_host", "throttled",
+    "draining",  "no_room",         "connections", "other"};
 rejection rejection_of(int status);
 
 class request_metrics {
@@ -53,11 +54,15 @@ public:
   /// Gauge: how many there are is asked when it is told. Empty: 0.
   void count_streams(std::function<std::size_t()> open) { streams_ = std::move(open); }
   std::size_t event_streams() const { return streams_ ? streams_() : 0; }
+  /// The same of the bytes that connections hold.
+  void count_bytes(std::function<std::size_t()> held) { bytes_ = std::move(held); }
+  std::size_t held_bytes() const { return bytes_ ? bytes_() : 0; }
 
 private:
   std::map<std::pair<const route*, int>, latency_histogram> by_answer_;
   std::array<std::uint64_t, rejections.size()> rejected_{};
   std::function<std::size_t()> streams_;
+  std::function<std::size_t()> bytes_;
 };
 
 } // namespace troupe::http

@@ -14,23 +14,6 @@ response wrong_parameter(std::string name, std::string detail) {
   return problem_response(std::move(fault));
 }
 
-bool read_filter(std::string_view name, std::string& value, job_filter& filter,
-                 std::optional<response>& fault) {
-  if (name == "state") {
-    filter.state = parse_job_state(value);
-    if (!filter.state)
-      fault = wrong_parameter("state", "must be pending, scheduled, available, running, "
-                                       "retryable, completed, cancelled or discarded");
-  } else if (name == "queue" || name == "kind") {
-    if (!is_valid_name(value))
-      fault = wrong_parameter(std::string{name}, "must be " + std::string{name_form});
-    (name == "queue" ? filter.queue : filter.kind) = std::move(value);
-  } else {
-    return false;
-  }
-  return true;
-}
-
 std::optional<response> read_page_size(std::string_view text, int most, int& limit) {
   const char* last = text.data() + text.size();
   const auto [end, ec] = std::from_chars(text.data(), last, limit);
@@ -53,7 +36,17 @@ response outside_scope(std::string_view token, std::string_view queue) {
   return problem_response(not_for_queue(token, queue));
 }
 
+std::optional<problem> own_queue(std::string_view queue) {
+  if (!queue.starts_with("troupe."))
+    return std::nullopt;
+  return make_problem(403, "queue_reserved",
+                      "the queue " + std::string{queue.substr(0, 128)}
+                          + " is the engine's own, as all are whose names begin with troupe.");
+}
+
 std::optional<problem> beyond_scope(const token_identity* who, const job_spec& job) {
+  if (auto refused = own_queue(job.queue))
+    return refused;
   if (!covers(who, job.queue))
     return not_for_queue(who->name, job.queue);
   if (is_scoped(who) && job.unique && !job.unique->queue)
@@ -86,10 +79,6 @@ response reused_key() {
   return problem_response(
       make_problem(422, "idempotency_key_reused",
                    "this Idempotency-Key belongs to a request with another content"));
-}
-
-response no_body_taken() {
-  return problem_response(invalid_fields({{"", "this request takes no body or {}"}}));
 }
 
 } // namespace troupe::http

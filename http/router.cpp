@@ -12,6 +12,9 @@ namespace troupe::http {
 namespace {
 
 constexpr std::size_t longest_path = 16; ///< segments
+/// A query's parameter that may be there several times. Of any other the first could be the one
+/// that is judged, and the second the one that is heeded.
+constexpr std::string_view may_repeat = "tag";
 
 std::vector<std::string_view> split(std::string_view path) {
   std::vector<std::string_view> out;
@@ -202,9 +205,9 @@ std::optional<std::vector<query_parameter>> parse_query(std::string_view query) 
     auto name = percent_decode(piece.substr(0, equals), true);
     auto value = equals == std::string_view::npos ? std::string{}
                                                   : percent_decode(piece.substr(equals + 1), true);
-    const bool twice = name && std::any_of(out.begin(), out.end(), [&](const auto& other) {
-                         return other.name == *name;
-                       });
+    const bool twice = name && *name != may_repeat
+                       && std::any_of(out.begin(), out.end(),
+                                      [&](const auto& other) { return other.name == *name; });
     if (!name || !value || twice)
       return std::nullopt;
     out.push_back({*std::move(name), *std::move(value)});

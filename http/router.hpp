@@ -95,6 +95,7 @@ struct route {
   body_form body = {};
   std::vector<int> problems = {}; ///< statuses besides those that any such route may answer
   bool while_draining = false;    ///< a change that a node makes although it drains
+  bool untraced = false; ///< asked again and again by machines: no span, and it begins no trace
   route_handler handle;
 };
 
@@ -132,7 +133,7 @@ private:
 /// Decodes a path segment; nothing for broken escapes, NUL, an encoded slash or backslash, and `.`
 /// or `..`.
 std::optional<std::string> decode_segment(std::string_view text);
-/// Decodes a query. Nothing for broken escapes, NUL or a name that comes twice.
+/// Decodes a query. Nothing for broken escapes, NUL or a name that comes twice; `tag` may.
 std::optional<std::vector<query_parameter>> parse_query(std::string_view query);
 /// A job's id in a path: 1 to 2^63-1 in decimal, without leading zeros.
 std::optional<job_id> parse_id(std::string_view text);

@@ -10,6 +10,7 @@
 #include "messages/database_metrics.hpp"
 #include "messages/health.hpp"
 #include "messages/job_export.hpp"
+#include "messages/pool_bounds.hpp"
 #include "messages/span.hpp"
 #include "messages/stored_export.hpp"
 
@@ -30,6 +31,7 @@ struct services {
   const health_board* health = nullptr;
   engine_counters* counters = nullptr; ///< the server counts its own requests there
   const database_metrics* database = nullptr;
+  pool_bounds pool = {};                     ///< of what those metrics are about
   span_sink* spans = nullptr;                ///< of requests; null: they make none
   const request_metrics* requests = nullptr; ///< the server's own; it sets them itself
   event_board* events = nullptr;             ///< likewise; none: there are no events
@@ -38,6 +40,7 @@ struct services {
   std::function<bool(const std::string&)> serves; ///< whether it runs a queue; none: all
   std::string node;
   std::string version;
+  std::string configuration; ///< of /api/v1/config: JSON, a Configuration; empty: nothing is shown
   /// While true, reads and probes are answered, changes get 503, and each answer ends its
   /// connection. None: never.
   std::function<bool()> draining;
@@ -69,7 +72,9 @@ void add_queue_routes(router& table, const services& context, const server_limit
 /// /api/v1/work and below.
 void add_work_routes(router& table, const services& context, const server_limits& limits);
 /// /api/v1/nodes and below.
-void add_node_routes(router& table, const services& context);
+void add_node_routes(router& table, const services& context, const server_limits& limits);
+/// What operators ask of this node and its database: /api/v1/config, pool, retention, doctor.
+void add_admin_routes(router& table, const services& context);
 /// Probes, health, metrics, and the index at `/`.
 void add_system_routes(router& table, const services& context, const server_limits& limits);
 /// /openapi.json and /docs. The last: what it describes is what is in the table then. Throws

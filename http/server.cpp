@@ -17,7 +17,7 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
         shared(std::make_shared<hub>(l, options.limits, std::move(context))),
         grace(l.get_executor()), look(l.get_executor()) {}
 
-  void open();
+  void open(doors at);
   void accept();
   void close();
   void watch_certificate();
@@ -32,17 +32,14 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
   loop_timer look; ///< at the files of the certificate
 };
 
-void server::impl::open() {
-  if (!options.address.empty()) {
-    tcp_door = std::make_shared<listener>(
-        loop, shared, rules_for(options.address, options.allowed_hosts), options.tls);
-    tcp_door->open(options.address, options.port);
-  }
-  if (!options.socket_path.empty()) {
-    // No page of a browser reaches it, so any Host will do.
-    unix_door = std::make_shared<listener>(loop, shared, admission_rules{});
-    unix_door->open(options.socket_path, options.socket_mode);
-  }
+void server::impl::open(doors at) {
+  if (at.tcp)
+    tcp_door =
+        std::make_shared<listener>(loop, shared, rules_for(options.address, options.allowed_hosts),
+                                   std::move(*at.tcp), options.tls);
+  // No page of a browser reaches it, so any Host will do.
+  if (at.path)
+    unix_door = std::make_shared<listener>(loop, shared, admission_rules{}, std::move(*at.path));
   shared->on_room([weak = weak_from_this()] {
     if (const auto self = weak.lock())
       self->accept();
@@ -100,7 +97,11 @@ server::~server() {
 }
 
 void server::start() {
-  impl_->open();
+  start(open_doors(impl_->options));
+}
+
+void server::start(doors at) {
+  impl_->open(std::move(at));
   net::post(impl_->loop, [impl = impl_] {
     impl->accept();
     impl->watch_certificate();

@@ -1,8 +1,9 @@
 // The HTTP server of one node, on a loop that somebody else runs. Start here to read this room:
-// server > listener > peer (transport: TLS or plain) > reader (framing) > router > job_routes,
-// system_routes > requester.
+// server > door > listener > peer (transport: TLS or plain) > reader (framing) > router >
+// job_routes, system_routes > requester.
 #pragma once
 
+#include "http/door.hpp"
 #include "http/limits.hpp"
 #include "http/routes.hpp"
 
@@ -45,6 +46,8 @@ public:
   /// Binds and begins to accept. Throws std::runtime_error with a sentence for the operator when
   /// an address is taken or no address.
   void start();
+  /// The same with what open_doors() gave for these options, maybe long ago.
+  void start(doors at);
   /// The port in use, after start(); 0 without TCP.
   std::uint16_t port() const;
   /// No new connections or requests: idle connections close now, busy ones after their answer, all

@@ -1,5 +1,6 @@
 // Probes, health, metrics and the index. They read what others published and ask nobody, so they
 // cost nothing and answer while the database is away.
+#include "http/json_admin.hpp"
 #include "http/metrics.hpp"
 #include "http/routes.hpp"
 
@@ -69,25 +70,6 @@ void append_check(std::string& out, const health_check& check, const health_repo
   else
     append_json_string(out, check.detail);
   out += '}';
-}
-
-/// Those of the pool that are up, with what finds them on the server (pg_stat_activity).
-void append_connections(std::string& out, const database_metrics& metrics) {
-  bool first = true;
-  for (std::size_t i = 0; i < metrics.slots().size(); ++i) {
-    const auto& slot = metrics.slots()[i];
-    if (slot.holder == 0)
-      continue;
-    out += first ? "{\"slot\":" : ",{\"slot\":";
-    first = false;
-    out += std::to_string(i);
-    out += ",\"backend_pid\":" + std::to_string(slot.backend_pid);
-    out += ",\"age_ms\":" + std::to_string(age_of(slot.up_since).count());
-    out += slot.lent ? ",\"lent\":true" : ",\"lent\":false";
-    out += ",\"in_flight\":" + std::to_string(slot.in_flight);
-    out += ",\"statements\":" + std::to_string(slot.statements);
-    out += ",\"errors\":" + std::to_string(slot.errors) + '}';
-  }
 }
 
 response health_details(const services& context, const server_limits& limits) {
@@ -174,6 +156,7 @@ void add_system_routes(router& table, const services& context, const server_limi
                .scope = scope,
                .what = what,
                .answers = std::move(answers),
+               .untraced = who == role::anyone || path == "/metrics",
                .handle = std::move(handle)});
   };
   get("/livez", role::anyone, {"isAlive", "node", "Is the process alive?"}, {text},

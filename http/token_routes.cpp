@@ -61,8 +61,8 @@ void revoke(const services& context, const request_view& request, responder resp
   if (!id)
     return respond(problem_response(
         to_problem({errc::not_found, "there is no token " + request.param.substr(0, 32)})));
-  if (!is_empty_document(request.body))
-    return respond(no_body_taken());
+  if (auto fault = refuse_content(request.body))
+    return respond(problem_response(*std::move(fault)));
   context.ask->ask(revoke_token{id->value, by_whom(request)},
                    [respond = std::move(respond)](const api_reply& reply) {
                      const auto* token = std::get_if<token_record>(&reply);

@@ -5,7 +5,9 @@
 #include "http/json_work.hpp"
 #include "http/route_answers.hpp"
 #include "http/routes.hpp"
+#include "http/work_spans.hpp"
 
+#include <optional>
 #include <utility>
 
 namespace troupe::http {
@@ -20,11 +22,14 @@ response refused(const api_reply& reply) {
   return problem_response(make_problem(410, "worker_gone", failed->detail));
 }
 
-/// The first of these that the caller's token is not for.
+/// Of the first of these that is the engine's own, or that the caller's token is not for.
 std::optional<response> beyond(const token_identity* who, const std::vector<std::string>& queues) {
-  for (const auto& queue : queues)
+  for (const auto& queue : queues) {
+    if (auto fault = own_queue(queue))
+      return problem_response(*std::move(fault));
     if (!covers(who, queue))
       return outside_scope(who->name, queue);
+  }
   return std::nullopt;
 }
 
@@ -64,10 +69,18 @@ void join(const services& context, const request_view& request, responder respon
 
 void claim(const services& context, const request_view& request, responder respond) {
   auto read = read_claim(request.body, request.who);
-  if (const auto* ask = std::get_if<claim_work>(&read))
+  work_session by;
+  if (const auto* ask = std::get_if<claim_work>(&read)) {
     if (auto fault = beyond(request.who, ask->queues))
       return respond(*std::move(fault));
-  pass_on<claimed_work>(context, std::move(read), std::move(respond), claimed_json);
+    by = ask->by;
+  }
+  pass_on<claimed_work>(context, std::move(read), std::move(respond),
+                        [spans = context.spans, by = std::move(by)](const claimed_work& got) {
+                          if (spans == nullptr)
+                            return claimed_json(got);
+                          return claimed_json(got, traces_of(got, by, spans->sample_ratio()));
+                        });
 }
 
 void heartbeat(const services& context, const request_view& request, responder respond) {
@@ -84,11 +97,18 @@ void finish(const services& context, const request_view& request, responder resp
   const auto wanted = ask.runs.size();
   if (wanted == 0)
     return respond(json_response(200, finished_json(*told, {})));
+  std::optional<ending_spans> ending;
+  if (ask.tell = context.spans != nullptr; ask.tell)
+    ending.emplace(ask);
   context.ask->ask(std::move(ask),
-                   [respond = std::move(respond), told, wanted](const api_reply& reply) {
+                   [respond = std::move(respond), told, wanted, spans = context.spans,
+                    ending = std::move(ending)](const api_reply& reply) {
                      const auto* done = std::get_if<finished_work>(&reply);
                      if (done == nullptr || done->fates.size() != wanted)
                        return respond(refused(reply));
+                     if (ending)
+                       if (auto made = ending->ended(*done, spans->sample_ratio()); !made.empty())
+                         spans->add(std::move(made));
                      respond(json_response(200, finished_json(*told, done->fates)));
                    });
 }
@@ -109,8 +129,8 @@ route_handler steering(const services& context, bool terminate) {
     if (!id)
       return respond(problem_response(
           to_problem({errc::not_found, "there is no worker " + request.param.substr(0, 32)})));
-    if (!is_empty_document(request.body))
-      return respond(no_body_taken());
+    if (auto fault = refuse_content(request.body))
+      return respond(problem_response(*std::move(fault)));
     context.ask->ask(steer_worker{node_id{id->value}, terminate, by_whom(request)},
                      [respond = std::move(respond)](const api_reply& reply) {
                        if (!std::holds_alternative<steered_worker>(reply))
@@ -137,6 +157,7 @@ void add_work_routes(router& table, const services& context, const server_limits
                .body = body,
                .problems = answer.status == 201 ? std::vector<int>{} : std::vector<int>{410},
                .while_draining = !begins,
+               .untraced = function == heartbeat,
                .handle = [&context, function](const request_view& request, responder respond) {
                  function(context, request, std::move(respond));
                }});

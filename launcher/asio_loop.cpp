@@ -80,6 +80,7 @@ struct asio_loop::core {
   std::atomic<bool> stopped{false};
   readiness ready;
   name_lookup names;
+  side_threads others{"troupe-beside", {}}; // cancels, which may find silent servers, too
 
   /// Keeps track of a state so that stop() can close it: without that, a callback which owns its
   /// own watch would keep itself alive for ever.
@@ -119,6 +120,7 @@ struct asio_loop::core {
   /// queued, so that nothing keeps itself alive.
   void drain() {
     names.stop();
+    others.stop();
     ready.close();
     std::vector<std::shared_ptr<closable>> left;
     {
@@ -262,6 +264,18 @@ void asio_loop::resolve(std::string host, std::function<void(resolution)> callba
           call(std::move(found));
       });
   });
+}
+
+bool asio_loop::beside(std::function<void()> blocking, std::function<void()> then) {
+  const auto why = core_->others.run(
+      std::move(blocking), [weak = std::weak_ptr<core>(core_), call = std::move(then)]() mutable {
+        if (const auto alive = weak.lock())
+          alive->post([core = alive.get(), call = std::move(call)] {
+            if (!core->stopped.load())
+              call();
+          });
+      });
+  return !why;
 }
 
 } // namespace troupe

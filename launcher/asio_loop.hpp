@@ -34,6 +34,7 @@ public:
   std::unique_ptr<fd_watch> watch(int fd) override;
   std::unique_ptr<io_timer> timer() override;
   void resolve(std::string host, std::function<void(resolution)> callback) override;
+  bool beside(std::function<void()> blocking, std::function<void()> then) override;
 
 private:
   struct core;

@@ -13,7 +13,8 @@ namespace troupe {
 cast_options cast_options_of(const engine_options& options, const std::string& url,
                              database_metrics& metrics);
 
-/// Null: nobody wants spans. The counters must outlive it.
+/// Null: nobody wants spans. The counters must outlive it. Throws engine_error for an option that
+/// is wrong.
 std::unique_ptr<span_sink> make_span_exporter(const engine_options& options,
                                               engine_counters& counters);
 

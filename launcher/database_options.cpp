@@ -80,6 +80,22 @@ std::string without_secrets(const std::string& url) {
   return read != nullptr ? read->redacted() : "(hidden)";
 }
 
+pool_bounds bounds_of(const database_options& options) {
+  pool_bounds out;
+  out.max_connections = static_cast<std::size_t>(options.max_connections);
+  out.min_connections =
+      options.min_connections > 0
+          ? static_cast<std::size_t>(options.min_connections)
+          // Claims and outcomes go side by side.
+          : std::min(out.max_connections, std::max<std::size_t>(2, (out.max_connections + 1) / 2));
+  out.max_waiting = static_cast<std::size_t>(options.max_waiting);
+  out.acquire_timeout = options.acquire_timeout;
+  out.statement_timeout = options.statement_timeout;
+  out.idle_limit = options.idle_limit;
+  out.max_lifetime = options.max_lifetime;
+  return out;
+}
+
 db::connect_options connect_options_of(const std::string& url, const database_options& options,
                                        const std::string& application_name) {
   db::connect_options out;

@@ -6,6 +6,7 @@
 #include "db/failure.hpp"
 #include "launcher/engine_options.hpp"
 #include "messages/engine_error.hpp"
+#include "messages/pool_bounds.hpp"
 
 #include <string>
 
@@ -17,6 +18,9 @@ void check_database_options(const engine_options& options);
 
 /// The URL as it may be shown; nothing of one that cannot be read, since that may hold a secret.
 std::string without_secrets(const std::string& url);
+
+/// With what is left to us filled in.
+pool_bounds bounds_of(const database_options& options);
 
 db::connect_options connect_options_of(const std::string& url, const database_options& options,
                                        const std::string& application_name);

@@ -77,7 +77,7 @@ struct engine::parts {
 
   void open_database();
   void start_actors();
-  void start_http();
+  void start_http(http::doors at);
   void wait_until_ready();
   bool drain();
   [[noreturn]] void leave(const std::string& why);
@@ -106,6 +106,8 @@ void engine::parts::open_database() {
                               + " to " + std::to_string(report.to));
   } catch (const db::db_error& e) {
     throw refused_by(e);
+  } catch (const data_dir_error& e) {
+    throw engine_error(errc::invalid_argument, e.what());
   } catch (const std::runtime_error& e) {
     throw engine_error(errc::unavailable, e.what());
   }
@@ -113,7 +115,6 @@ void engine::parts::open_database() {
 
 void engine::parts::start_actors() {
   const foreign_thread here;
-  spans = make_span_exporter(options, counters);
   loop.emplace();
   loop->start();
   workers.emplace(threads_or_cores(options.worker_threads));
@@ -149,7 +150,7 @@ void engine::parts::start_actors() {
   begin(*system, *actors, wanted, *loop, std::make_shared<const handler_table>(table), counters);
 }
 
-void engine::parts::start_http() {
+void engine::parts::start_http(http::doors at) {
   auto context = services_of(options);
   context.ask = http::make_bridge(actors->gate);
   context.health = board.get();
@@ -161,12 +162,7 @@ void engine::parts::start_http() {
   exports->offer(context);
   context.draining = [this] { return draining.load(); };
   server.emplace(loop->context(), server_options_of(options, tls), std::move(context));
-  try {
-    server->start();
-  } catch (const std::runtime_error& e) {
-    server.reset();
-    throw engine_error(errc::unavailable, e.what());
-  }
+  server->start(std::move(at));
 }
 
 void engine::parts::wait_until_ready() {
@@ -300,13 +296,15 @@ void engine::start() {
   if (!is_valid_name(parts_->options.node))
     throw engine_error(errc::invalid_argument, "a node's name is 1 to 128 of A-Z a-z 0-9 . _ : -");
   parts_->tls = read_certificate(parts_->options);
+  parts_->spans = make_span_exporter(parts_->options, parts_->counters);
+  auto doors = open_doors(parts_->options);
   parts_->open_database();
   parts_->start_actors();
   parts_->started = true;
   try {
     parts_->wait_until_ready();
     if (parts_->options.http)
-      parts_->start_http();
+      parts_->start_http(std::move(doors));
   } catch (...) {
     stop();
     throw;

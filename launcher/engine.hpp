@@ -51,7 +51,9 @@ public:
   /// start().
   void handle_async(const std::string& kind, async_handler handler, kind_options how = {});
 
-  /// Blocks until the database is migrated, connections are up and, with http, the port is open.
+  /// Blocks until the database is migrated, connections are up and, with http, requests are
+  /// answered. The addresses are taken before all else (errc::invalid_argument when they cannot be
+  /// had): what connects meanwhile waits.
   void start();
   /// Claims nothing more, lets running jobs finish for the grace time, asks those left to stop, and
   /// leaves what remains to be rescued. Until then HTTP answers probes and reads; changes get 503.

@@ -69,6 +69,11 @@ struct engine_options {
   /// Spans go to this collector, by OTLP over HTTP, to /v1/traces there. Empty: nowhere, and none
   /// are made; see docs/observability.md.
   std::string otlp_endpoint;
+  /// PEM file of authorities, in place of the system's, one of which has signed the certificate of
+  /// an https:// collector. Empty: the system's
+  std::string otlp_ca_file;
+  /// Of the traces that begin here so many are sampled: 0 (none is begun) to 1. Default: 1
+  double otlp_sample_ratio = 1;
   /// Headers of its requests, name and value; they may be secret.
   std::vector<std::pair<std::string, std::string>> otlp_headers;
   /// The attribute service.name of all spans.
@@ -104,6 +109,9 @@ struct engine_options {
   std::chrono::milliseconds stuck_after{60'000};
   /// How long stop() lets jobs finish.
   std::chrono::milliseconds grace{15'000};
+  /// What /api/v1/config answers: JSON, as `troupe config show --origin --json` prints it. Empty:
+  /// no setting is shown.
+  std::string configuration;
   /// A line for a person when the start takes its time. Default: nobody hears it.
   std::function<void(std::string_view)> progress;
 };

@@ -1,6 +1,7 @@
 #include "launcher/listening.hpp"
 
 #include "http/tls_context.hpp"
+#include "launcher/database_options.hpp"
 #include "messages/engine_error.hpp"
 #include "messages/version.hpp"
 
@@ -43,11 +44,23 @@ http::server_options server_options_of(const engine_options& options,
   return out;
 }
 
+http::doors open_doors(const engine_options& options) {
+  if (!options.http)
+    return {};
+  try {
+    return http::open_doors(server_options_of(options, nullptr));
+  } catch (const std::runtime_error& e) {
+    throw engine_error(errc::invalid_argument, e.what());
+  }
+}
+
 http::services services_of(const engine_options& options) {
   http::services out;
   out.require_tokens = options.require_tokens;
   out.node = options.node;
   out.version = version;
+  out.configuration = options.configuration;
+  out.pool = bounds_of(options.database);
   out.serves = [queues = options.queues, slots = options.slots](const std::string& queue) {
     const auto named = queues.find(queue);
     return (named != queues.end() ? named->second : slots) > 0;

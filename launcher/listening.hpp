@@ -20,6 +20,9 @@ std::shared_ptr<http::tls_context> read_certificate(const engine_options& option
 std::function<health_check()> health_of(std::shared_ptr<http::tls_context> tls);
 http::server_options server_options_of(const engine_options& options,
                                        std::shared_ptr<http::tls_context> tls);
+/// Takes the addresses; what connects waits until a server starts with them. None without HTTP.
+/// Throws engine_error (invalid_argument) with a sentence about the one that cannot be had.
+http::doors open_doors(const engine_options& options);
 /// What the options say of it; the engine adds its own.
 http::services services_of(const engine_options& options);
 /// `port`: the one in use.

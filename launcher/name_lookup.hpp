@@ -1,13 +1,11 @@
-// Host names to addresses, on threads of their own: the system's resolver blocks for as long as its
-// servers keep silent. Used by the loop. Bounds: two lookups at a time, 64 that wait; further ones
-// fail. A lookup in progress cannot be ended, so its thread is left alone at stop() and ends by
-// itself, touching nothing.
+// Host names to addresses, beside the loop: the system's resolver blocks for as long as its servers
+// keep silent. Bounds: two lookups at a time, 64 that wait; further ones fail.
 #pragma once
 
+#include "launcher/side_threads.hpp"
 #include "messages/io_loop.hpp"
 
 #include <functional>
-#include <memory>
 #include <string>
 
 namespace troupe {
@@ -20,21 +18,18 @@ public:
   /// What blocks; tests have their own.
   using resolver = std::function<resolution(const std::string&)>;
 
-  explicit name_lookup(resolver blocking = ask_system);
-  name_lookup(const name_lookup&) = delete;
-  name_lookup& operator=(const name_lookup&) = delete;
-  ~name_lookup();
+  explicit name_lookup(resolver blocking = ask_system) : blocking_(std::move(blocking)) {}
 
   /// Calls back on some thread, once, unless stop() comes first.
   void start(std::string host, answer callback);
   /// Nobody is called any more, except by a callback that has begun.
-  void stop();
+  void stop() { threads_.stop(); }
 
   static resolution ask_system(const std::string& host);
 
 private:
-  struct state;
-  std::shared_ptr<state> state_;
+  resolver blocking_;
+  side_threads threads_{"troupe-names", {max_threads, max_waiting}};
 };
 
 } // namespace troupe

@@ -87,9 +87,11 @@ postgres_binaries find_postgres(const postgres_search& where, std::optional<int>
       throw postgres_error("PostgreSQL in " + where.only.string() + " is older than "
                            + std::to_string(oldest_postgres));
     if (major && *major != named.major)
-      throw postgres_error("the data directory was made by PostgreSQL " + std::to_string(*major)
+      throw data_dir_error("the data directory was made by PostgreSQL " + std::to_string(*major)
                            + ", but " + where.only.string() + " holds "
-                           + std::to_string(named.major));
+                           + std::to_string(named.major)
+                           + ": name the other one's directory in TROUPE_PG_BIN, or choose another "
+                             "--data-dir");
     return named;
   }
   postgres_binaries best;
@@ -106,9 +108,9 @@ postgres_binaries find_postgres(const postgres_search& where, std::optional<int>
   if (best.major != 0)
     return best;
   if (major)
-    throw postgres_error("the data directory was made by PostgreSQL " + std::to_string(*major)
+    throw data_dir_error("the data directory was made by PostgreSQL " + std::to_string(*major)
                          + ", which is not installed (found: " + (seen.empty() ? "none" : seen)
-                         + "); " + install_hint(major) + " or use another --data-dir");
+                         + "): " + install_hint(major) + ", or choose another --data-dir");
   throw postgres_error("no PostgreSQL " + std::to_string(oldest_postgres)
                        + " or newer found (found: " + (seen.empty() ? "none" : seen) + "); "
                        + install_hint({})

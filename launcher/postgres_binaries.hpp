@@ -16,6 +16,13 @@ public:
   using std::runtime_error::runtime_error;
 };
 
+/// The same of a data directory that cannot be used as it is: nothing but another one, or a change
+/// to it, helps.
+class data_dir_error : public postgres_error {
+public:
+  using postgres_error::postgres_error;
+};
+
 struct postgres_binaries {
   std::filesystem::path directory; ///< holds postgres, initdb and createdb
   int major = 0;
@@ -36,7 +43,8 @@ struct postgres_search {
   static postgres_search of_environment();
 };
 
-/// The newest, or the one of that major version. Throws postgres_error that says what to install.
+/// The newest, or the one of that major version, which a data directory asks for. Throws
+/// postgres_error, or then data_dir_error, that says what to install.
 postgres_binaries find_postgres(const postgres_search& where, std::optional<int> major = {});
 
 } // namespace troupe

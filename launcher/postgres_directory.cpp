@@ -37,6 +37,11 @@ constexpr int log_tail_lines = 8;
   throw postgres_error(what + ": " + std::strerror(reason));
 }
 
+/// The same, where the place itself is at fault.
+[[noreturn]] void refuse(const std::string& what, int reason = errno) {
+  throw data_dir_error(what + ": " + std::strerror(reason) + "; choose another --data-dir");
+}
+
 std::string octal(mode_t mode) {
   std::ostringstream text;
   text << '0' << std::oct << (mode & 07777U);
@@ -99,7 +104,7 @@ std::string default_data_dir() {
     return std::string(base) + "/troupe";
   if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/')
     return std::string(home) + "/.local/share/troupe";
-  throw postgres_error("HOME is not set: say where with --data-dir");
+  throw data_dir_error("HOME is not set: say where with --data-dir");
 }
 
 postgres_directory::postgres_directory(const fs::path& directory, os_user server_user)
@@ -108,13 +113,14 @@ postgres_directory::postgres_directory(const fs::path& directory, os_user server
     root_ = root_.parent_path();
   const std::string& name = root_.native();
   if (std::any_of(name.begin(), name.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }))
-    throw postgres_error("the data directory's name holds control characters");
+    throw data_dir_error("the data directory's name holds control characters: choose another "
+                         "--data-dir");
   if (name.find(',') != std::string::npos) // libpq reads a list of hosts there, and has no escape
-    throw postgres_error("the data directory's name " + name
+    throw data_dir_error("the data directory's name " + name
                          + " holds a comma, at which PostgreSQL's "
                          + "clients would cut the socket's path: choose another --data-dir");
   if (socket().native().size() > socket_path_bound)
-    throw postgres_error("the socket's path " + socket().string() + " has "
+    throw data_dir_error("the socket's path " + socket().string() + " has "
                          + std::to_string(socket().native().size())
                          + " bytes, and the kernel allows " + std::to_string(socket_path_bound)
                          + ": choose a shorter --data-dir");
@@ -131,24 +137,25 @@ void postgres_directory::make_root() {
   // Root's may be passed through, not listed, by the user that the server runs as.
   const mode_t mode = user_.uid == geteuid() ? 0700 : 0711;
   if (::mkdir(root_.c_str(), mode) != 0 && errno != EEXIST)
-    fail("cannot make the data directory " + root_.string() + " (choose another with --data-dir)");
+    refuse("cannot make the data directory " + root_.string());
   root_ = fs::canonical(root_); // what /proc calls it
   struct stat found {};
   if (::stat(root_.c_str(), &found) != 0)
-    fail("cannot look at the data directory " + root_.string());
+    refuse("cannot look at the data directory " + root_.string());
   if (!S_ISDIR(found.st_mode))
-    throw postgres_error("the data directory " + root_.string() + " is not a directory");
+    throw data_dir_error("the data directory " + root_.string()
+                         + " is not a directory: choose another --data-dir");
   if (found.st_uid != geteuid())
-    throw postgres_error("the data directory " + root_.string() + " belongs to user "
+    throw data_dir_error("the data directory " + root_.string() + " belongs to user "
                          + user_name(found.st_uid) + ", and this is user " + user_name(geteuid())
                          + ": start as its owner or choose another --data-dir");
   if ((found.st_mode & 022U) != 0)
-    throw postgres_error("the data directory " + root_.string() + " may be written by others (mode "
+    throw data_dir_error("the data directory " + root_.string() + " may be written by others (mode "
                          + octal(found.st_mode) + "): take that away with chmod go-w, or choose "
                          + "another --data-dir");
   const mode_t wanted = (found.st_mode & 07777U) | mode;
   if (wanted != (found.st_mode & 07777U) && ::chmod(root_.c_str(), wanted) != 0)
-    fail("cannot change the mode of " + root_.string());
+    refuse("cannot change the mode of " + root_.string());
 }
 
 void postgres_directory::check_reachable() const {
@@ -158,7 +165,7 @@ void postgres_directory::check_reachable() const {
     reached /= part;
     struct stat found {};
     if (::stat((reached / ".").c_str(), &found) != 0)
-      throw postgres_error("user " + user_.name + ", which runs PostgreSQL, cannot pass through "
+      throw data_dir_error("user " + user_.name + ", which runs PostgreSQL, cannot pass through "
                            + reached.string() + " (" + std::strerror(errno)
                            + "): allow it with chmod o+x " + reached.string()
                            + ", or choose another --data-dir");
@@ -169,7 +176,7 @@ void postgres_directory::take_lock() {
   const fs::path file = root_ / "lock";
   lock_ = unique_fd(open(file.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!lock_)
-    fail("cannot open " + file.string());
+    refuse("cannot open " + file.string());
   // A killed engine may leave a child that was forked and has not yet replaced its program: it
   // holds the lock for a moment longer than the engine lives.
   const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds{5};
@@ -181,7 +188,7 @@ void postgres_directory::take_lock() {
       ::poll(nullptr, 0, 10);
       continue;
     }
-    throw postgres_error("the data directory " + root_.string() + " is in use by process "
+    throw data_dir_error("the data directory " + root_.string() + " is in use by process "
                          + holder.substr(0, holder.find('\n')) + ": stop it, or choose another "
                          + "--data-dir");
   }
@@ -195,19 +202,20 @@ void postgres_directory::make_owned(const fs::path& directory) const {
     if (user_.uid != geteuid() && ::lchown(directory.c_str(), user_.uid, user_.gid) != 0)
       fail("cannot give " + directory.string() + " to user " + user_.name);
   } else if (errno != EEXIST) {
-    fail("cannot make " + directory.string());
+    refuse("cannot make " + directory.string());
   }
   struct stat found {};
   if (::lstat(directory.c_str(), &found) != 0)
     fail("cannot look at " + directory.string());
   if (!S_ISDIR(found.st_mode))
-    throw postgres_error(directory.string() + " is not a directory");
+    throw data_dir_error(directory.string()
+                         + " is not a directory: move it away, or choose another " + "--data-dir");
   if (found.st_uid != user_.uid && user_.uid != geteuid() && found.st_uid == geteuid()) {
     // A kill came between mkdir and chown.
     if (::lchown(directory.c_str(), user_.uid, user_.gid) != 0)
       fail("cannot give " + directory.string() + " to user " + user_.name);
   } else if (found.st_uid != user_.uid) {
-    throw postgres_error(directory.string() + " belongs to user " + user_name(found.st_uid)
+    throw data_dir_error(directory.string() + " belongs to user " + user_name(found.st_uid)
                          + ", and PostgreSQL runs as user " + user_.name
                          + " here: start as the same user as before, or choose another --data-dir");
   }
@@ -243,7 +251,7 @@ std::optional<int> postgres_directory::cluster_version() const {
   int major = 0;
   std::from_chars(text.data(), text.data() + text.size(), major);
   if (major <= 0)
-    throw postgres_error(data().string() + " is there and is no PostgreSQL cluster: move it away, "
+    throw data_dir_error(data().string() + " is there and is no PostgreSQL cluster: move it away, "
                          + "or choose another --data-dir");
   return major;
 }

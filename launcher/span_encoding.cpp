@@ -21,13 +21,35 @@ constexpr std::size_t max_reason = 200;
 constexpr unsigned remote_parent = 0x300;
 constexpr int status_error = 2;
 
-json attribute(std::string_view name, const span::value& value) {
-  json out{{"key", name}};
-  if (const auto* number = std::get_if<std::int64_t>(&value))
-    out["value"]["intValue"] = std::to_string(*number);
+/// As a JSON string. Names and ids need no care; the rest is left to the library.
+void append_text(std::string& out, std::string_view text) {
+  const bool plain = std::all_of(text.begin(), text.end(), [](char c) {
+    return c >= ' ' && c <= '~' && c != '"' && c != '\\';
+  });
+  if (plain)
+    out.append(1, '"').append(text).append(1, '"');
   else
-    out["value"]["stringValue"] = std::get<std::string>(value);
-  return out;
+    out += json(text).dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+void append_attribute(std::string& out, std::string_view name, const span::value& value) {
+  out += R"({"key":)";
+  append_text(out, name);
+  if (const auto* number = std::get_if<std::int64_t>(&value)) {
+    out += R"(,"value":{"intValue":")" + std::to_string(*number) + R"("}},)";
+  } else {
+    out += R"(,"value":{"stringValue":)";
+    append_text(out, std::get<std::string>(value));
+    out += "}},";
+  }
+}
+
+/// In place of the comma behind the last element of a list.
+void end_list(std::string& out) {
+  if (out.back() == ',')
+    out.back() = ']';
+  else
+    out += ']';
 }
 
 std::string nanoseconds(std::chrono::system_clock::time_point when) {
@@ -35,25 +57,29 @@ std::string nanoseconds(std::chrono::system_clock::time_point when) {
       std::chrono::duration_cast<std::chrono::nanoseconds>(when.time_since_epoch()).count());
 }
 
-json span_json(const span& one) {
-  json out{{"traceId", one.self.trace_id},
-           {"spanId", one.self.span_id},
-           {"name", one.name},
-           {"kind", static_cast<int>(one.kind)},
-           {"startTimeUnixNano", nanoseconds(one.start)},
-           {"endTimeUnixNano", nanoseconds(one.end)},
-           {"flags", one.self.flags | (one.parent.empty() ? 0U : remote_parent)},
-           {"attributes", json::array()}};
+void append_span(std::string& out, const span& one) {
+  out += R"({"traceId":")" + one.self.trace_id + R"(","spanId":")" + one.self.span_id;
   if (!one.parent.empty())
-    out["parentSpanId"] = one.parent;
+    out += R"(","parentSpanId":")" + one.parent;
+  out += R"(","name":)";
+  append_text(out, one.name);
+  out += R"(,"kind":)" + std::to_string(static_cast<int>(one.kind)) + R"(,"startTimeUnixNano":")"
+         + nanoseconds(one.start) + R"(","endTimeUnixNano":")" + nanoseconds(one.end)
+         + R"(","flags":)"
+         + std::to_string(one.self.flags | (one.parent.empty() ? 0U : remote_parent))
+         + R"(,"attributes":[)";
   for (const auto& [name, value] : one.attributes)
-    out["attributes"].push_back(attribute(name, value));
+    append_attribute(out, name, value);
+  end_list(out);
   if (one.failed) {
-    out["status"]["code"] = status_error;
-    if (!one.failure.empty())
-      out["status"]["message"] = one.failure;
+    out += R"(,"status":{"code":)" + std::to_string(status_error);
+    if (!one.failure.empty()) {
+      out += R"(,"message":)";
+      append_text(out, one.failure);
+    }
+    out += '}';
   }
-  return out;
+  out += "},";
 }
 
 std::optional<std::uint64_t> whole_number(std::string_view text) {
@@ -86,18 +112,18 @@ export_answer read_taken(std::string_view body) {
 } // namespace
 
 std::string to_otlp(const std::vector<span>& spans, const span_resource& of) {
-  auto list = json::array();
+  std::string out = R"({"resourceSpans":[{"resource":{"attributes":[)";
+  append_attribute(out, "service.name", of.service_name);
+  append_attribute(out, "service.instance.id", of.instance_id);
+  append_attribute(out, "service.version", of.service_version);
+  end_list(out);
+  out += R"(},"scopeSpans":[{"scope":{"name":"troupe","version":)";
+  append_text(out, of.service_version);
+  out += R"(},"spans":[)";
   for (const auto& one : spans)
-    list.push_back(span_json(one));
-  auto about = json::array({attribute("service.name", of.service_name),
-                            attribute("service.instance.id", of.instance_id),
-                            attribute("service.version", of.service_version)});
-  json scope{{"scope", {{"name", "troupe"}, {"version", of.service_version}}},
-             {"spans", std::move(list)}};
-  json resource{{"resource", {{"attributes", std::move(about)}}},
-                {"scopeSpans", json::array({std::move(scope)})}};
-  const json out{{"resourceSpans", json::array({std::move(resource)})}};
-  return out.dump(-1, ' ', false, json::error_handler_t::replace);
+    append_span(out, one);
+  end_list(out);
+  return out + "}]}]}";
 }
 
 std::string traces_url(std::string_view endpoint) {

@@ -40,6 +40,11 @@ public:
     const auto url = traces_url(options.endpoint);
     curl_easy_setopt(easy_, CURLOPT_URL, url.c_str());
     curl_easy_setopt(easy_, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy_, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+    if (!options.ca_file.empty()) {
+      curl_easy_setopt(easy_, CURLOPT_CAINFO, options.ca_file.c_str());
+      curl_easy_setopt(easy_, CURLOPT_CAPATH, nullptr); // the system's
+    }
     curl_easy_setopt(easy_, CURLOPT_PROXY, ""); // of the environment: none
     curl_easy_setopt(easy_, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy_, CURLOPT_QUICK_EXIT, 1L); // else giving up waits for a name's lookup
@@ -101,7 +106,7 @@ private:
 };
 
 span_exporter::span_exporter(span_exporter_options options, engine_counters& counters)
-    : options_(std::move(options)), counters_(counters),
+    : span_sink(options.sample_ratio), options_(std::move(options)), counters_(counters),
       connection_(std::make_unique<connection>(options_, *this)) {
   thread_ = start_thread("troupe-spans", [this] { run(); });
 }

@@ -6,6 +6,7 @@
 #include "launcher/span_encoding.hpp"
 #include "messages/counters.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -21,8 +22,10 @@ namespace troupe {
 
 struct span_exporter_options {
   std::string endpoint; ///< http:// or https://, without a query
+  std::string ca_file;  ///< PEM, in place of the system's authorities; empty: these
   std::vector<std::pair<std::string, std::string>> headers;
   span_resource resource;
+  double sample_ratio = 1; ///< see span_sink
   /// Spans kept, those on their way included; further ones are dropped.
   std::size_t max_kept = 2048;
   /// In one request, which is sent when there are so many, or a second after the first.
@@ -45,6 +48,8 @@ public:
   span_exporter& operator=(const span_exporter&) = delete;
 
   void add(std::vector<span> ended) override;
+  std::size_t room() const override { return options_.max_kept - kept_; }
+  void lose(std::size_t count) override { counters_.spans_dropped_full += count; }
   /// Sends what is there, each part once, within the limit; drops the rest and what comes later.
   void stop(std::chrono::milliseconds limit);
 
@@ -64,7 +69,7 @@ private:
   mutable std::mutex guard_;
   std::condition_variable changed_;
   std::deque<span> waiting_;
-  std::size_t kept_ = 0; ///< waiting, and on their way
+  std::atomic<std::size_t> kept_{0}; ///< waiting, and on their way; changed under the guard
   std::optional<clock::time_point> deadline_;
   std::thread thread_;
 };

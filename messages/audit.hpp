@@ -21,7 +21,7 @@ struct audit_record {
   std::string who;                   ///< a token's name, or anyone
   std::optional<std::int64_t> token; ///< its id
   std::string action;                ///< "queue.pause"
-  std::string subject;               ///< a job's, operation's or token's id, or a queue's name
+  std::string subject;               ///< a job's, operation's or token's id, or a name
   std::string request_id;
 };
 

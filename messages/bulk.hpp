@@ -27,21 +27,10 @@ enum class bulk_action : std::uint8_t { cancel, retry, remove, move, reprioritis
 std::string_view to_string(bulk_action action);
 std::optional<bulk_action> parse_bulk_action(std::string_view name);
 
-/// Which jobs are meant: all that fit in everything that is given.
-struct bulk_filter {
-  std::optional<job_state> state = {};
-  std::optional<std::string> queue = {};
-  std::optional<std::string> kind = {};
-  std::optional<std::string> tag = {};
-  std::optional<std::string> limit_key = {};
-  std::optional<timestamp> created_after = {};  ///< or at that time
-  std::optional<timestamp> created_before = {}; ///< and not at that time
-  bool all = false;                             ///< what an otherwise empty filter has to say
-};
-
 struct bulk_request {
   bulk_action action = bulk_action::cancel;
-  bulk_filter filter = {};
+  job_filter filter = {};
+  bool all = false;                           ///< what an otherwise empty filter has to say
   std::vector<job_id> ids = {};               ///< instead of a filter
   std::optional<std::string> to_queue = {};   ///< move
   std::optional<int> to_priority = {};        ///< reprioritise, and move

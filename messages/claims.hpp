@@ -61,9 +61,8 @@ struct enqueued_here {
 struct assignment {
   std::shared_ptr<job_run> run;
   lease_id lease;
-  node_id node{}; ///< whose the lease is
-  std::string
-      trace_parent{}; ///< the span that put the job in; empty: the run is no span of its own
+  node_id node{};             ///< whose the lease is
+  std::string trace_parent{}; ///< the span that put the job in; empty: none is known
 };
 
 } // namespace troupe

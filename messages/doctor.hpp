@@ -1,5 +1,5 @@
 // What `troupe doctor` found: checks with a verdict, what was seen, and what to do about it. Made
-// by db/doctor and the launcher, printed by the command line.
+// by db/doctor and the launcher, printed by the command line; a node makes one, too.
 #pragma once
 
 #include "messages/health.hpp"
@@ -16,6 +16,9 @@ struct doctor_finding {
   std::string found;  ///< one sentence without its full stop
   std::string advice; ///< what to do; empty when ok
 };
+
+/// Look the database over, through the engine's own connections.
+struct ask_doctor {};
 
 struct doctor_report {
   std::string server; ///< "PostgreSQL 15.8, database troupe, user app"

@@ -29,6 +29,7 @@ struct join_node {
   int slots = 0;                                       ///< of each queue that is not named here
   std::vector<std::string> slot_queues = {};
   std::vector<std::int32_t> queue_slots = {}; ///< of each of these
+  bool draining = false;                      ///< its life before was drained, and that goes on
 };
 /// This life of the node is over: its row goes, its leases must be empty or are rescued at once.
 struct leave_node {
@@ -38,6 +39,7 @@ struct leave_node {
 /// Several jobs with their attempts, for callers who asked at the same time.
 struct get_jobs {
   std::vector<job_id> ids;
+  std::vector<job_id> brief = {}; ///< those of them whose args nobody wants; see get_job
 };
 struct found_jobs {
   std::vector<job_record> jobs; ///< those that there are, in no order
@@ -60,6 +62,7 @@ struct pulse {
   std::vector<std::string> queues; ///< queues in which work waits, but paused ones
   std::vector<std::string> paused; ///< queues of which nothing more is to be started
   std::vector<permit_cap> caps;
+  bool draining = false; ///< an operator drains this node
   /// Until the next deferred job is due; none: nothing is deferred.
   std::optional<std::chrono::milliseconds> next_due;
 };

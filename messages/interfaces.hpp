@@ -33,17 +33,17 @@ using intake_actor = caf::typed_actor<
     // EXECUTOR could start jobs of this queue at once: bring it the next ones, once.
     caf::reacts_to<wake_atom, std::string>>;
 
-/// LOOKUP: what is asked of single jobs at the same time shares a statement.
+/// LOOKUP: what is asked of single jobs at the same time shares a statement, and so do equal pages.
 using lookup_actor =
-    caf::typed_actor<caf::replies_to<get_job>::with<job_record>>; // with its attempts
+    caf::typed_actor<caf::replies_to<get_job>::with<job_record>, // with its attempts
+                     caf::replies_to<list_jobs>::with<job_page>>;
 
 /// STORE: domain questions to named statements, and rows to values. The only user of them.
 using store_actor = caf::typed_actor<
     // Store these jobs, all or none.
     caf::replies_to<enqueue_jobs_ptr>::with<enqueued_jobs>,
-    // One job with its attempts, and several, as far as they are there.
+    // One job with its attempts, several, as far as they are there, and one page of jobs.
     caf::replies_to<get_job>::with<job_record>, caf::replies_to<get_jobs>::with<found_jobs>,
-    // One page of jobs.
     caf::replies_to<list_jobs>::with<job_page>,
     // Write the outcome `cancelled` first, whoever runs the job; make one available now.
     caf::replies_to<cancel_job>::with<job_record>, caf::replies_to<retry_job>::with<job_record>,
@@ -67,16 +67,17 @@ using store_actor = caf::typed_actor<
     caf::replies_to<watch_jobs>::with<job_sights>,
     // What holds a job.
     caf::replies_to<explain_job>::with<job_hold>,
-    // One queue, and one page of them.
+    // One queue, and one page of them; how many jobs are in each state.
     caf::replies_to<get_queue>::with<queue_record>, caf::replies_to<list_queues>::with<queue_page>,
-    // How many jobs are in each state.
     caf::replies_to<get_counts>::with<counts_page>,
     // From its commit on nothing of the queue is handed out, or it is again.
     caf::replies_to<pause_queue>::with<queue_record>,
     // How much of the queue may run at once, or wait.
     caf::replies_to<limit_queue>::with<queue_record>,
-    // The newest life of the node of a name, and one page of lives.
+    // The newest life of the node of a name, and one page of lives; drain one. What is kept.
     caf::replies_to<get_node>::with<node_record>, caf::replies_to<list_nodes>::with<node_page>,
+    caf::replies_to<drain_node>::with<node_record>,
+    caf::replies_to<get_retention>::with<retention_record>,
     // The token that was shown, and a new one, whose secret is not known here.
     caf::replies_to<find_token>::with<found_token>,
     caf::replies_to<create_token>::with<token_record>,
@@ -110,9 +111,8 @@ using store_actor = caf::typed_actor<
     caf::replies_to<upkeep>::with<upkept>,
     // Takes one step towards the end of history that is past its age.
     caf::replies_to<expire_jobs>::with<expired_jobs>,
-    // What /metrics shows of the database.
+    // What /metrics shows of the database; does that answer, and is it in order?
     caf::replies_to<measure_database>::with<database_measures>,
-    // Does the database answer, and is it in order?
     caf::replies_to<probe_database>::with<database_probe>>;
 
 /// CRAWL STORE: the same for crawls, pages and items.
@@ -158,6 +158,8 @@ using executor_actor = caf::typed_actor<
     caf::reacts_to<std::vector<lease_id>>,
     // Claim nothing more; answered when every run has ended and its outcome is written.
     caf::reacts_to<drain_atom>,
+    // PULSE: claim and start nothing more, until the same comes with false.
+    caf::reacts_to<drain_atom, bool>,
     // Stop waiting: request stop from every run; what is left is rescued by others.
     caf::reacts_to<halt_atom>,
     // Whom to tell about attempts that wait for their time.

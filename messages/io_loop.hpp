@@ -52,6 +52,9 @@ public:
   /// Looks a name up off the loop's thread, which may take many seconds, and calls back on it. Ends
   /// with the loop at the latest, without a call.
   virtual void resolve(std::string host, std::function<void(resolution)> callback) = 0;
+  /// Does what blocks off the loop's thread, and then calls back on it. False: not done, because
+  /// too many wait for that already. Ends with the loop at the latest, without a call.
+  virtual bool beside(std::function<void()> blocking, std::function<void()> then) = 0;
 };
 
 } // namespace troupe

@@ -54,6 +54,11 @@ std::string_view to_string(outcome value) {
   return "unknown";
 }
 
+bool is_searched(const job_filter& filter) {
+  return !filter.tags.empty() || filter.limit_key || filter.created_from || filter.created_before
+         || !filter.args.empty();
+}
+
 bool is_valid_name(std::string_view name) {
   return !name.empty() && name.size() <= limits::name_length
          && std::all_of(name.begin(), name.end(), is_name_character);

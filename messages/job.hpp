@@ -162,14 +162,24 @@ struct job_record {
   std::string traceparent = {};              ///< only in answers about one job; empty: none
 };
 
-/// Which jobs a list shows; empty fields do not filter.
+/// Jobs that fit all that is given; empty fields do not filter.
 struct job_filter {
-  std::optional<job_state> state;
-  std::optional<std::string> queue;
-  std::optional<std::string> kind;
+  std::optional<job_state> state = {};
+  std::optional<std::string> queue = {};
+  std::optional<std::string> kind = {};
+  std::vector<std::string> tags = {}; ///< all of them
+  std::optional<std::string> limit_key = {};
+  std::optional<timestamp> created_from = {};   ///< then or later
+  std::optional<timestamp> created_before = {}; ///< earlier than then
+  std::string args = {}; ///< JSON text of an object that the job's args contain (jsonb's @>)
+
+  friend auto operator<=>(const job_filter&, const job_filter&) = default;
 };
 
-/// One page of jobs, newest first. `next` is the id below which the next page starts.
+/// True when it asks for what no index knows: jobs are looked at one after the other.
+bool is_searched(const job_filter& filter);
+
+/// Jobs, newest first. `next`: below which id to go on, also where a search has found few or none.
 struct job_page {
   std::vector<job_record> jobs;
   std::optional<job_id> next;

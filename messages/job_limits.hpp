@@ -19,10 +19,16 @@ constexpr std::chrono::milliseconds max_timeout{std::chrono::hours{24 * 7}};
 constexpr std::chrono::hours max_delay{24 * 3650}; ///< run_at at most ten years away
 constexpr std::size_t retry_pauses = 32;           ///< in a job's list of them
 constexpr std::size_t result_bytes = 1024 * 1024;
-constexpr std::size_t error_bytes = 16 * 1024; ///< longer texts are cut
-constexpr std::size_t bulk_jobs = 10'000;      ///< jobs in one enqueue request
-constexpr std::size_t page_size = 500;         ///< jobs in one page
-constexpr std::size_t unique_fields = 32;      ///< of args that a unique key is made from
+constexpr std::size_t error_bytes = 16 * 1024;  ///< longer texts are cut
+constexpr std::size_t bulk_jobs = 10'000;       ///< jobs in one enqueue request
+constexpr std::size_t page_size = 500;          ///< jobs in one page
+constexpr std::size_t filter_tags = 10;         ///< that a filter of jobs may ask for
+constexpr std::size_t filter_args_bytes = 2048; ///< of a filter's args, written without spaces
+constexpr int filter_args_depth = 8;
+constexpr int page_looks = 10'000; ///< jobs that a page of a search looks at, see docs/searches.md
+/// And for so long; what one look at 1 MiB of args takes is in nobody's hands.
+constexpr std::chrono::milliseconds page_look_time{1000};
+constexpr std::size_t unique_fields = 32; ///< of args that a unique key is made from
 constexpr std::size_t field_length = 255;
 constexpr std::chrono::milliseconds max_period = max_delay;
 constexpr std::size_t key_length = 255;        ///< of an idempotency key

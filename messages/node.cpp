@@ -7,8 +7,9 @@ namespace troupe {
 
 namespace {
 
-constexpr std::array<std::pair<std::string_view, node_state>, 5> states{
+constexpr std::array<std::pair<std::string_view, node_state>, 6> states{
     {{"alive", node_state::alive},
+     {"draining", node_state::draining},
      {"silent", node_state::silent},
      {"leaving", node_state::leaving},
      {"left", node_state::left},

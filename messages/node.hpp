@@ -2,6 +2,7 @@
 // was declared dead, has a new one. Values only.
 #pragma once
 
+#include "messages/asker.hpp"
 #include "messages/job.hpp"
 
 #include <cstdint>
@@ -18,11 +19,12 @@ constexpr int node_page = 500; ///< lives in one page
 
 /// What the database knows of a life. The last two are over.
 enum class node_state : std::uint8_t {
-  alive,   ///< its heartbeat is younger than four seconds
-  silent,  ///< it is older, and nobody has declared the node dead yet
-  leaving, ///< it has said that it ends; what it left behind is taken by others
-  left,    ///< it ended like that
-  dead,    ///< it fell silent, and others have taken its jobs
+  alive,    ///< its heartbeat is younger than four seconds
+  draining, ///< the same, and it is handed out nothing more
+  silent,   ///< it is older, and nobody has declared the node dead yet
+  leaving,  ///< it has said that it ends; what it left behind is taken by others
+  left,     ///< it ended like that
+  dead,     ///< it fell silent, and others have taken its jobs
 };
 
 std::string_view to_string(node_state state);
@@ -52,6 +54,14 @@ struct node_record {
 /// The newest life of the node of a name; errc::not_found.
 struct get_node {
   std::string name;
+};
+/// From its commit on all lives of the name that go on are handed out nothing more, or are again.
+/// What they run they finish. The answer is the newest of these; errc::not_found, errc::conflict
+/// when none goes on.
+struct drain_node {
+  std::string name;
+  bool drain = true; ///< false: it is over
+  asker by = {};
 };
 struct list_nodes {
   std::optional<node_state> state; ///< none: lives that are not over

@@ -4,12 +4,14 @@
 
 #include "messages/audit.hpp"
 #include "messages/bulk.hpp"
+#include "messages/doctor.hpp"
 #include "messages/errc.hpp"
 #include "messages/job.hpp"
 #include "messages/job_log.hpp"
 #include "messages/job_watch.hpp"
 #include "messages/node.hpp"
 #include "messages/queue.hpp"
+#include "messages/retention.hpp"
 #include "messages/token.hpp"
 #include "messages/why.hpp"
 #include "messages/work.hpp"
@@ -97,12 +99,16 @@ inline std::optional<std::size_t> first_without_room(const enqueued_jobs& jobs) 
 /// One job with its attempts; errc::not_found.
 struct get_job {
   job_id id;
+  bool args = true; ///< false: `{}` will do, which is what is read if nobody else wants them
 };
 
 struct list_jobs {
   job_filter filter;
   job_id before; ///< 0: from the newest
   int limit = 50;
+  bool args = true; ///< false: they are not read, and `{}` in the answer
+
+  friend auto operator<=>(const list_jobs&, const list_jobs&) = default;
 };
 
 /// What a rejected job is told; `other` is 0 when it is of the same request.
@@ -145,20 +151,21 @@ using api_request =
                  start_bulk, preview_bulk, get_bulk, list_bulks, cancel_bulk, get_node, list_nodes,
                  find_token, create_token, list_tokens, revoke_token, list_audit, join_worker,
                  claim_work, finish_work, beat_worker, report_work, leave_worker, steer_worker,
-                 watch_jobs>;
+                 watch_jobs, drain_node, get_retention, ask_doctor>;
 /// One SESSION's answer: enqueue -> enqueued_jobs; get, cancel, retry, edit -> job_record;
 /// list -> job_page; delete -> deleted_job; explain -> job_hold; get_log -> log_page; about queues
 /// -> queue_record, list_queues -> queue_page, get_counts -> counts_page; about bulks ->
-/// bulk_record, preview_bulk -> bulk_preview, list_bulks -> bulk_page; get_node -> node_record,
-/// list_nodes -> node_page; find_token -> found_token, about tokens -> token_record,
-/// list_tokens -> token_page; list_audit -> audit_page; of workers each its own, see
-/// messages/work.hpp; watch_jobs -> job_sights; anything -> failure.
+/// bulk_record, preview_bulk -> bulk_preview, list_bulks -> bulk_page; about nodes -> node_record,
+/// list_nodes -> node_page; get_retention -> retention_record; ask_doctor -> doctor_report;
+/// find_token -> found_token, about tokens -> token_record, list_tokens -> token_page; list_audit
+/// -> audit_page; of workers each its own, see messages/work.hpp; watch_jobs -> job_sights;
+/// anything -> failure.
 using api_reply =
     std::variant<failure, enqueued_jobs, job_record, job_page, deleted_job, job_hold, log_page,
                  queue_record, queue_page, counts_page, bulk_record, bulk_preview, bulk_page,
                  node_record, node_page, token_record, token_page, found_token, audit_page,
                  joined_worker, claimed_work, finished_work, work_pulse, reported_work, left_worker,
-                 steered_worker, job_sights>;
+                 steered_worker, job_sights, retention_record, doctor_report>;
 
 /// A request with its answer's way back. The reply function is called exactly once, on whatever
 /// thread answers; when the call dies unanswered (its actor ended) it gets errc::stopping.

@@ -4,6 +4,7 @@
 
 #include "messages/asker.hpp"
 #include "messages/handler.hpp"
+#include "messages/run_metrics.hpp"
 #include "messages/run_reports.hpp"
 
 #include <chrono>
@@ -98,6 +99,7 @@ struct ended_work {
 struct finish_work {
   work_session by;
   std::vector<ended_work> runs;
+  bool tell = false; ///< also what a span says of them
 };
 /// The numbers are the database's (troupe.end_runs).
 enum class work_fate : std::uint8_t {
@@ -110,9 +112,20 @@ struct work_effects {
   std::optional<std::chrono::milliseconds> next_due; ///< of what was put off
   std::vector<std::string> steered;                  ///< queues in which there is room now
 };
+/// What a span says of a run.
+struct told_work {
+  job_id id;
+  std::chrono::milliseconds took; ///< since it was handed out
+  run_end how = run_end::completed;
+  std::string queue;
+  std::string kind;
+  std::string traceparent; ///< as in claimed_job
+};
 struct finished_work {
   std::vector<work_fate> fates; ///< in the order told
   work_effects effects;
+  /// With finish_work::tell: of the runs that were this worker's until now.
+  std::vector<told_work> told = {};
 };
 
 struct beat_worker {

@@ -84,6 +84,7 @@ TESTED_ELSEWHERE = {
     "actors/crawl_store.cpp": "actors/crawl_port_pgtest.cpp",
     "actors/executor_writing.cpp": "actors/executor_test.cpp",
     "messages/bulk.cpp": "http/bulk_routes_test.cpp",
+    "messages/span.cpp": "actors/run_span_test.cpp",
     "http/engine_families.cpp": "http/metrics_test.cpp",
     "db/bulk_statements.cpp": "db/bulk_pgtest.cpp",
     "db/json_text.cpp": "db/unique_rule_test.cpp",

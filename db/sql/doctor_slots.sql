@@ -1,6 +1,6 @@
 -- For `troupe doctor`: replication slots that keep dead rows because nobody has read on.
-select slot_name, greatest(age(xmin), age(catalog_xmin)) as transactions
+select slot_name, greatest(age(xmin), age(catalog_xmin))::text as transactions
   from pg_replication_slots
  where not active and (xmin is not null or catalog_xmin is not null)
- order by 2 desc
+ order by greatest(age(xmin), age(catalog_xmin)) desc
  limit 20

@@ -1,6 +1,6 @@
 -- For `troupe doctor`: what has been open in this database for more than a minute, oldest first. While
 -- it pins a snapshot, no row that died since can be removed.
-select * from (
+select who, state, seconds::text, pins::text from (
   select 'session ' || pid || ' of ' || coalesce(usename, '?')
            || coalesce(' (' || nullif(application_name, '') || ')', '') as who,
          coalesce(state, '?') as state,

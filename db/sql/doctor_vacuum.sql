@@ -1,6 +1,6 @@
 -- For `troupe doctor`: how far transaction numbers have come since rows were last frozen, and tables of
 -- ours whose autovacuum somebody has switched off.
-select age(d.datfrozenxid) as transactions,
+select age(d.datfrozenxid)::text as transactions,
        coalesce((select string_agg(c.relname, ', ' order by c.relname)
                    from pg_class c join pg_namespace n on n.oid = c.relnamespace
                   where n.nspname = 'troupe'

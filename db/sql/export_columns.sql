@@ -3,5 +3,7 @@ select id, queue, kind, priority, state, args, attempt + (state = 'running')::in
        to_json(tags) as tags, limit_key, troupe.export_time(run_at) as run_at,
        troupe.export_time(created_at) as created_at
   from troupe.exported_job
- where ($1::text is null or state = $1) and ($2::text is null or queue = $2) and ($3::text is null or kind = $3)
- order by id limit $4::bigint
+ where ($1::text is null or state = $1)
+   and troupe.job_fits($2::text, $3::text, $4::text[], $5::text, $6::timestamptz, $7::timestamptz, $8::jsonb,
+                       queue, kind, tags, limit_key, created_at, args)
+ order by id limit $9::bigint

@@ -73,6 +73,7 @@ BOOST_FIXTURE_TEST_SUITE(pulses, beating)
 
 BOOST_AUTO_TEST_CASE(it_joins_and_beats_once_an_interval) {
   BOOST_TEST(in->joins.front().name == "n1");
+  BOOST_TEST(!in->joins.front().draining);
   BOOST_TEST((in->joins.front().kinds == std::vector<std::string>{"echo", "noop"}));
   join(7);
   BOOST_TEST(notes->nodes == std::vector{node_id{7}}, boost::test_tools::per_element());
@@ -104,6 +105,27 @@ BOOST_AUTO_TEST_CASE(what_the_answer_says_reaches_those_it_concerns) {
              boost::test_tools::per_element());
   BOOST_REQUIRE(dues->size() == 1U);
   BOOST_TEST((dues->front() == caf::timespan{250ms}));
+}
+
+BOOST_AUTO_TEST_CASE(a_drain_is_passed_on_once_and_goes_on_in_the_next_life) {
+  join(1);
+  auto said = alive();
+  answer(in->beats, said);
+  said.draining = true;
+  for (int i = 0; i < 2; ++i) {
+    advance(1s);
+    answer(in->beats, said);
+  }
+  BOOST_TEST(notes->drains == std::vector{true}, boost::test_tools::per_element());
+  advance(1s);
+  answer(in->beats, pulse{}); // declared dead
+  BOOST_TEST(in->joins.front().draining);
+  join(2);
+  answer(in->beats, said);
+  BOOST_TEST(notes->drains == std::vector{true}, boost::test_tools::per_element());
+  advance(1s);
+  answer(in->beats, alive());
+  BOOST_TEST(notes->drains == (std::vector{true, false}), boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(more_kinds_than_the_bound_are_not_told) {

@@ -150,6 +150,8 @@ struct store_inboxes {
   inbox<limit_queue, queue_record> limits;
   inbox<get_node, node_record> node_gets;
   inbox<list_nodes, node_page> node_lists;
+  inbox<drain_node, node_record> node_drains;
+  inbox<get_retention, retention_record> retentions;
   inbox<find_token, found_token> token_finds;
   inbox<create_token, token_record> token_creations;
   inbox<list_tokens, token_page> token_lists;
@@ -202,6 +204,8 @@ inline store_double_impl::behavior_type store_double(store_double_impl::pointer 
       [=](const limit_queue& ask) { return keep(in->limits, ask); },
       [=](const get_node& ask) { return keep(in->node_gets, ask); },
       [=](const list_nodes& ask) { return keep(in->node_lists, ask); },
+      [=](const drain_node& ask) { return keep(in->node_drains, ask); },
+      [=](const get_retention& ask) { return keep(in->retentions, ask); },
       [=](const find_token& ask) { return keep(in->token_finds, ask); },
       [=](const create_token& ask) { return keep(in->token_creations, ask); },
       [=](const list_tokens& ask) { return keep(in->token_lists, ask); },
@@ -266,6 +270,7 @@ struct executor_notes {
   std::vector<job_id> cancels;
   std::vector<node_id> nodes;
   std::vector<std::vector<lease_id>> leases;
+  std::vector<bool> drains;
   std::vector<std::string> awaited;               ///< whose next wake DISPATCHER wants
   inbox<enqueue_jobs_ptr, enqueued_jobs> brought; ///< to be started at once
 };
@@ -284,6 +289,7 @@ inline executor_double_impl::behavior_type executor_double(executor_double_impl:
       [=](node_id node) { notes->nodes.push_back(node); },
       [=](const std::vector<lease_id>& held) { notes->leases.push_back(held); },
       [self](drain_atom) { static_cast<void>(self); },
+      [=](drain_atom, bool quiet) { notes->drains.push_back(quiet); },
       [](halt_atom) {},
       [](const scheduler_actor&) {},
       [](const intake_actor&) {},

@@ -116,7 +116,9 @@ BOOST_FIXTURE_TEST_CASE(requests_that_a_store_had_in_hand_when_it_ended_are_answ
                                      create_token{},
                                      list_tokens{},
                                      revoke_token{1},
-                                     list_audit{}};
+                                     list_audit{},
+                                     drain_node{"n"},
+                                     get_retention{}};
   for (const auto& one : all)
     ask(one);
   BOOST_TEST(replies->empty());

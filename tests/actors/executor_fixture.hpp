@@ -62,6 +62,11 @@ struct executor_system : store_system {
     });
     run();
   }
+  /// As PULSE, when an operator drains the node.
+  void be_quiet(bool quiet = true) {
+    caf::anon_send(executor_itself, drain_atom_v, quiet);
+    run();
+  }
   static claimed_jobs batch(lease_id lease, int count, std::int64_t first = 0) {
     claimed_jobs given;
     given.lease = lease;

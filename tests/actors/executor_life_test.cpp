@@ -196,6 +196,51 @@ BOOST_AUTO_TEST_CASE(halt_stops_what_runs) {
   BOOST_TEST(drained);
 }
 
+BOOST_AUTO_TEST_CASE(
+    drained_by_an_operator_it_gives_back_what_waits_and_starts_nothing_until_resumed) {
+  take(lease_id{1}, 6);
+  be_quiet();
+  BOOST_REQUIRE(in->finishes.size() == 1U);
+  BOOST_TEST(in->finishes.front().runs.size() == 2U);
+  answer(in->finishes, finished_runs{});
+  BOOST_TEST(!started[0].first->stop.stop_requested());
+  wake("q");
+  finish(0);
+  answer(in->finishes, finished_runs{});
+  BOOST_TEST(in->claims.empty());
+  BOOST_TEST(started.size() == 4U);
+  be_quiet(false);
+  answer(in->claims, batch(lease_id{2}, 1));
+  BOOST_TEST(started.size() == 5U);
+}
+
+BOOST_AUTO_TEST_CASE(what_a_claim_or_an_announced_start_brings_to_a_drained_node_goes_back) {
+  join();
+  wake("q");
+  be_quiet();
+  answer(in->claims, batch(lease_id{1}, 3));
+  BOOST_TEST(started.empty());
+  BOOST_TEST(in->finishes.front().runs.size() == 3U);
+  answer(in->finishes, finished_runs{});
+  be_quiet(false);
+  answer(in->claims, lost_batch(lease_id{2}, 1, 1));
+  BOOST_REQUIRE(in->starts.size() == 1U);
+  be_quiet();
+  answer(in->starts, true);
+  BOOST_TEST(started.empty());
+  BOOST_TEST(in->finishes.front().runs.size() == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(a_drained_node_ends_as_any_other) {
+  take(lease_id{1}, 1);
+  be_quiet();
+  drain();
+  finish(0);
+  BOOST_TEST(!drained);
+  answer_writes();
+  BOOST_TEST(drained);
+}
+
 BOOST_AUTO_TEST_CASE(a_run_past_its_deadline_is_written_at_once_and_keeps_its_slot) {
   join();
   wake("q");

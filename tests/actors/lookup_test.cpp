@@ -1,5 +1,6 @@
 // LOOKUP over a STORE that the test answers for: what is asked together goes together, everybody
-// gets the job he asked for, and nobody fails for another's sake.
+// gets the job he asked for, and nobody fails for another's sake. Who asks for a page gets one that
+// was read after he asked.
 #include "actors/lookup.hpp"
 #include "tests/actors/deterministic_system.hpp"
 
@@ -17,9 +18,9 @@ struct looking_up : store_system {
   /// Shared: who is left unanswered hears of it when the system ends, after us.
   std::shared_ptr<told> replies = std::make_shared<told>();
 
-  void ask(const std::string& who, std::int64_t id) {
-    sys.spawn([who, id, to = one, replies = replies](caf::event_based_actor* self) {
-      self->request(to, caf::infinite, get_job{job_id{id}})
+  void ask(const std::string& who, std::int64_t id, bool args = true) {
+    sys.spawn([who, id, args, to = one, replies = replies](caf::event_based_actor* self) {
+      self->request(to, caf::infinite, get_job{job_id{id}, args})
           .then(
               [=](job_record& job) {
                 replies->insert({who, std::move(job)});
@@ -30,6 +31,30 @@ struct looking_up : store_system {
     });
     run();
   }
+  /// What came of pages: the id of the first job, or 0 when it was refused.
+  std::shared_ptr<std::map<std::string, std::int64_t>> pages =
+      std::make_shared<std::map<std::string, std::int64_t>>();
+
+  void ask_page(const std::string& who, const list_jobs& page) {
+    sys.spawn([who, page, to = one, pages = pages](caf::event_based_actor* self) {
+      self->request(to, caf::infinite, page)
+          .then(
+              [=](const job_page& found) {
+                pages->insert({who, found.jobs.front().id.value});
+              },
+              [=](const caf::error&) {
+                pages->insert({who, 0});
+              });
+    });
+    run();
+  }
+  static list_jobs page_of(const std::string& queue) {
+    list_jobs page;
+    page.filter.queue = queue;
+    return page;
+  }
+  using first_jobs = std::map<std::string, std::int64_t>;
+
   static job_record job(std::int64_t id) {
     job_record found;
     found.id = job_id{id};
@@ -72,6 +97,22 @@ struct looking_up : store_system {
 } // namespace
 
 BOOST_FIXTURE_TEST_SUITE(lookups, looking_up)
+
+BOOST_AUTO_TEST_CASE(args_are_read_for_who_wants_them) {
+  ask("one without", 1, false);
+  BOOST_TEST(!in->gets.front().args);
+  ask("second", 2);
+  BOOST_TEST(in->gets.waiting.at(1).ask.args);
+  ask("without", 3, false);
+  ask("with", 4);
+  ask("without first", 5, false);
+  ask("and then with", 5);
+  answer(in->gets, job(1));
+  BOOST_TEST(flying() == (std::vector<std::int64_t>{3, 4, 5}), boost::test_tools::per_element());
+  const auto& brief = in->several_gets.front().brief;
+  BOOST_REQUIRE(brief.size() == 1U);
+  BOOST_TEST(brief.front().value == 3);
+}
 
 BOOST_AUTO_TEST_CASE(while_there_are_flights_left_a_question_goes_out_at_once) {
   fill();
@@ -159,6 +200,56 @@ BOOST_AUTO_TEST_CASE(more_than_may_wait_are_refused) {
     ask(std::to_string(i), 10 + i);
   BOOST_TEST(refused("6") == errc::overloaded);
   BOOST_TEST(replies->size() == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(who_asks_for_a_page_on_its_way_waits_for_the_next_reading) {
+  for (const auto* who : {"a", "b", "c"})
+    ask_page(who, page_of("mail"));
+  BOOST_TEST(in->lists.size() == 1U);
+  answer(in->lists, job_page{{job(1)}, {}});
+  BOOST_TEST((*pages == first_jobs{{"a", 1}}));
+  ask_page("d", page_of("mail"));
+  BOOST_TEST(in->lists.size() == 1U); // that of b and c
+  answer(in->lists, job_page{{job(2)}, {}});
+  BOOST_TEST((*pages == first_jobs{{"a", 1}, {"b", 2}, {"c", 2}}));
+  answer(in->lists, job_page{{job(3)}, {}});
+  BOOST_TEST(pages->at("d") == 3);
+  BOOST_TEST(in->lists.empty());
+}
+
+BOOST_AUTO_TEST_CASE(other_pages_do_not_wait) {
+  auto shorter = page_of("mail");
+  shorter.limit = 1;
+  auto later = page_of("mail");
+  later.before = job_id{7};
+  ask_page("a", page_of("mail"));
+  ask_page("b", page_of("other"));
+  ask_page("c", shorter);
+  ask_page("d", later);
+  BOOST_TEST(in->lists.size() == 4U);
+  for (const auto id : {1, 2, 3, 4})
+    answer(in->lists, job_page{{job(id)}, {}});
+  BOOST_TEST((*pages == first_jobs{{"a", 1}, {"b", 2}, {"c", 3}, {"d", 4}}));
+}
+
+BOOST_AUTO_TEST_CASE(a_page_that_fails_is_read_again_for_who_asked_meanwhile) {
+  ask_page("a", page_of("mail"));
+  ask_page("b", page_of("mail"));
+  refuse(in->lists, errc::unavailable);
+  BOOST_TEST((*pages == first_jobs{{"a", 0}}));
+  answer(in->lists, job_page{{job(2)}, {}});
+  BOOST_TEST(pages->at("b") == 2);
+}
+
+BOOST_AUTO_TEST_CASE(no_more_wait_for_pages_than_their_bound) {
+  for (int i = 0; i < 8; ++i) // one flies, six wait
+    ask_page(std::to_string(i), page_of("mail"));
+  BOOST_TEST((*pages == first_jobs{{"7", 0}}));
+  answer(in->lists, job_page{{job(1)}, {}});
+  answer(in->lists, job_page{{job(2)}, {}});
+  BOOST_TEST(pages->size() == 8U);
+  ask_page("again", page_of("mail"));
+  BOOST_TEST(in->lists.size() == 1U);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

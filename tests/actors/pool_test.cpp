@@ -34,6 +34,7 @@ public:
   void resolve(std::string host, std::function<void(resolution)> callback) override {
     asked.push_back({std::move(host), std::move(callback)});
   }
+  bool beside(std::function<void()>, std::function<void()>) override { return false; }
   struct lookup {
     std::string host;
     std::function<void(resolution)> callback;

@@ -13,11 +13,16 @@ const std::string sampled = "00-" + trace + "-00f067aa0ba902b7-01";
 const std::string unsampled = "00-" + trace + "-00f067aa0ba902b7-00";
 
 struct kept_spans : span_sink {
+  explicit kept_spans(double sample_ratio = 1) : span_sink(sample_ratio) {}
+  std::size_t room() const override { return most; }
+  void lose(std::size_t count) override { lost += count; }
   void add(std::vector<span> ended) override {
     ++calls;
     all.insert(all.end(), ended.begin(), ended.end());
   }
   int calls = 0;
+  std::size_t most = 100;
+  std::size_t lost = 0;
   std::vector<span> all;
 };
 
@@ -28,6 +33,7 @@ std::shared_ptr<const work_peers> peers_with(span_sink* sink) {
 }
 
 struct traced_system {
+  explicit traced_system(double sample_ratio = 1) : spans(sample_ratio) {}
   kept_spans spans;
   executor_system system{queue_slots::max_prefetch, peers_with(&spans)};
 
@@ -79,17 +85,47 @@ BOOST_FIXTURE_TEST_CASE(a_run_is_a_child_of_what_put_its_job_in, traced_system) 
   BOOST_TEST(told_outcome(made) == "completed");
 }
 
-BOOST_FIXTURE_TEST_CASE(runs_without_a_trace_or_unsampled_make_none, traced_system) {
-  take({"", unsampled, "nonsense"});
-  const auto given = parse_traceparent(system.started.at(1).first->traceparent);
+BOOST_FIXTURE_TEST_CASE(a_run_whose_trace_is_not_sampled_makes_none, traced_system) {
+  take({unsampled});
+  const auto given = parse_traceparent(system.started.at(0).first->traceparent);
   BOOST_REQUIRE(given.has_value()); // its ids go on
   BOOST_TEST(given->trace_id == trace);
+  BOOST_TEST(given->span_id != "00f067aa0ba902b7");
   BOOST_TEST(!given->sampled());
-  BOOST_TEST(system.started.at(0).first->traceparent.empty());
-  BOOST_TEST(system.started.at(2).first->traceparent == "nonsense");
   system.finish_all();
   system.answer_writes();
   BOOST_TEST(spans.calls == 0);
+}
+
+BOOST_FIXTURE_TEST_CASE(runs_without_a_trace_begin_one_each, traced_system) {
+  take({"", ""});
+  std::set<std::string> traces;
+  for (const auto& [run, answer] : system.started)
+    traces.insert(run->traceparent);
+  BOOST_TEST(traces.size() == 2);
+  system.finish_all();
+  system.answer_writes();
+  BOOST_REQUIRE(spans.all.size() == 2);
+  for (const auto& made : spans.all) {
+    BOOST_TEST(traces.count(to_traceparent(made.self)) == 1);
+    BOOST_TEST(made.parent.empty());
+    BOOST_TEST(made.self.flags == 3);
+    BOOST_TEST(told_outcome(made) == "completed");
+  }
+}
+
+BOOST_AUTO_TEST_CASE(traces_begin_as_the_ratio_says) {
+  for (const double ratio : {0.0, 1e-300}) {
+    traced_system traced{ratio};
+    traced.take({"", sampled});
+    const auto begun = parse_traceparent(traced.system.started.at(0).first->traceparent);
+    BOOST_TEST(begun.has_value() == (ratio > 0)); // one that is not sampled is told, too
+    BOOST_TEST((!begun || !begun->sampled()));
+    traced.system.finish_all();
+    traced.system.answer_writes();
+    BOOST_REQUIRE(traced.spans.all.size() == 1); // whoever asked has decided for this one
+    BOOST_TEST(traced.spans.all.front().self.trace_id == trace);
+  }
 }
 
 BOOST_FIXTURE_TEST_CASE(a_batch_of_outcomes_is_one_batch_of_spans, traced_system) {
@@ -102,6 +138,20 @@ BOOST_FIXTURE_TEST_CASE(a_batch_of_outcomes_is_one_batch_of_spans, traced_system
     ids.insert(one.self.span_id);
   BOOST_TEST(ids.size() == 4);
   BOOST_TEST(spans.calls <= 2); // the first one's, and those that ended while it was written
+}
+
+BOOST_FIXTURE_TEST_CASE(what_there_is_no_room_for_is_counted_and_not_made, traced_system) {
+  spans.most = 2;
+  take({sampled, sampled, sampled, unsampled, sampled});
+  for (std::size_t i = 0; i < 4; ++i)
+    system.finish(i);
+  system.answer_writes();
+  BOOST_TEST(spans.all.size() == 2);
+  BOOST_TEST(spans.lost == 1); // one that is not sampled is not missed
+  system.finish(4);            // those were exported
+  system.answer_writes();
+  BOOST_TEST(spans.all.size() == 3);
+  BOOST_TEST(spans.lost == 1);
 }
 
 BOOST_FIXTURE_TEST_CASE(what_failed_says_so_with_its_error, traced_system) {

@@ -174,6 +174,18 @@ BOOST_AUTO_TEST_CASE(too_much_that_waits_cancels) {
   BOOST_TEST(answers.size() == unit_of_work_state::max_copy_steps + 3);
 }
 
+BOOST_AUTO_TEST_CASE(one_whose_session_goes_gives_the_connection_back_in_the_middle_of_it) {
+  begin(false);
+  const int next = step(kind::next);
+  caf::anon_send(unit, halt_atom_v);
+  run();
+  BOOST_TEST(out->steps == "out next"); // who lends it ends the COPY, and the server's work on it
+  for (const int call : {begun, next})
+    BOOST_TEST(code(call) == errc::stopping);
+  BOOST_TEST(out_now() == 0);
+  BOOST_TEST(rollbacks(cause::abandoned) == 1U);
+}
+
 BOOST_AUTO_TEST_CASE(a_unit_that_is_killed_answers_all_of_it) {
   begin(true);
   const int put = step(kind::put, "a");

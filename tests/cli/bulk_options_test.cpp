@@ -34,8 +34,8 @@ BOOST_AUTO_TEST_CASE(options_become_the_request) {
              == R"({"action":"move","ids":["3","4"],"to":{"queue":"b","priority":2}})");
   BOOST_TEST(bulk({"cancel", "--kind", "a", "--tag", "\"", "--limit-key", "k", "--created-after",
                    "2030-01-31T08:00:00Z", "--created-before", "2030-02-28T08:00:00Z"})
-             == R"({"action":"cancel","filter":{"kind":"a","tag":"\"","limit_key":"k",)"
-                R"("created_after":"2030-01-31T08:00:00Z",)"
+             == R"({"action":"cancel","filter":{"kind":"a","tags":["\""],"limit_key":"k",)"
+                R"("created_from":"2030-01-31T08:00:00Z",)"
                 R"("created_before":"2030-02-28T08:00:00Z"}})");
   BOOST_TEST(good({"jobs", "bulk", "stop", "5"}).bulk.ids.front() == "5");
 }

@@ -3,11 +3,13 @@
 #include "cli/http_client.hpp"
 #include "tests/http/running_server.hpp"
 #include "tests/http/tls_refused.hpp"
+#include "tests/support/mute_server.hpp"
 #include "tests/support/temp_dir.hpp"
 
 #include <boost/test/unit_test.hpp>
 
 #include <string>
+#include <thread>
 
 using namespace troupe::cli;
 using troupe::tests::running_server;
@@ -125,6 +127,32 @@ BOOST_AUTO_TEST_CASE(tls_and_plain_http_meet_each_other_with_words) {
   running_server by_http;
   const auto tls = refused(to("https://127.0.0.1:" + std::to_string(by_http.port())));
   BOOST_TEST(says(tls, "1: there is no TLS with the server at https://127.0.0.1:"));
+  BOOST_TEST(says(tls, "TROUPE_URL to http://127.0.0.1:" + std::to_string(by_http.port())));
+  // Without a scheme it is http.
+  const auto bare = refused(to("127.0.0.1:" + std::to_string(by_tls.port())));
+  BOOST_TEST(says(bare, "2: this port speaks TLS: use https"));
+  BOOST_TEST(says(bare, "set --url or TROUPE_URL to https://"));
+}
+
+BOOST_AUTO_TEST_CASE(a_foreign_server_that_speaks_tls_is_named_with_the_other_scheme) {
+  const troupe::tests::tls_refused ends_it{"server"};
+  const auto port = std::to_string(ends_it.port());
+  const auto ended = refused(to("127.0.0.1:" + port));
+  BOOST_TEST(says(ended, "6: no server answers at http://127.0.0.1:" + port));
+  BOOST_TEST(says(ended, "TROUPE_URL to https://127.0.0.1:" + port));
+  troupe::tests::mute_server alerts;
+  std::thread server([&] { alerts.answer(std::string{"\x15\x03\x01\x00\x02\x02\x46", 7}); });
+  const auto alerted = refused(to("http://127.0.0.1:" + alerts.port()));
+  server.join();
+  BOOST_TEST(says(alerted,
+                  "1: what listens at http://127.0.0.1:" + alerts.port() + " does not speak HTTP"));
+  BOOST_TEST(says(alerted, "TROUPE_URL to https://127.0.0.1:" + alerts.port()));
+}
+
+BOOST_AUTO_TEST_CASE(the_code_of_a_problem_is_read_and_of_others_there_is_none) {
+  BOOST_TEST(problem_code({404, R"({"detail":"none","code":"not_found"})"}) == "not_found");
+  for (const auto* other : {"", "<html>", "[]", "{}", R"({"code":7})"})
+    BOOST_TEST(problem_code({404, other}).empty(), other);
 }
 
 BOOST_AUTO_TEST_CASE(a_server_on_a_unix_socket_is_asked_by_its_path) {
@@ -139,5 +167,7 @@ BOOST_AUTO_TEST_CASE(a_server_on_a_unix_socket_is_asked_by_its_path) {
   }
   BOOST_TEST(says(refused(to("unix:/no/such.sock")), "(No such file or directory)"));
   BOOST_TEST(says(refused(to(url)), "6: no server answers at " + url));
+  BOOST_TEST(says(refused(to("/run/t.sock")), "2: '/run/t.sock' is no URL"));
+  BOOST_TEST(says(refused(to("/run/t.sock")), "unix:/run/t.sock"));
   BOOST_TEST(says(refused(to("unix:t.sock")), "2: 'unix:t.sock' needs a path that begins with /"));
 }

@@ -89,6 +89,23 @@ BOOST_AUTO_TEST_CASE(beyond_loopback_tokens_and_tls_are_enough) {
   BOOST_TEST(good({"dev", "--listen", "unix:/a"}).engine.address.empty());
 }
 
+BOOST_AUTO_TEST_CASE(spans_go_to_a_collector_that_is_trusted_and_as_many_as_asked) {
+  const auto usual = good({"dev", "--otlp-endpoint", "https://c:4318"}).engine;
+  BOOST_TEST(usual.otlp_ca_file.empty());
+  BOOST_TEST(usual.otlp_sample_ratio == 1);
+  const auto some = good({"dev", "--otlp-endpoint", "https://c:4318", "--otlp-ca-file", "ca.crt",
+                          "--otlp-sample-ratio", "0.25"})
+                        .engine;
+  BOOST_TEST(some.otlp_ca_file == "ca.crt");
+  BOOST_TEST(some.otlp_sample_ratio == 0.25);
+  BOOST_TEST(says(bad({"dev", "--otlp-endpoint", "http://c:4318", "--otlp-ca-file", "ca.crt"}),
+                  "without TLS"));
+  for (const auto* wrong : {"-0.1", "1.01", "nan", "half"})
+    BOOST_TEST(says(bad({"dev", "--otlp-sample-ratio", wrong}), "from 0 to 1"), wrong);
+  const set_variable ratio("TROUPE_OTLP_SAMPLE_RATIO", "0");
+  BOOST_TEST(good({"dev"}).engine.otlp_sample_ratio == 0);
+}
+
 BOOST_AUTO_TEST_CASE(clients_are_told_whom_to_trust) {
   BOOST_TEST(good({"jobs", "list"}).client.ca_file.empty());
   BOOST_TEST(good({"jobs", "list", "--ca-file", "ca.crt"}).client.ca_file == "ca.crt");

@@ -376,6 +376,17 @@ BOOST_AUTO_TEST_CASE(each_setting_is_known_with_what_made_it_so) {
   check("database.url", {""}, setting_origin::standard, "");
 }
 
+BOOST_AUTO_TEST_CASE(a_node_knows_its_settings_too) {
+  const auto serving = good({"serve", "--database", "postgresql:///x", "--slots", "3"});
+  const auto shown = good({"config", "show", "--database", "postgresql:///x", "--slots", "3"});
+  BOOST_REQUIRE(serving.settings.size() == shown.settings.size());
+  for (std::size_t i = 0; i < shown.settings.size(); ++i) {
+    BOOST_TEST(serving.settings[i].name == shown.settings[i].name);
+    BOOST_TEST(serving.settings[i].values == shown.settings[i].values);
+    BOOST_TEST(serving.settings[i].from == shown.settings[i].from);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(the_settings_shown_are_those_that_serve_reads) {
   const auto named = [](const std::string& path) {
     auto all = describe_commands();
@@ -460,6 +471,9 @@ BOOST_AUTO_TEST_CASE(the_limits_of_a_queue_become_what_the_server_takes) {
                    != std::string::npos,
                wrong);
   BOOST_TEST(bad({"queues", "limit", "mail"}).find("--concurrency") != std::string::npos);
+  BOOST_TEST(good({"queues", "limit", "mail", "--rate", "1/s", "--create"}).create_queue);
+  BOOST_TEST(!good({"queues", "pause", "mail"}).create_queue);
+  BOOST_TEST(!bad({"queues", "resume", "mail", "--create"}).empty());
   BOOST_TEST(bad({"queues", "limit", "a b", "--rate", "1/s"}).find("'a b' is no queue")
              != std::string::npos);
 }

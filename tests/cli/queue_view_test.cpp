@@ -4,6 +4,9 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <string>
+#include <vector>
+
 using namespace troupe::cli;
 
 namespace {
@@ -64,4 +67,17 @@ BOOST_AUTO_TEST_CASE(an_answer_that_is_about_no_queue_is_refused) {
   BOOST_CHECK_THROW(add_queues(rows, R"({"jobs":[]})"), command_error);
   BOOST_CHECK_THROW(running_of(R"({"running":"2"})"), command_error);
   BOOST_CHECK_THROW(queue_details("<html>"), command_error);
+}
+
+BOOST_AUTO_TEST_CASE(an_unknown_queue_is_told_with_the_one_that_was_meant) {
+  std::vector<std::string> known;
+  add_names(known, R"({"queues":[{"name":"mail"},{"name":"reports"}],"next":null})");
+  add_names(known, "{}");
+  BOOST_TEST(known.size() == 2U);
+  BOOST_TEST(unknown_queue("mial", known, true)
+             == "there is no queue of the name mial; did you mean mail? Else --create makes it");
+  BOOST_TEST(unknown_queue("video", known, true)
+             == "there is no queue of the name video; --create makes it");
+  BOOST_TEST(unknown_queue("mial", known, false)
+             == "there is no queue of the name mial; did you mean mail?");
 }

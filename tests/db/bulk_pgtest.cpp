@@ -115,14 +115,16 @@ BOOST_AUTO_TEST_CASE(only_jobs_that_fit_everything_are_met) {
   const auto plain = put_in({.kind = "noop"});
   const auto mail = put_in({.kind = "noop", .queue = "mail"});
   const auto other_kind = put_in({.kind = "echo", .queue = "mail"});
-  const auto tagged = put_in({.kind = "noop", .tags = {"a \"b\"", "c"}});
+  const auto tagged = put_in({.kind = "noop",
+                              .args = R"({"customer":{"id":7,"name":"x"},"lines":[1,2]})",
+                              .tags = {"a \"b\"", "c"}});
   const auto keyed = put_in({.kind = "noop", .limit_key = "k\\1"});
   const auto later = put_in({.kind = "noop", .delay = 1h});
   const auto old = put_in({.kind = "noop"});
   database.exec("update troupe.job set created_at = '2020-05-01T10:00:00Z' where id = "
                 + std::to_string(old.value));
-  const auto meets = [&](bulk_filter filter) {
-    const auto found = preview({.action = bulk_action::cancel, .filter = std::move(filter)});
+  const auto meets = [&](job_filter filter, bool all = false) {
+    const auto found = preview({bulk_action::cancel, std::move(filter), all});
     BOOST_TEST(!found.more);
     BOOST_TEST(found.matched == static_cast<std::int64_t>(found.sample.size()));
     return found.sample;
@@ -130,15 +132,42 @@ BOOST_AUTO_TEST_CASE(only_jobs_that_fit_everything_are_met) {
   using ids = std::vector<job_id>;
   BOOST_TEST((meets({.queue = "mail"}) == ids{mail, other_kind}));
   BOOST_TEST((meets({.queue = "mail", .kind = "echo"}) == ids{other_kind}));
-  BOOST_TEST((meets({.tag = "a \"b\""}) == ids{tagged}));
-  BOOST_TEST((meets({.tag = "a"}) == ids{}));
+  BOOST_TEST((meets({.tags = {"a \"b\""}}) == ids{tagged}));
+  BOOST_TEST((meets({.tags = {"c", "a \"b\""}}) == ids{tagged}));
+  BOOST_TEST((meets({.tags = {"c", "d"}}) == ids{}));
+  BOOST_TEST((meets({.tags = {"a"}}) == ids{}));
+  BOOST_TEST((meets({.args = R"({"lines":[2],"customer":{"id":7.0}})"}) == ids{tagged}));
+  BOOST_TEST((meets({.args = R"({"customer":{"id":8}})"}) == ids{}));
   BOOST_TEST((meets({.limit_key = "k\\1"}) == ids{keyed}));
   BOOST_TEST((meets({.state = job_state::scheduled}) == ids{later}));
-  BOOST_TEST((meets({.all = true}) == ids{plain, mail, other_kind, tagged, keyed, later, old}));
+  BOOST_TEST((meets({}, true) == ids{plain, mail, other_kind, tagged, keyed, later, old}));
   const timestamp then{std::chrono::sys_days{std::chrono::year{2020} / 5 / 1} + 10h};
-  BOOST_TEST((meets({.created_after = then, .created_before = then + 1us}) == ids{old}));
+  BOOST_TEST((meets({.created_from = then, .created_before = then + 1us}) == ids{old}));
   BOOST_TEST((meets({.created_before = then}) == ids{}));
-  BOOST_TEST(meets({.created_after = then + 1us}).size() == 6U);
+  BOOST_TEST(meets({.created_from = then + 1us}).size() == 6U);
+  at.cancel(tagged); // and so of what is met by way of its state's own table
+  BOOST_TEST((preview({.action = bulk_action::retry,
+                       .filter = {.state = job_state::cancelled, .args = R"({"lines":[1]})"}})
+                  .sample
+              == ids{tagged}));
+  BOOST_TEST((preview({.action = bulk_action::retry,
+                       .filter = {.state = job_state::cancelled, .args = R"({"lines":[3]})"}})
+                  .matched
+              == 0));
+  const auto again = all_of(
+      {.action = bulk_action::retry,
+       .filter = {.state = job_state::cancelled, .tags = {"c"}, .args = R"({"lines":[1]})"}});
+  BOOST_TEST(again.changed == 1);
+  BOOST_TEST(at.state(tagged) == "available");
+  // As tags and created_from were said before.
+  for (const auto* filter :
+       {R"({"tag":"c"})", R"({"created_after":"2020-05-01T10:00:00.000001Z"})"})
+    BOOST_TEST(at.ask(db::make_query("select matched from troupe.bulk_preview('cancel', $1)",
+                                     db::json{filter}))
+                       .one()
+                       .get<std::int64_t>(0)
+                   == (std::string_view{filter}.find("tag") == 2 ? 1 : 6),
+               filter);
   const auto made = all_of({.action = bulk_action::cancel, .filter = {.kind = "echo"}});
   BOOST_TEST(made.changed == 1);
   BOOST_TEST(at.state(other_kind) == "cancelled");
@@ -196,6 +225,15 @@ BOOST_AUTO_TEST_CASE(what_is_not_said_clearly_is_refused_and_nothing_is_done) {
   BOOST_TEST(refuses("'cancel', '{\"state\":\"completed\"}'") == "filter.state");
   BOOST_TEST(refuses("'cancel', '{\"state\":\"odd\"}'") == "filter.state");
   BOOST_TEST(refuses("'cancel', '{\"created_after\":\"soon\"}'") == "filter.created_after");
+  BOOST_TEST(refuses("'cancel', '{\"created_from\":\"soon\"}'") == "filter.created_from");
+  for (const auto* tags :
+       {"[]", "\"a\"", "{}", "[\"\"]", "[7]", "[\"a\",null]", "[1,2,3,4,5,6,7,8,9,10,11]"})
+    BOOST_TEST(refuses("'cancel', '{\"tags\":" + std::string{tags} + "}'") == "filter.tags", tags);
+  for (const auto* args : {"{}", "[1]", "7", "null", "\"a\""})
+    BOOST_TEST(refuses("'cancel', '{\"args\":" + std::string{args} + "}'") == "filter.args", args);
+  BOOST_TEST(refuses("'cancel', jsonb_build_object('args', jsonb_build_object('a', "
+                     "repeat('x', 9000)))")
+             == "filter.args");
   BOOST_TEST(refuses("'cancel', '{\"queue\":\"a\"}', array[1::bigint]") == "ids");
   BOOST_TEST(refuses("'cancel', null, '{}'::bigint[]") == "ids");
   BOOST_TEST(refuses("'cancel', null, array_fill(1::bigint, array[10001])") == "ids");

@@ -160,12 +160,12 @@ struct play_of_steps : bulk_desk {
     if (what.action == bulk_action::retry || one_of(2) != 0)
       what.filter.state = states[one_of(states.size())];
     if (!what.filter.queue && !what.filter.kind && !what.filter.state)
-      what.filter.all = true;
+      what.all = true;
     return what;
   }
   /// Does it to the model's job; whether it changes.
   bool apply(const bulk_request& what, std::int64_t id, modelled& job, bool& gone) {
-    const auto& [action, filter, ids, to_queue, to_priority, by] = what;
+    const auto& [action, filter, all, ids, to_queue, to_priority, by] = what;
     if (!ids.empty() && std::find(ids.begin(), ids.end(), job_id{id}) == ids.end())
       return false;
     if ((filter.queue && *filter.queue != job.queue) || (filter.kind && *filter.kind != job.kind)
@@ -369,7 +369,7 @@ struct play_of_threads : bulk_desk {
   /// Moves all that waits here and there until all has run.
   void move_jobs(desk& mine, std::mt19937 random) {
     while (moving && finished < total) {
-      bulk_request what{.action = bulk_action::move, .filter = {.all = true}};
+      bulk_request what{.action = bulk_action::move, .all = true};
       what.to_queue = queues[random() % 3];
       what.to_priority = static_cast<int>(random() % 3);
       const auto id = db::decode_started_bulk(mine.ask(db::start_bulk_query({what})));

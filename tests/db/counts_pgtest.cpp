@@ -243,7 +243,7 @@ struct counts_play : jobs_database {
   void expire() {
     if (pick(2) == 0) { // or nearly always too much is alive in each partition
       bulk_request all{bulk_action::cancel};
-      all.filter.all = true;
+      all.all = true;
       at.ask(db::start_bulk_query({all}));
       while (db::decode_stepped(at.ask(db::step_bulk_query())).id != 0)
         ;

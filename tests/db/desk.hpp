@@ -189,7 +189,7 @@ public:
   void retry(job_id id) { ask(db::retry_query(id)); }
   void remove(job_id id) { ask(db::delete_query(id)); }
   std::optional<job_record> find(job_id id) {
-    auto job = db::decode_job(ask(db::job_query(id)));
+    auto job = db::decode_job(ask(db::job_query({id})));
     if (job)
       db::decode_attempts(ask(db::attempts_query(id)), *job);
     return job;

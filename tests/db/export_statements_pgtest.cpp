@@ -1,6 +1,7 @@
 // Jobs of an export against the pages of lists, in every state and on both sides of a partition's
 // end, and the text of each format to the letter.
 #include "db/export_statements.hpp"
+#include "db/filter.hpp"
 #include "db/statements.hpp"
 #include "tests/db/random_jobs.hpp"
 
@@ -75,6 +76,32 @@ BOOST_AUTO_TEST_CASE(jobs_of_an_export_are_those_of_the_lists_in_every_state) {
   BOOST_TEST(parts == total);
 }
 
+BOOST_AUTO_TEST_CASE(an_export_of_a_search_has_what_the_search_finds) {
+  play(100);
+  database.exec("update troupe.job set args = jsonb_build_object('it''s', id % 3), created_at = "
+                "'2026-01-01T00:00:00Z'::timestamptz + (id - 4999800) * interval '1 minute'");
+  const timestamp then{std::chrono::sys_days{std::chrono::year{2026} / 1 / 1}};
+  for (const auto& filter : std::vector<job_filter>{
+           {.tags = {"t", "a \"tag\""}},
+           {.tags = {"' or true --", "t"}},
+           {.limit_key = "key"},
+           {.created_from = then + 250min},
+           {.created_before = then + 250min},
+           {.args = R"({"it's":1})"},
+           {.queue = "a", .tags = {"t"}, .created_from = then + 100min, .args = R"({"it's":2})"}}) {
+    std::size_t found = 0;
+    list_jobs ask{filter, {}, 500};
+    do {
+      const auto page = at.list(ask);
+      found += page.jobs.size();
+      ask.before = page.next.value_or(job_id{});
+    } while (ask.before.value > 0);
+    BOOST_TEST((found > 0) == (filter.tags.empty() || filter.tags[0] != "' or true --"));
+    BOOST_TEST(lines(text({.filter = filter})) == found);
+    BOOST_TEST(lines(text({.filter = filter, .format = export_format::csv})) == found + 1);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(lines_are_json_as_the_server_has_it_and_nothing_is_escaped_twice) {
   const auto id = std::to_string(at.enqueue(awkward).value);
   at.ask(db::make_query("update troupe.job set created_at = '2026-11-28 12:00:00.50+00'"));
@@ -122,11 +149,12 @@ BOOST_AUTO_TEST_CASE(
   at.begin();
   at.ask(db::export_plans_query());
   for (const auto* what : {&db::sql::export_columns, &db::sql::export_lines})
-    for (const auto& state :
-         {std::optional<std::string>{}, std::optional<std::string>{"running"}}) {
-      auto q = db::make_query(std::string{"explain (costs off) "} + what->text, state,
-                              std::optional<std::string>{}, std::optional<std::string>{},
-                              std::optional<std::int64_t>{});
+    for (const auto& filter :
+         {job_filter{}, job_filter{.state = job_state::running},
+          job_filter{.tags = {"t"}, .created_from = timestamp{}, .args = R"({"a":1})"}}) {
+      auto q = db::make_query(std::string{"explain (costs off) "} + what->text);
+      db::bind_filter(q, filter);
+      q.bind(std::optional<std::int64_t>{});
       if (what == &db::sql::export_lines)
         q.bind("");
       const auto plan = at.ask(q);

@@ -2,6 +2,7 @@
 #include "tests/db/random_jobs.hpp"
 
 #include <map>
+#include <random>
 #include <set>
 
 using namespace troupe;
@@ -60,6 +61,42 @@ BOOST_AUTO_TEST_CASE(every_state_is_the_same_in_get_in_each_list_and_in_the_view
   BOOST_TEST(!at.find(job_id{123456789}).has_value());
 }
 
+BOOST_AUTO_TEST_CASE(a_list_without_args_is_the_same_but_for_these_and_does_not_read_them) {
+  std::string args = R"({"text":")";
+  std::mt19937 random{7};
+  for (int i = 0; i < 100 * 1024; ++i) // nothing that could be compressed
+    args += static_cast<char>('a' + random() % 26);
+  args += "\"}";
+  for (int i = 0; i < 20; ++i)
+    at.enqueue(job_spec{.kind = "large", .args = args, .tags = {"a", "b"}});
+  at.claim_one();
+  /// The page, and how many blocks of large values it took.
+  const auto page = [&](bool with_args) {
+    at.begin();
+    auto jobs = at.list({.filter = {}, .before = {}, .args = with_args}).jobs;
+    const auto read = at.ask(db::make_query(
+        "select sum(pg_stat_get_xact_blocks_fetched(c.reltoastrelid))::bigint from pg_class c "
+        "where c.oid in (select inhrelid from pg_inherits where inhparent = "
+        "'troupe.job'::regclass)"));
+    at.rollback();
+    return std::pair{std::move(jobs), read.one().get<std::int64_t>(0)};
+  };
+  const auto [whole, all_read] = page(true);
+  const auto [brief, none_read] = page(false);
+  BOOST_TEST(all_read > 200);
+  BOOST_TEST(none_read == 0);
+  BOOST_REQUIRE(brief.size() == 20U);
+  for (std::size_t i = 0; i < brief.size(); ++i) {
+    BOOST_TEST(whole.at(i).args.size() > 100U * 1024);
+    BOOST_TEST(brief[i].args == "{}");
+    BOOST_TEST(brief[i].id == whole[i].id);
+    BOOST_TEST(brief[i].state == whole[i].state);
+    BOOST_TEST(brief[i].node == whole[i].node);
+    BOOST_TEST(brief[i].tags == whole[i].tags, boost::test_tools::per_element());
+    BOOST_TEST((brief[i].created_at == whole[i].created_at));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(pages_of_every_state_have_no_gaps_and_no_doubles) {
   at.enqueue_many(25, "available");
   at.enqueue(std::vector<job_spec>(25, job_spec{.kind = "noop", .queue = "s", .delay = 1h}));
@@ -94,6 +131,38 @@ BOOST_AUTO_TEST_CASE(pages_of_every_state_have_no_gaps_and_no_doubles) {
     BOOST_TEST(std::is_sorted(seen.rbegin(), seen.rend()));
     BOOST_TEST(std::set(seen.begin(), seen.end()).size() == 25U);
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_page_of_huge_jobs_ends_early_and_none_is_left_out) {
+  constexpr std::size_t megabyte = 1024 * 1024;
+  const auto huge = [](std::size_t bytes) {
+    return job_spec{.kind = "noop", .args = '"' + std::string(bytes - 2, 'x') + '"'};
+  };
+  // More than an answer of the database may have, and one page that stops a byte before its bound.
+  std::vector<job_id> put;
+  for (int i = 0; i < 70; ++i)
+    put.push_back(at.enqueue(huge(i == 55 ? megabyte - 1 : megabyte)));
+  std::vector<std::size_t> sizes;
+  std::vector<job_id> seen;
+  list_jobs ask{{}, {}, 500};
+  for (;;) {
+    const auto page = at.list(ask);
+    sizes.push_back(page.jobs.size());
+    for (const auto& job : page.jobs) {
+      seen.push_back(job.id);
+      BOOST_TEST(job.args.size() >= megabyte - 1);
+    }
+    if (!page.next)
+      break;
+    ask.before = *page.next;
+  }
+  BOOST_TEST(sizes == (std::vector<std::size_t>{17, 16, 16, 16, 5}),
+             boost::test_tools::per_element());
+  std::reverse(seen.begin(), seen.end());
+  BOOST_TEST((seen == put));
+  ask.before = {};
+  ask.limit = 3;
+  BOOST_TEST(at.list(ask).jobs.size() == 3U);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_page_is_what_its_jobs_are_one_by_one_in_all_states_and_partitions,

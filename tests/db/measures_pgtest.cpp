@@ -190,7 +190,7 @@ BOOST_AUTO_TEST_CASE(a_job_carries_its_trace_to_whoever_reads_or_runs_it) {
   const auto jobs = at.enqueue(std::vector{traced(trace), traced(""), traced(other_trace)});
   BOOST_TEST(trace_of(jobs[0]) == trace);
   BOOST_TEST(trace_of(jobs[1]) == "");
-  const auto rows = at.ask(db::jobs_query(jobs));
+  const auto rows = at.ask(db::jobs_query({jobs}));
   BOOST_TEST(rows.rows() == 3);
   std::map<std::int64_t, std::string> handed;
   for (const auto& claim : at.drain())

@@ -3,6 +3,7 @@
 #include "tests/db/random_jobs.hpp"
 
 #include <map>
+#include <set>
 
 using namespace troupe;
 using namespace troupe::tests;
@@ -112,6 +113,30 @@ BOOST_AUTO_TEST_CASE(lives_are_listed_by_state_newest_first_and_by_pages) {
     ask.before = *page.next;
   }
   BOOST_TEST(seen == left, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_page_of_nodes_with_many_kinds_ends_early_and_none_is_left_out) {
+  // More than an answer of the database may have: 300 lives of 1,000 kinds with names of 250 bytes,
+  // which no worker may have.
+  at.ask(db::make_query(
+      "insert into troupe.node (name, kinds) select 'w' || g, array(select repeat('k', 250) from "
+      "generate_series(1, 1000)) from generate_series(1, 300) g"));
+  std::vector<std::size_t> sizes;
+  std::set<std::int64_t> seen;
+  list_nodes ask{{}, {}, 500};
+  for (;;) {
+    const auto page = list(ask);
+    sizes.push_back(page.nodes.size());
+    for (const auto& node : page.nodes)
+      seen.insert(node.id.value);
+    if (!page.next)
+      break;
+    ask.before = *page.next;
+  }
+  // 16 MiB are reached with the 68th.
+  BOOST_TEST(sizes == (std::vector<std::size_t>{68, 68, 68, 68, 28}),
+             boost::test_tools::per_element());
+  BOOST_TEST(seen.size() == 300U);
 }
 
 BOOST_AUTO_TEST_CASE(what_the_nodes_run_is_what_runs_whatever_has_happened) {

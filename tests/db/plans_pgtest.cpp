@@ -67,7 +67,7 @@ BOOST_AUTO_TEST_CASE(no_statement_of_the_engine_reads_a_table_whole_that_was_sma
   for (int round = 0; round < 8; ++round) { // more than it takes to have a plan for all values
     at.enqueue_many(2);
     at.find(waits);
-    at.ask(jobs_query({waits, ready, crawl}));
+    at.ask(jobs_query({{waits, ready, crawl}}));
     at.ask(attempts_query(std::vector{waits, ready, crawl}));
     at.ask(watch_query({{{waits, {}, 0}, {ready, 1, 2}, {crawl, {}, 0}, {job_id{4711}, {}, 0}}}));
     for (const auto state :
@@ -76,8 +76,11 @@ BOOST_AUTO_TEST_CASE(no_statement_of_the_engine_reads_a_table_whole_that_was_sma
       list_jobs one;
       one.filter.state = state;
       at.list(one);
+      one.filter.created_before = timestamp{std::chrono::hours{24 * 36'500}};
+      at.list(one);
     }
     at.list({});
+    at.list({{.tags = {"t"}}, {}, 50});
     at.ask(nodes_query({}));
     at.ask(measure_query({}));
     at.ask(node_query({"test"}));
@@ -162,8 +165,8 @@ BOOST_AUTO_TEST_CASE(no_step_of_a_bulk_reads_a_table_whole_that_was_small) {
           BOOST_REQUIRE_EQUAL(done.error, "");
     };
     const auto there = round % 2 == 0 ? "b" : "a";
-    all({.action = bulk_action::move, .filter = {.all = true}, .to_queue = there});
-    all({.action = bulk_action::reprioritise, .filter = {.tag = "t"}, .to_priority = round % 3});
+    all({.action = bulk_action::move, .all = true, .to_queue = there});
+    all({.action = bulk_action::reprioritise, .filter = {.tags = {"t"}}, .to_priority = round % 3});
     all({.action = bulk_action::cancel, .filter = {.state = job_state::retryable}});
     all({.action = bulk_action::cancel, .filter = {.state = job_state::available, .queue = there}});
     all({.action = bulk_action::retry, .filter = {.state = job_state::cancelled}});
@@ -267,6 +270,16 @@ BOOST_AUTO_TEST_CASE(a_page_of_jobs_touches_few_rows_however_many_there_are) {
     if (state != job_state::available) // for these all newer ones are passed by
       BOOST_TEST(fetched(at) - before <= 200, (state ? to_string(*state) : "any")
                                                   << ": " << fetched(at) - before);
+  }
+  // A search reads what it looks at, and of that twice as much as the page has at first.
+  for (const std::optional<job_state> state :
+       {std::optional<job_state>{}, std::optional{job_state::scheduled},
+        std::optional{job_state::cancelled}, std::optional{job_state::running}}) {
+    list_jobs page{{.state = state, .created_from = timestamp{}}, {}, 20};
+    const auto before = fetched(at);
+    BOOST_TEST(at.list(page).jobs.size() == 20U);
+    BOOST_TEST(fetched(at) - before <= 600, (state ? to_string(*state) : "any")
+                                                << ": " << fetched(at) - before);
   }
   at.rollback();
 }

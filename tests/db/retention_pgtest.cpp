@@ -1,5 +1,6 @@
 // History that is past its age is dropped by whole partitions, and whatever is not past it stays
 // and stays workable.
+#include "db/retention_statements.hpp"
 #include "tests/db/two_nodes.hpp"
 
 #include <atomic>
@@ -372,6 +373,63 @@ BOOST_AUTO_TEST_CASE(ages_that_make_no_sense_are_refused) {
 }
 
 // No job is lost and none runs twice while partitions go beside claims, retries and new jobs.
+BOOST_AUTO_TEST_CASE(what_is_kept_and_how_far_the_cleaning_is_can_be_told) {
+  using std::chrono::hours;
+  const auto now = [&] { return db::decode_retention(at.ask(db::retention_query())); };
+  auto told = now();
+  BOOST_REQUIRE(told.ages.size() == 1U);
+  BOOST_TEST(told.ages[0].queue.empty());
+  BOOST_TEST((told.ages[0].completed == hours{7 * 24}));
+  BOOST_TEST(!told.more_queues);
+  BOOST_TEST(!told.oldest_job.has_value());
+  BOOST_TEST(!told.last_drop.has_value());
+  BOOST_TEST(!told.looking.has_value());
+  retain("'1 hour', null, '0', 'mail'");
+  const auto ids = completed_jobs(200);
+  leave();
+  make_all_old();
+  come_to_the_swap();
+  told = now();
+  BOOST_REQUIRE(told.ages.size() == 2U);
+  BOOST_TEST(told.ages[1].queue == "mail");
+  BOOST_TEST((told.ages[1].completed == hours{1}));
+  BOOST_TEST(!told.ages[1].cancelled.has_value());
+  BOOST_TEST((told.ages[1].discarded == hours{0}));
+  BOOST_TEST((told.oldest_job == at.get(ids.front()).created_at));
+  BOOST_REQUIRE(told.looking.has_value());
+  BOOST_TEST(told.looking->ids.first.value == begin);
+  BOOST_TEST(told.looking->to >= ids.back());
+  const auto before = told.partitions;
+  BOOST_TEST(expire().step == "dropped");
+  told = now();
+  BOOST_TEST(!told.looking.has_value());
+  BOOST_TEST(told.partitions == before - 1);
+  BOOST_REQUIRE(told.last_drop.has_value());
+  BOOST_TEST(told.last_drop->ids.first.value == begin);
+  BOOST_TEST(told.last_drop->ids.last.value == begin + 999);
+  BOOST_TEST(told.last_drop->dropped == 200);
+  BOOST_TEST(told.last_drop->kept == 0);
+}
+
+BOOST_AUTO_TEST_CASE(
+    what_stays_is_told_with_when_it_is_looked_at_again_and_old_drops_are_forgotten) {
+  completed_jobs(100);
+  leave();
+  at.enqueue_many(1);
+  database.exec("update troupe.attempt set finished_at = now() - interval '8 days' "
+                "where job_id % 2 = 0");
+  database.exec("update troupe.job set created_at = now() - interval '8 days'");
+  BOOST_TEST(expire().step == "waits");
+  const auto told = db::decode_retention(at.ask(db::retention_query()));
+  BOOST_TEST(told.next_look.has_value());
+  database.exec("insert into troupe.expiry (low, high, dropped, kept) "
+                "select i, i + 1, 0, 0 from generate_series(1, 150) i");
+  make_all_old();
+  forget_when_to_look();
+  BOOST_TEST(expire().step == "dropped");
+  BOOST_TEST(count("expiry") == 100);
+}
+
 BOOST_AUTO_TEST_CASE(beside_work_every_job_is_handed_out_once) {
   constexpr int rounds = 40, each = 100;
   retain("'0', '0', '0'");

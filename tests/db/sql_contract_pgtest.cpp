@@ -140,6 +140,40 @@ BOOST_AUTO_TEST_CASE(what_no_queue_can_be_called_is_neither_limited_nor_paused) 
     BOOST_TEST(wrong("troupe.limit_queue(repeat('q', " + length + "), 1)") == "accepted");
 }
 
+BOOST_AUTO_TEST_CASE(a_queue_of_the_engine_takes_and_gives_no_others_jobs) {
+  const std::string taken = "queue must not begin with \"troupe.\"";
+  const auto many = [&](const std::string& queues) {
+    return wrong("cardinality(troupe.enqueue_many(array['k', 'k', 'k'], array" + queues
+                 + ", array_fill('{}'::jsonb, '{3}'), array_fill(0::smallint, '{3}')))");
+  };
+  for (const std::string name : {"troupe.exports", "troupe.", "troupe.a"}) {
+    const auto quoted = "'" + name + "'";
+    BOOST_TEST(wrong("troupe.enqueue('k', queue => " + quoted + ")").starts_with(taken));
+    BOOST_TEST(wrong("troupe.enqueue('k', unique_by => '{}', queue => " + quoted + ")")
+                   .starts_with(taken));
+    BOOST_TEST(many("[" + quoted + ", " + quoted + ", " + quoted + "]").starts_with(taken));
+    BOOST_TEST(many("['a', 'b', " + quoted + "]").starts_with(taken));
+    BOOST_CHECK_EXCEPTION(at.enqueue_here({{.kind = "k", .queue = name}}), refused, is_invalid);
+    auto unique = unique_job();
+    unique.queue = name;
+    BOOST_CHECK_EXCEPTION(put(at, unique), refused, is_invalid);
+  }
+  BOOST_TEST(count("job") == 0);
+  const auto id = enqueued();
+  BOOST_TEST(wrong("troupe.edit(" + id + R"(, '{"queue":"troupe.a"}'))")
+             == "queue must not begin with \"troupe.\": such queues are the engine's own");
+  for (const std::string begin : {"bulk(", "bulk_preview("})
+    BOOST_TEST(
+        wrong("troupe." + begin + "'move', ids => array[" + id + "], to_queue => 'troupe.a')")
+            .starts_with("to.queue must not begin with \"troupe.\""));
+  join();
+  BOOST_TEST(wrong("(select count(*) from troupe.claim(" + std::to_string(at.node.value)
+                   + ", 'troupe.exports', 1))")
+                 .starts_with(taken));
+  for (const std::string name : {"troupe", "troupe:a", "Troupe.a", "a.troupe.b"})
+    BOOST_TEST(many("['" + name + "', 'a', '" + name + "']") == "accepted", name);
+}
+
 BOOST_AUTO_TEST_CASE(a_unique_job_answers_with_the_one_that_is_there) {
   const auto first = enqueued("'k', unique_by => '{}'");
   BOOST_TEST(enqueued(R"('k', unique_by => '{"on_conflict":"existing"}')") == first);

@@ -120,22 +120,31 @@ unsigned seed_of_this_run() {
 BOOST_FIXTURE_TEST_SUITE(stored_exports, keeping)
 
 BOOST_AUTO_TEST_CASE(what_is_asked_for_comes_back_and_a_file_is_read_in_any_parts) {
-  const export_order order{{{job_state::completed, "mail", "echo"}, export_format::csv, 7}, true};
+  const timestamp then{std::chrono::sys_days{std::chrono::year{2026} / 1 / 1} + 1us};
+  const export_order order{{{job_state::completed,
+                             "mail",
+                             "echo",
+                             {"a,b", "\"'\\"},
+                             "k",
+                             then,
+                             then + 1h,
+                             R"({"n": [1, "'"]})"},
+                            export_format::csv,
+                            7},
+                           true};
   const auto id = start({}, order).id;
   auto one = find(id);
   BOOST_TEST((one.state == job_state::available));
   BOOST_TEST(one.order.gzip);
   BOOST_TEST((one.order.what.format == export_format::csv));
-  BOOST_TEST((one.order.what.filter.state == job_state::completed));
-  BOOST_TEST(one.order.what.filter.queue.value() == "mail");
-  BOOST_TEST(one.order.what.filter.kind.value() == "echo");
+  BOOST_TEST((one.order.what.filter == order.what.filter));
   BOOST_TEST(one.order.what.limit.value() == 7);
   BOOST_TEST(!one.file);
   const auto run = claim();
   BOOST_TEST(run.jobs.at(0)->kind == export_kind);
   const auto asked = db::decode_export_order(at.ask(db::begin_export_query(id, 1)));
   BOOST_REQUIRE(asked.has_value());
-  BOOST_TEST(asked->what.filter.queue.value() == "mail");
+  BOOST_TEST((asked->what.filter == order.what.filter));
   const auto text = text_of(2 * limits::export_chunk + 12'345, 1);
   BOOST_TEST((put_all(id, 1, text) == chunk_fate::kept));
   BOOST_TEST(!find(id).file);

@@ -46,6 +46,12 @@ struct worker {
   finished_work finish(std::vector<ended_work> runs) const {
     return db::decode_finished_work(by->ask(db::finish_work_query({session, std::move(runs)})));
   }
+  /// Also what a span says of them.
+  std::vector<told_work> told_of(std::vector<ended_work> runs) const {
+    return db::decode_finished_work(
+               by->ask(db::finish_work_query({session, std::move(runs), true})))
+        .told;
+  }
   work_fate finish(const claimed_job& job, job_result result = completed()) const {
     return finish({{job.lease, job.id, job.attempt, std::move(result)}}).fates.at(0);
   }

@@ -147,6 +147,47 @@ BOOST_AUTO_TEST_CASE(the_same_outcome_told_again_is_the_same_answer_and_another_
   BOOST_TEST(leases() == 0);
 }
 
+BOOST_AUTO_TEST_CASE(of_each_run_that_ends_is_told_what_its_span_says) {
+  const std::string trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  at.enqueue(job_spec{.kind = "noop", .traceparent = trace});
+  at.enqueue_many(3);
+  at.enqueue(job_spec{.kind = "noop", .max_attempts = 1});
+  const auto jobs = one.claim_all();
+  BOOST_REQUIRE_EQUAL(jobs.size(), 5U);
+  at.cancel(jobs[3].id);
+  make_leases_old();
+  const auto run = [](const claimed_job& job, job_result result) {
+    return ended_work{job.lease, job.id, job.attempt, std::move(result)};
+  };
+  const auto told = one.told_of({run(jobs[0], completed()), run(jobs[1], failed("no")),
+                                 run(jobs[2], snoozed(1h)), run(jobs[3], completed())});
+  BOOST_REQUIRE_EQUAL(told.size(), 4U);
+  const std::vector<run_end> ends{run_end::completed, run_end::retried, run_end::snoozed,
+                                  run_end::cancelled};
+  for (std::size_t i = 0; i < told.size(); ++i) {
+    const auto one_of = std::find_if(told.begin(), told.end(),
+                                     [&](const told_work& each) { return each.id == jobs[i].id; });
+    BOOST_REQUIRE((one_of != told.end()));
+    BOOST_TEST((one_of->how == ends[i]));
+    BOOST_TEST((one_of->took >= 1min && one_of->took < 2min));
+    BOOST_TEST(one_of->queue == "default");
+    BOOST_TEST(one_of->kind == "noop");
+    BOOST_TEST(one_of->traceparent == (i == 0 ? trace : ""));
+  }
+  // What is told once more, and what is not its own, has been told of.
+  BOOST_TEST(one.told_of({run(jobs[0], completed()), run(jobs[2], snoozed(1h))}).empty());
+  BOOST_TEST(two.told_of({run(jobs[4], completed())}).empty());
+  const auto last = one.told_of({run(jobs[4], failed("no"))});
+  BOOST_REQUIRE_EQUAL(last.size(), 1U);
+  BOOST_TEST((last[0].how == run_end::discarded)); // there are no more attempts
+}
+
+BOOST_AUTO_TEST_CASE(who_does_not_ask_is_told_nothing_of_spans) {
+  at.enqueue();
+  const auto job = one.claim().jobs.at(0);
+  BOOST_TEST(one.finish({{job.lease, job.id, 1, completed()}}).told.empty());
+}
+
 BOOST_AUTO_TEST_CASE(a_failed_run_is_tried_again_as_its_job_says) {
   const auto fixed =
       at.enqueue(job_spec{.kind = "noop", .priority = 1, .retry = retry_policy::fixed(7s)});

@@ -196,16 +196,16 @@ class Maker:
         yield from (None, True, 0, -1, 1.5, "", "x", [], {}, [value], {"x": value})
         if "minimum" in schema or "maximum" in schema:
             least, most = schema.get("minimum", 0), schema.get("maximum", 0)
-            yield from (least - 1, least, most, most + 1, 2**63 - 1, 2**63, -2**63, 10**30)
+            yield from (least - 1, least, least + 1, most - 1, most, most + 1, 2**63 - 1, 2**63, -2**63, 10**30)
         if "maxLength" in schema:
             least, most = schema.get("minLength", 0), schema["maxLength"]
-            yield from (self.letters(n) for n in {max(0, least - 1), least, most, most + 1, most * 9})
+            yield from (self.letters(n) for n in {max(0, least - 1), least, most - 1, most, most + 1, most * 9})
             yield from ("a b", "a/b", "ä", "%00", "a\nb") if "pattern" in schema else ()
         if "maxItems" in schema and isinstance(value, list) and value:
             small = [self.valid(schema["items"], 0)]  # or the body would be too long
             yield small * (schema["maxItems"] + 1)
             if schema["maxItems"] <= 100:
-                yield small * schema["maxItems"]
+                yield from (small * schema["maxItems"], small * (schema["maxItems"] - 1))
         if isinstance(value, dict):
             yield {**value, "xyzzy": 1}
             yield {**value, "~/\" ä": 1}

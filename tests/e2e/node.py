@@ -143,12 +143,13 @@ class Node:
         self.arguments = arguments
         self.process = None
         self.url = None
+        self.listen = "127.0.0.1:0"
 
     def start(self):
         log = open(self.place.log("node"), "wb")
         with log:
             self.process = self.place.start(
-                "dev", "--listen", "127.0.0.1:0", "--data-dir", self.place.data, *self.arguments,
+                "dev", "--listen", self.listen, "--data-dir", self.place.data, *self.arguments,
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
         line = first_line(self.process, 90)
         assert line.startswith("troupe ready http://127.0.0.1:"), line

@@ -47,7 +47,7 @@ def test_many_jobs_are_moved_and_cancelled_by_http(node):
 
 
 def test_jobs_that_are_moved_to_a_queue_run_there_at_once_and_runs_that_are_cancelled_stop(node):
-    assert node.ask("POST", "/api/v1/queues/bulk-paused/pause").status == 200
+    assert node.ask("POST", "/api/v1/queues/bulk-paused/pause?create=true").status == 200
     ids = [node.create("noop", queue="bulk-paused")["id"] for _ in range(5)]
     begun(node, {"action": "move", "filter": {"queue": "bulk-paused"}, "to": {"queue": "bulk-open"}})
     for job in ids:

@@ -36,7 +36,7 @@ def pages(node):
     gone = node.create("noop", delay_ms=3600000)["id"]
     assert node.ask("POST", f"/api/v1/jobs/{gone}/cancel").status == 200
     node.await_state(node.create("sleep", args={"ms": 600000}, timeout_ms=900000)["id"], "running")
-    node.ask("POST", "/api/v1/queues/held/pause")
+    assert node.ask("POST", "/api/v1/queues/held/pause?create=true").status == 200
     node.create("noop", queue="held")
     return listed(node)
 
@@ -248,6 +248,8 @@ def test_requests_again_ends_and_what_is_not_there(node, pages):
     assert node.ask("GET", f"/api/v1/exports/{waits['id']}").json["state"] == "cancelled"
     assert node.ask("POST", "/api/v1/queues/troupe.exports/resume").status == 200
     assert node.ask("POST", "/api/v1/jobs", {"kind": "troupe.export", "queue": "troupe.exports"}).status == 400
+    refused = node.ask("POST", "/api/v1/jobs", {"kind": "noop", "queue": "troupe.exports"})
+    assert refused.status == 403 and refused.json["code"] == "queue_reserved"
 
 
 def test_the_command_writes_a_whole_file_or_standard_output(node, pages, workspace):

@@ -56,8 +56,8 @@ def put(node, queue, count, ms, **fields):
 def test_two_processes_keep_the_limit_of_a_queue_and_of_each_key(node):
     second = Second(node.place).start_at(node)
     try:
-        assert node.ask("PATCH", "/api/v1/queues/two", {"concurrency": 3}).status == 200
-        assert node.ask("PATCH", "/api/v1/queues/keys", {"key_concurrency": 2}).status == 200
+        assert node.ask("PATCH", "/api/v1/queues/two?create=true", {"concurrency": 3}).status == 200
+        assert node.ask("PATCH", "/api/v1/queues/keys?create=true", {"key_concurrency": 2}).status == 200
         limited = put(node, "two", 40, 50)
         of_key = {key: put(node, "keys", 30, 50, limit_key=key) for key in ("acme", "globex")}
         free = put(second, "keys", 10, 50)
@@ -80,7 +80,7 @@ def test_two_processes_keep_the_limit_of_a_queue_and_of_each_key(node):
 
 
 def test_a_key_on_the_command_line_and_a_key_that_is_full(node):
-    limit = run("queues", "limit", "cli-keys", "--key-concurrency", "1", TROUPE_URL=node.url)
+    limit = run("queues", "limit", "cli-keys", "--create", "--key-concurrency", "1", TROUPE_URL=node.url)
     assert limit.returncode == 0, limit.stderr
     assert "key_concurrency  1" in limit.stdout or json.loads(limit.stdout)["key_concurrency"] == 1
 

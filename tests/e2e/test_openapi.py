@@ -1,5 +1,6 @@
 """/openapi.json is true of a running node: every route answers as it says, requests made from it are
 taken, and what is next to them is refused with a pointer. docs/api.md says the same."""
+import json
 import os
 import random
 import re
@@ -78,6 +79,9 @@ def test_every_route_answers_as_it_is_documented(node, api):
     ask("listJobs", query="?fields=id,attempts", status=400)  # of one job only
     assert ask("getJob", done, query="?fields=state,attempts").json.keys() == {"state", "attempts"}
     ask("countJobs")
+    for operation in ("listJobs", "exportJobs", "exportJobLines", "exportJobRows"):
+        ask(operation, query="?tag=d7&tag=d8&limit_key=d7&created_before=2030-01-31T08:00:00%2B01:00&args=%7B%22a%22:%7B%22b%22:1%7D%7D")
+        ask(operation, query="?args=7", status=400)
     for operation in ("exportJobs", "exportJobLines", "exportJobRows"):
         ask(operation, query="?queue=d1&limit=2")
         ask(operation, query="?limit=0", status=400)
@@ -91,10 +95,13 @@ def test_every_route_answers_as_it_is_documented(node, api):
     ask("cancelJob", page["jobs"][1]["id"])
 
     limits = {"concurrency": 3, "rate": {"jobs": 5}, "key_rate": {"jobs": 2, "burst": 2}, "max_waiting": 9}
-    ask("limitQueue", "d2", body=limits)
+    ask("limitQueue", "d2", body=limits, status=404)
+    ask("limitQueue", "d2", query="?create=true", body=limits)
+    ask("pauseQueue", "never-seen", status=404)
     ask("limitQueue", "d2", body={"ordered": True}, status=409)
     for operation in ("pauseQueue", "resumeQueue", "drainQueue", "getQueue"):
         ask(operation, "d2")
+    ask("drainQueue", "d2", query="?create=1", status=400)
     tag = ask("getQueue", "d2").headers["ETag"]
     ask("getQueue", "d2", status=304, If_None_Match=tag)
     ask("limitQueue", "d2", body={"concurrency": 4}, If_Match=tag)
@@ -107,6 +114,9 @@ def test_every_route_answers_as_it_is_documented(node, api):
     assert ask("getNode", name).json["name"] == name
     ask("getNode", "never-seen", status=404)
     ask("listNodes", query="?state=asleep", status=400)
+    ask("drainNode", "never-seen", status=404)
+    assert ask("drainNode", name).json["state"] == "draining"
+    assert ask("resumeNode", name).json["state"] == "alive"
 
     born = ask("joinWork", body={"name": "d5", "queues": ["d5"], "kinds": ["echo"], "lease_ms": 5000}, status=201).json
     mine = {"session": born["session"]}
@@ -143,6 +153,11 @@ def test_every_route_answers_as_it_is_documented(node, api):
     ask("getExportFile", export, status=304, If_None_Match=tag)
     ask("getExportFile", export, status=412, If_Match='"x"')
     ask("getExportFile", 2**62, status=404)
+    wanted = {"format": "json", "tags": ["d7"], "limit_key": "d7", "created_from": "2030-01-31T08:00:00Z", "args": {"a": [1]}}
+    empty = ask("startExport", body=wanted, status=202).json
+    assert {name: empty[name] for name in wanted} == wanted and empty["created_before"] is None
+    until(lambda: ask("getExport", empty["id"]).json["file"], "the export's file")
+    ask("deleteExport", empty["id"], status=204)
     assert ask("listExports", query="?limit=1&queue=d1").json["exports"][0]["id"] == export
     ask("deleteExport", export, status=204)
 
@@ -152,6 +167,9 @@ def test_every_route_answers_as_it_is_documented(node, api):
     ask("revokeToken", made)
     ask("revokeToken", 2**62, status=404)
     ask("listAudit", query="?limit=2")
+    assert ask("getConfiguration").json["settings"]
+    for operation in ("getPool", "getRetention", "askDoctor"):
+        ask(operation)
 
     until(lambda: node.ask("GET", "/api/v1/health").status == 200, "health")
     for operation in ("getHealth", "isAlive", "isReady", "isHealthy", "getMetrics", "getIndex", "getOpenApi",
@@ -274,7 +292,7 @@ class Fuzzer:
         return self.node.create("noop", delay_ms=HOUR)["id"]
 
     def limited(self):
-        return f"l{self.requests}"
+        return f"l{self.requests}?create=true"
 
     def judge(self, operation, schema, value, at, raw=None):
         """Sends the value and holds the answer to what the schema says of it."""
@@ -358,13 +376,29 @@ class Fuzzer:
 
     def parameter(self, path, parameter):
         schema = self.api.resolve(parameter["schema"])
-        values = [str(self.maker.valid(schema)) for _ in range(4)]
-        values += [str(n) for n in self.maker.neighbours(schema, "") if isinstance(n, (int, str)) and n != ""]
+        several = schema["type"] == "array"
+        values = [self.maker.valid(schema) for _ in range(4)]
+        if several:
+            values = [value for value in values if value] + [value for value in self.maker.neighbours(schema, values[0]) if value]
+            values += [[n] for n in self.maker.neighbours(schema["items"], "")]
+        elif "contentMediaType" in schema:  # JSON of the body's schema of that name
+            schema = self.api.document["components"]["schemas"]["ContainedArgs"]
+            values = [json.dumps(self.maker.valid(schema)) for _ in range(4)]
+            values += [json.dumps(n) for n in self.maker.neighbours(schema, {"a": [1]})] + [p.decode("latin-1") for p in self.maker.poisons()]
+        else:
+            values = [str(value) for value in values]
+            values += [str(n) for n in self.maker.neighbours(schema, "") if isinstance(n, (int, str)) and n != ""]
         for value in values:
             whole = schema["type"] == "integer"
             judged = int(value) if whole and re.fullmatch(r"-?\d+", value) else value
-            valid = self.api.validator(schema).is_valid(judged) and (whole or len(value) < 19 or int_fits(value))
-            target = re.sub(r"\{\w+\}", "17", path) + f"?{parameter['name']}={quoted(value)}"
+            parts = [quoted(value)]
+            if several:
+                judged = [part for part in value if isinstance(part, str)] if isinstance(value, list) else []
+                parts = [quoted(part) for part in judged]
+            elif schema["type"] == "object":
+                judged = json_of(value)
+            valid = self.api.validator(schema).is_valid(judged) and (whole or several or len(value) < 19 or int_fits(value))
+            target = re.sub(r"\{\w+\}", "17", path) + "?" + "&".join(f"{parameter['name']}={part}" for part in parts)
             answer = ask_over(self.connection, "HEAD" if path == EVENTS else "GET", target)
             self.requests += 1
             if path != EVENTS:  # it would not end
@@ -385,6 +419,21 @@ def quoted(text):
     return "".join(c if c.isascii() and c.isalnum() else "".join(f"%{b:02x}" for b in c.encode()) for c in text)
 
 
+def json_of(text):
+    """What it says; a text when it is not JSON that may be sent."""
+    def once(pairs):
+        assert len({key for key, _ in pairs}) == len(pairs) and not any("\0" in key for key, _ in pairs)
+        return dict(pairs)
+    def depth(value):
+        parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+        return 0 if parts is None else 1 + max(map(depth, parts), default=0)
+    try:
+        value = json.loads(text, object_pairs_hook=once)
+        return value if depth(value) <= 8 else text
+    except (ValueError, AssertionError, RecursionError):
+        return text
+
+
 def int_fits(text):
     return not text.isdigit() or int(text) < 2**63
 
@@ -400,7 +449,7 @@ def test_whatever_is_next_to_a_valid_request_is_refused_with_a_pointer(node):
         fuzzer.each_field_wrong(operation, schema)
     # Each member of each body was wrong at least once.
     names = {name for touched in fuzzer.touched for name in touched}
-    for schema in ("NewJob", "JobChanges", "NewBulk", "BulkFilter", "QueueLimits", "Rate", "UniqueRule", "NewToken"):
+    for schema in ("NewJob", "JobChanges", "NewBulk", "BulkFilter", "NewExport", "QueueLimits", "Rate", "UniqueRule", "NewToken"):
         assert names >= fuzzer.api.document["components"]["schemas"][schema]["properties"].keys()
     assert names >= {"exponential", "fixed", "list", "none"}
     end = time.monotonic() + FUZZ_SECONDS

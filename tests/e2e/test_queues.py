@@ -19,14 +19,14 @@ def queue(node, name):
     return answer.json
 
 
-def steer(node, name, what):
-    answer = node.ask("POST", f"/api/v1/queues/{name}/{what}")
+def steer(node, name, what, query=""):
+    answer = node.ask("POST", f"/api/v1/queues/{name}/{what}{query}")
     assert answer.status == 200, answer.body
     return answer.json
 
 
 def test_a_paused_queue_keeps_its_jobs_until_it_is_resumed(node):
-    paused = steer(node, "pausing", "pause")
+    paused = steer(node, "pausing", "pause", "?create=true")
     assert paused["paused"] and paused["paused_at"].endswith("Z") and paused["version"] == 1
     job = node.create("noop", queue="pausing")
     other = node.create("noop", queue="not-pausing")
@@ -38,7 +38,7 @@ def test_a_paused_queue_keeps_its_jobs_until_it_is_resumed(node):
 
 
 def test_a_limit_is_set_kept_and_removed(node):
-    answer = node.ask("PATCH", "/api/v1/queues/limited", {"concurrency": 2})
+    answer = node.ask("PATCH", "/api/v1/queues/limited?create=true", {"concurrency": 2})
     assert answer.status == 200 and answer.json["concurrency"] == 2
     ids = [node.create("sleep", queue="limited", args={"ms": 60000})["id"] for _ in range(5)]
     until(lambda: queue(node, "limited")["running"] >= 2, "two run")
@@ -63,8 +63,30 @@ def test_what_is_no_queue_and_no_limit_is_refused(node):
         assert ask(node, *wrong).returncode == 2, wrong
 
 
+def test_a_mistyped_name_makes_no_queue_and_the_one_that_was_meant_is_named(node):
+    node.create("noop", queue="invoices")
+    limit = ("limit", "--concurrency", "2")
+    for what, *more in (("pause",), ("resume",), ("drain",), limit, ("show",)):
+        refused = ask(node, "queues", what, "invioces", *more)
+        assert refused.returncode == 3 and refused.stdout == "", refused
+        assert "there is no queue of the name invioces; did you mean invoices?" in refused.stderr
+        assert ("--create" in refused.stderr) == (what in ("pause", "drain", "limit"))
+    for verb, path, body in (("POST", "/pause", None), ("POST", "/drain", {}), ("POST", "/resume", {}), ("PATCH", "", {"concurrency": 2})):
+        refused = node.ask(verb, f"/api/v1/queues/invioces{path}", body)
+        assert refused.status == 404 and refused.json["code"] == "not_found", refused.body
+    assert node.ask("GET", "/api/v1/queues/invioces").status == 404
+    assert not queue(node, "invoices")["paused"]
+    # It is another server's path that is not there.
+    foreign = run("queues", "pause", "invoices", "--url", node.url + "/elsewhere")
+    assert foreign.returncode == 3 and "--create" not in foreign.stderr
+    for name, what, *more in (("new-1", "pause"), ("new-2", "drain"), ("new-3", *limit)):
+        made = ask(node, "queues", what, name, *more, "--create", "--json")
+        assert made.returncode == 0 and json.loads(made.stdout)["name"] == name, made.stderr
+        assert queue(node, name)["version"] == 1
+
+
 def test_a_rate_lets_its_burst_go_and_the_rest_wait(node):
-    answer = node.ask("PATCH", "/api/v1/queues/rated", {"rate": {"jobs": 1, "period_ms": 86400000, "burst": 3}})
+    answer = node.ask("PATCH", "/api/v1/queues/rated?create=true", {"rate": {"jobs": 1, "period_ms": 86400000, "burst": 3}})
     assert answer.status == 200, answer.body
     ids = node.ask("POST", "/api/v1/jobs/bulk", {"jobs": [{"kind": "noop", "queue": "rated"}] * 5}).json["ids"]
     until(lambda: sum(node.job(i)["state"] == "completed" for i in ids) == 3, "the burst is done")
@@ -75,7 +97,7 @@ def test_a_rate_lets_its_burst_go_and_the_rest_wait(node):
 
 
 def test_an_ordered_queue_runs_one_job_after_the_other(node):
-    assert node.ask("PATCH", "/api/v1/queues/in-order", {"ordered": True}).json["ordered"] is True
+    assert node.ask("PATCH", "/api/v1/queues/in-order?create=true", {"ordered": True}).json["ordered"] is True
     first = node.create("fail", queue="in-order", args={"times": 1}, retry={"policy": "fixed", "delay_ms": 600000})["id"]
     ids = [node.create("noop", queue="in-order")["id"] for _ in range(5)]
     node.await_state(first, "retryable")
@@ -123,7 +145,7 @@ def test_queues_are_listed_for_people_and_for_programs(node):
 
 
 def test_a_full_queue_takes_no_more_and_counts_tell_how_full_it_is(node):
-    steer(node, "full", "pause")
+    steer(node, "full", "pause", "?create=true")
     assert ask(node, "queues", "limit", "full", "--max-waiting", "3").returncode == 0
     ids = node.ask("POST", "/api/v1/jobs/bulk", {"jobs": [{"kind": "noop", "queue": "full"}] * 3}).json["ids"]
     answer = node.ask("POST", "/api/v1/jobs", {"kind": "noop", "queue": "full"})

@@ -71,7 +71,7 @@ def test_commands_show_the_token_and_are_kept_to_its_role_and_queues(guarded):
 def test_a_revoked_token_opens_nothing_and_the_audit_says_who_did_it(guarded):
     admin = token_file(guarded).read_text().strip()
     operator = made(guarded, "--name", "ops", "--role", "operator")
-    assert ask(guarded, "POST", "/api/v1/queues/audited/pause", operator, {}).status == 200
+    assert ask(guarded, "POST", "/api/v1/queues/audited/pause?create=true", operator, {}).status == 200
     assert ask(guarded, "GET", "/api/v1/audit", operator).status == 403
     paused, created = ask(guarded, "GET", "/api/v1/audit?limit=2", admin).json["entries"]
     assert (paused["who"], paused["action"], paused["subject"]) == ("ops", "queue.pause", "audited")

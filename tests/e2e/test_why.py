@@ -21,7 +21,7 @@ def told(node, job_id):
 
 
 def test_a_pause_holds_a_job_until_it_is_over(node):
-    assert node.ask("POST", "/api/v1/queues/held/pause").status == 200
+    assert node.ask("POST", "/api/v1/queues/held/pause?create=true").status == 200
     job = node.create("noop", queue="held")["id"]
     held = why(node, job)
     assert held["reason"] == "paused" and held["state"] == "available" and held["nodes"] == 1
@@ -34,7 +34,7 @@ def test_a_pause_holds_a_job_until_it_is_over(node):
 
 
 def test_a_full_queue_holds_a_job_until_there_is_room(node):
-    assert node.ask("PATCH", "/api/v1/queues/full", {"concurrency": 1}).status == 200
+    assert node.ask("PATCH", "/api/v1/queues/full?create=true", {"concurrency": 1}).status == 200
 
     def sleeper():
         return node.create("sleep", queue="full", args={"ms": 60000})["id"]

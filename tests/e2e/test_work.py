@@ -21,6 +21,7 @@ from troupe import Client, TroupeError, Worker  # noqa: E402  pylint: disable=wr
 NODE_JS = shutil.which("node")
 EXAMPLES = {"python": ["/usr/bin/python3", ROOT / "clients/python/examples/worker.py"],
             "typescript": [NODE_JS, ROOT / "clients/typescript/examples/worker.mjs"]}
+PROGRAMS = {**EXAMPLES, "gated": ["/usr/bin/python3", ROOT / "tests/e2e/gated_worker.py"]}
 QUEUES = ("py", "ts", "raw", "waits", "mail")
 LEASE_MS = 5_000  # the shortest one
 
@@ -49,8 +50,8 @@ class Program:
         log = open(node.place.log(language), "wb")
         with log:
             self.process = subprocess.Popen(
-                [*map(str, EXAMPLES[language]), queue], stdout=log, stderr=log,
-                env=clean_environment(TROUPE_URL=node.url, LEASE_MS=str(LEASE_MS), **environment))
+                [*map(str, PROGRAMS[language]), queue], stdout=log, stderr=log,
+                env=clean_environment(**{"TROUPE_URL": node.url, "LEASE_MS": str(LEASE_MS), **environment}))
 
     def __enter__(self):
         return self
@@ -316,6 +317,56 @@ def test_where_tokens_are_required_a_worker_is_bound_to_its_own(workspace):
     end(mine, session, held, outcome="completed")
     assert admin.get(job)["state"] == "completed"
     assert guarded.stop() == 0
+
+
+def test_a_worker_goes_on_over_the_drain_and_the_restart_of_its_node(workspace):
+    """Twice: while the node drains, for a job of its own, and while it is away."""
+    gate = workspace.root / "gate"
+    gate.mkdir()
+    running = Node(workspace, "--grace", "30", "--queue", "py:0", "--queue", "raw:0").start()
+    running.listen = f"{running.host}:{running.port}"
+    client = Client(running.url)
+
+    def put(*names):
+        return client.enqueue_many([{"kind": "gated", "args": {"gate": name}, "queue": "py", "max_attempts": 1} for name in names])
+
+    def runs(job):
+        return client.get(job).get("progress")
+
+    with Program(running, "gated", "py", GATE=str(gate), LEASE_MS="120000") as worker:
+        (gate / "open").touch()
+        jobs = put("open")
+        life = lives(running, client.wait(jobs[0])["attempts"][0]["node"])
+        for turn in ("a", "b"):
+            own = client.enqueue("sleep", {"ms": 8_000})["id"]
+            during, away, after, waits = put(*(f"{turn}-{name}" for name in ("during", "away", "after", "waits")))
+            jobs += [during, away, after, waits]
+            behind = put(*["open"] * 20)  # no slot is free for these
+            jobs += behind
+            until(lambda: all(map(runs, (during, away, after, waits))), "four runs")  # pylint: disable=cell-var-from-loop
+            running.await_state(own, "running")
+            session = join(client, f"other-{turn}", "raw", 120_000)
+            running.signal(signal.SIGTERM)
+            with pytest.raises(TroupeError) as refused:
+                until(lambda: claim(client, session), "a claim is refused")  # pylint: disable=cell-var-from-loop
+            assert (refused.value.status, refused.value.code) == (503, "stopping")
+            (gate / f"{turn}-during").touch()
+            assert client.wait(during)["state"] == "completed", "what ends while it drains is told"
+            assert all(client.get(one)["state"] == "available" for one in behind)
+            assert running.end() == 0
+            (gate / f"{turn}-away").touch()
+            running.start()
+            client.close()
+            assert client.wait(away)["state"] == "completed", "what ended while it was away is told"
+            (gate / f"{turn}-after").touch()
+            (gate / f"{turn}-waits").touch()
+            assert all(client.wait(one)["state"] == "completed" for one in jobs)
+        for job in jobs:
+            told = client.get(job)
+            assert outcomes(told) == ["completed"] and told["attempts"][0]["node"] == life["name"], told
+        assert lives(running, life["name"])["id"] == life["id"], "it is one life"
+        assert worker.stop() == 0
+    assert running.stop() == 0
 
 
 def test_the_commands_of_the_page_run_as_written(node):

@@ -14,7 +14,8 @@ COMPILER = sys.argv.pop(1) if len(sys.argv) > 1 else "c++"
 
 
 def lines_of_the_readme():
-    (block,) = re.findall(r"^```cmake\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    blocks = re.findall(r"^```cmake\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    (block,) = (block for block in blocks if "add_subdirectory" in block)
     return block
 
 

@@ -322,7 +322,8 @@ BOOST_AUTO_TEST_CASE(what_a_body_names_is_looked_at_as_well) {
 BOOST_AUTO_TEST_CASE(what_is_changed_says_who_asked) {
   const auto secret = make(role::operator_);
   raw_client client{server.port()};
-  client.ask(post("/api/v1/queues/mail/pause", "{}", bearer(secret) + "X-Request-Id: r-7\r\n"));
+  client.ask(post("/api/v1/queues/mail/pause?create=true", "{}",
+                  bearer(secret) + "X-Request-Id: r-7\r\n"));
   const auto all = server.engine->asked();
   const auto& by = std::get<pause_queue>(all.back()).by;
   BOOST_TEST(by.who == "t1");
@@ -473,7 +474,7 @@ BOOST_AUTO_TEST_CASE(where_no_tokens_are_required_nobody_is_asked) {
   running_server server;
   raw_client client{server.port()};
   BOOST_TEST(client.ask(get("/api/v1/jobs", "Authorization: Bearer trp_x\r\n")).status == 200);
-  BOOST_TEST(client.ask(post("/api/v1/queues/mail/pause", "{}")).status != 401);
+  BOOST_TEST(client.ask(post("/api/v1/queues/mail/pause?create=true", "{}")).status != 401);
   const auto all = server.engine->asked();
   BOOST_TEST(all.size() == 2U);
   const auto& by = std::get<pause_queue>(all.back()).by;

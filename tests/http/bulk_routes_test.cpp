@@ -89,10 +89,10 @@ BOOST_AUTO_TEST_CASE(an_operation_is_asked_for_with_all_that_is_said) {
   BOOST_TEST(to_string(what.filter.state.value()) == "available");
   BOOST_TEST(what.filter.queue.value() == "mail");
   BOOST_TEST(what.filter.kind.value() == "send");
-  BOOST_TEST(what.filter.tag.value() == "a\"b");
+  BOOST_TEST(what.filter.tags.at(0) == "a\"b");
   BOOST_TEST(what.filter.limit_key.value() == "k");
-  BOOST_TEST((*what.filter.created_before - *what.filter.created_after == std::chrono::hours{1}));
-  BOOST_TEST(!what.filter.all);
+  BOOST_TEST((*what.filter.created_before - *what.filter.created_from == std::chrono::hours{1}));
+  BOOST_TEST(!what.all);
   BOOST_TEST(what.to_queue.value() == "post");
   BOOST_TEST(what.to_priority.value() == 3);
   const auto said = json::parse(answer.body);
@@ -109,6 +109,17 @@ BOOST_AUTO_TEST_CASE(an_operation_is_asked_for_with_all_that_is_said) {
   BOOST_TEST(said["created_by"] == "ada");
   BOOST_TEST(said["ended_at"].is_null());
   BOOST_TEST(said["error"].is_null());
+}
+
+BOOST_AUTO_TEST_CASE(an_operation_takes_what_a_list_takes) {
+  BOOST_TEST(call(method::post, "/api/v1/bulk", R"({"action":"cancel","filter":{
+    "tags":["a","b"],"created_from":"2030-01-31T08:00:00Z","args":{"n":[1, 2]}}})")
+                 .status
+             == 202);
+  const auto what = asked<start_bulk>().what;
+  BOOST_TEST((what.filter.tags == std::vector<std::string>{"a", "b"}));
+  BOOST_TEST(what.filter.created_from.has_value());
+  BOOST_TEST(what.filter.args == R"({"n":[1,2]})");
 }
 
 BOOST_AUTO_TEST_CASE(a_dry_run_asks_for_a_preview_and_nothing_else) {
@@ -134,6 +145,16 @@ BOOST_AUTO_TEST_CASE(what_is_wrong_is_told_by_its_pointer) {
   BOOST_TEST(fault_of_bulk(R"({"action":"cancel","filter":{"queue":""}})") == "/filter/queue");
   BOOST_TEST(fault_of_bulk(R"({"action":"cancel","filter":{"state":"odd"}})") == "/filter/state");
   BOOST_TEST(fault_of_bulk(R"({"action":"cancel","filter":{"tag":7}})") == "/filter/tag");
+  BOOST_TEST(fault_of_bulk(R"({"action":"cancel","filter":{"tags":["a",7]}})") == "/filter/tags/1");
+  BOOST_TEST(fault_of_bulk(R"({"action":"cancel","filter":{"tags":["a"],"tag":"b"}})")
+             == "/filter/tag");
+  BOOST_TEST(fault_of_bulk(R"({"action":"cancel","filter":{"args":{}}})") == "/filter/args");
+  BOOST_TEST(fault_of_bulk(R"({"action":"cancel","filter":{"args":{"a":"\u0000"}}})")
+             == "/filter/args/a");
+  BOOST_TEST(
+      fault_of_bulk(
+          R"({"action":"cancel","filter":{"created_after":"2030-01-31T08:00:00Z","created_from":"2030-01-31T08:00:00Z"}})")
+      == "/filter/created_after");
   BOOST_TEST(fault_of_bulk(R"({"action":"cancel","filter":{"created_after":"soon"}})")
              == "/filter/created_after");
   BOOST_TEST(fault_of_bulk(R"({"action":"cancel","ids":[]})") == "/ids");
@@ -209,6 +230,22 @@ BOOST_AUTO_TEST_CASE(refusals_of_the_engine_are_passed_on) {
   });
   BOOST_TEST(call(method::patch, "/api/v1/jobs/17", R"({"priority":1})").status == 409);
   BOOST_TEST(call(method::post, "/api/v1/bulk/5/cancel").status == 409);
+}
+
+BOOST_AUTO_TEST_CASE(nothing_is_moved_into_a_queue_of_the_engine) {
+  const auto code_of = [&](method verb, std::string_view target, std::string_view body) {
+    const auto answer = call(verb, target, body);
+    BOOST_TEST(answer.status == 403);
+    return answer.fault ? answer.fault->code : "";
+  };
+  for (const std::string more : {"", R"(,"dry_run":true)"})
+    BOOST_TEST(
+        code_of(method::post, "/api/v1/bulk",
+                R"({"action":"move","ids":["1"],"to":{"queue":"troupe.exports"})" + more + "}")
+        == "queue_reserved");
+  BOOST_TEST(code_of(method::patch, "/api/v1/jobs/17", R"({"queue":"troupe.exports"})")
+             == "queue_reserved");
+  BOOST_TEST(engine->asked().empty());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

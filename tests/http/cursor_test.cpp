@@ -39,6 +39,34 @@ BOOST_AUTO_TEST_CASE(a_cursor_of_other_filters_is_refused) {
     BOOST_TEST(!read_cursor(text, other));
 }
 
+BOOST_AUTO_TEST_CASE(a_cursor_of_another_search_is_refused) {
+  const timestamp then{std::chrono::hours{1}};
+  const std::vector<job_filter> searches{{},
+                                         {.tags = {"a"}},
+                                         {.tags = {"a", "b"}},
+                                         {.tags = {"b", "a"}},
+                                         {.tags = {"ab"}},
+                                         {.tags = {"a"}, .limit_key = "b"},
+                                         {.limit_key = "a"},
+                                         {.created_from = then},
+                                         {.created_before = then},
+                                         {.created_from = then + std::chrono::microseconds{1}},
+                                         {.created_from = then, .created_before = then},
+                                         {.args = R"({"a":1})"},
+                                         {.args = R"({"a":2})"},
+                                         {.kind = "a"}};
+  for (std::size_t i = 0; i < searches.size(); ++i)
+    for (std::size_t j = 0; j < searches.size(); ++j)
+      BOOST_TEST((read_cursor(make_cursor(job_id{17}, searches[i]), searches[j]) == job_id{17})
+                     == (i == j),
+                 i << " read as " << j);
+}
+
+BOOST_AUTO_TEST_CASE(a_cursor_without_a_search_is_what_older_nodes_make) {
+  BOOST_TEST(make_cursor(job_id{17}, filter_of(job_state::running, "q", std::nullopt))
+             == "AQAAAAAAAAAAEUvHwGa1ATCC");
+}
+
 BOOST_AUTO_TEST_CASE(a_changed_cursor_is_refused) {
   const job_filter none;
   const auto text = make_cursor(job_id{17}, none);

@@ -201,4 +201,14 @@ BOOST_AUTO_TEST_CASE(of_a_token_for_some_queues_what_is_for_others_is_refused_by
   BOOST_TEST(answer.at("results").at(1).at("problem").at("code") == "queue_not_allowed");
 }
 
+BOOST_AUTO_TEST_CASE(what_is_for_a_queue_of_the_engine_is_refused_by_itself) {
+  outcome({job_id{7}}, {fate::created});
+  const auto answer = json::parse(
+      post(R"({"jobs":[{"kind":"echo","queue":"troupe.exports"},{"kind":"echo"}]})").body);
+  BOOST_TEST(asked().jobs.size() == 1U);
+  BOOST_TEST(answer.at("results").at(0).at("status") == 403);
+  BOOST_TEST(answer.at("results").at(0).at("problem").at("code") == "queue_reserved");
+  BOOST_TEST(answer.at("results").at(1).at("status") == 201);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

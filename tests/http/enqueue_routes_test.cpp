@@ -193,4 +193,19 @@ BOOST_AUTO_TEST_CASE(of_a_queue_that_this_node_leaves_to_others_it_knows_no_kind
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_queue_of_the_engine_takes_no_others_jobs) {
+  for (const std::string name : {"troupe.exports", "troupe.", "troupe.a"}) {
+    const auto job = R"({"kind":"echo","queue":")" + name + "\"}";
+    for (const auto& answer :
+         {post("/api/v1/jobs", job),
+          post("/api/v1/jobs/bulk", R"({"jobs":[{"kind":"echo"},)" + job + "]}")}) {
+      BOOST_TEST(answer.status == 403, name);
+      BOOST_TEST(problem_of(answer)["code"] == "queue_reserved", name);
+    }
+  }
+  BOOST_TEST(engine->asked().empty());
+  for (const std::string name : {"troupe", "troupe:a", "Troupe.a", "a.troupe.b"})
+    BOOST_TEST(post("/api/v1/jobs", R"({"kind":"echo","queue":")" + name + "\"}").status == 201);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

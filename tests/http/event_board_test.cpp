@@ -102,6 +102,103 @@ BOOST_AUTO_TEST_CASE(many_streams_share_the_looks) {
   BOOST_TEST(at.engine->count<get_job>() == 0U);
 }
 
+BOOST_AUTO_TEST_CASE(of_more_jobs_than_are_looked_at_together_each_has_its_turn) {
+  http::event_limits most;
+  most.looked_at = 3;
+  event_desk at{most};
+  std::vector<std::unique_ptr<event_client>> clients;
+  const auto join = [&](std::int64_t id) {
+    at.engine->set(id, job_state::available);
+    clients.push_back(std::make_unique<event_client>(at, of_jobs({id, 100})));
+    clients.back()->open();
+  };
+  at.engine->set(100, job_state::available);
+  for (const std::int64_t id : {8, 3, 5, 1, 9, 20})
+    join(id);
+  for (int turn = 0; turn < 20; ++turn) {
+    if (turn == 5)
+      join(4);
+    if (turn == 8)
+      clients.at(1)->leave();
+    at.engine->asked.clear();
+    at.tick();
+    BOOST_REQUIRE(at.engine->count<watch_jobs>() == 1U);
+    for (const auto& one : at.engine->asked)
+      if (const auto* look = std::get_if<watch_jobs>(&one))
+        BOOST_TEST(look->jobs.size() == 3U);
+    if (turn < 8 || turn % 3 != 2)
+      continue; // seven jobs, three at a time
+    for (const auto& one : clients)
+      one->read();
+    at.engine->set(100, job_state::running);
+    at.engine->set(1 + turn % 2 * 3, job_state::running);
+    std::size_t heard = 0;
+    for (int i = 0; i < 3; ++i) {
+      at.tick();
+      for (const auto& one : clients)
+        for (const auto& told : read_events(one->read()))
+          heard += told.name == "job" ? 1 : 0;
+    }
+    BOOST_TEST(heard == clients.size()); // one of them of two jobs, and one has left
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_stream_of_a_hundred_jobs_is_told_once_however_many_changed) {
+  event_desk at;
+  std::vector<std::int64_t> ids;
+  for (std::int64_t id = 1; id <= 100; ++id)
+    ids.push_back(id);
+  for (const auto id : ids)
+    at.engine->set(id, job_state::running);
+  event_client client(at, of_jobs(ids));
+  client.open();
+  at.tick();
+  client.read();
+  client.ask();
+  for (const auto id : ids)
+    at.engine->jobs.erase(id);
+  at.tick();
+  const auto piece = client.take();
+  BOOST_REQUIRE(piece.has_value());
+  const auto events = read_events(*piece); // some of it: an id says of each job what was told
+  BOOST_TEST(events.size() > 20U);
+  BOOST_TEST(piece->size() < 64U * 1024 + 3000);
+  std::size_t gone = 0;
+  for (const auto& one : read_events(*piece + client.read()))
+    gone += one.name == "gone" ? 1 : 0;
+  BOOST_TEST(gone == 100U);
+}
+
+BOOST_AUTO_TEST_CASE(who_comes_back_is_refused_only_by_what_is_the_case_then) {
+  event_desk at;
+  at.engine->tokens["hash"] = token_standing::live;
+  http::token_identity mail;
+  mail.name = "m";
+  mail.queues = {"mail"};
+  at.engine->set(17, job_state::completed);
+  at.engine->set(18, job_state::running);
+  event_client other(at, of_jobs({17, 18})); // what it was told of 17 is known to the board
+  other.open();
+  event_client client(at, of_jobs({17}));
+  client.open();
+  at.tick();
+  other.read();
+  client.last_id = read_events(client.read()).back().id;
+  at.engine->set(17, job_state::available); // retried, and then its stream is asked for again
+  client.open();
+  at.tick();
+  BOOST_TEST(client.status == 200);
+  BOOST_TEST(names_of(client.read()) == "job");
+  client.leave();
+  client.last_id.clear();
+  at.engine->job(17).record.queue = "mail"; // moved, and then asked for by who may hear of it
+  at.engine->set(17, job_state::available);
+  client.open(std::make_shared<const http::token_identity>(mail), "hash");
+  at.tick();
+  BOOST_TEST(client.status == 200);
+  BOOST_TEST(names_of(client.read()) == "job");
+}
+
 BOOST_AUTO_TEST_CASE(beyond_its_bounds_a_board_says_503) {
   http::event_limits most;
   most.streams = 2;

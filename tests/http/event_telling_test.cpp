@@ -146,6 +146,24 @@ BOOST_AUTO_TEST_CASE(who_lost_the_last_event_gets_it_and_then_204) {
   BOOST_TEST(names_of(client.read()) == "done");
 }
 
+BOOST_AUTO_TEST_CASE(a_job_that_went_before_it_was_told_of_is_gone_for_who_comes_back) {
+  event_desk at;
+  at.engine->set(17, job_state::running);
+  at.engine->set(18, job_state::running);
+  event_client client(at, of_jobs({17, 18}));
+  client.open();
+  at.tick();
+  const auto events = read_events(client.read());
+  BOOST_REQUIRE(events.size() == 3U);
+  client.last_id = events[1].id; // the connection broke behind what is said of 17
+  client.leave();
+  at.engine->jobs.erase(18);
+  client.open();
+  at.tick();
+  BOOST_TEST(client.status == 200);
+  BOOST_TEST(names_of(client.read()) == "gone");
+}
+
 BOOST_AUTO_TEST_CASE(a_slow_reader_is_told_the_last_state_only_and_every_line) {
   event_desk at;
   at.engine->set(17, job_state::available);

@@ -40,8 +40,11 @@ inline const std::map<std::string, http::queue_scope> scopes{
     {"finishWork", http::queue_scope::open},      {"reportWork", http::queue_scope::open},
     {"leaveWork", http::queue_scope::open},       {"quietWorker", http::queue_scope::none},
     {"terminateWorker", http::queue_scope::none}, {"listNodes", http::queue_scope::none},
-    {"getNode", http::queue_scope::none},         {"getHealth", http::queue_scope::none},
-    {"getMetrics", http::queue_scope::none},      {"getIndex", http::queue_scope::open},
-    {"getOpenApi", http::queue_scope::open},      {"streamEvents", http::queue_scope::query}};
+    {"getNode", http::queue_scope::none},         {"drainNode", http::queue_scope::none},
+    {"resumeNode", http::queue_scope::none},      {"getPool", http::queue_scope::none},
+    {"getRetention", http::queue_scope::none},    {"askDoctor", http::queue_scope::none},
+    {"getHealth", http::queue_scope::none},       {"getMetrics", http::queue_scope::none},
+    {"getIndex", http::queue_scope::open},        {"getOpenApi", http::queue_scope::open},
+    {"streamEvents", http::queue_scope::query}};
 
 } // namespace troupe::tests

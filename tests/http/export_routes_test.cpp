@@ -44,16 +44,22 @@ BOOST_AUTO_TEST_CASE(filters_are_those_of_lists_and_others_are_refused) {
   running_server server{{}, &port};
   raw_client client{server.port()};
   for (const auto* wrong : {"state=lost", "queue=a%20b", "kind=", "limit=0", "limit=x", "cursor=x",
-                            "limit=9223372036854775808", "state=running&state=running", "all=1"})
+                            "limit=9223372036854775808", "state=running&state=running", "all=1",
+                            "tag=", "created_from=now", "args=[]", "tags=a"})
     BOOST_TEST(client.ask(get(std::string{"/api/v1/jobs.csv?"} + wrong)).status == 400, wrong);
   BOOST_TEST(port.asked().empty());
-  client.send(get("/api/v1/jobs.csv?state=completed&queue=q&kind=k&limit=5"));
+  client.send(get("/api/v1/jobs.csv?state=completed&queue=q&kind=k&limit=5&tag=a&tag=b&limit_key=l"
+                  "&created_before=2030-01-31T08:00:00Z&args=%7B%22n%22:1%7D"));
   BOOST_TEST(port.text(0)->end());
   BOOST_TEST(client.receive().status == 200);
   const auto asked = port.asked().at(0);
   BOOST_TEST((asked.filter.state == job_state::completed));
   BOOST_TEST(asked.filter.queue.value() == "q");
   BOOST_TEST(asked.filter.kind.value() == "k");
+  BOOST_TEST((asked.filter.tags == std::vector<std::string>{"a", "b"}));
+  BOOST_TEST(asked.filter.limit_key.value() == "l");
+  BOOST_TEST(asked.filter.created_before.has_value());
+  BOOST_TEST(asked.filter.args == R"({"n":1})");
   BOOST_TEST(asked.limit.value() == 5);
 }
 

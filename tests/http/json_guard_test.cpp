@@ -133,11 +133,34 @@ BOOST_AUTO_TEST_CASE(what_is_not_json_is_refused_with_an_offset) {
                            "\"\xc0\xaf\"",
                            "\"\xed\xa0\x80\"",
                            "\xEF\xBB\xBF{}",
-                           "\"abc"})
+                           "\"abc"}) {
     BOOST_TEST(refused(text).detail.find("not JSON") == 0U, text);
+    BOOST_TEST(refused(text).pointer.empty(), text);
+  }
   BOOST_TEST(refused("").detail == "not JSON: it is empty");
   BOOST_TEST(refused(" \r\n\t").detail == "not JSON: it is empty");
   BOOST_TEST(refused("[1,2 3]").offset == 6U);
+}
+
+BOOST_AUTO_TEST_CASE(a_fault_is_told_with_its_byte_line_and_column) {
+  const auto told = [](const std::string& text) {
+    const auto fault = malformed(refused(text), text);
+    BOOST_TEST(fault.status == 400);
+    BOOST_REQUIRE(fault.errors.size() == 1U);
+    const auto& [pointer, detail] = fault.errors[0];
+    BOOST_TEST(fault.detail == (pointer.empty() ? detail : pointer + ": " + detail));
+    return pointer + detail.substr(detail.rfind(" ("));
+  };
+  BOOST_TEST(told("[1,2 3]") == " (byte 6: line 1, column 6)");
+  BOOST_TEST(told("x") == " (byte 1: line 1, column 1)");
+  BOOST_TEST(told("{}\nx") == " (byte 4: line 2, column 1)");
+  BOOST_TEST(told("{\n \"a\": [\n   x]\n}") == " (byte 15: line 3, column 4)");
+  // What ends too early is at fault behind its end.
+  BOOST_TEST(told("") == " (byte 1: line 1, column 1)");
+  BOOST_TEST(told("{\n") == " (byte 3: line 2, column 1)");
+  BOOST_TEST(told("\xEF\xBB\xBF{}") == " (byte 1: line 1, column 1)");
+  BOOST_TEST(told("{\"a\":1,\n\"a\":2}") == "/a (byte 12: line 2, column 3)");
+  BOOST_TEST(told("{\"\xC3\xA4\": x}") == " (byte 8: line 1, column 8)");
 }
 
 BOOST_AUTO_TEST_CASE(an_object_has_at_most_10000_members) {

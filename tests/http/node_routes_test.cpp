@@ -18,7 +18,7 @@ namespace {
 struct node_routes {
   node_routes() {
     context.ask = engine;
-    add_node_routes(table, context);
+    add_node_routes(table, context, limits);
     node.id = node_id{7};
     node.name = "n1";
     node.started_at = timestamp{std::chrono::seconds{1'700'000'000}};
@@ -32,6 +32,11 @@ struct node_routes {
   response call(std::string_view target) {
     return tests::routed_call(table, method::get, target, {});
   }
+  response post(std::string_view target, std::string_view body = {}) {
+    request_view request;
+    request.body = body;
+    return tests::routed_call(table, method::post, target, request);
+  }
   template<class Question>
   Question asked() {
     BOOST_REQUIRE(!engine->asked().empty());
@@ -40,6 +45,7 @@ struct node_routes {
 
   std::shared_ptr<canned_engine> engine = std::make_shared<canned_engine>();
   services context;
+  server_limits limits;
   router table;
   node_record node;
 };
@@ -88,6 +94,24 @@ BOOST_AUTO_TEST_CASE(a_list_is_asked_for_by_state_and_says_where_the_next_page_b
   call("/api/v1/nodes");
   BOOST_TEST(!asked<list_nodes>().state.has_value());
   BOOST_TEST(asked<list_nodes>().before.value == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_node_is_drained_and_resumed_and_shown_as_it_is_then) {
+  node.state = node_state::draining;
+  BOOST_TEST(json::parse(post("/api/v1/nodes/n1/drain", "{}").body)["state"] == "draining");
+  BOOST_TEST(asked<drain_node>().name == "n1");
+  BOOST_TEST(asked<drain_node>().drain);
+  BOOST_TEST(asked<drain_node>().by.who == "anyone");
+  BOOST_TEST(post("/api/v1/nodes/n1/resume").status == 200);
+  BOOST_TEST(!asked<drain_node>().drain);
+  const auto before = engine->asked().size();
+  BOOST_TEST(post("/api/v1/nodes/n1/drain", R"({"a":1})").status == 400);
+  BOOST_TEST(post("/api/v1/nodes/a%20b/drain").status == 404);
+  BOOST_TEST(engine->asked().size() == before);
+  engine->on_ask([](const api_request&, const canned_engine::reply_function& reply) {
+    reply(failure{errc::conflict, "node n1 has ended"});
+  });
+  BOOST_TEST(post("/api/v1/nodes/n1/drain").status == 409);
 }
 
 BOOST_AUTO_TEST_CASE(what_is_no_node_or_no_page_is_refused_without_a_question) {

@@ -186,6 +186,43 @@ BOOST_AUTO_TEST_CASE(an_unknown_queue_is_404) {
   BOOST_TEST(call(method::get, "/api/v1/queues/mail").status == 404);
 }
 
+BOOST_AUTO_TEST_CASE(a_change_of_an_unknown_queue_is_404_unless_it_may_be_made) {
+  engine->on_ask([this](const api_request& asked, const canned_engine::reply_function& reply) {
+    if (std::holds_alternative<get_queue>(asked))
+      return reply(failure{errc::not_found, "there is no queue mail"});
+    reply(queue);
+  });
+  for (const auto* what : {"pause", "drain"}) {
+    const auto path = std::string{"/api/v1/queues/mail/"} + what;
+    const auto unknown = call(method::post, path);
+    BOOST_TEST(unknown.status == 404);
+    BOOST_TEST(unknown.fault->detail.find("create=true") != std::string::npos);
+    BOOST_TEST(call(method::post, path + "?create=false").status == 404);
+    BOOST_TEST(call(method::post, path, {}, {{"If-Match", "*"}}).status == 404);
+    BOOST_TEST(asked<get_queue>().name == "mail");
+    BOOST_TEST(call(method::post, path + "?create=true").status == 200);
+    BOOST_TEST(asked<pause_queue>().name == "mail");
+  }
+  BOOST_TEST(call(method::post, "/api/v1/queues/mail/resume?create=true").status == 400);
+  const auto* body = R"({"concurrency":7})";
+  BOOST_TEST(call(method::patch, "/api/v1/queues/mail", body).status == 404);
+  BOOST_TEST(call(method::patch, "/api/v1/queues/mail?create=true", body).status == 200);
+  BOOST_TEST(asked<limit_queue>().name == "mail");
+  for (const auto* wrong : {"create=1", "create", "make=true", "create=true&create=true"}) {
+    BOOST_TEST(call(method::patch, std::string{"/api/v1/queues/mail?"} + wrong, body).status
+               == 400);
+    BOOST_TEST(call(method::post, std::string{"/api/v1/queues/mail/pause?"} + wrong).status == 400);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_queue_that_cannot_be_looked_up_is_not_changed) {
+  engine->on_ask([](const api_request&, const canned_engine::reply_function& reply) {
+    reply(failure{errc::unavailable, "no connection"});
+  });
+  BOOST_TEST(call(method::post, "/api/v1/queues/mail/pause").status == 503);
+  BOOST_TEST(asked<get_queue>().name == "mail");
+}
+
 BOOST_AUTO_TEST_CASE(a_queue_has_a_tag_that_changes_with_what_is_said_of_it) {
   queue.version = 4;
   const auto shown = call(method::get, "/api/v1/queues/mail");

@@ -55,6 +55,9 @@ BOOST_AUTO_TEST_CASE(a_trace_is_carried_on_with_a_span_of_our_own_for_each_reque
 namespace {
 
 struct kept_spans : span_sink {
+  explicit kept_spans(double sample_ratio = 1) : span_sink(sample_ratio) {}
+  std::size_t room() const override { return 1; }
+  void lose(std::size_t) override {}
   void add(std::vector<span> ended) override {
     for (auto& one : ended) {
       const std::lock_guard lock(guard);
@@ -90,11 +93,11 @@ BOOST_AUTO_TEST_CASE(each_request_of_a_sampled_trace_is_a_span_where_spans_are_w
   running_server server{spans};
   raw_client client{server.port()};
   const std::string unsampled = "traceparent: " + trace + "00f067aa0ba902b7-00\r\n";
-  BOOST_TEST(client.ask(get("/livez", unsampled)).header("traceresponse").starts_with(trace));
+  BOOST_TEST(client.ask(get("/", unsampled)).header("traceresponse").starts_with(trace));
   const auto told = client.ask(get("/api/v1/jobs/17", traced)).header("traceresponse");
   const auto nowhere = client.ask(get("/nowhere", traced)).header("traceresponse");
-  const auto begun = client.ask(get("/livez")).header("traceresponse");
-  const auto twice = client.ask(get("/livez", traced + traced)).header("traceresponse");
+  const auto begun = client.ask(get("/")).header("traceresponse");
+  const auto twice = client.ask(get("/", traced + traced)).header("traceresponse");
   const auto all = spans.first(4);
   BOOST_REQUIRE(all.size() == 4U);
   const std::vector<std::string> answers{told, nowhere, begun, twice};
@@ -115,6 +118,36 @@ BOOST_AUTO_TEST_CASE(each_request_of_a_sampled_trace_is_a_span_where_spans_are_w
   BOOST_TEST(!begun.starts_with(trace));
   BOOST_TEST(begun.ends_with("-03")); // sampled, and the trace id is random
   BOOST_TEST(!twice.starts_with(trace));
+}
+
+BOOST_AUTO_TEST_CASE(probes_metrics_and_heartbeats_are_no_spans) {
+  kept_spans spans;
+  running_server server{spans};
+  server.engine->on_ask(
+      [](const api_request&, const canned_engine::reply_function& reply) { reply(work_pulse{}); });
+  raw_client client{server.port()};
+  const auto beat =
+      post("/api/v1/work/heartbeat", R"({"session":"17.)" + std::string(30, 'a') + R"("})");
+  for (const auto& path : {"/livez", "/readyz", "/healthz", "/metrics"}) {
+    BOOST_TEST(client.ask(get(path)).header("traceresponse") == "", path);
+    BOOST_TEST(client.ask(get(path, traced)).header("traceresponse").starts_with(trace), path);
+  }
+  BOOST_TEST(client.ask(beat).header("traceresponse") == "");
+  client.ask(get("/"));
+  BOOST_TEST(spans.first(1).at(0).name == "GET /");
+}
+
+BOOST_AUTO_TEST_CASE(traces_of_requests_begin_as_the_ratio_says) {
+  for (const double ratio : {0.0, 1e-300}) {
+    kept_spans spans{ratio};
+    running_server server{spans};
+    raw_client client{server.port()};
+    const auto begun = parse_traceparent(client.ask(get("/")).header("traceresponse"));
+    BOOST_TEST(begun.has_value() == (ratio > 0)); // one that is not sampled is told, too
+    BOOST_TEST((!begun || !begun->sampled()));
+    client.ask(get("/api/v1/jobs/17", traced));
+    BOOST_TEST(spans.first(1).at(0).self.trace_id == trace.substr(3, 32));
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_job_that_is_put_in_belongs_to_the_span_of_its_request) {

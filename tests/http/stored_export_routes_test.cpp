@@ -48,7 +48,9 @@ BOOST_AUTO_TEST_CASE(an_export_is_put_in_with_its_key_and_has_a_place) {
   files.put({17}, finished_export(text));
   const auto made = client.ask(post("/api/v1/exports",
                                     R"({"format":"csv","compression":"gzip","state":"completed",)"
-                                    R"("queue":"mail","kind":"echo","limit":5})",
+                                    R"("queue":"mail","kind":"echo","limit":5,"tags":["a","b"],)"
+                                    R"("created_from":"2030-01-31T08:00:00Z",)"
+                                    R"("args":{"customer":{"id":7}}})",
                                     "Idempotency-Key: k 1\r\n"));
   BOOST_TEST(made.status == 202);
   BOOST_TEST(made.header("Location") == "/api/v1/exports/17");
@@ -60,6 +62,9 @@ BOOST_AUTO_TEST_CASE(an_export_is_put_in_with_its_key_and_has_a_place) {
   BOOST_TEST((asked.what.filter.state == job_state::completed));
   BOOST_TEST(asked.what.filter.queue.value() == "mail");
   BOOST_TEST(asked.what.filter.kind.value() == "echo");
+  BOOST_TEST((asked.what.filter.tags == std::vector<std::string>{"a", "b"}));
+  BOOST_TEST(asked.what.filter.created_from.has_value());
+  BOOST_TEST(asked.what.filter.args == R"({"customer":{"id":7}})");
   BOOST_TEST(asked.what.limit.value() == 5);
   BOOST_TEST(files.keys().at(0) == "k 1");
   files.answer_start(started_export{{17}, key_use::replayed});

@@ -126,6 +126,46 @@ BOOST_AUTO_TEST_CASE(a_list_passes_filters_on_and_its_cursor_leads_to_the_next_p
   BOOST_TEST(call(method::get, "/api/v1/jobs?cursor=" + cursor).status == 400);
 }
 
+BOOST_AUTO_TEST_CASE(a_list_reads_args_only_when_they_are_in_its_answer) {
+  for (const auto& [query, wanted] : std::vector<std::pair<std::string, bool>>{
+           {"", true}, {"?fields=id,args", true}, {"?fields=id,state,limit_key", false}}) {
+    BOOST_TEST(call(method::get, "/api/v1/jobs" + query).status == 200);
+    BOOST_TEST(last_question<list_jobs>().args == wanted, query);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_search_passes_its_fields_on_and_a_page_without_jobs_may_have_a_cursor) {
+  engine->on_ask([](const api_request&, const canned_engine::reply_function& reply) {
+    job_page page;
+    page.next = job_id{9'000};
+    reply(std::move(page));
+  });
+  const std::string search =
+      "/api/v1/jobs?tag=a&tag=b&limit_key=k&created_from=2030-01-31T08:00:00Z"
+      "&created_before=2030-02-01T00:00:00Z&args=%7B%22n%22:%201%7D";
+  const auto first = call(method::get, search);
+  BOOST_TEST(first.status == 200);
+  const auto asked = last_question<list_jobs>().filter;
+  BOOST_TEST((asked.tags == std::vector<std::string>{"a", "b"}));
+  BOOST_TEST(asked.limit_key.value() == "k");
+  BOOST_TEST((*asked.created_before - *asked.created_from == std::chrono::hours{16}));
+  BOOST_TEST(asked.args == R"({"n":1})");
+  const auto page = json::parse(first.body);
+  BOOST_TEST(page["jobs"].empty());
+  const std::string cursor = page["next"];
+  BOOST_TEST(call(method::get, search + "&cursor=" + cursor).status == 200);
+  BOOST_TEST((last_question<list_jobs>().before == job_id{9'000}));
+  BOOST_TEST(call(method::get, "/api/v1/jobs?tag=a&cursor=" + cursor).status == 400);
+  for (const auto* wrong : {"tag=", "tag=%FF", "created_from=soon", "args=7", "args=%7B%7D"}) {
+    const std::string text{wrong};
+    const auto refused = call(method::get, "/api/v1/jobs?" + text);
+    BOOST_TEST(refused.status == 400, text);
+    BOOST_TEST(
+        refused.fault->detail.starts_with("query parameter " + text.substr(0, text.find('='))),
+        text);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_page_of_huge_jobs_ends_early_and_its_cursor_goes_on_there) {
   engine->on_ask([](const api_request&, const canned_engine::reply_function& reply) {
     job_page page;

@@ -65,6 +65,13 @@ struct work_routes {
   std::string hash;
 };
 
+struct kept_spans : span_sink {
+  void add(std::vector<span> ended) override { all.insert(all.end(), ended.begin(), ended.end()); }
+  std::size_t room() const override { return 1; }
+  void lose(std::size_t) override {}
+  std::vector<span> all;
+};
+
 using pairs = std::vector<std::pair<std::string, std::string>>;
 
 } // namespace
@@ -152,6 +159,37 @@ BOOST_AUTO_TEST_CASE(a_claim_says_what_it_wants_and_how_long_it_waits) {
   BOOST_TEST(with_session("claim", R"(,"queues":["mail"])").body == R"({"jobs":[]})");
   BOOST_TEST((asked<claim_work>().wait == 0s));
   BOOST_TEST(asked<claim_work>().limit == 1);
+}
+
+BOOST_AUTO_TEST_CASE(a_claim_names_the_span_that_the_finish_exports) {
+  const std::string parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  claimed_job job;
+  job.lease = lease_id{9};
+  job.id = job_id{3};
+  job.args = "{}";
+  job.traceparent = parent;
+  const auto claimed = [&] {
+    next = claimed_work{{job}};
+    const auto told = json::parse(with_session("claim", R"(,"queues":["mail"])").body)["jobs"];
+    return told[0].value("traceparent", "");
+  };
+  const auto finish = [&] {
+    next = finished_work{
+        {work_fate::done}, {}, {{job_id{3}, 5ms, run_end::completed, "mail", "send", parent}}};
+    with_session("finish", R"(,"outcomes":[{"lease":"9","job":"3","attempt":1,)"
+                           R"("outcome":"completed"}])");
+    return asked<finish_work>().tell;
+  };
+  BOOST_TEST(claimed() == parent);
+  BOOST_TEST(!finish());
+  kept_spans spans;
+  context.spans = &spans;
+  const auto own = claimed();
+  BOOST_TEST(own != parent);
+  BOOST_TEST(finish());
+  BOOST_REQUIRE_EQUAL(spans.all.size(), 1U);
+  BOOST_TEST(to_traceparent(spans.all[0].self) == own);
+  BOOST_TEST(spans.all[0].parent == "00f067aa0ba902b7");
 }
 
 BOOST_AUTO_TEST_CASE(a_token_for_some_queues_works_in_these_only) {
@@ -292,6 +330,18 @@ BOOST_AUTO_TEST_CASE(an_operator_makes_a_worker_quiet_or_ends_it) {
   BOOST_TEST(asked<steer_worker>().node.value == 17);
   BOOST_TEST(call("workers/x/quiet", "").status == 404);
   BOOST_TEST(call("workers/17/quiet", R"({"a":1})").status == 400);
+}
+
+BOOST_AUTO_TEST_CASE(no_worker_works_in_a_queue_of_the_engine) {
+  who = nullptr;
+  const auto before = engine->asked().size();
+  for (const auto& answer : {call("join", R"({"name":"w","queues":["mail","troupe.exports"]})"),
+                             with_session("claim", R"(,"queues":["troupe.exports"])")}) {
+    BOOST_TEST(answer.status == 403);
+    BOOST_REQUIRE(answer.fault);
+    BOOST_TEST(answer.fault->code == "queue_reserved");
+  }
+  BOOST_TEST(engine->asked().size() == before);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <filesystem>
+#include <future>
 #include <optional>
 #include <stdexcept>
 #include <thread>
@@ -268,6 +269,31 @@ BOOST_FIXTURE_TEST_CASE(a_negative_delay_is_now, running_loop) {
 BOOST_FIXTURE_TEST_CASE(an_exception_in_a_callback_does_not_end_the_loop, running_loop) {
   loop.post([] { throw std::runtime_error("on purpose"); });
   settle();
+}
+
+BOOST_FIXTURE_TEST_CASE(what_blocks_is_done_beside_the_loop_up_to_a_bound, running_loop) {
+  std::promise<void> go_on;
+  const auto gone_on = go_on.get_future().share();
+  event_counter begun;
+  event_counter done;
+  const auto block = [&] {
+    begun.add();
+    gone_on.wait();
+  };
+  const auto then = [&] {
+    BOOST_TEST(loop.on_loop_thread());
+    done.add();
+  };
+  int taken = 0;
+  while (taken < 1000 && loop.beside(block, then)) {
+    if (++taken == 2)
+      BOOST_REQUIRE(begun.await(2));
+  }
+  BOOST_TEST(taken == 2 + 64);
+  settle(); // the loop goes on
+  BOOST_TEST(begun.count() == 2);
+  go_on.set_value();
+  BOOST_TEST(done.await(taken));
 }
 
 BOOST_AUTO_TEST_CASE(handles_may_outlive_the_loop) {

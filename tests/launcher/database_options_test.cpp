@@ -115,6 +115,22 @@ BOOST_AUTO_TEST_CASE(they_become_those_of_a_connection) {
   BOOST_TEST(made.application_name == "name");
 }
 
+BOOST_AUTO_TEST_CASE(the_least_connections_are_half_of_the_most_unless_they_are_given) {
+  database_options given;
+  const auto least = [&](int most, int wanted = 0) {
+    given.max_connections = most;
+    given.min_connections = wanted;
+    return bounds_of(given).min_connections;
+  };
+  BOOST_TEST(least(2) == 2U);
+  BOOST_TEST(least(3) == 2U);
+  BOOST_TEST(least(9) == 5U);
+  BOOST_TEST(least(9, 1) == 1U);
+  BOOST_TEST(bounds_of(given).max_connections == 9U);
+  BOOST_TEST(bounds_of(given).max_waiting == 4096U);
+  BOOST_TEST((bounds_of(given).statement_timeout == 10s));
+}
+
 BOOST_AUTO_TEST_CASE(a_right_that_is_missing_comes_with_the_command_that_names_them_all) {
   db::db_failure why;
   why.sqlstate = "42501";

@@ -66,3 +66,19 @@ BOOST_AUTO_TEST_CASE(a_certificate_is_read_when_http_is_served_by_tls) {
   options.http = false;
   BOOST_TEST(!read_certificate(options));
 }
+
+BOOST_AUTO_TEST_CASE(addresses_are_taken_where_http_is_served_and_a_taken_one_is_a_wrong_option) {
+  engine_options silent;
+  const auto none = open_doors(silent);
+  BOOST_TEST(!none.tcp);
+  BOOST_TEST(!none.path);
+  auto options = serving();
+  options.port = 0;
+  const auto mine = open_doors(options);
+  BOOST_REQUIRE(mine.tcp);
+  options.port = mine.tcp->port();
+  BOOST_CHECK_EXCEPTION(open_doors(options), engine_error, [&](const engine_error& e) {
+    return e.code() == errc::invalid_argument
+           && std::string{e.what()}.find(":" + std::to_string(options.port)) != std::string::npos;
+  });
+}

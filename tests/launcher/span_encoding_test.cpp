@@ -67,6 +67,30 @@ BOOST_AUTO_TEST_CASE(bytes_that_are_no_text_do_not_break_a_batch) {
   BOOST_TEST(status["message"].get<std::string>() == "\xef\xbf\xbd broken");
 }
 
+BOOST_AUTO_TEST_CASE(texts_come_back_as_they_were_whatever_is_in_them) {
+  for (const std::string text : {"", "a b", "\"", "back\\slash", "line\nfeed", "\x01\x1f\x7f",
+                                 "\xc3\xa4\xf0\x9f\x98\x80", "},{"}) {
+    auto odd = request_span();
+    odd.name = text;
+    odd.attributes = {{"troupe.job.kind", text}, {"n", std::int64_t{-1}}};
+    odd.failed = true;
+    odd.failure = text;
+    const auto read = json::parse(to_otlp({odd, request_span()}, {text, text, text}));
+    const auto& resource = read["resourceSpans"][0];
+    BOOST_TEST(resource["resource"]["attributes"][0]["value"]["stringValue"] == text);
+    BOOST_REQUIRE(resource["scopeSpans"][0]["spans"].size() == 2U);
+    const auto& one = resource["scopeSpans"][0]["spans"][0];
+    BOOST_TEST(one["name"] == text);
+    BOOST_TEST(one["attributes"][0]["value"]["stringValue"] == text);
+    BOOST_TEST(one["attributes"][1]["value"]["intValue"] == "-1");
+    BOOST_TEST(one["status"].value("message", "") == text);
+  }
+  auto bare = request_span();
+  bare.attributes.clear();
+  const auto read = json::parse(to_otlp({bare}, {}));
+  BOOST_TEST(read["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["attributes"] == json::array());
+}
+
 BOOST_AUTO_TEST_CASE(an_endpoint_gets_the_path_of_traces_once) {
   BOOST_TEST(traces_url("http://c:4318") == "http://c:4318/v1/traces");
   BOOST_TEST(traces_url("http://c:4318/") == "http://c:4318/v1/traces");

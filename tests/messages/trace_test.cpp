@@ -27,6 +27,11 @@ BOOST_AUTO_TEST_CASE(a_traceparent_is_read_as_it_was_written) {
   const auto unsampled = parse_traceparent("00-" + trace_id + "-" + span_id + "-00");
   BOOST_REQUIRE(unsampled);
   BOOST_TEST(!unsampled->sampled());
+  for (const unsigned flags : {0U, 1U, 2U, 3U})
+    BOOST_TEST(is_sampled(to_traceparent({trace_id, span_id, flags})) == ((flags & 1U) == 1),
+               flags);
+  for (const auto& none : {std::string{}, std::string{"1"}, usual + "1", usual.substr(0, 54) + "g"})
+    BOOST_TEST(!is_sampled(none), none);
 }
 
 BOOST_AUTO_TEST_CASE(what_the_recommendation_does_not_allow_is_no_traceparent) {
@@ -70,6 +75,41 @@ BOOST_AUTO_TEST_CASE(what_is_written_is_read_again_and_noise_never_is_taken_for_
       BOOST_REQUIRE(to_traceparent(*read).find_first_not_of("0123456789abcdef-")
                     == std::string::npos);
     }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_trace_that_begins_is_sampled_by_its_id) {
+  constexpr auto last = ~std::uint64_t{0};
+  const auto whole = begin_trace(0x4bf92f3577b34da6, 0xa3ce929d0e0e4736, 0xf067aa0ba902b7, 1);
+  BOOST_REQUIRE(whole);
+  BOOST_TEST(to_traceparent(*whole) == "00-" + trace_id + "-" + span_id + "-03");
+  const auto sampled = [](std::uint64_t low, double ratio) {
+    const auto begun = begin_trace(7, low, 9, ratio);
+    BOOST_REQUIRE(begun);
+    BOOST_TEST((begun->flags & 2U) == 2U); // its ids are random
+    return begun->sampled();
+  };
+  // Of 56 bits, of which a quarter lies above this.
+  constexpr std::uint64_t bound = 0xc0000000000000;
+  BOOST_TEST(sampled(bound, 0.25));
+  BOOST_TEST(!sampled(bound - 1, 0.25));
+  BOOST_TEST(sampled(last, 0.25));
+  BOOST_TEST(!sampled(0xff00000000000000 | (bound - 1), 0.25));
+  BOOST_TEST(sampled(0, 1));
+  BOOST_TEST(!sampled(last, 1e-300));
+  BOOST_TEST(!begin_trace(1, last, 3, 0));
+  const auto zeros = begin_trace(0, 0, 0, 1);
+  BOOST_REQUIRE(zeros);
+  BOOST_TEST(parse_traceparent(to_traceparent(*zeros)).has_value());
+}
+
+BOOST_AUTO_TEST_CASE(of_many_traces_as_many_are_sampled_as_the_ratio_says) {
+  std::mt19937_64 random{20};
+  for (const double ratio : {0.01, 0.5, 0.9}) {
+    int sampled = 0;
+    for (int i = 0; i < 10'000; ++i)
+      sampled += begin_trace(random(), random(), random(), ratio)->sampled() ? 1 : 0;
+    BOOST_TEST(sampled / 10'000.0 == ratio, boost::test_tools::tolerance(0.2));
   }
 }
 

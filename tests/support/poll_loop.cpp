@@ -202,6 +202,7 @@ poll_loop::~poll_loop() {
   }
   state_->wake();
   thread_.join();
+  beside_.clear();
   // What callbacks hold may post or disarm as it dies; so nothing dies under the lock.
   for (bool more = true; more;) {
     std::vector<callback> dropped;
@@ -259,6 +260,17 @@ void poll_loop::resolve(std::string host, std::function<void(resolution)> callba
       ::freeaddrinfo(list);
     callback(std::move(found));
   });
+}
+
+bool poll_loop::beside(std::function<void()> blocking, std::function<void()> then) {
+  if (beside_fails)
+    return false;
+  const std::lock_guard lock(state_->guard);
+  beside_.emplace_back([this, blocking = std::move(blocking), then = std::move(then)] {
+    blocking();
+    post(then);
+  });
+  return true;
 }
 
 void poll_loop::run(const std::function<void()>& task) {

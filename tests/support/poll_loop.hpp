@@ -4,7 +4,9 @@
 
 #include "messages/io_loop.hpp"
 
+#include <atomic>
 #include <thread>
+#include <vector>
 
 namespace troupe::tests {
 
@@ -21,6 +23,10 @@ public:
   std::unique_ptr<io_timer> timer() override;
   /// On the loop's own thread, which waits for it.
   void resolve(std::string host, std::function<void(resolution)> callback) override;
+  /// Each on a thread of its own, unless it is to fail.
+  bool beside(std::function<void()> blocking, std::function<void()> then) override;
+
+  std::atomic<bool> beside_fails = false;
 
   /// Runs the task on the loop's thread and waits for it.
   void run(const std::function<void()>& task);
@@ -34,6 +40,7 @@ public:
 private:
   std::shared_ptr<state> state_;
   std::thread thread_;
+  std::vector<std::jthread> beside_;
 };
 
 } // namespace troupe::tests

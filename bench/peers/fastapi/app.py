@@ -69,9 +69,12 @@ async def get(number: int):
 
 
 @app.get("/api/v1/jobs", response_model=list[JobView])
-async def page(limit: int = 50):
+async def page(limit: int = 50, before: Optional[int] = None):
+    newest = select(Job).order_by(Job.id.desc()).limit(limit)
+    if before is not None:
+        newest = newest.where(Job.id < before)
     async with session() as database:
-        return (await database.execute(select(Job).order_by(Job.id.desc()).limit(limit))).scalars().all()
+        return (await database.execute(newest)).scalars().all()
 
 
 if __name__ == "__main__":  # makes the table

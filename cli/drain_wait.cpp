@@ -1,0 +1,58 @@
+#include "cli/drain_wait.hpp"
+
+#include "cli/commands.hpp"
+#include "cli/outage.hpp"
+#include "cli/queue_view.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+namespace troupe::cli {
+
+namespace {
+
+using namespace std::chrono_literals;
+using steady = std::chrono::steady_clock;
+
+constexpr auto first_pause = 20ms;
+constexpr auto longest_pause = 500ms;
+/// Between two lines that say how many still run.
+constexpr auto line_every = 2s;
+
+} // namespace
+
+std::string wait_until_idle(http_client& server, const std::string& path, std::string shown,
+                            drained_words words, const invocation& wanted) {
+  const auto so_far = "the " + std::string{words.what} + " is " + words.state;
+  const auto began = steady::now();
+  auto said = began - line_every;
+  std::int64_t told = -1;
+  outage away;
+  away.heard();
+  auto pause = std::chrono::milliseconds{first_pause};
+  for (auto running = running_of(shown); running > 0; running = running_of(shown)) {
+    if (!wanted.json && running != told && steady::now() - said >= line_every) {
+      tell(words.state + ("; " + std::to_string(running)) + " still running");
+      told = running;
+      said = steady::now();
+    }
+    if (wanted.wait_limit
+        && steady::now() - began >= std::chrono::duration<double>(*wanted.wait_limit))
+      throw command_error(exit_code::timed_out, so_far + ", and " + std::to_string(running)
+                                                    + " of its jobs are still running");
+    std::this_thread::sleep_for(pause);
+    pause = std::min<std::chrono::milliseconds>(pause * 2, longest_pause);
+    try {
+      shown = server.request("GET", path).body;
+      away.heard();
+    } catch (const command_error& e) {
+      if (!away.bears(e))
+        throw command_error(e.code(),
+                            so_far + ", and it is not known what still runs: " + e.what());
+    }
+  }
+  return shown;
+}
+
+} // namespace troupe::cli

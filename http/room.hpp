@@ -1,0 +1,54 @@
+// How many bytes the connections of one server hold together: of bodies that are being read or
+// worked on, and of answers that are not written yet. What each connection has anyway is not
+// counted: 4 KiB of a body, 64 KiB of an answer, of a stream one piece, and its undecoded bytes.
+// Loop thread only.
+#pragma once
+
+#include "http/message.hpp"
+
+#include <cstddef>
+
+namespace troupe::http {
+
+class room {
+public:
+  explicit room(std::size_t most) : most_(most) {}
+  std::size_t held() const { return held_; }
+  bool fits(std::size_t more) const { return held_ < most_ && more <= most_ - held_; }
+
+private:
+  friend class room_share;
+  std::size_t most_;
+  std::size_t held_ = 0;
+};
+
+/// What one connection holds of it; the room has to outlive it.
+class room_share {
+public:
+  explicit room_share(room& of) : of_(of) {}
+  room_share(const room_share&) = delete;
+  room_share& operator=(const room_share&) = delete;
+  ~room_share() { hold(0); }
+
+  /// From now on so many bytes. False when more than before do not fit; then nothing changes.
+  bool take(std::size_t bytes) {
+    if (bytes > bytes_ && !of_.fits(bytes - bytes_))
+      return false;
+    hold(bytes);
+    return true;
+  }
+  /// The same, whether they fit or not.
+  void hold(std::size_t bytes) {
+    of_.held_ += bytes - bytes_;
+    bytes_ = bytes;
+  }
+
+private:
+  room& of_;
+  std::size_t bytes_ = 0;
+};
+
+/// 503: there is no room for this body, or this answer.
+response no_room();
+
+} // namespace troupe::http

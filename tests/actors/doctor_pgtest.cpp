@@ -1,0 +1,102 @@
+// DOCTOR over a real database: what `troupe doctor` finds, through the pool, and what it cannot
+// see.
+#include "actors/cast.hpp"
+#include "tests/support/await.hpp"
+#include "tests/support/database.hpp"
+#include "tests/support/poll_loop.hpp"
+
+#include <boost/test/unit_test.hpp>
+#include <caf/all.hpp>
+
+#include <future>
+
+using namespace troupe;
+using namespace troupe::tests;
+
+namespace {
+
+struct system_config : caf::actor_system_config {
+  system_config() {
+    set("scheduler.policy", caf::atom("sharing"));
+    set("scheduler.max-threads", std::size_t{2});
+  }
+};
+
+struct practice {
+  test_database database;
+  system_config config;
+  poll_loop loop;
+  engine_counters counters;
+  database_metrics metrics;
+  cast_options options;
+  caf::actor_system sys{config};
+  cast all;
+
+  practice() {
+    options.pool.connection.url = database.url();
+    options.pool.max_size = 2;
+    options.pool.metrics = &metrics;
+    all = spawn_cast(sys, options, loop, counters, std::make_shared<health_board>());
+  }
+  ~practice() {
+    caf::anon_send_exit(all.root, caf::exit_reason::user_shutdown);
+    all = {};
+  }
+  std::future<api_reply> ask() const {
+    auto promised = std::make_shared<std::promise<api_reply>>();
+    caf::anon_send(all.gate,
+                   std::make_shared<const api_call>(ask_doctor{}, [promised](api_reply told) {
+                     promised->set_value(std::move(told));
+                   }));
+    return promised->get_future();
+  }
+  static doctor_report told(std::future<api_reply> answer) {
+    BOOST_REQUIRE((answer.wait_for(patience) == std::future_status::ready));
+    auto reply = answer.get();
+    if (const auto* why = std::get_if<failure>(&reply))
+      BOOST_FAIL(why->detail);
+    return std::get<doctor_report>(std::move(reply));
+  }
+  static const doctor_finding& of(const doctor_report& report, const std::string& name) {
+    const auto found = std::find_if(report.findings.begin(), report.findings.end(),
+                                    [&](const auto& each) { return each.name == name; });
+    BOOST_REQUIRE_MESSAGE(found != report.findings.end(), name);
+    return *found;
+  }
+};
+
+} // namespace
+
+BOOST_FIXTURE_TEST_CASE(a_sound_database_is_found_well_through_the_pool, practice) {
+  const auto report = told(ask());
+  BOOST_TEST(report.server.find(database.name()) != std::string::npos);
+  for (const auto* name :
+       {"server", "round trip", "clock", "replication", "encoding", "transactions",
+        "idle transactions", "replication slots", "connections", "vacuum", "rights", "schema",
+        "scheduler", "indexes", "partitions of jobs", "partitions of entries"})
+    BOOST_TEST((of(report, name).status == health_status::ok), name << of(report, name).found);
+  BOOST_TEST((report.status() != health_status::failing));
+}
+
+BOOST_FIXTURE_TEST_CASE(what_is_wrong_is_told_with_advice, practice) {
+  database.exec("alter table troupe.lane set (autovacuum_enabled = off)");
+  database.exec("select setval('troupe.job_id_seq', 12000000)");
+  database.exec("insert into troupe.schema_version (version, name) values (900, 'of the future')");
+  auto report = told(ask());
+  BOOST_TEST((of(report, "vacuum").status == health_status::degraded));
+  BOOST_TEST(of(report, "vacuum").advice.find("autovacuum_enabled") != std::string::npos);
+  BOOST_TEST((of(report, "schema").status == health_status::failing));
+  BOOST_TEST((report.findings.back().name == "schema")); // no look into a schema of another time
+  database.exec("delete from troupe.schema_version where version = 900");
+  report = told(ask());
+  BOOST_TEST((of(report, "partitions of jobs").status == health_status::degraded));
+}
+
+BOOST_FIXTURE_TEST_CASE(what_cannot_be_looked_at_is_a_finding_and_the_rest_is_told, practice) {
+  database.exec("alter function troupe.next_due() rename to due_no_more");
+  const auto report = told(ask());
+  const auto& schema = of(report, "schema");
+  BOOST_TEST((schema.status == health_status::degraded));
+  BOOST_TEST(schema.found.find("next_due") != std::string::npos);
+  BOOST_TEST((of(report, "rights").status == health_status::ok));
+}

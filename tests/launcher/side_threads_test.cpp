@@ -1,0 +1,72 @@
+// What blocks is done aside: by so many threads, one thing after the other, and never in the way of
+// the end.
+#include "launcher/side_threads.hpp"
+#include "tests/support/await.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <atomic>
+#include <future>
+
+using namespace troupe;
+using tests::event_counter;
+
+namespace {
+
+/// What blocks until the test lets it go on.
+struct gate {
+  std::shared_ptr<event_counter> begun = std::make_shared<event_counter>();
+  std::promise<void> open;
+  std::shared_future<void> opened = open.get_future().share();
+
+  std::function<void()> blocking() const {
+    return [begun = begun, opened = opened] {
+      begun->add();
+      opened.wait();
+    };
+  }
+};
+
+} // namespace
+
+BOOST_AUTO_TEST_CASE(what_waits_is_done_in_its_turn_and_what_is_too_much_is_refused_with_a_reason) {
+  gate shut;
+  side_threads threads{"side", {1, 2}};
+  event_counter done;
+  std::atomic<int> order{0};
+  BOOST_TEST(!threads.run(shut.blocking(), [&] {
+    BOOST_TEST(++order == 1);
+    done.add();
+  }));
+  BOOST_REQUIRE(shut.begun->await(1));
+  for (int nth = 2; nth <= 3; ++nth)
+    BOOST_TEST(!threads.run([] {},
+                            [&, nth] {
+                              BOOST_TEST(++order == nth);
+                              done.add();
+                            }));
+  const auto why = threads.run([] { BOOST_ERROR("was refused"); }, [] { BOOST_ERROR("refused"); });
+  BOOST_REQUIRE(why);
+  BOOST_TEST(*why == "too many wait already");
+  shut.open.set_value();
+  BOOST_TEST(done.await(3));
+  // Its thread may have ended by now: the next one begins another.
+  BOOST_TEST(!threads.run([] {}, [&] { done.add(); }));
+  BOOST_TEST(done.await(4));
+}
+
+BOOST_AUTO_TEST_CASE(after_the_end_nobody_is_called_and_nothing_is_kept) {
+  gate shut;
+  const auto kept = std::make_shared<int>(1);
+  {
+    side_threads threads{"side", {1, 2}};
+    threads.run(shut.blocking(), [kept] { BOOST_ERROR("called after the end"); });
+    BOOST_REQUIRE(shut.begun->await(1));
+    threads.run([] { BOOST_ERROR("begun after the end"); }, [kept] {});
+    threads.stop();
+    BOOST_TEST(kept.use_count() == 1);
+    threads.run([] { BOOST_ERROR("begun after the end"); }, [kept] {});
+    BOOST_TEST(kept.use_count() == 1);
+  }
+  shut.open.set_value();
+}
