@@ -155,6 +155,7 @@ TESTED_ELSEWHERE = {
     "http/json_write.cpp": "http/json_test.cpp",
     "http/listener.cpp": "http/server_test.cpp",
     "http/peer.cpp": "http/server_test.cpp",
+    "http/peer_answer.cpp": "http/server_test.cpp",
     "http/problem.cpp": "http/server_test.cpp",
     "http/reader.cpp": "http/framing_test.cpp",
     "http/queue_routes.cpp": "http/queues_test.cpp",
