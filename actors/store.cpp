@@ -245,6 +245,15 @@ auto getting_jobs(self_ptr self, const pool_actor& pool) {
   });
 }
 
+auto leaving(self_ptr self, const pool_actor& pool) {
+  return guarded([=](const leave_node& ask) -> caf::result<void> {
+    const kept_promise<void> promise(self);
+    carry_out(self, pool, db::leave_query(ask), promise,
+              [promise](const db::result&) mutable { promise.deliver(caf::unit); });
+    return promise.result();
+  });
+}
+
 } // namespace
 
 std::string no_such_job(job_id id) {
@@ -298,12 +307,7 @@ store_actor::behavior_type store(store_actor::pointer self, const pool_actor& po
       asking(self, pool, db::revoke_token_query, db::decode_token),
       asking(self, pool, db::audit_query, db::decode_audit),
       asking(self, pool, db::join_query, db::decode_join),
-      guarded([=](const leave_node& ask) -> caf::result<void> {
-        const kept_promise<void> promise(self);
-        carry_out(self, pool, db::leave_query(ask), promise,
-                  [promise](const db::result&) mutable { promise.deliver(caf::unit); });
-        return promise.result();
-      }),
+      leaving(self, pool),
       asking(self, pool, db::beat_query, db::decode_pulse),
       claiming(self, pool),
       asking(self, pool, db::enqueue_here_query, db::decode_enqueued_here),

@@ -12,7 +12,7 @@
 namespace troupe::cli {
 
 /// Of the queue, and of the kind of all jobs in it.
-inline const std::string bench_name = "troupe.bench";
+inline const std::string bench_name = "troupe-bench";
 
 class bench_queue {
 public:

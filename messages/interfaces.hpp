@@ -33,10 +33,9 @@ using intake_actor = caf::typed_actor<
     // EXECUTOR could start jobs of this queue at once: bring it the next ones, once.
     caf::reacts_to<wake_atom, std::string>>;
 
-/// LOOKUP: what is asked of single jobs at the same time shares a statement, and so do equal pages.
-using lookup_actor =
-    caf::typed_actor<caf::replies_to<get_job>::with<job_record>, // with its attempts
-                     caf::replies_to<list_jobs>::with<job_page>>;
+/// LOOKUP: jobs, with their attempts, and equal pages, asked for at one time, share a statement.
+using lookup_actor = caf::typed_actor<caf::replies_to<get_job>::with<job_record>,
+                                      caf::replies_to<list_jobs>::with<job_page>>;
 
 /// STORE: domain questions to named statements, and rows to values. The only user of them.
 using store_actor = caf::typed_actor<

@@ -231,6 +231,17 @@ BOOST_AUTO_TEST_CASE(what_a_claim_or_an_announced_start_brings_to_a_drained_node
   BOOST_TEST(in->finishes.front().runs.size() == 1U);
 }
 
+BOOST_AUTO_TEST_CASE(a_drained_node_keeps_no_permit_though_there_is_work) {
+  auto given = batch(lease_id{1}, 2);
+  given.permits = {2, 10};
+  take(given);
+  be_quiet();
+  wake("q");
+  finish(0);
+  BOOST_REQUIRE(in->finishes.front().keep.size() == 1U);
+  BOOST_TEST(in->finishes.front().keep[0].keep.count == 1);
+}
+
 BOOST_AUTO_TEST_CASE(a_drained_node_ends_as_any_other) {
   take(lease_id{1}, 1);
   be_quiet();

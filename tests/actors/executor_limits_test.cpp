@@ -62,17 +62,6 @@ BOOST_AUTO_TEST_CASE(only_so_many_run_at_once_and_the_next_starts_when_one_ends)
   BOOST_TEST(started.size() == 4U);
 }
 
-BOOST_AUTO_TEST_CASE(a_drained_node_keeps_no_permit_though_there_is_work) {
-  take_five();
-  be_quiet();
-  wake("q");
-  answer_writes();
-  finish(0);
-  answer_writes();
-  finish(1);
-  BOOST_TEST(kept().keep.count == 0);
-}
-
 BOOST_AUTO_TEST_CASE(permits_go_back_with_the_outcomes_when_there_is_nothing_left_to_run) {
   take_five();
   finish(0);

@@ -9,7 +9,7 @@ import pytest
 
 from node import Node, Workspace, clean_environment, run, until
 
-QUEUE = "troupe.bench"
+QUEUE = "troupe-bench"
 
 
 class Server:
