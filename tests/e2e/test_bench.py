@@ -86,7 +86,8 @@ def test_a_latency_has_percentiles_from_commit_and_from_call(server, by):
     assert told.keys() == {"bench", "jobs", "p50_ms", "p99_ms", "p50_from_call_ms", "p99_from_call_ms",
                            "exactly_once", "wal_bytes_per_job"}
     assert told["exactly_once"] is True
-    assert 0 < told["p50_ms"] <= told["p99_ms"] <= told["p99_from_call_ms"]
+    # An idle engine claims the job in the transaction that stores it: its caller hears of that no sooner than the run.
+    assert (0 if by == "engine" else 0.001) <= told["p50_ms"] <= told["p99_ms"] <= told["p99_from_call_ms"]
     assert told["p50_ms"] < told["p50_from_call_ms"]  # the commit lies between
 
 
