@@ -145,7 +145,7 @@ def test_a_job_that_did_not_run_is_exit_1(server):
 @pytest.mark.parametrize("what", ["drain", "latency"])
 def test_an_interrupt_is_exit_130_and_leaves_nothing(server, what):
     server.slow_down(5)
-    process = server.start(what, "--jobs", "2000")
+    process = server.start(what, "--jobs", "300")
     server.await_ended(2)
     process.send_signal(signal.SIGINT)
     out, said = process.communicate(timeout=60)
@@ -155,14 +155,14 @@ def test_an_interrupt_is_exit_130_and_leaves_nothing(server, what):
 
 def test_what_takes_too_long_is_exit_7_and_leaves_nothing(server):
     server.slow_down(1)
-    late = server.bench("drain", "--jobs", "2000", "--timeout", "2")
+    late = server.bench("drain", "--jobs", "200", "--timeout", "5")
     assert late.returncode == 7 and late.stdout == "" and "the time is over" in late.stderr
     assert server.left() == 0 and not server.paused()
 
 
 def test_two_at_a_time_are_refused(server):
     server.slow_down(5)
-    process = server.start("drain", "--jobs", "2000")
+    process = server.start("drain", "--jobs", "300")
     server.await_ended(1)
     second = server.bench("drain", "--jobs", "10")
     assert second.returncode == 4 and "another benchmark" in second.stderr
@@ -173,7 +173,7 @@ def test_two_at_a_time_are_refused(server):
 
 def test_a_killed_one_is_cleaned_up_after_by_the_next(server):
     server.slow_down(5)
-    process = server.start("drain", "--jobs", "2000")
+    process = server.start("drain", "--jobs", "300")
     server.await_ended(1)
     process.kill()
     process.communicate(timeout=10)
