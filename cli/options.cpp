@@ -358,8 +358,7 @@ void command_line::finish_node() {
     throw std::invalid_argument(
         "serve needs a database: set DATABASE_URL or database.url, for example "
         "postgresql://troupe@db.example/troupe, or use 'troupe dev', which brings its own");
-  if (out_.what == command::config_show)
-    out_.settings = sources_.settings_of(chosen());
+  out_.settings = sources_.settings_of(chosen());
 }
 
 void command_line::finish() {

@@ -45,7 +45,7 @@ BOOST_AUTO_TEST_CASE(a_plain_line_names_all_figures) {
 }
 
 BOOST_AUTO_TEST_CASE(a_benchmark_says_how_many_jobs_and_how_fast) {
-  BOOST_TEST(bar_line(some, 80)
+  BOOST_TEST(bar_line(some, 120)
              == "[##########..............................] 250/1000 jobs run  25%  125.0/s  0:02");
   BOOST_TEST(plain_line(some) == "250 of 1000 jobs run, 125.0/s");
   BOOST_TEST(plain_line(bench_view{"stored", 0, 10, 0}) == "0 of 10 jobs stored, 0.0/s");

@@ -86,7 +86,8 @@ def test_a_latency_has_percentiles_from_commit_and_from_call(server, by):
     assert told.keys() == {"bench", "jobs", "p50_ms", "p99_ms", "p50_from_call_ms", "p99_from_call_ms",
                            "exactly_once", "wal_bytes_per_job"}
     assert told["exactly_once"] is True
-    assert 0 < told["p50_ms"] <= told["p99_ms"] <= told["p99_from_call_ms"]
+    # An idle engine claims the job in the transaction that stores it: its caller hears of that no sooner than the run.
+    assert (0 if by == "engine" else 0.001) <= told["p50_ms"] <= told["p99_ms"] <= told["p99_from_call_ms"]
     assert told["p50_ms"] < told["p50_from_call_ms"]  # the commit lies between
 
 
@@ -144,7 +145,7 @@ def test_a_job_that_did_not_run_is_exit_1(server):
 @pytest.mark.parametrize("what", ["drain", "latency"])
 def test_an_interrupt_is_exit_130_and_leaves_nothing(server, what):
     server.slow_down(5)
-    process = server.start(what, "--jobs", "2000")
+    process = server.start(what, "--jobs", "300")
     server.await_ended(2)
     process.send_signal(signal.SIGINT)
     out, said = process.communicate(timeout=60)
@@ -154,14 +155,14 @@ def test_an_interrupt_is_exit_130_and_leaves_nothing(server, what):
 
 def test_what_takes_too_long_is_exit_7_and_leaves_nothing(server):
     server.slow_down(1)
-    late = server.bench("drain", "--jobs", "2000", "--timeout", "2")
+    late = server.bench("drain", "--jobs", "200", "--timeout", "5")
     assert late.returncode == 7 and late.stdout == "" and "the time is over" in late.stderr
     assert server.left() == 0 and not server.paused()
 
 
 def test_two_at_a_time_are_refused(server):
     server.slow_down(5)
-    process = server.start("drain", "--jobs", "2000")
+    process = server.start("drain", "--jobs", "300")
     server.await_ended(1)
     second = server.bench("drain", "--jobs", "10")
     assert second.returncode == 4 and "another benchmark" in second.stderr
@@ -172,7 +173,7 @@ def test_two_at_a_time_are_refused(server):
 
 def test_a_killed_one_is_cleaned_up_after_by_the_next(server):
     server.slow_down(5)
-    process = server.start("drain", "--jobs", "2000")
+    process = server.start("drain", "--jobs", "300")
     server.await_ended(1)
     process.kill()
     process.communicate(timeout=10)
