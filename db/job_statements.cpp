@@ -336,19 +336,21 @@ query list_query(const list_jobs& ask) {
   const auto before =
       ask.before.value > 0 ? ask.before.value : std::numeric_limits<std::int64_t>::max();
   const auto& filter = ask.filter;
-  if (is_searched(filter)) {
-    query q{sql::job_find};
+  const bool searched = is_searched(filter);
+  const auto& whole = searched ? sql::job_find : sql::job_list;
+  const auto& brief = searched ? sql::job_find_brief : sql::job_list_brief;
+  query q{ask.args ? whole : brief};
+  if (searched) {
     bind_filter(q, filter);
     q.bind(before).bind(ask.limit).bind(limits::page_looks).bind(limits::page_look_time);
-    return q.bind(page_args_bytes);
+  } else {
+    if (filter.state)
+      q.bind(to_string(*filter.state));
+    else
+      q.bind_null<std::string>();
+    q.bind(before).bind(filter.queue).bind(filter.kind);
+    q.bind(static_cast<std::int64_t>(ask.limit));
   }
-  query q{ask.args ? sql::job_list : sql::job_list_brief};
-  if (filter.state)
-    q.bind(to_string(*filter.state));
-  else
-    q.bind_null<std::string>();
-  q.bind(before).bind(filter.queue).bind(filter.kind);
-  q.bind(static_cast<std::int64_t>(ask.limit));
   if (ask.args)
     q.bind(page_args_bytes);
   return q;

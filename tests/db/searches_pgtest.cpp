@@ -153,7 +153,7 @@ BOOST_AUTO_TEST_CASE(a_time_before_skips_what_is_newer_and_nothing_else) {
   // A second apart, and each up to 100 s before its id was taken.
   database.exec("update troupe.job set created_at = '2026-01-01T00:00:00Z'::timestamptz"
                 " + (id - id * 7919 % 101) * interval '1 second'");
-  for (const std::int64_t second : {-200, 0, 1, 777, 5'000, 9'876, 10'000, 20'000}) {
+  for (const std::int64_t second : {-200, 0, 1, 777, 5'000, 9'700, 10'000, 20'000}) {
     const auto row =
         at.ask(db::make_query("select troupe.ids_since($1, interval '100 s', 1000000), "
                               "(select coalesce(min(id), 1000000) from troupe.job "
@@ -166,12 +166,13 @@ BOOST_AUTO_TEST_CASE(a_time_before_skips_what_is_newer_and_nothing_else) {
                               + std::to_string(second) + " * interval '1 second'")
                    == "0",
                second);
-    BOOST_TEST(top <= row.get<std::int64_t>(1) + 700, second);
+    if (second < 9'900) // the newest job tells
+      BOOST_TEST(top <= row.get<std::int64_t>(1) + 700, second);
   }
   // So that one page is enough, however many are newer; and the same downwards.
   database.exec("update troupe.job set created_at = '2026-01-01T00:00:00Z'::timestamptz"
                 " + id * interval '1 minute'");
-  const auto first = find("null", "null", 50, 10'000, "1 hour", 60);
+  const auto first = find("null", "null", 500, 10'000, "1 hour", 60);
   const auto old = at.list({{.created_before = at_second(60 * 60)}, {}, 500});
   BOOST_TEST(old.jobs.size() == first.ids.size());
   BOOST_TEST(!old.next);
@@ -242,9 +243,12 @@ BOOST_AUTO_TEST_CASE(every_search_finds_what_the_view_has_however_its_pages_fall
 
 BOOST_AUTO_TEST_CASE(a_job_of_a_search_is_shown_as_in_a_list) {
   play(60);
-  database.exec("update troupe.job set tags = '{t}'");
+  database.exec("update troupe.job set tags = '{t}', args = '{\"a\": 1}'");
   const auto plain = at.list({{}, {}, 500});
   const auto searched = at.list({{.tags = {"t"}}, {}, 500});
+  const auto brief =
+      at.list({.filter = {.tags = {"t"}}, .before = {}, .limit = 500, .args = false});
+  BOOST_REQUIRE(plain.jobs.size() == brief.jobs.size());
   BOOST_REQUIRE(plain.jobs.size() == searched.jobs.size());
   int running = 0;
   for (std::size_t i = 0; i < plain.jobs.size(); ++i) {
@@ -254,6 +258,9 @@ BOOST_AUTO_TEST_CASE(a_job_of_a_search_is_shown_as_in_a_list) {
     BOOST_TEST((a.attempt == b.attempt && a.args == b.args && a.run_at == b.run_at));
     BOOST_TEST((a.created_at == b.created_at && a.limit_key == b.limit_key && a.tags == b.tags));
     BOOST_TEST((a.node == b.node && a.started_at == b.started_at));
+    const auto& c = brief.jobs[i];
+    BOOST_TEST((c.id == b.id && c.state == b.state && c.tags == b.tags && c.node == b.node));
+    BOOST_TEST(c.args == "{}");
     running += b.node.empty() ? 0 : 1;
   }
   BOOST_TEST(running > 0);

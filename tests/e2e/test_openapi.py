@@ -392,12 +392,11 @@ class Fuzzer:
         for value in values:
             whole = schema["type"] == "integer"
             judged = int(value) if whole and re.fullmatch(r"-?\d+", value) else value
-            parts = [quoted(value)]
             if several:
                 judged = [part for part in value if isinstance(part, str)] if isinstance(value, list) else []
-                parts = [quoted(part) for part in judged]
             elif schema["type"] == "object":
                 judged = json_of(value)
+            parts = [quoted(part) for part in (judged if several else [value])]
             valid = self.api.validator(schema).is_valid(judged) and (whole or several or len(value) < 19 or int_fits(value))
             target = re.sub(r"\{\w+\}", "17", path) + "?" + "&".join(f"{parameter['name']}={part}" for part in parts)
             answer = ask_over(self.connection, "HEAD" if path == EVENTS else "GET", target)

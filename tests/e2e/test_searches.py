@@ -106,7 +106,7 @@ def test_the_command_line_goes_on_until_it_has_enough_or_all_is_seen(node, ids):
                 "2020-01-01T00:00:00Z", "--created-before", "2040-01-01T01:00:00+01:00", "--limit-key", "k-1").stdout.splitlines()
     assert len(shown) == 2 and shown[0].startswith("ID") and shown[1].split()[0] == a
     nothing = ask(node, "jobs", "list", "--tag", "none", "--all")
-    assert nothing.stdout.splitlines() == shown[:1] and nothing.returncode == 0, nothing
+    assert nothing.stdout.split() == shown[0].split() and nothing.returncode == 0, nothing
     assert json.loads(ask(node, "jobs", "list", "--tag", "none", "--json").stdout) == {"jobs": [], "next": None}
     for wrong in (["--args", "[7]"], ["--args", "{"], ["--created-from", "soon"], ["--tag", ""], ["--tag", "x" * 256]):
         refused = ask(node, "jobs", "list", *wrong)

@@ -145,7 +145,7 @@ std::vector<std::string> words_after(const std::string& text, std::string_view b
     return out;
   std::string word;
   for (const char c : text.substr(begin + before.size()) + ' ') {
-    if (c >= 'a' && c <= 'z')
+    if ((c >= 'a' && c <= 'z') || c == '_')
       word += c;
     else if (!word.empty())
       out.push_back(std::exchange(word, {}));
