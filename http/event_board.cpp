@@ -159,10 +159,10 @@ bool event_board::known(const stream& of) const {
   return std::all_of(of.jobs.begin(), of.jobs.end(), [](const auto& job) { return job->seen; });
 }
 
-/// Its jobs were looked at since it was asked for.
+/// Its jobs were looked at since it was asked for, and what is known of them is as new.
 bool event_board::fresh(const stream& of) const {
   return std::all_of(of.jobs.begin(), of.jobs.end(),
-                     [&](const auto& job) { return job->look > of.look; });
+                     [&](const auto& job) { return job->look > of.look && !job->stale(); });
 }
 
 /// What to say instead of a stream. Of one that comes back a job may be gone, also untold.

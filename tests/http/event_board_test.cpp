@@ -130,8 +130,10 @@ BOOST_AUTO_TEST_CASE(of_more_jobs_than_are_looked_at_together_each_has_its_turn)
       continue; // seven jobs, three at a time
     for (const auto& one : clients)
       one->read();
-    at.engine->set(100, job_state::running);
-    at.engine->set(1 + turn % 2 * 3, job_state::running);
+    for (const std::int64_t id : {100, 1 + turn % 2 * 3}) {
+      at.engine->job(id).record.priority = turn % 10; // 8, 1, 4, 7
+      ++at.engine->job(id).mark;
+    }
     std::size_t heard = 0;
     for (int i = 0; i < 3; ++i) {
       at.tick();
