@@ -154,12 +154,12 @@ BOOST_AUTO_TEST_CASE(a_fault_is_told_with_its_byte_line_and_column) {
   BOOST_TEST(told("[1,2 3]") == " (byte 6: line 1, column 6)");
   BOOST_TEST(told("x") == " (byte 1: line 1, column 1)");
   BOOST_TEST(told("{}\nx") == " (byte 4: line 2, column 1)");
-  BOOST_TEST(told("{\n \"a\": [\n   x]\n}") == " (byte 15: line 3, column 4)");
+  BOOST_TEST(told("{\n \"a\": [\n   x]\n}") == " (byte 14: line 3, column 4)");
   // What ends too early is at fault behind its end.
   BOOST_TEST(told("") == " (byte 1: line 1, column 1)");
   BOOST_TEST(told("{\n") == " (byte 3: line 2, column 1)");
   BOOST_TEST(told("\xEF\xBB\xBF{}") == " (byte 1: line 1, column 1)");
-  BOOST_TEST(told("{\"a\":1,\n\"a\":2}") == "/a (byte 12: line 2, column 3)");
+  BOOST_TEST(told("{\"a\":1,\n\"a\":2}") == "/a (byte 11: line 2, column 3)");
   BOOST_TEST(told("{\"\xC3\xA4\": x}") == " (byte 8: line 1, column 8)");
 }
 

@@ -15,7 +15,7 @@ BOOST_AUTO_TEST_CASE(each_state_of_a_node_has_a_name_of_its_own_that_is_read_aga
     names.insert(to_string(state));
     BOOST_TEST((parse_node_state(to_string(state)) == state));
   }
-  BOOST_TEST(names.size() == 5U);
-  for (const auto* other : {"", "Alive", "alive ", "draining"})
+  BOOST_TEST(names.size() == 6U);
+  for (const auto* other : {"", "Alive", "alive ", "drained"})
     BOOST_TEST(!parse_node_state(other).has_value());
 }
