@@ -89,7 +89,8 @@ BOOST_FIXTURE_TEST_CASE(what_is_wrong_is_told_with_advice, practice) {
   database.exec("delete from troupe.schema_version where version = 900");
   report = told(ask());
   BOOST_TEST((of(report, "schema").status == health_status::ok));
-  BOOST_TEST(of(report, "partitions of jobs").name == "partitions of jobs"); // it is looked at again
+  BOOST_TEST(of(report, "partitions of jobs").name
+             == "partitions of jobs"); // it is looked at again
 }
 
 BOOST_FIXTURE_TEST_CASE(what_cannot_be_looked_at_is_a_finding_and_the_rest_is_told, practice) {
