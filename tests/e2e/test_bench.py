@@ -118,7 +118,8 @@ def test_what_an_earlier_one_left_is_removed_and_what_is_not_its_own_is_refused(
     job = server.value(f"select troupe.enqueue('noop', queue => '{QUEUE}')")
     refused = server.bench("drain", "--jobs", "50")
     assert refused.returncode == 4 and "which is for benchmarks: 1; delete them" in refused.stderr and refused.stdout == ""
-    assert server.value(f"select state from troupe.jobs where id = {job}") == "available"
+    # The engine may have met it before the queue was paused.
+    assert server.value(f"select state from troupe.jobs where id = {job}") in ("available", "retryable")
     assert server.node.ask("DELETE", f"/api/v1/jobs/{job}").status == 204
 
 
