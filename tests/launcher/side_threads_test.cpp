@@ -5,8 +5,9 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include <atomic>
 #include <future>
+#include <memory>
+#include <vector>
 
 using namespace troupe;
 using tests::event_counter;
@@ -33,23 +34,21 @@ BOOST_AUTO_TEST_CASE(what_waits_is_done_in_its_turn_and_what_is_too_much_is_refu
   gate shut;
   side_threads threads{"side", {1, 2}};
   event_counter done;
-  std::atomic<int> order{0};
-  BOOST_TEST(!threads.run(shut.blocking(), [&] {
-    BOOST_TEST(++order == 1);
+  std::vector<int> order; // of the one thread until `done` has counted it
+  const auto note = [&](int nth) {
+    order.push_back(nth);
     done.add();
-  }));
+  };
+  BOOST_TEST(!threads.run(shut.blocking(), [&] { note(1); }));
   BOOST_REQUIRE(shut.begun->await(1));
   for (int nth = 2; nth <= 3; ++nth)
-    BOOST_TEST(!threads.run([] {},
-                            [&, nth] {
-                              BOOST_TEST(++order == nth);
-                              done.add();
-                            }));
+    BOOST_TEST(!threads.run([] {}, [&, nth] { note(nth); }));
   const auto why = threads.run([] { BOOST_ERROR("was refused"); }, [] { BOOST_ERROR("refused"); });
   BOOST_REQUIRE(why);
   BOOST_TEST(*why == "too many wait already");
   shut.open.set_value();
-  BOOST_TEST(done.await(3));
+  BOOST_REQUIRE(done.await(3));
+  BOOST_TEST(order == (std::vector<int>{1, 2, 3}), boost::test_tools::per_element());
   // Its thread may have ended by now: the next one begins another.
   BOOST_TEST(!threads.run([] {}, [&] { done.add(); }));
   BOOST_TEST(done.await(4));
