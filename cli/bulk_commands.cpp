@@ -4,12 +4,12 @@
 #include "cli/commands.hpp"
 #include "cli/http_client.hpp"
 #include "cli/job_view.hpp"
+#include "cli/look_pause.hpp"
 #include "cli/signals.hpp"
 #include "cli/text.hpp"
 
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
 #include <chrono>
 #include <thread>
 
@@ -20,8 +20,6 @@ namespace {
 using namespace std::chrono_literals;
 using steady = std::chrono::steady_clock;
 
-constexpr auto first_pause = 20ms;
-constexpr auto longest_pause = 500ms;
 /// Between two lines that say how far it is.
 constexpr auto line_every = 2s;
 
@@ -76,10 +74,9 @@ std::string follow(http_client& server, std::string operation, bool quiet) {
          + id + "'");
   const auto path = bulk_path + "/" + id;
   auto said = steady::now();
-  auto pause = std::chrono::milliseconds{first_pause};
+  look_pause pause{look_pause::waiting};
   while (text_of(read, "state") == "running") {
-    std::this_thread::sleep_for(pause);
-    pause = std::min<std::chrono::milliseconds>(pause * 2, longest_pause);
+    std::this_thread::sleep_for(pause.after(false));
     operation = server.request("GET", path).body;
     read = parsed(operation);
     if (!quiet && steady::now() - said >= line_every) {

@@ -1,10 +1,10 @@
 #include "cli/drain_wait.hpp"
 
 #include "cli/commands.hpp"
+#include "cli/look_pause.hpp"
 #include "cli/outage.hpp"
 #include "cli/queue_view.hpp"
 
-#include <algorithm>
 #include <chrono>
 #include <thread>
 
@@ -15,8 +15,6 @@ namespace {
 using namespace std::chrono_literals;
 using steady = std::chrono::steady_clock;
 
-constexpr auto first_pause = 20ms;
-constexpr auto longest_pause = 500ms;
 /// Between two lines that say how many still run.
 constexpr auto line_every = 2s;
 
@@ -30,7 +28,7 @@ std::string wait_until_idle(http_client& server, const std::string& path, std::s
   std::int64_t told = -1;
   outage away;
   away.heard();
-  auto pause = std::chrono::milliseconds{first_pause};
+  look_pause pause{look_pause::waiting};
   for (auto running = running_of(shown); running > 0; running = running_of(shown)) {
     if (!wanted.json && running != told && steady::now() - said >= line_every) {
       tell(words.state + ("; " + std::to_string(running)) + " still running");
@@ -41,8 +39,7 @@ std::string wait_until_idle(http_client& server, const std::string& path, std::s
         && steady::now() - began >= std::chrono::duration<double>(*wanted.wait_limit))
       throw command_error(exit_code::timed_out, so_far + ", and " + std::to_string(running)
                                                     + " of its jobs are still running");
-    std::this_thread::sleep_for(pause);
-    pause = std::min<std::chrono::milliseconds>(pause * 2, longest_pause);
+    std::this_thread::sleep_for(pause.after(false));
     try {
       shown = server.request("GET", path).body;
       away.heard();

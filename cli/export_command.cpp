@@ -2,7 +2,8 @@
 #include "cli/commands.hpp"
 #include "cli/filter_options.hpp"
 #include "cli/http_client.hpp"
-#include "cli/job_watch.hpp"
+#include "cli/look_pause.hpp"
+#include "cli/outage.hpp"
 #include "cli/output_file.hpp"
 #include "cli/progress_bar.hpp"
 #include "cli/signals.hpp"
@@ -68,9 +69,6 @@ namespace {
 
 using nlohmann::json;
 
-/// How long a server may be away while its file is awaited or fetched.
-constexpr std::chrono::seconds longest_outage{60};
-
 std::string order_of(const invocation& wanted) {
   const auto filter = filter_members(wanted.list);
   return R"({"format":")" + wanted.exported.format + R"(","compression":")"
@@ -90,6 +88,7 @@ public:
     if (!told.is_object() || !told.contains("id") || !told["id"].is_string())
       throw command_error(exit_code::failed, "this is no answer of a Troupe server");
     id_ = told["id"].get<std::string>();
+    away_.heard();
     await();
     fetch(file);
     file.finish();
@@ -100,9 +99,8 @@ private:
 
   /// What does not say that it is over: nobody answers, or not whole.
   void outlast(const command_error& why) {
-    const bool passes = why.code() == exit_code::unavailable || why.code() == exit_code::timed_out
-                        || dynamic_cast<const cut_off*>(&why) != nullptr;
-    if (!passes || steady::now() - heard_ > longest_outage)
+    const bool part_came = dynamic_cast<const cut_off*>(&why) != nullptr;
+    if (!away_.bears(why) && !(part_came && away_.is_short()))
       throw why;
   }
   void pause(bool news) {
@@ -116,7 +114,7 @@ private:
     for (;;) {
       try {
         const auto told = json::parse(server_.request("GET", path()).body, nullptr, false);
-        heard_ = steady::now();
+        away_.heard();
         if (look(told))
           return;
         const bool news = told.value("progress", "") != last;
@@ -162,7 +160,7 @@ private:
                                                      + " is kept for a day");
                            file.write(bytes);
                            got_ += static_cast<std::int64_t>(bytes.size());
-                           heard_ = steady::now();
+                           away_.heard();
                            progress_.say(bytes_text(got_) + " of " + bytes_text(size_));
                          },
                          {got_, etag_});
@@ -177,8 +175,8 @@ private:
   http_client& server_;
   signal_watch signals_; ///< an interrupted one leaves nothing here
   drawn_progress progress_;
-  look_pause pause_;
-  steady::time_point heard_ = steady::now();
+  look_pause pause_{look_pause::watching};
+  outage away_;
   std::string id_;
   std::string etag_;
   std::int64_t size_ = 0;

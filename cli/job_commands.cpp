@@ -5,6 +5,7 @@
 #include "cli/filter_options.hpp"
 #include "cli/http_client.hpp"
 #include "cli/job_view.hpp"
+#include "cli/look_pause.hpp"
 #include "cli/outage.hpp"
 #include "cli/signals.hpp"
 #include "cli/text.hpp"
@@ -23,13 +24,8 @@ namespace troupe::cli {
 
 namespace {
 
-using namespace std::chrono_literals;
 using steady = std::chrono::steady_clock;
 
-/// How long --wait bears a server that does not answer.
-constexpr auto longest_outage = 60s;
-constexpr auto first_pause = 20ms;
-constexpr auto longest_pause = 500ms;
 /// Cells of a table on a terminal.
 constexpr int widest_cell = 60;
 
@@ -121,25 +117,24 @@ command_error not_over_yet(const std::string& id) {
 std::string wait_for_end(http_client& server, const std::string& id,
                          const std::optional<double>& limit) {
   const auto began = steady::now();
-  auto heard = began;
-  auto pause = std::chrono::milliseconds{first_pause};
+  outage away;
+  away.heard();
+  look_pause pause{look_pause::waiting};
   while (true) {
     const bool over = limit && steady::now() - began >= std::chrono::duration<double>(*limit);
     try {
       auto answer = server.request("GET", "/api/v1/jobs/" + id);
-      heard = steady::now();
+      away.heard();
       const auto state = parse_job_state(head_of(answer.body).state);
       if (state && is_final(*state))
         return std::move(answer.body);
     } catch (const command_error& e) {
-      const bool passes = e.code() == exit_code::unavailable || e.code() == exit_code::timed_out;
-      if (!passes || steady::now() - heard > longest_outage)
+      if (!away.bears(e))
         throw;
     }
     if (over)
       throw not_over_yet(id);
-    std::this_thread::sleep_for(pause);
-    pause = std::min<std::chrono::milliseconds>(pause * 2, longest_pause);
+    std::this_thread::sleep_for(pause.after(false));
   }
 }
 
@@ -222,9 +217,10 @@ exit_code run_jobs_logs(const invocation& wanted) {
   const auto job = "/api/v1/jobs/" + wanted.ids.front();
   const auto page = job + "/logs?limit=" + std::to_string(limits::log_page) + "&after=";
   auto after = std::to_string(wanted.log.after);
-  auto pause = std::chrono::milliseconds{first_pause};
+  look_pause pause{look_pause::waiting};
   outage away;
   for (bool over = !wanted.log.follow;;) {
+    bool news = false;
     try {
       // Looked at before its lines are: what it said before its end is all there then.
       const bool ended = over
@@ -239,7 +235,7 @@ exit_code run_jobs_logs(const invocation& wanted) {
         else
           print(log_lines(answer.body));
         after = last;
-        pause = first_pause;
+        news = true;
       }
       if (!next_cursor(answer.body).empty())
         continue;
@@ -249,8 +245,7 @@ exit_code run_jobs_logs(const invocation& wanted) {
       if (!away.bears(e))
         throw;
     }
-    std::this_thread::sleep_for(pause);
-    pause = std::min<std::chrono::milliseconds>(pause * 2, longest_pause);
+    std::this_thread::sleep_for(pause.after(news));
   }
 }
 

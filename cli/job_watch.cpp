@@ -125,10 +125,4 @@ std::vector<std::string> job_watch::lines(int rows, int columns) const {
   return out;
 }
 
-std::chrono::milliseconds look_pause::after(bool changed) {
-  if (changed)
-    next_ = shortest;
-  return std::exchange(next_, std::min(next_ * 2, longest));
-}
-
 } // namespace troupe::cli

@@ -4,7 +4,6 @@
 
 #include "cli/exit_code.hpp"
 
-#include <chrono>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -56,20 +55,6 @@ private:
   static std::string progress_of(const watched& job);
 
   std::vector<watched> jobs_;
-};
-
-/// How long to wait between two looks: short while something changes, longer and longer while
-/// nothing does.
-class look_pause {
-public:
-  static constexpr std::chrono::milliseconds shortest{100};
-  static constexpr std::chrono::milliseconds longest{2000};
-
-  /// The pause after a look that found something new, or did not.
-  std::chrono::milliseconds after(bool changed);
-
-private:
-  std::chrono::milliseconds next_ = shortest;
 };
 
 } // namespace troupe::cli

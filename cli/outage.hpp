@@ -20,7 +20,10 @@ public:
   /// To ask again makes sense.
   bool bears(const command_error& why, clock::time_point now = clock::now()) const {
     const bool passes = why.code() == exit_code::unavailable || why.code() == exit_code::timed_out;
-    return passes && ever_ && now - heard_ <= longest;
+    return passes && is_short(now);
+  }
+  bool is_short(clock::time_point now = clock::now()) const {
+    return ever_ && now - heard_ <= longest;
   }
 
 private:

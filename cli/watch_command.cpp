@@ -2,6 +2,8 @@
 #include "cli/commands.hpp"
 #include "cli/http_client.hpp"
 #include "cli/job_watch.hpp"
+#include "cli/look_pause.hpp"
+#include "cli/outage.hpp"
 #include "cli/signals.hpp"
 #include "cli/terminal.hpp"
 
@@ -14,11 +16,7 @@ namespace troupe::cli {
 
 namespace {
 
-using namespace std::chrono_literals;
 using steady = std::chrono::steady_clock;
-
-/// How long a server may be away.
-constexpr auto longest_outage = 60s;
 
 class watching {
 public:
@@ -67,16 +65,15 @@ private:
   bool ask(const std::string& id) {
     try {
       const auto answer = server_.request("GET", "/api/v1/jobs/" + id);
-      heard_ = steady::now();
+      away_.heard();
       return jobs_.take(id, answer.body);
     } catch (const command_error& e) {
-      const bool passes = e.code() == exit_code::unavailable || e.code() == exit_code::timed_out;
       if (e.code() == exit_code::not_found) {
         jobs_.lose(id);
         if (!in_place_)
           tell("job " + id + " is not there: " + e.what());
         drawn_ = false;
-      } else if (!passes || !heard_ || steady::now() - *heard_ > longest_outage) {
+      } else if (!away_.bears(e)) {
         throw;
       }
     }
@@ -86,12 +83,12 @@ private:
   const invocation& wanted_;
   http_client server_;
   job_watch jobs_;
-  look_pause pause_;
+  look_pause pause_{look_pause::watching};
   const bool in_place_ = !wanted_.json && can_redraw();
   redrawn_lines lines_;
   bool drawn_ = false;
   const steady::time_point began_ = steady::now();
-  std::optional<steady::time_point> heard_; ///< none: a server that never answered is a mistake
+  outage away_;
   std::optional<steady::time_point> end_;
 };
 

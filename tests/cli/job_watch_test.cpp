@@ -94,11 +94,3 @@ BOOST_AUTO_TEST_CASE(what_is_no_job_is_an_error) {
   for (const auto* answer : {"", "[]", "{}", R"({"state":"odd"})"})
     BOOST_CHECK_THROW(jobs.take("7", answer), command_error);
 }
-
-BOOST_AUTO_TEST_CASE(pauses_grow_while_nothing_changes) {
-  look_pause pause;
-  for (const int expected : {100, 200, 400, 800, 1600, 2000, 2000})
-    BOOST_TEST(pause.after(false).count() == expected);
-  BOOST_TEST(pause.after(true).count() == 100);
-  BOOST_TEST(pause.after(false).count() == 200);
-}

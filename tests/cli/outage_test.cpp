@@ -13,11 +13,14 @@ BOOST_AUTO_TEST_CASE(a_server_that_answered_is_borne_for_a_minute_and_one_that_n
   const auto start = outage::clock::now();
   outage away;
   BOOST_TEST(!away.bears(gone, start));
+  BOOST_TEST(!away.is_short(start));
   away.heard(start);
   BOOST_TEST(away.bears(gone, start + 60s));
   BOOST_TEST(away.bears(slow, start + 60s));
   BOOST_TEST(!away.bears(gone, start + 61s));
   BOOST_TEST(!away.bears(wrong, start));
+  BOOST_TEST(away.is_short(start + 60s));
+  BOOST_TEST(!away.is_short(start + 61s));
   away.heard(start + 61s);
   BOOST_TEST(away.bears(gone, start + 121s));
 }
