@@ -1,5 +1,6 @@
 #include "http/filter_fields.hpp"
 
+#include "http/json_members.hpp"
 #include "http/problem.hpp"
 #include "http/route_answers.hpp"
 #include "http/time_format.hpp"
@@ -114,20 +115,6 @@ fault_text read_text(const text_field& field, json_value& value, job_filter& int
   return field.read(value.type == kind::string ? value.text : none, into);
 }
 
-void append_name(std::string& out, std::string_view name) {
-  out += ",\"";
-  out += name;
-  out += "\":";
-}
-
-void append_text(std::string& out, std::string_view name, const std::optional<std::string>& text) {
-  append_name(out, name);
-  if (text)
-    append_json_string(out, *text);
-  else
-    out += "null";
-}
-
 } // namespace
 
 bool read_filter(std::string_view name, std::string& value, job_filter& filter,
@@ -166,10 +153,9 @@ bool read_filter(std::string_view name, json_value& value, const std::string& at
 }
 
 void append_filter(std::string& out, const job_filter& filter, std::string_view state_name) {
-  append_text(out, state_name,
-              filter.state ? std::optional{std::string{to_string(*filter.state)}} : std::nullopt);
-  append_text(out, "queue", filter.queue);
-  append_text(out, "kind", filter.kind);
+  append_text_or_null(out, state_name, filter.state ? to_string(*filter.state) : "");
+  append_text_or_null(out, "queue", filter.queue.value_or(""));
+  append_text_or_null(out, "kind", filter.kind.value_or(""));
   append_name(out, "tags");
   if (filter.tags.empty())
     out += "null";
@@ -179,11 +165,9 @@ void append_filter(std::string& out, const job_filter& filter, std::string_view 
   }
   if (!filter.tags.empty())
     out += ']';
-  append_text(out, "limit_key", filter.limit_key);
-  append_name(out, "created_from");
-  append_time_or_null(out, filter.created_from);
-  append_name(out, "created_before");
-  append_time_or_null(out, filter.created_before);
+  append_text_or_null(out, "limit_key", filter.limit_key.value_or(""));
+  append_time_of(out, "created_from", filter.created_from);
+  append_time_of(out, "created_before", filter.created_before);
   append_name(out, "args");
   out += filter.args.empty() ? "null" : filter.args;
 }

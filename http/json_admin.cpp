@@ -1,5 +1,6 @@
 #include "http/json_admin.hpp"
 
+#include "http/json_members.hpp"
 #include "http/problem.hpp"
 #include "http/time_format.hpp"
 #include "messages/job_log.hpp"
@@ -17,29 +18,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-void append_number(std::string& out, std::string_view name, std::uint64_t value) {
-  out += out.back() == '{' ? "\"" : ",\"";
-  out += name;
-  out += "\":" + std::to_string(value);
-}
-
-void append_ms(std::string& out, std::string_view name, milliseconds value) {
-  append_number(out, name, static_cast<std::uint64_t>(value.count()));
-}
-
-void append_age(std::string& out, std::string_view name, const job_ages::age& age) {
-  if (age)
-    return append_ms(out, name, *age);
-  out += ",\"";
-  out += name;
-  out += "\":null";
-}
-
-void append_time_of(std::string& out, std::string_view name, const std::optional<timestamp>& at) {
-  out += ",\"";
-  out += name;
-  out += "\":";
-  append_time_or_null(out, at);
+void append_ms(std::string& out, std::string_view name, std::optional<milliseconds> value) {
+  append_number(out, name, value ? std::optional{value->count()} : std::nullopt);
 }
 
 void append_range(std::string& out, const job_range& ids) {
@@ -50,26 +30,23 @@ void append_range(std::string& out, const job_range& ids) {
 void append_jobs(std::string& out, const retention_record& kept) {
   out += "{\"ages\":[";
   for (const auto& each : kept.ages) {
-    out += out.back() == '[' ? "{\"queue\":" : ",{\"queue\":";
-    if (each.queue.empty())
-      out += "null";
-    else
-      append_json_string(out, each.queue);
-    append_age(out, "completed_ms", each.completed);
-    append_age(out, "cancelled_ms", each.cancelled);
-    append_age(out, "discarded_ms", each.discarded);
+    out += out.back() == '[' ? "{" : ",{";
+    append_text_or_null(out, "queue", each.queue);
+    append_ms(out, "completed_ms", each.completed);
+    append_ms(out, "cancelled_ms", each.cancelled);
+    append_ms(out, "discarded_ms", each.discarded);
     out += '}';
   }
   out += kept.more_queues ? "],\"more_queues\":true" : "],\"more_queues\":false";
   append_time_of(out, "oldest_at", kept.oldest_job);
-  append_number(out, "partitions", static_cast<std::uint64_t>(kept.partitions));
+  append_number(out, "partitions", kept.partitions);
   out += ",\"last_drop\":";
   if (const auto& drop = kept.last_drop) {
     out += "{\"at\":";
     append_time_or_null(out, drop->at);
     append_range(out, drop->ids);
-    append_number(out, "dropped", static_cast<std::uint64_t>(drop->dropped));
-    append_number(out, "kept", static_cast<std::uint64_t>(drop->kept));
+    append_number(out, "dropped", drop->dropped);
+    append_number(out, "kept", drop->kept);
     out += '}';
   } else {
     out += "null";
@@ -170,8 +147,8 @@ std::string retention_json(const retention_record& kept, const export_bounds& ex
     add(each);
   out += "],\"exports\":{";
   append_ms(out, "age_ms", exports.life);
-  append_number(out, "most", static_cast<std::uint64_t>(exports.kept));
-  append_number(out, "most_bytes", static_cast<std::uint64_t>(exports.all_bytes));
+  append_number(out, "most", exports.kept);
+  append_number(out, "most_bytes", exports.all_bytes);
   return out + "}}";
 }
 

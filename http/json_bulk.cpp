@@ -3,6 +3,7 @@
 #include "http/filter_fields.hpp"
 #include "http/json.hpp"
 #include "http/json_guard.hpp"
+#include "http/json_members.hpp"
 #include "http/router.hpp"
 #include "http/time_format.hpp"
 
@@ -191,10 +192,6 @@ bulk_question bulk_reader::read(json_value& root) {
   return std::move(out_);
 }
 
-void append_member(std::string& out, std::string_view name, std::int64_t number) {
-  out.append(",\"").append(name).append("\":").append(std::to_string(number));
-}
-
 } // namespace
 
 std::variant<bulk_question, problem> read_bulk(std::string_view body) {
@@ -231,16 +228,16 @@ void append_bulk(std::string& out, const bulk_record& operation) {
   } else {
     out += "null";
   }
-  append_member(out, "matched", operation.matched);
-  append_member(out, "changed", operation.changed);
-  append_member(out, "skipped", operation.skipped);
+  append_number(out, "matched", operation.matched);
+  append_number(out, "changed", operation.changed);
+  append_number(out, "skipped", operation.skipped);
   out += ",\"reached\":\"" + std::to_string(operation.reached) + "\",\"up_to\":\""
          + std::to_string(operation.up_to) + '"';
   out += ",\"created_by\":";
   append_json_string(out, operation.created_by);
   out += ",\"created_at\":\"" + format_time(operation.created_at) + "\",\"ended_at\":";
   append_time_or_null(out, operation.ended_at);
-  append_member(out, "failures", operation.failures);
+  append_number(out, "failures", operation.failures);
   out += ",\"error\":";
   if (operation.error.empty())
     out += "null";

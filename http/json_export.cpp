@@ -2,6 +2,7 @@
 
 #include "http/filter_fields.hpp"
 #include "http/json_guard.hpp"
+#include "http/json_members.hpp"
 #include "http/route_answers.hpp"
 #include "http/time_format.hpp"
 
@@ -53,13 +54,6 @@ struct export_reader {
   }
 };
 
-void append_member(std::string& out, std::string_view name, std::string_view text) {
-  out += ",\"";
-  out += name;
-  out += "\":";
-  append_json_string(out, text);
-}
-
 void append_file(std::string& out, const stored_file& file) {
   out += "{\"bytes\":" + std::to_string(file.bytes) + ",\"rows\":" + std::to_string(file.rows)
          + ",\"sha256\":\"" + file.sha256 + "\",\"finished_at\":";
@@ -108,19 +102,15 @@ std::variant<export_order, problem> read_export(std::string_view body) {
 void append_export(std::string& out, const export_record& one) {
   const auto& what = one.order.what;
   out += "{\"id\":\"" + std::to_string(one.id.value) + '"';
-  append_member(out, "state", to_string(one.state));
+  append_text(out, "state", to_string(one.state));
   out += ",\"attempt\":" + std::to_string(one.attempt);
-  append_member(out, "format", to_string(what.format));
-  append_member(out, "compression", one.order.gzip ? "gzip" : "none");
+  append_text(out, "format", to_string(what.format));
+  append_text(out, "compression", one.order.gzip ? "gzip" : "none");
   append_filter(out, what.filter, "job_state");
   out += ",\"limit\":" + (what.limit ? std::to_string(*what.limit) : "null");
-  append_member(out, "progress", one.message);
-  if (one.error.empty())
-    out += ",\"error\":null";
-  else
-    append_member(out, "error", one.error);
-  out += ",\"created_at\":";
-  append_time_or_null(out, one.created_at);
+  append_text(out, "progress", one.message);
+  append_text_or_null(out, "error", one.error);
+  append_time_of(out, "created_at", one.created_at);
   out += ",\"file\":";
   if (one.file)
     append_file(out, *one.file);

@@ -1,6 +1,8 @@
 // See problem.hpp.
 #include "http/problem.hpp"
 
+#include "http/json_members.hpp"
+
 #include <array>
 #include <cstdint>
 #include <utility>
@@ -56,13 +58,6 @@ void append_escaped(std::string& out, unsigned char c) {
   }
 }
 
-void append_member(std::string& out, std::string_view key, std::string_view value) {
-  out += ",\"";
-  out += key;
-  out += "\":";
-  append_json_string(out, value);
-}
-
 } // namespace
 
 void append_json_string(std::string& out, std::string_view text) {
@@ -113,20 +108,20 @@ std::string to_json(const problem& fault, std::string_view title, std::string_vi
                     std::string_view request_id) {
   std::string out = "{\"type\":";
   append_json_string(out, "urn:troupe:problem:" + fault.code);
-  append_member(out, "title", title);
+  append_text(out, "title", title);
   out += ",\"status\":" + std::to_string(fault.status);
-  append_member(out, "detail", fault.detail);
-  append_member(out, "instance", instance);
-  append_member(out, "code", fault.code);
-  append_member(out, "request_id", request_id);
+  append_text(out, "detail", fault.detail);
+  append_text(out, "instance", instance);
+  append_text(out, "code", fault.code);
+  append_text(out, "request_id", request_id);
   if (!fault.existing_id.empty())
-    append_member(out, "existing_id", fault.existing_id);
+    append_text(out, "existing_id", fault.existing_id);
   out += fault.retryable ? ",\"retryable\":true" : ",\"retryable\":false";
   out += ",\"errors\":[";
   for (std::size_t i = 0; i < fault.errors.size(); ++i) {
     out += i == 0 ? "{\"pointer\":" : ",{\"pointer\":";
     append_json_string(out, fault.errors[i].pointer);
-    append_member(out, "detail", fault.errors[i].detail);
+    append_text(out, "detail", fault.errors[i].detail);
     out += '}';
   }
   out += "]}";

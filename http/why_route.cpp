@@ -1,5 +1,6 @@
 // /api/v1/jobs/{id}/why: the one thing that holds a job, with the figures that belong to it.
 #include "http/job_answers.hpp"
+#include "http/json_members.hpp"
 #include "http/problem.hpp"
 #include "http/routes.hpp"
 #include "http/time_format.hpp"
@@ -10,32 +11,14 @@ namespace troupe::http {
 
 namespace {
 
-void append_text(std::string& out, std::string_view name, std::string_view text) {
-  out.append(",\"").append(name).append("\":");
-  if (text.empty())
-    out += "null";
-  else
-    append_json_string(out, text);
-}
-
-void append_number(std::string& out, std::string_view name,
-                   const std::optional<std::int64_t>& number) {
-  out.append(",\"").append(name).append("\":").append(number ? std::to_string(*number) : "null");
-}
-
-void append_time_of(std::string& out, std::string_view name, const std::optional<timestamp>& time) {
-  out.append(",\"").append(name).append("\":");
-  append_time_or_null(out, time);
-}
-
 std::string render(const job_hold& hold) {
   std::string out = "{\"id\":\"" + std::to_string(hold.id.value) + '"';
-  append_text(out, "state", to_string(hold.state));
-  append_text(out, "reason", to_string(hold.reason));
-  append_text(out, "queue", hold.queue);
-  append_text(out, "kind", hold.kind);
-  append_text(out, "limit_key", hold.limit_key);
-  append_text(out, "node", hold.node);
+  append_text_or_null(out, "state", to_string(hold.state));
+  append_text_or_null(out, "reason", to_string(hold.reason));
+  append_text_or_null(out, "queue", hold.queue);
+  append_text_or_null(out, "kind", hold.kind);
+  append_text_or_null(out, "limit_key", hold.limit_key);
+  append_text_or_null(out, "node", hold.node);
   append_time_of(out, "since", hold.since);
   append_time_of(out, "due_at", hold.due_at);
   append_number(out, "allowed", hold.allowed);
@@ -43,8 +26,9 @@ std::string render(const job_hold& hold) {
   append_number(out, "ahead", hold.ahead);
   out += hold.more_ahead ? ",\"more_ahead\":true" : ",\"more_ahead\":false";
   append_number(out, "nodes", hold.nodes);
-  append_text(out, "error", hold.error);
-  append_text(out, "holder", hold.holder ? std::to_string(hold.holder->value) : std::string{});
+  append_text_or_null(out, "error", hold.error);
+  append_text_or_null(out, "holder",
+                      hold.holder ? std::to_string(hold.holder->value) : std::string{});
   return out + '}';
 }
 
