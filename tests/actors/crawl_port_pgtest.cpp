@@ -1,9 +1,6 @@
 // The whole cast on a real database, through its two entrances: GATE and the crawl port.
-#include "actors/cast.hpp"
 #include "actors/crawl_port.hpp"
-#include "tests/support/await.hpp"
-#include "tests/support/database.hpp"
-#include "tests/support/poll_loop.hpp"
+#include "tests/actors/whole_cast.hpp"
 #include "tests/support/printing.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -17,37 +14,11 @@ using namespace std::chrono_literals;
 
 namespace {
 
-struct system_config : caf::actor_system_config {
-  system_config() {
-    set("scheduler.policy", caf::atom("sharing"));
-    set("scheduler.max-threads", std::size_t{2});
-  }
-};
-
-struct whole_cast {
-  test_database database;
-  system_config config;
-  poll_loop loop;
-  engine_counters counters;
-  database_metrics metrics;
-  std::shared_ptr<health_board> board = std::make_shared<health_board>();
-  cast_options options;
-  caf::actor_system sys{config};
-  cast all;
-  std::unique_ptr<crawl_port> port;
+struct crawling : whole_cast {
+  std::unique_ptr<crawl_port> port =
+      make_crawl_port(sys, all.recorder, all.crawls, all.store, all.executor, *all.work);
   std::optional<std::stop_callback<std::function<void()>>> told_to_stop;
 
-  whole_cast() {
-    options.pool.connection.url = database.url();
-    options.pool.max_size = 2;
-    options.pool.metrics = &metrics;
-    all = spawn_cast(sys, options, loop, counters, board);
-    port = make_crawl_port(sys, all.recorder, all.crawls, all.store, all.executor, *all.work);
-  }
-  ~whole_cast() {
-    caf::anon_send_exit(all.root, caf::exit_reason::user_shutdown);
-    all = {};
-  }
   void run_jobs() {
     handler_table handlers;
     handlers["ok"] = [](job_run_ptr run, completion done) { done(completed(run->args)); };
@@ -63,16 +34,6 @@ struct whole_cast {
     handlers["scrape.page"] = [](const job_run_ptr&, const completion& done) { done(snoozed(1h)); };
     begin(sys, all, options, loop, std::make_shared<const handler_table>(std::move(handlers)),
           counters);
-  }
-  api_reply ask(api_request request) {
-    auto promised = std::make_shared<std::promise<api_reply>>();
-    auto answer = promised->get_future();
-    caf::anon_send(
-        all.gate, std::make_shared<const api_call>(std::move(request), [promised](api_reply reply) {
-          promised->set_value(std::move(reply));
-        }));
-    BOOST_REQUIRE((answer.wait_for(patience) == std::future_status::ready));
-    return answer.get();
   }
   std::vector<job_id> enqueue(std::vector<job_spec> jobs) {
     return std::get<enqueued_jobs>(ask(enqueue_jobs{std::move(jobs)})).ids;
@@ -94,7 +55,7 @@ struct whole_cast {
 
 } // namespace
 
-BOOST_FIXTURE_TEST_SUITE(ports, whole_cast)
+BOOST_FIXTURE_TEST_SUITE(ports, crawling)
 
 BOOST_AUTO_TEST_CASE(jobs_run_fail_once_are_cancelled_retried_listed_and_deleted) {
   run_jobs();

@@ -1,58 +1,20 @@
 // DOCTOR over a real database: what `troupe doctor` finds, through the pool, and what it cannot
 // see.
-#include "actors/cast.hpp"
-#include "tests/support/await.hpp"
-#include "tests/support/database.hpp"
-#include "tests/support/poll_loop.hpp"
+#include "tests/actors/whole_cast.hpp"
 
 #include <boost/test/unit_test.hpp>
-#include <caf/all.hpp>
 
-#include <future>
+#include <algorithm>
+#include <string>
 
 using namespace troupe;
 using namespace troupe::tests;
 
 namespace {
 
-struct system_config : caf::actor_system_config {
-  system_config() {
-    set("scheduler.policy", caf::atom("sharing"));
-    set("scheduler.max-threads", std::size_t{2});
-  }
-};
-
-struct practice {
-  test_database database;
-  system_config config;
-  poll_loop loop;
-  engine_counters counters;
-  database_metrics metrics;
-  cast_options options;
-  caf::actor_system sys{config};
-  cast all;
-
-  practice() {
-    options.pool.connection.url = database.url();
-    options.pool.max_size = 2;
-    options.pool.metrics = &metrics;
-    all = spawn_cast(sys, options, loop, counters, std::make_shared<health_board>());
-  }
-  ~practice() {
-    caf::anon_send_exit(all.root, caf::exit_reason::user_shutdown);
-    all = {};
-  }
-  std::future<api_reply> ask() const {
-    auto promised = std::make_shared<std::promise<api_reply>>();
-    caf::anon_send(all.gate,
-                   std::make_shared<const api_call>(ask_doctor{}, [promised](api_reply told) {
-                     promised->set_value(std::move(told));
-                   }));
-    return promised->get_future();
-  }
-  static doctor_report told(std::future<api_reply> answer) {
-    BOOST_REQUIRE((answer.wait_for(patience) == std::future_status::ready));
-    auto reply = answer.get();
+struct practice : whole_cast {
+  doctor_report look() const {
+    auto reply = ask(ask_doctor{});
     if (const auto* why = std::get_if<failure>(&reply))
       BOOST_FAIL(why->detail);
     return std::get<doctor_report>(std::move(reply));
@@ -68,7 +30,7 @@ struct practice {
 } // namespace
 
 BOOST_FIXTURE_TEST_CASE(a_sound_database_is_found_well_through_the_pool, practice) {
-  const auto report = told(ask());
+  const auto report = look();
   BOOST_TEST(report.server.find(database.name()) != std::string::npos);
   for (const auto* name :
        {"server", "round trip", "clock", "replication", "encoding", "transactions",
@@ -81,13 +43,13 @@ BOOST_FIXTURE_TEST_CASE(a_sound_database_is_found_well_through_the_pool, practic
 BOOST_FIXTURE_TEST_CASE(what_is_wrong_is_told_with_advice, practice) {
   database.exec("alter table troupe.lane set (autovacuum_enabled = off)");
   database.exec("insert into troupe.schema_version (version, name) values (900, 'of the future')");
-  auto report = told(ask());
+  auto report = look();
   BOOST_TEST((of(report, "vacuum").status == health_status::degraded));
   BOOST_TEST(!of(report, "vacuum").advice.empty());
   BOOST_TEST((of(report, "schema").status == health_status::failing));
   BOOST_TEST((report.findings.back().name == "schema")); // no look into a schema of another time
   database.exec("delete from troupe.schema_version where version = 900");
-  report = told(ask());
+  report = look();
   BOOST_TEST((of(report, "schema").status == health_status::ok));
   BOOST_TEST(of(report, "partitions of jobs").name
              == "partitions of jobs"); // it is looked at again
@@ -95,7 +57,7 @@ BOOST_FIXTURE_TEST_CASE(what_is_wrong_is_told_with_advice, practice) {
 
 BOOST_FIXTURE_TEST_CASE(what_cannot_be_looked_at_is_a_finding_and_the_rest_is_told, practice) {
   database.exec("alter function troupe.next_due() rename to due_no_more");
-  const auto report = told(ask());
+  const auto report = look();
   const auto& schema = of(report, "schema");
   BOOST_TEST((schema.status == health_status::degraded));
   BOOST_TEST(schema.found.find("42883") != std::string::npos, schema.found);

@@ -1,9 +1,6 @@
 // Exports over a real database: whole texts, one snapshot, and readers that go early or stay away.
-#include "actors/cast.hpp"
 #include "actors/job_export.hpp"
-#include "tests/support/await.hpp"
-#include "tests/support/database.hpp"
-#include "tests/support/poll_loop.hpp"
+#include "tests/actors/whole_cast.hpp"
 
 #include <boost/test/unit_test.hpp>
 #include <caf/all.hpp>
@@ -16,35 +13,9 @@ using namespace std::chrono_literals;
 
 namespace {
 
-struct system_config : caf::actor_system_config {
-  system_config() {
-    set("scheduler.policy", caf::atom("sharing"));
-    set("scheduler.max-threads", std::size_t{2});
-  }
-};
+struct exporting : whole_cast { // of whose two connections one is lent
+  std::unique_ptr<export_port> port = make_export_port(sys, *all.work);
 
-struct exporting {
-  test_database database;
-  system_config config;
-  poll_loop loop;
-  engine_counters counters;
-  database_metrics metrics;
-  cast_options options;
-  caf::actor_system sys{config};
-  cast all;
-  std::unique_ptr<export_port> port;
-
-  exporting() {
-    options.pool.connection.url = database.url();
-    options.pool.max_size = 2; // of which one is lent
-    options.pool.metrics = &metrics;
-    all = spawn_cast(sys, options, loop, counters, std::make_shared<health_board>());
-    port = make_export_port(sys, *all.work);
-  }
-  ~exporting() {
-    caf::anon_send_exit(all.root, caf::exit_reason::user_shutdown);
-    all = {};
-  }
   void put(int count) const {
     database.exec("select troupe.enqueue_many(array_fill('noop'::text, array["
                   + std::to_string(count) + "]), array_fill('default'::text, array["

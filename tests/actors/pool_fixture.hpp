@@ -2,6 +2,7 @@
 #pragma once
 
 #include "actors/pool.hpp"
+#include "tests/actors/system_config.hpp"
 #include "tests/support/await.hpp"
 #include "tests/support/database.hpp"
 #include "tests/support/poll_loop.hpp"
@@ -20,13 +21,6 @@ inline const db::statement echo{"echo", "select $1::int8"};
 inline const db::statement pid{"pid", "select pg_backend_pid()"};
 
 using outcome_of = std::variant<db::result, caf::error>;
-
-struct system_config : caf::actor_system_config {
-  system_config() {
-    set("scheduler.policy", caf::atom("sharing"));
-    set("scheduler.max-threads", std::size_t{2});
-  }
-};
 
 struct pooled {
   system_config config;

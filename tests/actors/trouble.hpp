@@ -7,6 +7,7 @@
 #include "actors/work_desk.hpp"
 #include "db/statements.hpp"
 #include "tests/actors/ledger.hpp"
+#include "tests/actors/system_config.hpp"
 #include "tests/actors/transaction_writer.hpp"
 #include "tests/support/await.hpp"
 #include "tests/support/chaos_proxy.hpp"
@@ -41,12 +42,6 @@ struct trouble {
   /// of looking it up.
   static constexpr auto unit_answer_limit = 35s;
 
-  struct system_config : caf::actor_system_config {
-    system_config() {
-      set("scheduler.policy", caf::atom("sharing"));
-      set("scheduler.max-threads", std::size_t{2});
-    }
-  };
   struct crowd {
     const char* table;
     std::shared_ptr<ledger> book = std::make_shared<ledger>();
