@@ -1,40 +1,20 @@
 """What cmake --install leaves: the program with what belongs to it, and a package that an outside project finds. The
 project is README.md's few lines around the embedded example; its program runs a job on its own private PostgreSQL.
 Takes the build tree and the compiler."""
-import re
-import shutil
-import subprocess
 import sys
-import tempfile
 import unittest
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/e2e"))
-from node import Workspace, clean_environment  # noqa: E402
+from outside import ROOT, Outside
+
+from node import Workspace  # of tests/e2e
 
 COMPILER = sys.argv.pop() if len(sys.argv) > 2 else "c++"
 BUILD = Path(sys.argv.pop())
 OWN_TREES = (str(ROOT).encode(), str(BUILD).encode())
 
 
-def lines_of_the_readme():
-    blocks = re.findall(r"^```cmake\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
-    (block,) = (block for block in blocks if "find_package" in block)
-    return block
-
-
-class Installed(unittest.TestCase):
-    def setUp(self):
-        self.here = Path(tempfile.mkdtemp(prefix="trp", dir="/tmp"))
-        self.addCleanup(shutil.rmtree, self.here)
-
-    def run_here(self, *command):
-        done = subprocess.run([str(word) for word in command], cwd=self.here, capture_output=True, text=True, timeout=240,
-                              env=clean_environment(), check=False)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        return done.stdout
-
+class Installed(Outside):
     def installed(self, component):
         """A prefix that was moved after the installation: nothing in it knows where it was."""
         self.run_here("cmake", "--install", BUILD, "--prefix", self.here / "first", "--component", component)
@@ -58,9 +38,7 @@ class Installed(unittest.TestCase):
         self.assertFalse((prefix / "bin").exists())
         for file in prefix.rglob("*.cmake"):
             self.assertFalse(any(tree in file.read_bytes() for tree in OWN_TREES), file)
-        shutil.copy(ROOT / "examples/embedded/main.cpp", self.here)
-        (self.here / "CMakeLists.txt").write_text(
-            "cmake_minimum_required(VERSION 3.25)\nproject(mine CXX)\n" + lines_of_the_readme())
+        self.project("find_package")
         self.run_here("cmake", "-S", ".", "-B", "build", "-G", "Ninja", f"-DCMAKE_CXX_COMPILER={COMPILER}",
                       f"-DCMAKE_PREFIX_PATH={prefix}")
         self.run_here("ninja", "-C", "build", "mine")

@@ -1,43 +1,23 @@
 """A project outside of this tree embeds the engine as README.md says: its CMake lines configure, what they would
 build has all its inputs and none of our tests, and the embedded example compiles there. Not linked: that would
 build everything once more. Takes the compiler."""
-import re
-import shutil
-import subprocess
 import sys
-import tempfile
 import unittest
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from outside import ROOT, Outside
+
 COMPILER = sys.argv.pop(1) if len(sys.argv) > 1 else "c++"
 
 
-def lines_of_the_readme():
-    blocks = re.findall(r"^```cmake\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
-    (block,) = (block for block in blocks if "add_subdirectory" in block)
-    return block
-
-
-class OutsideProject(unittest.TestCase):
-    def setUp(self):
-        self.here = Path(tempfile.mkdtemp(prefix="trp", dir="/tmp"))
-        self.addCleanup(shutil.rmtree, self.here)
-
-    def run_here(self, *command):
-        done = subprocess.run(command, cwd=self.here, capture_output=True, text=True, timeout=240, check=False)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        return done.stdout
-
+class OutsideProject(Outside):
     def test_it_configures_has_all_its_inputs_and_compiles_the_example(self):
         (self.here / "troupe").symlink_to(ROOT)
         # A module of the same name as one of ours, and an older standard: neither is the engine's matter.
         (self.here / "cmake").mkdir()
         (self.here / "cmake/Room.cmake").write_text('message(FATAL_ERROR "not this one")\n')
-        shutil.copy(ROOT / "examples/embedded/main.cpp", self.here)
-        (self.here / "CMakeLists.txt").write_text(
-            "cmake_minimum_required(VERSION 3.25)\nproject(mine CXX)\nset(CMAKE_CXX_STANDARD 14)\n"
-            "list(APPEND CMAKE_MODULE_PATH \"${CMAKE_CURRENT_SOURCE_DIR}/cmake\")\n" + lines_of_the_readme())
+        self.project("add_subdirectory", "set(CMAKE_CXX_STANDARD 14)\n"
+                     "list(APPEND CMAKE_MODULE_PATH \"${CMAKE_CURRENT_SOURCE_DIR}/cmake\")\n")
         self.run_here("cmake", "-S", ".", "-B", "build", "-G", "Ninja", f"-DCMAKE_CXX_COMPILER={COMPILER}")
         planned = self.run_here("ninja", "-C", "build", "-t", "commands", "mine")
         self.assertIn("engine.cpp.o", planned)
