@@ -341,9 +341,9 @@ def test_a_worker_goes_on_over_the_drain_and_the_restart_of_its_node(workspace):
             own = client.enqueue("sleep", {"ms": 8_000})["id"]
             during, away, after, waits = put(*(f"{turn}-{name}" for name in ("during", "away", "after", "waits")))
             jobs += [during, away, after, waits]
-            behind = put(*["open"] * 20)  # no slot is free for these
-            jobs += behind
             until(lambda: all(map(runs, (during, away, after, waits))), "four runs")  # pylint: disable=cell-var-from-loop
+            behind = put(*["open"] * 20)  # lanes are not one order: only now is no slot free for any of these
+            jobs += behind
             running.await_state(own, "running")
             session = join(client, f"other-{turn}", "raw", 120_000)
             running.signal(signal.SIGTERM)
