@@ -108,7 +108,7 @@ struct list_jobs {
   int limit = 50;
   bool args = true; ///< false: they are not read, and `{}` in the answer
 
-  friend auto operator<=>(const list_jobs&, const list_jobs&) = default;
+  friend auto operator<=>(const list_jobs&, const list_jobs&) = default; // NOLINT: as job_id
 };
 
 /// What a rejected job is told; `other` is 0 when it is of the same request.
