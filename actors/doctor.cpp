@@ -43,7 +43,7 @@ struct one_look {
 
   void deliver(caf::error&& error) const {
     const auto why = to_failure(error);
-    if (ends_the_look(why.code) || !sees->missed(sees->name(), why.detail, false))
+    if (ends_the_look(why.code) || !sees->missed(sees->name(), why.detail))
       tell(self, error);
     else
       look(self, sees);

@@ -62,6 +62,13 @@ void heard(self_ptr self, pulse& answer) {
   auto& state = self->state;
   if (state.ending)
     return; // an answer that was on its way when this life ended
+  // Before anything else: a life that was ended meanwhile was asked, too, and the next one goes on
+  // with it.
+  if (std::exchange(state.draining, answer.draining) != answer.draining) {
+    log::info("pulse", answer.draining ? "drained by an operator: takes no more jobs"
+                                       : "the drain is over: takes jobs again");
+    self->send(state.executor, drain_atom_v, answer.draining);
+  }
   if (!answer.alive) {
     log::warn("pulse", "declared dead by another node; joining anew");
     state.node = {};
@@ -73,11 +80,6 @@ void heard(self_ptr self, pulse& answer) {
   ++state.counters->heartbeats;
   if (!answer.cancelled.empty())
     self->send(state.executor, cancel_atom_v, std::move(answer.cancelled));
-  if (std::exchange(state.draining, answer.draining) != answer.draining) {
-    log::info("pulse", answer.draining ? "drained by an operator: takes no more jobs"
-                                       : "the drain is over: takes jobs again");
-    self->send(state.executor, drain_atom_v, answer.draining);
-  }
   self->send(state.executor, std::move(answer.leases));
   for (const auto dead : answer.dead)
     self->send(state.janitor, dead);

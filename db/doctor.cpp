@@ -66,8 +66,7 @@ private:
       auto why = problem.what_failed();
       if (why.code == errc::timed_out && why.poisons_connection)
         why.message = name + ": " + why.message;
-      if (why.sqlstate.empty() || why.poisons_connection
-          || !sees_.missed(name, why.message, why.sqlstate == "42501"))
+      if (why.sqlstate.empty() || why.poisons_connection || !sees_.missed(name, why.message))
         throw db_error(std::move(why));
     }
   }

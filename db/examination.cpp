@@ -72,13 +72,13 @@ void examination::saw(const text_rows& rows, const round_trip& how) {
   ++at_;
 }
 
-bool examination::missed(const std::string& about, const std::string& why,
-                         bool for_want_of_rights) {
+bool examination::missed(const std::string& about, const std::string& why) {
   if (at_ == 0)
     return false;
   add({about, health_status::degraded, "could not be looked at: " + why,
-       for_want_of_rights ? "grant this user what it lacks, or ask as the owner"
-                          : "look again; if it stays, look into the server's log"});
+       "grant this user what it lacks, or ask as the owner; if that is not it, look again, then "
+       "into "
+       "the server's log"});
   while (at_ < steps().size() && about == name())
     ++at_;
   return true;

@@ -44,7 +44,7 @@ public:
   void saw(const text_rows& rows, const round_trip& how);
   /// What this is about could not be seen, while the server is well: that is a finding, too, and
   /// nothing more is asked about it. False: nothing can be found out without it.
-  bool missed(const std::string& about, const std::string& why, bool for_want_of_rights);
+  bool missed(const std::string& about, const std::string& why);
   void add(doctor_finding found) { report_.findings.push_back(std::move(found)); }
   doctor_report take();
 

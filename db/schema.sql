@@ -112,7 +112,8 @@ begin
          array(select q.name from troupe.queue q where q.paused_at is not null) as paused,
          array(select s.queue from share s order by s.queue) as capped,
          array(select s.most from share s order by s.queue) as caps,
-         coalesce((select m.wanted is not null from mine m), false) as draining;
+         coalesce((select m.wanted is not null from mine m),
+                  (select n.wanted is not null from troupe.node n where n.id = p_node), false) as draining;
   perform troupe.note_checkpoints();
 end   $$;
 
@@ -377,8 +378,8 @@ begin
                                         or octet_length(g #>> '{}') not between 1 and 255)
                       then 'must be 1 to 10 texts of 1 to 255 bytes' end;
     elsif field = 'args' then
-      fault := case when jsonb_typeof(given) <> 'object' or given = '{}' or pg_column_size(given) > 8192
-                    then 'must be an object with at least one member, of at most 8 kB' end;
+      fault := case when jsonb_typeof(given) <> 'object' or given = '{}' or pg_column_size(given) > 32768
+                    then 'must be an object with at least one member, of at most 32 kB' end;
     elsif jsonb_typeof(given) <> 'string' then
       fault := 'must be a text';
     elsif field in ('queue', 'kind') then
@@ -441,6 +442,7 @@ CREATE FUNCTION troupe.bulk_candidates(op troupe.bulk_operation, p_limit integer
 declare
   states constant text[] := troupe.bulk_states(op.action, op.filter ->> 'state');
   part constant int := 500; -- rows at a time
+  ends constant timestamptz := clock_timestamp() + interval '1 second'; -- not for the first part
   met bigint[];
   top bigint;
   got int;
@@ -452,7 +454,8 @@ begin
     reached := case when looked = p_limit then jobs[looked] else op.up_to end;
     return;
   end if;
-  while cardinality(jobs) < p_limit and looked < p_looks and reached < op.up_to loop
+  while cardinality(jobs) < p_limit and looked < p_looks and reached < op.up_to
+        and (looked = 0 or clock_timestamp() < ends) loop
     met := null;
     if states <@ '{scheduled,retryable}' then
       met := array(select d.job_id from troupe.deferred d
@@ -534,6 +537,7 @@ CREATE FUNCTION troupe.bulk_preview(action text, filter jsonb DEFAULT NULL::json
 declare
   op troupe.bulk_operation := troupe.bulk_asked(action, filter, ids, to_queue, to_priority);
   looks int := 200000;
+  ends constant timestamptz := clock_timestamp() + interval '3 seconds';
   part record;
 begin
   matched := 0; sample := '{}';
@@ -550,7 +554,7 @@ begin
     matched := matched + cardinality(part.jobs);
     looks := looks - greatest(part.looked, 1);
     op.reached := part.reached;
-    exit when op.reached >= op.up_to or looks <= 0 or matched > 10000;
+    exit when op.reached >= op.up_to or looks <= 0 or matched > 10000 or clock_timestamp() >= ends;
   end loop;
   more := op.reached < op.up_to;
   if matched > 10000 then
@@ -650,7 +654,7 @@ begin
            stepped_at = clock_timestamp(),
            ended_at = case when part.reached >= op.up_to then clock_timestamp() end
      where b.id = op.id;
-  exception when others then
+  exception when query_canceled or others then
     get stacked diagnostics error = message_text;
     matched := 0; changed := 0; queues := '{}'; running := '{}'; state := 'running';
     update troupe.bulk_operation b
@@ -2167,7 +2171,7 @@ begin
   end if;
   if not p_own
      and (p_queues[1] ^@ 'troupe.'
-          or p_queues[1] <> any (p_queues) and array_to_string(p_queues, ' ') ~ '(^| )troupe[.]') then
+          or (p_queues[1] = all (p_queues)) is not true and array_to_string(p_queues, ' ') ~ '(^| )troupe[.]') then
     perform troupe.check_own_queue('troupe.');
   end if;
   if p_traceparents <> '{}' then -- a function below would cost those without, too

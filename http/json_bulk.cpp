@@ -66,7 +66,7 @@ void bulk_reader::read_filter(json_value& value) {
       only.type = kind::array;
       only.members.push_back({{}, std::move(part)});
       http::read_filter("tags", only, at, what.filter,
-                        [&](const std::string&, std::string detail) { note(at, detail); });
+                        [&](const std::string&, const std::string& detail) { note(at, detail); });
     } else if (key == "created_after") { // the same of `created_from`
       http::read_filter("created_from", part, at, what.filter, note);
     } else if (!http::read_filter(key, part, at, what.filter, note)) {

@@ -46,8 +46,9 @@ struct export_reader {
     } else {
       std::string pointer;
       append_pointer(pointer, key);
-      if (!read_filter(key, value, pointer, out.what.filter,
-                       [this](std::string at, std::string why) { fail(std::move(at), why); }))
+      if (!read_filter(
+              key, value, pointer, out.what.filter,
+              [this](std::string at, std::string why) { fail(std::move(at), std::move(why)); }))
         fail(pointer, "no such field; an export has format, compression, "
                           + std::string{filter_members} + " and limit");
     }

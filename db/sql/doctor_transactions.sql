@@ -14,5 +14,5 @@ select who, state, seconds::text, pins::text from (
     from pg_prepared_xacts where database = current_database()
 ) open_now
  where seconds > 60
- order by seconds desc
+ order by open_now.seconds desc -- the number, not its text
  limit 20

@@ -118,13 +118,28 @@ BOOST_AUTO_TEST_CASE(a_drain_is_passed_on_once_and_goes_on_in_the_next_life) {
   }
   BOOST_TEST(notes->drains == std::vector{true}, boost::test_tools::per_element());
   advance(1s);
-  answer(in->beats, pulse{}); // declared dead
+  said.alive = false; // declared dead
+  answer(in->beats, said);
+  said.alive = true;
   BOOST_TEST(in->joins.front().draining);
   join(2);
   answer(in->beats, said);
   BOOST_TEST(notes->drains == std::vector{true}, boost::test_tools::per_element());
   advance(1s);
   answer(in->beats, alive());
+  BOOST_TEST(notes->drains == (std::vector{true, false}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_life_that_was_drained_while_it_was_silent_goes_on_drained) {
+  join(1);
+  pulse last;
+  last.draining = true;
+  answer(in->beats, last);
+  BOOST_TEST(in->joins.front().draining);
+  BOOST_TEST(notes->drains == std::vector{true}, boost::test_tools::per_element());
+  join(2);
+  advance(1s);
+  answer(in->beats, alive()); // and resumed
   BOOST_TEST(notes->drains == (std::vector{true, false}), boost::test_tools::per_element());
 }
 

@@ -232,7 +232,7 @@ BOOST_AUTO_TEST_CASE(what_is_not_said_clearly_is_refused_and_nothing_is_done) {
   for (const auto* args : {"{}", "[1]", "7", "null", "\"a\""})
     BOOST_TEST(refuses("'cancel', '{\"args\":" + std::string{args} + "}'") == "filter.args", args);
   BOOST_TEST(refuses("'cancel', jsonb_build_object('args', jsonb_build_object('a', "
-                     "repeat('x', 9000)))")
+                     "repeat('x', 33000)))")
              == "filter.args");
   BOOST_TEST(refuses("'cancel', '{\"queue\":\"a\"}', array[1::bigint]") == "ids");
   BOOST_TEST(refuses("'cancel', null, '{}'::bigint[]") == "ids");

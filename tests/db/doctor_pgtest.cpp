@@ -1,6 +1,7 @@
 // `troupe doctor` looks at real databases that are well, and at ones with which something is wrong.
 #include "db/blocking.hpp"
 #include "db/doctor.hpp"
+#include "db/statements.hpp"
 #include "tests/support/await.hpp"
 #include "tests/support/chaos_proxy.hpp"
 #include "tests/support/database.hpp"
@@ -108,6 +109,22 @@ BOOST_AUTO_TEST_CASE(a_frozen_server_is_not_waited_for_beyond_the_patience) {
     return error.what_failed().code == errc::timed_out && error.what_failed().poisons_connection;
   });
   server.thaw();
+}
+
+BOOST_AUTO_TEST_CASE(of_what_is_open_the_oldest_comes_first_however_many_digits_it_has) {
+  const test_database database;
+  // Seen by the question in the place of the server's own.
+  database.exec(
+      "create schema odd create view pg_stat_activity as select n as pid, 'u' as usename, "
+      "null as application_name, 'active' as state, current_database() as datname, "
+      "clock_timestamp() - make_interval(secs => 70 + n * n * n) as xact_start, null as "
+      "backend_xmin, null as backend_xid from generate_series(1, 30) n");
+  startup_session asks{at(database.url()), 5s};
+  asks.exec("set search_path = odd, pg_catalog");
+  const auto rows = asks.exec(sql::doctor_transactions.text);
+  BOOST_REQUIRE_EQUAL(rows.size(), 20U);
+  BOOST_TEST(rows[0].at(0).value_or("") == "session 30 of u");
+  BOOST_TEST(rows[19].at(0).value_or("") == "session 11 of u");
 }
 
 BOOST_AUTO_TEST_CASE(a_database_without_the_schema_says_what_to_do) {

@@ -97,6 +97,15 @@ BOOST_AUTO_TEST_CASE(what_is_no_node_or_one_no_more_is_refused) {
   BOOST_CHECK_EXCEPTION(drain("one"), refused, is_conflict);
 }
 
+BOOST_AUTO_TEST_CASE(a_life_that_was_ended_meanwhile_hears_what_was_asked_of_it) {
+  make_old(at.node);
+  BOOST_TEST((drain("one").state == node_state::silent)); // as yet
+  other.rescue(at.node);
+  const auto last = at.beat();
+  BOOST_TEST(!last.alive);
+  BOOST_TEST(last.draining);
+}
+
 BOOST_AUTO_TEST_CASE(who_drains_is_written_down_with_it) {
   const asker by{"ada", 7, "r-1"};
   steer("one", true, by);
@@ -113,7 +122,11 @@ BOOST_AUTO_TEST_CASE(a_drain_waits_for_a_claim_that_is_under_way) {
   other.send(db::drain_node_query({"one"}));
   BOOST_REQUIRE(other.waits(database));
   at.commit();
-  BOOST_TEST(other.later_code() == errc::none);
+  const auto code = other.later_code();
+  if (code == errc::retry) // on a machine that stood still for a second
+    drain("one");
+  else
+    BOOST_TEST(code == errc::none);
   BOOST_TEST(find("one").queues.at(0).running == 1); // whoever looks after the drain sees it
 }
 

@@ -61,16 +61,16 @@ BOOST_FIXTURE_TEST_CASE(without_a_schema_nothing_is_asked_of_it, looking_over) {
 }
 
 BOOST_FIXTURE_TEST_CASE(without_the_first_answer_there_is_no_report, looking_over) {
-  BOOST_TEST(!sees.missed(sees.name(), "no", false));
+  BOOST_TEST(!sees.missed(sees.name(), "no"));
   BOOST_TEST(std::string{sees.next()->name} == "doctor_server");
 }
 
 BOOST_FIXTURE_TEST_CASE(what_is_missed_is_told_and_nothing_more_is_asked_about_it, looking_over) {
   while (std::string{sees.name()} != "transactions")
     answer();
-  BOOST_TEST(sees.missed("transactions", "permission denied", true));
+  BOOST_TEST(sees.missed("transactions", "permission denied"));
   BOOST_TEST(std::string{sees.next()->name} == "doctor_connections"); // not the slots
-  BOOST_TEST(sees.missed("of another kind", "no", false));
+  BOOST_TEST(sees.missed("of another kind", "no"));
   BOOST_TEST(std::string{sees.next()->name} == "doctor_connections");
   rest();
   const auto report = sees.take();

@@ -153,6 +153,9 @@ BOOST_AUTO_TEST_CASE(a_queue_of_the_engine_takes_and_gives_no_others_jobs) {
                    .starts_with(taken));
     BOOST_TEST(many("[" + quoted + ", " + quoted + ", " + quoted + "]").starts_with(taken));
     BOOST_TEST(many("['a', 'b', " + quoted + "]").starts_with(taken));
+    for (const std::string bounds : {"[0:2]={", "[2:4]={"})
+      BOOST_TEST(many("[]::text[] || '" + bounds + name + "," + name + "," + name + "}'::text[]")
+                     .starts_with(taken));
     BOOST_CHECK_EXCEPTION(at.enqueue_here({{.kind = "k", .queue = name}}), refused, is_invalid);
     auto unique = unique_job();
     unique.queue = name;
