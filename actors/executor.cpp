@@ -133,6 +133,10 @@ void report(self_ptr self, job_report& told) {
     const bool cancelled = entry != state.running.end() && entry->second.cancelled;
     if (entry != state.running.end() && entry->second.runner == told.runner)
       state.running.erase(entry);
+    // It would not have failed, had the engine not ended: that costs no attempt.
+    if (state.halted && told.stopped && !cancelled
+        && told.result->kind == job_result::verdict::failed)
+      told.result = snoozed(std::chrono::milliseconds{0});
     queue.limits.ran(told.finished - told.started);
     note_ended(state, told, queue, cancelled);
     write_outcomes(self);
@@ -302,6 +306,7 @@ executor_impl::behavior_type executor(executor_impl::stateful_pointer<executor_s
       }),
       guarded([self](drain_atom, bool quiet) { be_quiet(self, quiet); }),
       guarded([self](halt_atom) {
+        self->state.halted = true;
         for (auto& [job, entry] : self->state.running)
           self->send(self->state.runners[entry.runner], cancel_atom_v);
       }),

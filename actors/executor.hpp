@@ -128,6 +128,7 @@ struct executor_state {
 
   bool quiet = false; ///< an operator drains this node, and may end that
   bool draining = false;
+  bool halted = false;                        ///< what runs was asked to stop, for the engine ends
   std::vector<caf::response_promise> drained; ///< who waits for the end of the drain
   bool starts() const { return !quiet && !draining; }
 };

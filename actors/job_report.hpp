@@ -18,6 +18,7 @@ struct job_report {
   bool idle = true;     ///< false: the handler still runs, though it was asked to stop
   bool ran = true;      ///< false: it goes back as it came
   bool stuck = false;   ///< it has done so for too long: its slot is free
+  bool stopped = false; ///< it was asked to stop before it ended
   std::chrono::steady_clock::time_point started;
   std::chrono::steady_clock::time_point finished;
 };

@@ -78,7 +78,9 @@ void conclude(self_ptr self, job_result result) {
   std::optional<job_result> outcome;
   if (!state.reported)
     outcome = std::move(result);
-  self->send(state.executor, report_of(self, std::move(outcome)));
+  auto told = report_of(self, std::move(outcome));
+  told.stopped = state.stop_asked.has_value();
+  self->send(state.executor, std::move(told));
   state.current = {};
 }
 

@@ -107,14 +107,14 @@ auto draining_node(self_ptr self, const pool_actor& pool) {
 }
 
 void deliver_bulk(self_ptr self, const pool_actor& pool, std::int64_t id,
-                  const kept_promise<bulk_record>& promise) {
+                  const kept_promise<bulk_record>& promise, key_use use = key_use::none) {
   carry_out(self, pool, db::bulk_query(id), promise, [=](const db::result& rows) {
     auto found = db::decode_bulk(rows);
-    if (found)
-      promise.deliver(std::move(*found));
-    else
-      promise.deliver(
+    if (!found)
+      return promise.deliver(
           make_error(errc::not_found, "there is no bulk operation " + std::to_string(id)));
+    found->use = use;
+    promise.deliver(std::move(*found));
   });
 }
 
@@ -122,7 +122,13 @@ auto starting_bulk(self_ptr self, const pool_actor& pool) {
   return guarded([=](const start_bulk& ask) -> caf::result<bulk_record> {
     const kept_promise<bulk_record> promise(self);
     carry_out(self, pool, db::start_bulk_query(ask), promise, [=](const db::result& rows) {
-      deliver_bulk(self, pool, db::decode_started_bulk(rows), promise);
+      const auto begun = db::decode_started_bulk(rows);
+      if (begun.use == key_use::refused) {
+        bulk_record none;
+        none.use = begun.use;
+        return promise.deliver(std::move(none));
+      }
+      deliver_bulk(self, pool, begun.id, promise, begun.use);
     });
     return promise.result();
   });

@@ -56,11 +56,14 @@ query start_bulk_query(const start_bulk& ask) {
   const bool by_token = !ask.what.created_by && ask.by.token;
   q.bind(by_token ? std::optional{ask.by.who} : ask.what.created_by);
   bind_asker(q, ask.by);
+  q.bind(ask.key.empty() ? std::optional<std::string>{} : ask.key);
   return q;
 }
 
-std::int64_t decode_started_bulk(const result& rows) {
-  return rows.one().get<std::int64_t>(0);
+started_bulk decode_started_bulk(const result& rows) {
+  const auto from = rows.one();
+  return {from.get<std::optional<std::int64_t>>(0).value_or(0),
+          static_cast<key_use>(from.get<std::int16_t>(1))};
 }
 
 query preview_bulk_query(const preview_bulk& ask) {

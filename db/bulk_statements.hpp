@@ -10,8 +10,13 @@
 
 namespace troupe::db {
 
+/// What was begun, or before, with the same key; 0 when the key is another request's.
+struct started_bulk {
+  std::int64_t id = 0;
+  key_use use = key_use::none;
+};
 query start_bulk_query(const start_bulk& ask);
-std::int64_t decode_started_bulk(const result& rows);
+started_bulk decode_started_bulk(const result& rows);
 query preview_bulk_query(const preview_bulk& ask);
 bulk_preview decode_bulk_preview(const result& rows);
 query bulk_query(std::int64_t id);

@@ -525,6 +525,29 @@ begin
   return exists (select from troupe.job j where j.id = p_job and j.args @> (p_filter -> 'args'));
 end $$;
 
+CREATE FUNCTION troupe.bulk_once(action text, filter jsonb, ids bigint[], to_queue text, to_priority integer, created_by text, p_key text, OUT operation bigint, OUT use smallint) RETURNS record
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    AS $$
+#variable_conflict use_variable
+declare
+  print constant bytea := sha256(convert_to(
+    'bulk ' || jsonb_build_array(action, filter, ids, to_queue, to_priority)::text, 'UTF8'));
+begin
+  use := 0;
+  if p_key is not null then
+    select r.uses[1] into use from troupe.open_requests(array[p_key], array[print]) r;
+    if use in (2, 3) then
+      operation := (select i.ids[1] from troupe.idempotency i where i.key = p_key and use = 2);
+      return;
+    end if;
+  end if;
+  operation := troupe.bulk(action, filter, ids, to_queue, to_priority, created_by);
+  if p_key is not null then
+    perform troupe.close_requests(array[p_key], array[1], array[use], array[operation], array[0]::smallint[]);
+  end if;
+end $$;
+
 CREATE FUNCTION troupe.bulk_preview(action text, filter jsonb DEFAULT NULL::jsonb, ids bigint[] DEFAULT NULL::bigint[], to_queue text DEFAULT NULL::text, to_priority integer DEFAULT NULL::integer, OUT matched bigint, OUT more boolean, OUT sample bigint[]) RETURNS record
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
@@ -1527,7 +1550,7 @@ begin
   end if;
   for field, given in select * from jsonb_each(changes) loop
     fault := case field
-      when 'args' then case when pg_column_size(given) > 2097152 then 'must have at most 2 MiB' end
+      when 'args' then case when pg_column_size(given) > 8388608 then 'must take at most 8 MiB in the database' end
       when 'queue' then
         case when (jsonb_typeof(given) = 'string' and given #>> '{}' ~ name) is not true
              then 'must be 1 to 128 of A-Z a-z 0-9 . _ : -'
@@ -1626,7 +1649,7 @@ begin
          tags = case when changes ? 'tags'
                      then nullif(array(select jsonb_array_elements_text(changes -> 'tags')), '{}')
                      else j.tags end,
-         run_at = case when changes ? 'run_at' then at else j.run_at end
+         run_at = case when changes ? 'run_at' then coalesce(at, clock_timestamp()) else j.run_at end
    where j.id = p_job
   returning * into new;
   perform troupe.open_lanes(array[new.queue], array[new.priority]);
@@ -5893,6 +5916,9 @@ begin
       update troupe.unique_key set job_id = p_job where digest = mine.digest;
     end if;
   end if;
+  if j.run_at > clock_timestamp() then
+    update troupe.job x set run_at = clock_timestamp() where x.id = p_job;
+  end if;
   -- One that had ended goes to the end of the line. A node may still have what is left of it.
   update troupe.queue q set head_job = null, head_lease = null, others = q.others || q.head_lease
    where q.name = j.queue and q.head_job = p_job;
@@ -5955,6 +5981,7 @@ begin
     from (select g.job_id, g.attempt, false as was_over from gone g
           union all
           select o.job_id, (o.attempt + 1)::smallint, true from opened o) x;
+  update troupe.job j set run_at = clock_timestamp() where j.id = any (jobs) and j.run_at > clock_timestamp();
   queues := array(select distinct j.queue from troupe.job j where j.id = any (jobs));
   heads := troupe.heads_among(queues, jobs);
   if heads && ended then -- one that had ended goes to the end of the line
@@ -6355,6 +6382,11 @@ declare
   print constant bytea := sha256(convert_to('export ' || p_args::text, 'UTF8'));
 begin
   select r.uses[1] into use from troupe.open_requests(array[p_key], array[print]) r;
+  if use = 2 and not exists (select from troupe.idempotency i join troupe.job j on j.id = i.ids[1]
+                              where i.key = p_key) then
+    delete from troupe.idempotency i where i.key = p_key;
+    select r.uses[1] into use from troupe.open_requests(array[p_key], array[print]) r;
+  end if;
   if use in (2, 3) then
     select i.ids[1] into job_id from troupe.idempotency i where i.key = p_key and use = 2;
     return;
@@ -7975,7 +8007,7 @@ CREATE TABLE troupe.job (
     meta jsonb,
     limit_key text COLLATE pg_catalog."C",
     retry jsonb,
-    CONSTRAINT job_args_check CHECK ((pg_column_size(args) <= 2097152)),
+    CONSTRAINT job_args_check CHECK ((pg_column_size(args) <= 8388608)),
     CONSTRAINT job_kind_check CHECK (((octet_length(kind) >= 1) AND (octet_length(kind) <= 128))),
     CONSTRAINT job_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
     CONSTRAINT job_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
@@ -8057,7 +8089,7 @@ CREATE TABLE troupe.job_1 (
     meta jsonb,
     limit_key text COLLATE pg_catalog."C",
     retry jsonb,
-    CONSTRAINT job_args_check CHECK ((pg_column_size(args) <= 2097152)),
+    CONSTRAINT job_args_check CHECK ((pg_column_size(args) <= 8388608)),
     CONSTRAINT job_kind_check CHECK (((octet_length(kind) >= 1) AND (octet_length(kind) <= 128))),
     CONSTRAINT job_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
     CONSTRAINT job_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
@@ -8080,7 +8112,7 @@ CREATE TABLE troupe.job_5000001 (
     meta jsonb,
     limit_key text COLLATE pg_catalog."C",
     retry jsonb,
-    CONSTRAINT job_args_check CHECK ((pg_column_size(args) <= 2097152)),
+    CONSTRAINT job_args_check CHECK ((pg_column_size(args) <= 8388608)),
     CONSTRAINT job_kind_check CHECK (((octet_length(kind) >= 1) AND (octet_length(kind) <= 128))),
     CONSTRAINT job_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
     CONSTRAINT job_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
@@ -8166,7 +8198,7 @@ CREATE TABLE troupe.job_rest (
     meta jsonb,
     limit_key text COLLATE pg_catalog."C",
     retry jsonb,
-    CONSTRAINT job_args_check CHECK ((pg_column_size(args) <= 2097152)),
+    CONSTRAINT job_args_check CHECK ((pg_column_size(args) <= 8388608)),
     CONSTRAINT job_kind_check CHECK (((octet_length(kind) >= 1) AND (octet_length(kind) <= 128))),
     CONSTRAINT job_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
     CONSTRAINT job_priority_check CHECK (((priority >= 0) AND (priority <= 9))),

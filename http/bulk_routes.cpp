@@ -16,15 +16,21 @@ void answer_with_bulk(int status, const api_reply& reply, const responder& respo
   const auto* operation = std::get_if<bulk_record>(&reply);
   if (operation == nullptr)
     return respond(unexpected(reply));
+  if (operation->use == key_use::refused)
+    return respond(reused_key());
   std::string body;
   append_bulk(body, *operation);
   auto out = json_response(status, std::move(body));
   if (status == 202)
     out.location = "/api/v1/bulk/" + std::to_string(operation->id);
+  out.replayed = operation->use == key_use::replayed;
   respond(std::move(out));
 }
 
 void begin(const services& context, const request_view& request, responder respond) {
+  auto key = read_idempotency_key(request);
+  if (auto* refused = std::get_if<response>(&key))
+    return respond(std::move(*refused));
   auto read = read_bulk(request.body);
   if (auto* fault = std::get_if<problem>(&read))
     return respond(problem_response(std::move(*fault)));
@@ -32,7 +38,8 @@ void begin(const services& context, const request_view& request, responder respo
   if (auto refused = own_queue(question.what.to_queue.value_or("")))
     return respond(problem_response(*std::move(refused)));
   if (!question.dry_run)
-    return context.ask->ask(start_bulk{std::move(question.what), by_whom(request)},
+    return context.ask->ask(start_bulk{std::move(question.what), by_whom(request),
+                                       std::move(std::get<std::string>(key))},
                             [respond = std::move(respond)](const api_reply& reply) {
                               answer_with_bulk(202, reply, respond);
                             });
@@ -68,7 +75,7 @@ route_handler about_bulk(const services& context) {
 void list(const services& context, const request_view& request, responder respond) {
   auto parameters = parse_query(request.query);
   if (!parameters)
-    return respond(wrong_parameter("list", "the query is malformed or names a parameter twice"));
+    return respond(malformed_query());
   list_bulks ask;
   for (auto& [name, value] : *parameters) {
     if (name == "limit") {
@@ -134,8 +141,9 @@ void add_bulk_routes(router& table, const services& context, const server_limits
              .what = {"startBulk", "bulk", "Begin an operation on many jobs",
                       "With `dry_run` 200, and nothing is changed."},
              .answers = {{202, "BulkOperation"}, {200, "BulkPreview"}},
+             .headers = {"IdempotencyKey"},
              .body = {"NewBulk", limits.job_body_bytes},
-             .problems = {409},
+             .problems = {409, 422},
              .handle = bound(begin)});
   table.add({.verb = method::get,
              .pattern = "/api/v1/bulk",

@@ -39,7 +39,7 @@ std::string render(const counts_page& page) {
 void counts(const services& context, const request_view& request, responder respond) {
   auto parameters = parse_query(request.query);
   if (!parameters)
-    return respond(wrong_parameter("counts", "the query is malformed or names a parameter twice"));
+    return respond(malformed_query());
   get_counts ask;
   for (auto& [name, value] : *parameters) {
     if (name == "limit") {

@@ -125,7 +125,7 @@ response render_many(const enqueued_jobs& stored) {
 std::variant<bool, response> read_mode(std::string_view query) {
   const auto parameters = parse_query(query);
   if (!parameters)
-    return wrong_parameter("mode", "the query is malformed or names a parameter twice");
+    return malformed_query();
   bool apart = false;
   for (const auto& [name, value] : *parameters) {
     if (name != "mode")

@@ -38,7 +38,7 @@ std::optional<std::string> read_name(std::string_view text) {
 std::variant<event_subject, response> read_subject(std::string_view query) {
   auto parameters = parse_query(query);
   if (!parameters)
-    return wrong_parameter("events", "the query is malformed or names a parameter twice");
+    return malformed_query();
   event_subject out;
   for (const auto& [name, value] : *parameters) {
     if (name == "job") {

@@ -73,7 +73,7 @@ std::optional<std::int64_t> read_limit(std::string_view text) {
 std::variant<export_jobs, response> read_export_query(std::string_view query) {
   auto parameters = parse_query(query);
   if (!parameters)
-    return wrong_parameter("export", "the query is malformed or names a parameter twice");
+    return malformed_query();
   export_jobs out;
   for (auto& [name, value] : *parameters) {
     std::optional<response> wrong;

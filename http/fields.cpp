@@ -49,7 +49,7 @@ std::variant<chosen_fields, response> read_fields_only(std::string_view what,
                                                        std::span<const std::string_view> known) {
   const auto parameters = parse_query(query);
   if (!parameters)
-    return wrong_parameter(std::string{what}, "the query is malformed or names a parameter twice");
+    return malformed_query();
   if (parameters->empty())
     return chosen_fields{};
   const auto& [name, value] = parameters->front();

@@ -58,7 +58,7 @@ bool wants_args(chosen_fields fields) {
 std::variant<list_question, response> read_list_query(std::string_view query) {
   auto parameters = parse_query(query);
   if (!parameters)
-    return wrong_parameter("list", "the query is malformed or names a parameter twice");
+    return malformed_query();
   list_question out;
   for (auto& [name, value] : *parameters) {
     std::optional<response> wrong;
@@ -164,7 +164,7 @@ route_handler about_job(const services& context) {
 std::variant<get_log, response> read_log_query(job_id id, std::string_view query) {
   auto parameters = parse_query(query);
   if (!parameters)
-    return wrong_parameter("logs", "the query is malformed or names a parameter twice");
+    return malformed_query();
   get_log ask{id};
   for (auto& [name, value] : *parameters) {
     if (name == "limit") {

@@ -65,7 +65,7 @@ void append_node(std::string& out, const node_record& node) {
 std::variant<list_nodes, response> read_list_query(std::string_view query) {
   auto parameters = parse_query(query);
   if (!parameters)
-    return wrong_parameter("list", "the query is malformed or names a parameter twice");
+    return malformed_query();
   list_nodes ask;
   for (auto& [name, value] : *parameters) {
     if (name == "state") {

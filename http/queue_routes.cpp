@@ -62,7 +62,7 @@ std::variant<std::optional<queue_versions>, response> read_versions(const reques
 void list(const services& context, const request_view& request, responder respond) {
   auto parameters = parse_query(request.query);
   if (!parameters)
-    return respond(wrong_parameter("list", "the query is malformed or names a parameter twice"));
+    return respond(malformed_query());
   list_queues ask;
   chosen_fields wanted;
   for (auto& [name, value] : *parameters) {
@@ -123,7 +123,7 @@ void get(const services& context, const request_view& request, responder respond
 std::variant<bool, response> read_create(std::string_view query) {
   const auto parameters = parse_query(query);
   if (!parameters)
-    return wrong_parameter("create", "the query is malformed or names a parameter twice");
+    return malformed_query();
   bool create = false;
   for (const auto& [name, value] : *parameters) {
     if (name != "create")

@@ -14,6 +14,12 @@ response wrong_parameter(std::string name, std::string detail) {
   return problem_response(std::move(fault));
 }
 
+response malformed_query() {
+  auto fault = invalid_fields({});
+  fault.detail = "the query is malformed, or names a parameter twice";
+  return problem_response(std::move(fault));
+}
+
 std::optional<response> read_page_size(std::string_view text, int most, int& limit) {
   const char* last = text.data() + text.size();
   const auto [end, ec] = std::from_chars(text.data(), last, limit);

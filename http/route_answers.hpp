@@ -15,6 +15,9 @@ namespace troupe::http {
 
 /// A query's parameter is at fault.
 response wrong_parameter(std::string name, std::string detail);
+/// The query cannot be read: an escape that is none, a text that is no UTF-8, or a name that comes
+/// twice.
+response malformed_query();
 /// A name as queues and kinds have them, in words.
 inline constexpr std::string_view name_form = "1 to 128 characters from A-Za-z0-9._:-";
 /// `text` as a page's size into `limit`; or what is wrong with it.

@@ -78,7 +78,7 @@ void create(const services& context, const request_view& request, responder resp
 void list(const services& context, const request_view& request, responder respond) {
   auto parameters = parse_query(request.query);
   if (!parameters)
-    return respond(wrong_parameter("list", "the query is malformed or names a parameter twice"));
+    return respond(malformed_query());
   list_exports ask;
   for (auto& [name, value] : *parameters) {
     if (name == "limit") {

@@ -15,6 +15,13 @@ namespace troupe::http {
 namespace {
 
 void create(const services& context, const request_view& request, responder respond) {
+  const auto key = read_idempotency_key(request);
+  // Rather than a second token that nobody expects.
+  if (const auto* given = std::get_if<std::string>(&key); given == nullptr || !given->empty())
+    return respond(problem_response(make_problem(
+        400, "invalid_argument",
+        "header Idempotency-Key: a token's secret is told once and not again, so such a "
+        "request cannot be answered twice; look for its name, and revoke it")));
   auto read = read_token(request.body);
   if (auto* fault = std::get_if<problem>(&read))
     return respond(problem_response(std::move(*fault)));
@@ -34,7 +41,7 @@ void create(const services& context, const request_view& request, responder resp
 void list(const services& context, const request_view& request, responder respond) {
   auto parameters = parse_query(request.query);
   if (!parameters)
-    return respond(wrong_parameter("list", "the query is malformed or names a parameter twice"));
+    return respond(malformed_query());
   list_tokens ask;
   for (auto& [name, value] : *parameters) {
     if (name == "limit") {
@@ -92,7 +99,7 @@ void append_entry(std::string& out, const audit_record& entry) {
 void audit(const services& context, const request_view& request, responder respond) {
   auto parameters = parse_query(request.query);
   if (!parameters)
-    return respond(wrong_parameter("audit", "the query is malformed or names a parameter twice"));
+    return respond(malformed_query());
   list_audit ask;
   for (auto& [name, value] : *parameters) {
     if (name == "limit") {

@@ -4,6 +4,7 @@
 
 #include "messages/asker.hpp"
 #include "messages/job.hpp"
+#include "messages/key_use.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -42,6 +43,7 @@ struct bulk_request {
 struct start_bulk {
   bulk_request what;
   asker by = {};
+  std::string key = {}; ///< of idempotency; empty: none
 };
 /// What it would meet now. Changes nothing.
 struct preview_bulk {
@@ -86,6 +88,8 @@ struct bulk_record {
   std::int64_t up_to = 0;   ///< of those up to this one
   int failures = 0;         ///< steps that were undone since the last one that was not
   std::string error;        ///< of the last step; empty: none
+  /// Of the request that begins it. Refused: it is no operation, and all else is empty.
+  key_use use = key_use::none;
 };
 struct bulk_page {
   std::vector<bulk_record> operations;

@@ -39,7 +39,8 @@ struct job_run {
   std::string args; ///< JSON text
   std::optional<std::chrono::milliseconds> timeout;
   /// Stop is requested when the job is cancelled, its time is over, its lease is lost, or the
-  /// engine stops without waiting any longer. Register a std::stop_callback to react at once.
+  /// engine stops without waiting any longer; a run that then fails costs no attempt, and its job
+  /// waits again at once. Register a std::stop_callback to react at once.
   std::stop_token stop;
   /// Stop is requested a second time, here, when the run has not ended long after it was asked to:
   /// its slot goes to another one, and what it answers counts no more.

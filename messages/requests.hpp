@@ -9,6 +9,7 @@
 #include "messages/job.hpp"
 #include "messages/job_log.hpp"
 #include "messages/job_watch.hpp"
+#include "messages/key_use.hpp"
 #include "messages/node.hpp"
 #include "messages/queue.hpp"
 #include "messages/retention.hpp"
@@ -55,13 +56,6 @@ enum class enqueue_fate : std::uint8_t {
   rejected = 3, ///< the same; nothing of the request was stored
   none = 4,     ///< nothing was stored, for the request's sake
   no_room = 5,  ///< its queue takes no more (max_waiting); nothing of the request was stored
-};
-/// What an idempotency key did for its request.
-enum class key_use : std::uint8_t {
-  none = 0,
-  first = 1,
-  replayed = 2, ///< the answer is the one of the first time
-  refused = 3,  ///< the key belongs to another request: nothing was stored
 };
 
 struct enqueued_jobs {

@@ -191,9 +191,26 @@ BOOST_AUTO_TEST_CASE(halt_stops_what_runs) {
   BOOST_TEST(started[1].first->stop.stop_requested());
   BOOST_TEST(!drained);
   finish(0, failed("stopped"));
-  finish(1, failed("stopped"));
+  finish(1, discarded("it is of no use"));
+  const auto& told = in->finishes.front().runs;
+  BOOST_REQUIRE(!told.empty());
+  BOOST_TEST((told[0].result.kind == job_result::verdict::snoozed)); // it costs no attempt
+  BOOST_TEST(told[0].retry_in.count() == 0);
   answer_writes();
   BOOST_TEST(drained);
+}
+
+BOOST_AUTO_TEST_CASE(what_failed_of_itself_or_was_cancelled_is_a_failure_at_the_end_too) {
+  take(lease_id{1}, 2);
+  drain();
+  finish(0, failed("of itself"));
+  BOOST_TEST((in->finishes.front().runs.at(0).result.kind == job_result::verdict::failed));
+  answer(in->finishes, finished_runs{});
+  cancel({started[1].first->id});
+  caf::anon_send(executor_itself, halt_atom_v);
+  run();
+  finish(1, failed("cancelled"));
+  BOOST_TEST((in->finishes.front().runs.at(0).result.kind == job_result::verdict::failed));
 }
 
 BOOST_AUTO_TEST_CASE(

@@ -56,7 +56,14 @@ BOOST_AUTO_TEST_CASE(every_change_is_written_down_with_who_asked_and_where_to_fi
   bulk.what.action = bulk_action::retry;
   bulk.what.filter.state = job_state::cancelled;
   bulk.by = ada;
-  const auto operation = db::decode_started_bulk(at.ask(db::start_bulk_query(bulk)));
+  bulk.key = "once";
+  const auto begin = [&] { return db::decode_started_bulk(at.ask(db::start_bulk_query(bulk))); };
+  const auto operation = begin().id;
+  const auto again = begin(); // and that is written down once
+  BOOST_TEST(again.id == operation);
+  BOOST_TEST((again.use == key_use::replayed));
+  bulk.what.filter.kind = "other";
+  BOOST_TEST((begin().use == key_use::refused));
   BOOST_TEST(last() == "bulk.retry " + std::to_string(operation));
   at.ask(db::cancel_bulk_query(operation, ada));
   BOOST_TEST(last() == "bulk.cancel " + std::to_string(operation));

@@ -28,7 +28,7 @@ struct bulk_desk : two_nodes {
       job_state::completed, job_state::cancelled, job_state::discarded};
 
   std::int64_t start(bulk_request what) {
-    return db::decode_started_bulk(at.ask(db::start_bulk_query({std::move(what)})));
+    return db::decode_started_bulk(at.ask(db::start_bulk_query({std::move(what)}))).id;
   }
   bulk_preview preview(bulk_request what) {
     return db::decode_bulk_preview(at.ask(db::preview_bulk_query({std::move(what)})));

@@ -372,7 +372,7 @@ struct play_of_threads : bulk_desk {
       bulk_request what{.action = bulk_action::move, .all = true};
       what.to_queue = queues[random() % 3];
       what.to_priority = static_cast<int>(random() % 3);
-      const auto id = db::decode_started_bulk(mine.ask(db::start_bulk_query({what})));
+      const auto id = db::decode_started_bulk(mine.ask(db::start_bulk_query({what}))).id;
       for (;;) {
         const auto made = step(mine, 50 + static_cast<int>(random() % 500));
         if (!made.error.empty()) {

@@ -60,7 +60,10 @@ BOOST_AUTO_TEST_CASE(only_what_waits_is_edited) {
       }
       edit({.id = id, .priority = 1, .queue = queue + "2"});
       BOOST_TEST(at.state(id) == to_string(state));
+      const timestamp before{std::chrono::microseconds{std::stoll(
+          database.value("select (extract(epoch from clock_timestamp()) * 1000000)::bigint"))}};
       edit({.id = id, .run_at = std::optional<timestamp>{}}); // now
+      BOOST_TEST((at.get(id).run_at >= before));
       BOOST_TEST(at.state(id) == "available");
       BOOST_TEST(at.claim(10, queue).jobs.empty());
       BOOST_TEST(at.claim_one(queue + "2").jobs[0]->id.value == id.value);
@@ -81,6 +84,19 @@ BOOST_AUTO_TEST_CASE(a_job_that_is_put_off_is_handed_out_at_its_time_and_once) {
   at.promote();
   BOOST_TEST(everything(at).empty());
   BOOST_TEST(everything(at, "later") == set_of({id}));
+}
+
+BOOST_AUTO_TEST_CASE(what_was_for_later_and_is_retried_is_for_now) {
+  for (const bool many : {false, true}) {
+    const auto id = at.enqueue({.kind = "noop", .delay = std::chrono::hours{1}});
+    at.cancel(id);
+    if (many)
+      BOOST_TEST(all_of({.action = bulk_action::retry, .ids = {id}}).changed == 1);
+    else
+      at.retry(id);
+    BOOST_TEST(at.state(id) == "available");
+    BOOST_TEST((at.get(id).run_at < at.get(id).created_at + std::chrono::minutes{30}));
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_job_that_failed_keeps_its_count_and_stays_to_be_retried) {

@@ -130,6 +130,7 @@ def test_arguments_are_taken_up_to_their_bounds(node):
 
     taken = [201, 201, 400]
     assert [put(b'"' + b"x" * (size - 2) + b'"') for size in around(1024 * 1024)] == taken
+    assert put(b"[" + b",".join([b"1"] * 520_000) + b"]") == 201  # what grows the most in the database
     assert [put(b"[" * depth + b"]" * depth) for depth in around(64)] == taken
     assert [put(members(count)) for count in around(10_000)] == taken
     assert [put(b"0." + b"1" * (length - 2)) for length in around(512)] == taken

@@ -46,6 +46,24 @@ def test_many_jobs_are_moved_and_cancelled_by_http(node):
     assert node.ask("GET", "/api/v1/bulk/987654").status == 404
 
 
+def test_an_operation_is_begun_once_for_a_key(node):
+    ids = put(node, "bulk-once", 3)
+
+    def begin(queue):
+        return node.ask("POST", "/api/v1/bulk", {"action": "cancel", "filter": {"queue": queue}}, {"Idempotency-Key": "bulk"})
+
+    first = begin("bulk-once")
+    assert first.status == 202 and "Idempotent-Replayed" not in first.headers
+    until(lambda: node.job(ids[2])["state"] == "cancelled", "they are cancelled")
+    assert node.ask("POST", f"/api/v1/jobs/{ids[0]}/retry").status == 200
+    again = begin("bulk-once")
+    assert again.status == 202 and again.headers["Idempotent-Replayed"] == "true"
+    assert again.json["id"] == first.json["id"] and again.headers["Location"] == first.headers["Location"]
+    assert node.job(ids[0])["state"] != "cancelled"
+    other = begin("bulk-other")
+    assert other.status == 422 and other.json["code"] == "idempotency_key_reused"
+
+
 def test_jobs_that_are_moved_to_a_queue_run_there_at_once_and_runs_that_are_cancelled_stop(node):
     assert node.ask("POST", "/api/v1/queues/bulk-paused/pause?create=true").status == 200
     ids = [node.create("noop", queue="bulk-paused")["id"] for _ in range(5)]

@@ -240,6 +240,9 @@ def test_requests_again_ends_and_what_is_not_there(node, pages):
     told = finished(node, first.json["id"])
     assert node.ask("DELETE", f"/api/v1/exports/{told['id']}").status == 204
     assert file_of(node, told).status == 404
+    anew = node.ask("POST", "/api/v1/exports", {"format": "csv", "queue": "q0"}, key)
+    assert anew.status == 202 and anew.json["id"] != told["id"] and "Idempotent-Replayed" not in anew.headers
+    assert node.ask("POST", "/api/v1/exports", {"format": "csv"}, key).status == 422
     assert node.ask("POST", "/api/v1/queues/troupe.exports/pause").status == 200
     waits = node.ask("POST", "/api/v1/exports", {"format": "csv"}).json
     answer = file_of(node, waits)

@@ -59,6 +59,20 @@ def test_a_killed_server_means_503_then_recovery_and_no_lost_job(workspace):
     assert "lost a connection" in logs and "\ufffd" not in logs, "a reason was read after its end"
 
 
+def test_a_shutdown_costs_no_attempt(workspace):
+    """Runs that are asked to stop when the grace is over fail, and their jobs go back."""
+    node = Node(workspace, "--grace", "0.2").start()
+    jobs = [node.create("sleep", args={"ms": 600_000}, max_attempts=most)["id"] for most in (1, 2)]
+    for job in jobs:
+        node.await_state(job, "running")
+    assert node.stop() == 0
+    node = Node(workspace, "--queue", "default:0").start()
+    for job in jobs:
+        told = node.job(job)
+        assert told["state"] == "available" and told["attempts"] == [], told
+    assert node.stop() == 0
+
+
 def test_health_says_what_is_wrong_while_the_server_hangs(workspace):
     node = Node(workspace).start()
     connection = node.connection(60)

@@ -68,6 +68,16 @@ def test_commands_show_the_token_and_are_kept_to_its_role_and_queues(guarded):
         assert done.returncode == 5 and "trp_" not in done.stderr + done.stdout
 
 
+def test_a_token_is_not_made_twice_for_one_key(guarded):
+    admin = token_file(guarded).read_text().strip()
+    count = len(ask(guarded, "GET", "/api/v1/tokens", admin).json["tokens"])
+    for key in ("once", "k" * 256):
+        refused = guarded.ask("POST", "/api/v1/tokens", {"name": "t", "role": "viewer"},
+                              {"Authorization": f"Bearer {admin}", "Idempotency-Key": key})
+        assert refused.status == 400 and "Idempotency-Key" in refused.json["detail"]
+    assert len(ask(guarded, "GET", "/api/v1/tokens", admin).json["tokens"]) == count
+
+
 def test_a_revoked_token_opens_nothing_and_the_audit_says_who_did_it(guarded):
     admin = token_file(guarded).read_text().strip()
     operator = made(guarded, "--name", "ops", "--role", "operator")
