@@ -135,15 +135,8 @@ void log_run(const job_report& told) {
   log::debug("run", line);
 }
 
-void written(self_ptr self, std::vector<ended_run>& batch, const std::vector<lease_id>& done,
-             const finished_runs& answer) {
-  auto& state = self->state;
-  state.writing = false;
-  state.write_failures = 0;
-  state.leases.closed(done);
-  settled(batch);
-  for (const auto& one : batch)
-    one.queue->hungry = one.queue->hungry || one.queue->keyed;
+/// What became of each run of a batch that was answered.
+void tally(executor_state& state, std::vector<ended_run>& batch, const finished_runs& answer) {
   const std::unordered_set<job_id> fenced{answer.fenced.begin(), answer.fenced.end()};
   std::size_t expected = 0; // to be fenced: their outcome was written by whoever cancelled them
   spans made;
@@ -159,6 +152,28 @@ void written(self_ptr self, std::vector<ended_run>& batch, const std::vector<lea
   export_spans(state, std::move(made));
   state.counters->attempts_fenced +=
       answer.fenced.size() - std::min(expected, answer.fenced.size());
+  settled(batch);
+}
+
+/// Nobody writes these any more: whoever rescues their lease runs the jobs again.
+void lose(executor_state& state, std::vector<ended_run>& batch) {
+  spans made;
+  state.counters->attempts_fenced += batch.size();
+  for (auto& one : batch)
+    count_run(state, one, run_end::fenced, made);
+  export_spans(state, std::move(made));
+  settled(batch);
+}
+
+void written(self_ptr self, std::vector<ended_run>& batch, const std::vector<lease_id>& done,
+             const finished_runs& answer) {
+  auto& state = self->state;
+  state.writing = false;
+  state.write_failures = 0;
+  state.leases.closed(done);
+  for (const auto& one : batch)
+    one.queue->hungry = one.queue->hungry || one.queue->keyed;
+  tally(state, batch, answer);
   if (answer.deferred && state.scheduler) {
     std::chrono::milliseconds soonest = limits::max_delay;
     for (const auto& one : batch)
@@ -198,7 +213,7 @@ void refused(self_ptr self, const batch_ptr& batch, const failure& why) {
     log::error("executor", "an outcome cannot be written: " + why.detail);
     for (const auto& one : *batch)
       state.leases.keep(one.run.lease);
-    settled(*batch);
+    lose(state, *batch);
   }
 }
 
@@ -258,7 +273,7 @@ void send_batch(self_ptr self, std::vector<ended_run> ended) {
       .then(
           [self, batch, done, keep, node = state.node](const finished_runs& answer) {
             if (node != self->state.node) { // of an earlier life
-              settled(*batch);
+              tally(self->state, *batch, answer);
               return check_drained(self);
             }
             for (std::size_t i = 0; i < keep.size(); ++i)
@@ -271,7 +286,7 @@ void send_batch(self_ptr self, std::vector<ended_run> ended) {
           [self, batch, done, keep, node = state.node](caf::error& error) {
             auto& later = self->state;
             if (node != later.node) {
-              settled(*batch);
+              lose(later, *batch);
               return check_drained(self);
             }
             surplus_unanswered(later, keep);
@@ -377,17 +392,9 @@ void write_outcomes(self_ptr self) {
 }
 
 void drop_unwritten(executor_state& state) {
-  spans made;
-  const auto drop = [&](std::vector<ended_run>& some) {
-    state.counters->attempts_fenced += some.size();
-    for (auto& one : some)
-      count_run(state, one, run_end::fenced, made);
-    settled(some);
-  };
-  drop(state.ended);
+  lose(state, state.ended);
   for (auto& part : state.parts)
-    drop(part);
-  export_spans(state, std::move(made));
+    lose(state, part);
   state.ended.clear();
   state.parts.clear();
   state.writing = false;

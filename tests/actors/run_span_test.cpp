@@ -180,6 +180,43 @@ BOOST_FIXTURE_TEST_CASE(a_fenced_run_is_told_as_that, traced_system) {
   BOOST_TEST(told_outcome(spans.all.front()) == "fenced");
 }
 
+BOOST_FIXTURE_TEST_CASE(a_batch_on_its_way_when_its_life_ends_leaves_room_for_others,
+                        traced_system) {
+  spans.most = 1;
+  const auto& runs = system.counters.runs.of("q", "hold");
+  for (const int life : {1, 2}) {
+    take({sampled});
+    system.finish(system.started.size() - 1);
+    system.join(node_id{});
+    if (life == 1)
+      system.answer(system.in->finishes, finished_runs{});
+    else
+      system.refuse(system.in->finishes, errc::unavailable);
+  }
+  BOOST_REQUIRE(spans.all.size() == 2);
+  BOOST_TEST(told_outcome(spans.all[0]) == "completed"); // it was stored before the life ended
+  BOOST_TEST(told_outcome(spans.all[1]) == "fenced");
+  BOOST_TEST(spans.lost == 0);
+  BOOST_TEST(runs.ends[static_cast<std::size_t>(run_end::completed)] == 1U);
+  BOOST_TEST(runs.ends[static_cast<std::size_t>(run_end::fenced)] == 1U);
+  BOOST_TEST(system.counters.attempts_completed == 1U);
+  BOOST_TEST(system.counters.attempts_fenced == 1U);
+}
+
+BOOST_FIXTURE_TEST_CASE(an_outcome_that_cannot_be_written_leaves_room_for_others, traced_system) {
+  spans.most = 1;
+  take({sampled, sampled});
+  system.finish(0);
+  system.refuse(system.in->finishes, errc::database);
+  system.refuse(system.in->finishes, errc::database); // nor can what replaces it
+  BOOST_REQUIRE(spans.all.size() == 1);
+  BOOST_TEST(told_outcome(spans.all[0]) == "fenced");
+  system.finish(1);
+  system.answer_writes();
+  BOOST_TEST(spans.all.size() == 2);
+  BOOST_TEST(spans.lost == 0);
+}
+
 BOOST_AUTO_TEST_CASE(without_an_exporter_a_handler_gets_the_traceparent_of_its_job) {
   executor_system system{queue_slots::max_prefetch, peers_with(nullptr)};
   auto given = executor_system::batch(lease_id{7}, 1);
