@@ -1,11 +1,13 @@
 // How many bytes the connections of one server hold together: of bodies that are being read or
 // worked on, and of answers that are not written yet. What each connection has anyway is not
 // counted: 4 KiB of a body, 64 KiB of an answer, of a stream one piece, and its undecoded bytes.
-// Loop thread only.
+// Bytes are taken on the loop's thread only, so what fits does so until they are there; given back
+// they are on any: who drops a connection last may be an actor that answered it.
 #pragma once
 
 #include "http/message.hpp"
 
+#include <atomic>
 #include <cstddef>
 
 namespace troupe::http {
@@ -13,13 +15,16 @@ namespace troupe::http {
 class room {
 public:
   explicit room(std::size_t most) : most_(most) {}
-  std::size_t held() const { return held_; }
-  bool fits(std::size_t more) const { return held_ < most_ && more <= most_ - held_; }
+  std::size_t held() const { return held_.load(std::memory_order_relaxed); }
+  bool fits(std::size_t more) const {
+    const auto now = held();
+    return now < most_ && more <= most_ - now;
+  }
 
 private:
   friend class room_share;
   std::size_t most_;
-  std::size_t held_ = 0;
+  std::atomic<std::size_t> held_{0};
 };
 
 /// What one connection holds of it; the room has to outlive it.
@@ -39,7 +44,10 @@ public:
   }
   /// The same, whether they fit or not.
   void hold(std::size_t bytes) {
-    of_.held_ += bytes - bytes_;
+    if (bytes > bytes_)
+      of_.held_.fetch_add(bytes - bytes_, std::memory_order_relaxed);
+    else if (bytes < bytes_)
+      of_.held_.fetch_sub(bytes_ - bytes, std::memory_order_relaxed);
     bytes_ = bytes;
   }
 

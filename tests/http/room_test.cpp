@@ -1,11 +1,16 @@
 // The bytes that all connections of a server hold together, over real sockets with a small bound:
 // what does not fit is refused with a defined answer, and room that is given back serves others.
+#include "http/room.hpp"
 #include "tests/http/exposition.hpp"
 #include "tests/http/running_server.hpp"
 
 #include <boost/test/unit_test.hpp>
 
+#include <deque>
+#include <latch>
 #include <limits>
+#include <thread>
+#include <vector>
 
 using namespace troupe;
 using namespace troupe::tests;
@@ -73,6 +78,29 @@ void is_no_room(const raw_response& answer) {
 } // namespace
 
 BOOST_AUTO_TEST_SUITE(room)
+
+BOOST_AUTO_TEST_CASE(what_several_threads_give_back_is_all_there_again) {
+  constexpr std::size_t threads = 2;
+  constexpr std::size_t each = 20'000;
+  http::room of{threads * each};
+  for (int round = 0; round < 200; ++round) {
+    std::vector<std::deque<http::room_share>> shares(threads);
+    for (auto& some : shares)
+      while (some.size() < each)
+        some.emplace_back(of).hold(1);
+    BOOST_REQUIRE(!of.fits(1));
+    std::latch together{threads};
+    std::vector<std::thread> all;
+    for (auto& some : shares)
+      all.emplace_back([&] {
+        together.arrive_and_wait();
+        some.clear();
+      });
+    for (auto& one : all)
+      one.join();
+    BOOST_REQUIRE(of.held() == 0U);
+  }
+}
 
 BOOST_AUTO_TEST_CASE(a_body_for_which_there_is_no_room_is_refused_before_it_is_sent) {
   const small_server at{256 * kibibyte};
