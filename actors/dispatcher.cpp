@@ -11,16 +11,20 @@ namespace {
 using self_ptr = dispatcher_impl::stateful_pointer<dispatcher_state>;
 using queue_state = dispatcher_state::queue_state;
 
-/// Takes the claim out of what waits; others may have its turn.
-void answer(self_ptr self, std::uint64_t number, claimed_work&& with) {
-  auto& state = self->state;
-  const auto found = state.waiters.find(number);
-  for (const auto& name : found->second.asked.queues)
+void leave_queues(dispatcher_state& state, std::uint64_t number) {
+  for (const auto& name : state.waiters.at(number).asked.queues)
     if (const auto queue = state.queues.find(name); queue != state.queues.end()) {
       std::erase(queue->second.waiting, number);
       if (queue->second.waiting.empty() && !queue->second.claiming)
         state.queues.erase(queue);
     }
+}
+
+/// Takes the claim out of what waits; others may have its turn.
+void answer(self_ptr self, std::uint64_t number, claimed_work&& with) {
+  auto& state = self->state;
+  leave_queues(state, number);
+  const auto found = state.waiters.find(number);
   found->second.promise.deliver(std::move(with));
   state.waiters.erase(found);
 }
@@ -49,7 +53,9 @@ void note(self_ptr self, const std::string& name, const claimed_work& got) {
   if (found == state.queues.end())
     return;
   auto& queue = found->second;
-  if (!got.jobs.empty()) {
+  if (got.quiet) {
+    queue.hungry = true;
+  } else if (!got.jobs.empty()) {
     queue.fruitful = queue.hungry = true;
   } else if (got.again.value_or(false)) {
     queue.hungry = true;
@@ -104,6 +110,8 @@ void claim_next(self_ptr self, const std::string& name) {
       [self, number, name](claimed_work& got) {
         self->state.queues.at(name).claiming = false;
         note(self, name, got);
+        if (got.quiet)
+          leave_queues(self->state, number);
         if (got.jobs.empty())
           rest(self, number);
         else
@@ -138,6 +146,11 @@ void look(self_ptr self, std::uint64_t number, std::size_t nth) {
   ask(
       self, number, name,
       [self, number, nth, name](claimed_work& got) {
+        if (got.quiet) {
+          auto& waiters = self->state.waiters;
+          leave_queues(self->state, number);
+          return look(self, number, waiters.at(number).asked.queues.size());
+        }
         note(self, name, got);
         if (got.jobs.empty())
           return look(self, number, nth + 1);

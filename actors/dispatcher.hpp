@@ -1,9 +1,10 @@
 // DISPATCHER: claims of workers by HTTP. One that finds nothing in any of its queues waits; when
 // EXECUTOR hears of work in one of them, the workers that wait longest claim again, one after the
-// other, until one finds nothing. While nothing happens nothing is asked: NOTIFIER sleeps on the
-// queue for all of them. Asked by SESSION; asks WORK STORE; woken by EXECUTOR, of whom it wants the
-// next wake of a queue before each claim there, so none is missed.
-// Bound: max_waiting claims; beyond: errc::overloaded. They hold places of GATE's, which has more.
+// other, until one finds nothing; one that is to take no more says nothing of the queue, waits for
+// its time to be over, and is not asked for again. While nothing happens nothing is asked: NOTIFIER
+// sleeps on the queue for all of them. Asked by SESSION; asks WORK STORE; woken by EXECUTOR, of
+// whom it wants the next wake of a queue before each claim there, so none is missed. Bound:
+// max_waiting claims; beyond: errc::overloaded. They hold places of GATE's, which has more.
 #pragma once
 
 #include "actors/statement.hpp"

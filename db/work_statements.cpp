@@ -88,6 +88,7 @@ claimed_work decode_claimed_work(const result& rows, const claim_queue& asked) {
     return answer;
   answer.wait = pause(rows[0], 11);
   answer.again = rows[0].get<std::optional<bool>>(12);
+  answer.quiet = rows[0].get<std::optional<bool>>(14).value_or(false);
   for (int i = 0; i < rows.rows(); ++i) {
     const auto from = rows[i];
     if (!from.get<std::optional<std::int64_t>>(1))

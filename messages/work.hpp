@@ -80,6 +80,7 @@ struct claimed_work {
   std::vector<claimed_job> jobs;
   std::optional<std::chrono::milliseconds> wait = {}; ///< as in claimed_jobs
   std::optional<bool> again = {};                     ///< the same
+  bool quiet = false; ///< the worker is to take no more, so there is none whatever waits
 };
 /// One statement's worth of claim_work.
 struct claim_queue {

@@ -183,6 +183,36 @@ BOOST_AUTO_TEST_CASE(the_one_that_waits_longest_is_first_and_the_next_claims_whi
   BOOST_TEST(asked->claims.empty());
 }
 
+BOOST_AUTO_TEST_CASE(who_is_to_take_no_more_does_not_keep_a_wake_from_others) {
+  claimed_work none;
+  none.quiet = true;
+  claim("a", {"p", "q"});
+  give(claimed_work{});
+  give(claimed_work{});
+  claim("b", {"p"});
+  give(claimed_work{});
+  const auto idle_before = idle->size();
+  wake("p");
+  BOOST_TEST(next() == "a:p");
+  wake("q"); // while nobody is free to look there
+  give(none);
+  BOOST_TEST(next() == "b:p");
+  give(job(1));
+  BOOST_TEST(jobs_of("b") == 1U);
+  BOOST_TEST(idle->size() == idle_before);
+  claim("c", {"p", "q"});
+  give(none);
+  BOOST_TEST(asked->claims.empty()); // nor is there any for it elsewhere
+  wake("p");
+  wake("q");
+  BOOST_TEST(asked->claims.empty()); // neither is asked for again
+  BOOST_TEST(kept_queues() == 0U);
+  BOOST_TEST(waits("a")); // for as long as it said
+  advance(11s);
+  BOOST_TEST(jobs_of("a") == 0U);
+  BOOST_TEST(jobs_of("c") == 0U);
+}
+
 BOOST_AUTO_TEST_CASE(a_wake_that_comes_during_a_look_is_not_missed) {
   claim("a", {"p", "q"});
   give(claimed_work{}); // of p

@@ -316,7 +316,9 @@ BOOST_AUTO_TEST_CASE(a_worker_that_is_to_be_quiet_gets_no_more) {
   steer(one, false);
   BOOST_TEST((one.beat().wanted == work_wish::quiet));
   BOOST_TEST(one.claim().jobs.empty());
+  BOOST_TEST(one.claim().quiet);
   BOOST_TEST(two.claim().jobs.size() == 1U);
+  BOOST_TEST(!two.claim().quiet); // there is none
   BOOST_TEST((one.finish(job) == work_fate::done));
   steer(one, true);
   steer(one, false);
