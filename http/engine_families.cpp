@@ -153,10 +153,11 @@ void add_request_families(families& out, const request_metrics& requests) {
                    {"code", std::to_string(answer.second)}});
   }
   add_filled(out, std::move(took));
-  MetricFamily rejected{"troupe_http_rejected_total",
-                        "Requests and connections that reached no handler.",
-                        MetricType::Counter,
-                        {}};
+  MetricFamily rejected{
+      "troupe_http_rejected_total",
+      "Requests and connections that reached no handler, or answers without room.",
+      MetricType::Counter,
+      {}};
   for (std::size_t i = 0; i < rejections.size(); ++i)
     add_value(rejected, static_cast<double>(requests.rejected()[i]),
               {{"reason", std::string{rejections[i]}}});

@@ -25,7 +25,8 @@ std::string hex(std::uint64_t value) {
 
 hub::hub(net::io_context& loop, const server_limits& limits, services context)
     : loop_(loop.get_executor()), limits_(limits), context_(std::move(context)),
-      bytes_(limits_.held_bytes), sweep_timer_(loop_) {
+      bytes_(limits_.held_bytes), answer_bytes_(limits_.held_bytes / 2, bytes_),
+      sweep_timer_(loop_) {
   if (context_.counters == nullptr)
     context_.counters = &own_counters_;
   context_.requests = &requests_;

@@ -41,6 +41,8 @@ public:
   request_metrics& requests() { return requests_; }
   /// What bodies and answers of all connections share.
   room& bytes() { return bytes_; }
+  /// The part of it that answers may take, so that whoever does not read his keeps no body out.
+  room& answer_bytes() { return answer_bytes_; }
   bool draining() const { return stopping_ || (context_.draining && context_.draining()); }
   bool stopping() const { return stopping_; }
   executor loop() { return loop_; }
@@ -88,6 +90,7 @@ private:
   std::shared_ptr<access_control> access_;
   std::optional<rate_limit> callers_;
   room bytes_;
+  room answer_bytes_;
   std::vector<std::shared_ptr<peer>> peers_;
   std::unordered_map<std::string, std::size_t> per_address_;
   std::size_t heads_incomplete_ = 0;

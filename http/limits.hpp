@@ -27,7 +27,7 @@ struct server_limits {
   std::size_t buffer_bytes = 64 * 1024;
 
   /// Bodies that are read or worked on and answers that are not written yet, of all connections
-  /// together; what is counted: http/room.hpp. Above: 503.
+  /// together, the answers half of it at most; what is counted: http/room.hpp. Above: 503.
   std::size_t held_bytes = 512 * 1024 * 1024;
 
   // -- its answer --

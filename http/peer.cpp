@@ -9,7 +9,7 @@ namespace troupe::http {
 peer::peer(std::shared_ptr<hub> owner, transport bytes,
            std::shared_ptr<const admission_rules> rules)
     : hub_(std::move(owner)), transport_(std::move(bytes)), rules_(std::move(rules)),
-      reader_(hub_->limits()), body_room_(hub_->bytes()), answer_room_(hub_->bytes()) {}
+      reader_(hub_->limits()), body_room_(hub_->bytes()), answer_room_(hub_->answer_bytes()) {}
 
 void peer::start() {
   auto address = transport_.open();

@@ -68,13 +68,14 @@ bool peer::respond_and_close(response answer) {
   return write(std::move(answer));
 }
 
-/// An answer that only shows something has to fit; what was done has to be told.
+/// An answer that only shows something has to fit; what was done has to be told, and probes and
+/// metrics say how the node is just then.
 bool peer::has_room_for(const response& answer) {
   const auto bytes =
       head_only_ || answer.body.size() <= hub_->limits().buffer_bytes ? 0 : answer.body.size();
   if (answer_room_.take(bytes))
     return true;
-  if (reader_.head().method == "GET")
+  if (reader_.head().method == "GET" && (route_ == nullptr || !route_->untraced))
     return false;
   answer_room_.hold(bytes);
   return true;
@@ -83,8 +84,10 @@ bool peer::has_room_for(const response& answer) {
 bool peer::write(response answer) {
   if (answer.stream && !head_only_)
     return begin_stream(std::move(answer));
-  if (!has_room_for(answer))
+  if (!has_room_for(answer)) {
+    count_rejected(rejection::no_room);
     answer = no_room();
+  }
   const auto& head = reader_.head();
   if (answer.fault)
     answer.body = to_json(*answer.fault, reason_phrase(answer.status),

@@ -29,7 +29,7 @@ enum class rejection : std::uint8_t {
   wrong_host,      ///< 421
   throttled,       ///< 429
   draining,        ///< 503
-  no_room,         ///< 503: all connections hold as many bytes as they may
+  no_room,         ///< 503: all connections hold as many bytes as they may, or answers their half
   connections,     ///< an address has as many as it may
   other,
 };

@@ -15,15 +15,27 @@ namespace troupe::http {
 class room {
 public:
   explicit room(std::size_t most) : most_(most) {}
+  /// A part of another one, which outlives it: what is held here is held there as well.
+  room(std::size_t most, room& within) : most_(most), within_(&within) {}
   std::size_t held() const { return held_.load(std::memory_order_relaxed); }
   bool fits(std::size_t more) const {
     const auto now = held();
-    return now < most_ && more <= most_ - now;
+    return now < most_ && more <= most_ - now && (within_ == nullptr || within_->fits(more));
   }
 
 private:
   friend class room_share;
+  void change(std::size_t from, std::size_t to) {
+    if (to > from)
+      held_.fetch_add(to - from, std::memory_order_relaxed);
+    else if (to < from)
+      held_.fetch_sub(from - to, std::memory_order_relaxed);
+    if (within_ != nullptr)
+      within_->change(from, to);
+  }
+
   std::size_t most_;
+  room* within_ = nullptr;
   std::atomic<std::size_t> held_{0};
 };
 
@@ -44,10 +56,7 @@ public:
   }
   /// The same, whether they fit or not.
   void hold(std::size_t bytes) {
-    if (bytes > bytes_)
-      of_.held_.fetch_add(bytes - bytes_, std::memory_order_relaxed);
-    else if (bytes < bytes_)
-      of_.held_.fetch_sub(bytes_ - bytes, std::memory_order_relaxed);
+    of_.change(bytes_, bytes);
     bytes_ = bytes;
   }
 

@@ -36,6 +36,7 @@ std::string job_of(std::size_t bytes) {
 
 struct small_server {
   explicit small_server(std::size_t bytes) : server(with_room_for(bytes)) {}
+  explicit small_server(const http::server_limits& limits) : server(limits) {}
 
   double metric(const std::string& name, const exposition::labels& with = {}) const {
     const exposition told{raw_client{server.port()}.ask(get("/metrics")).body};
@@ -162,9 +163,9 @@ BOOST_AUTO_TEST_CASE(a_body_is_held_until_it_is_answered) {
   BOOST_TEST(at.await_held(0, 0));
 }
 
-BOOST_AUTO_TEST_CASE(answers_that_nobody_reads_leave_room_for_no_more_of_them) {
+BOOST_AUTO_TEST_CASE(answers_that_nobody_reads_leave_room_for_bodies_and_for_no_more_of_them) {
   constexpr std::size_t answer = 32 * kibibyte * kibibyte;
-  small_server at{2 * answer + 1024 * kibibyte};
+  small_server at{2 * (2 * answer + 1024 * kibibyte)};
   at.shows(answer);
   const auto ask = [&](raw_client& client) { client.send(get("/api/v1/jobs/17")); };
   raw_client one{at.server.port()};
@@ -177,13 +178,29 @@ BOOST_AUTO_TEST_CASE(answers_that_nobody_reads_leave_room_for_no_more_of_them) {
   ask(three);
   is_no_room(three.receive());
   BOOST_TEST(three.ask(get("/livez")).status == 200); // it goes on
-  BOOST_TEST(at.put(job_of(16 * kibibyte)).status == 201);
+  BOOST_TEST(at.refused() == 1);
+  BOOST_TEST(at.put(job_of(kibibyte * kibibyte)).status == 201);
   one.reset();
   BOOST_TEST(at.await_held(answer, 2 * answer - 1));
   ask(three);
   BOOST_TEST(three.receive().body.size() > answer);
   BOOST_TEST(two.receive().body.size() > answer);
   BOOST_TEST(at.await_held(0, 0));
+}
+
+BOOST_AUTO_TEST_CASE(probes_and_metrics_are_answered_though_there_is_no_room) {
+  constexpr std::size_t answer = 32 * kibibyte * kibibyte;
+  auto limits = with_room_for(2 * (answer + kibibyte));
+  limits.buffer_bytes = 2 * kibibyte;
+  small_server at{limits};
+  at.shows(answer);
+  raw_client slow{at.server.port()};
+  slow.send(get("/api/v1/jobs/17"));
+  BOOST_TEST(at.await_held(answer, 2 * answer)); // by a text that is held itself
+  const auto metrics = raw_client{at.server.port()}.ask(get("/metrics"));
+  BOOST_TEST(metrics.status == 200);
+  BOOST_TEST(metrics.body.size() > 2 * kibibyte);
+  is_no_room(raw_client{at.server.port()}.ask(get("/api/v1/jobs/17")));
 }
 
 BOOST_AUTO_TEST_CASE(what_was_done_is_told_whether_there_is_room_or_not) {
