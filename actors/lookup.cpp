@@ -109,28 +109,57 @@ void launch(self_ptr self) {
   }
 }
 
-void read_page(self_ptr self, const list_jobs& asked);
+void depart(self_ptr self, const list_jobs& asked);
+void launch_searches(self_ptr self);
 
 /// Answers who was aboard; who asked meanwhile goes with the next reading.
 template<class Answer>
 void page_landed(self_ptr self, const list_jobs& asked, const Answer& answer) {
   auto& state = self->state;
   const auto flight = state.pages.find(asked);
-  const auto aboard = std::move(flight->second.aboard);
-  flight->second.aboard = std::exchange(flight->second.next, {});
-  state.waiting_for_pages -= flight->second.aboard.size();
-  if (flight->second.aboard.empty())
+  const auto aboard = std::exchange(flight->second.aboard, {});
+  state.searches -= is_searched(asked.filter) ? 1 : 0;
+  if (flight->second.next.empty())
     state.pages.erase(flight);
   else
-    read_page(self, asked);
+    depart(self, asked);
+  launch_searches(self);
   for (const auto& one : aboard)
     one.deliver(Answer{answer});
 }
 
 void read_page(self_ptr self, const list_jobs& asked) {
-  self->request(self->state.store, caf::infinite, asked)
+  auto& state = self->state;
+  auto& flight = state.pages.at(asked);
+  flight.aboard = std::exchange(flight.next, {});
+  state.waiting_for_pages -= flight.aboard.size();
+  self->request(state.store, caf::infinite, asked)
       .then([self, asked](const job_page& page) { page_landed(self, asked, page); },
             [self, asked](const caf::error& why) { page_landed(self, asked, why); });
+}
+
+void launch_searches(self_ptr self) {
+  auto& state = self->state;
+  while (state.searches < state.options.max_searches && !state.waiting_searches.empty()) {
+    const auto next = std::move(state.waiting_searches.front());
+    state.waiting_searches.pop_front();
+    ++state.searches;
+    read_page(self, next);
+  }
+}
+
+/// Reads the page for all who wait for it; a search when it is its turn.
+void depart(self_ptr self, const list_jobs& asked) {
+  if (!is_searched(asked.filter))
+    return read_page(self, asked);
+  self->state.waiting_searches.push_back(asked);
+  launch_searches(self);
+}
+
+/// Whether one more page would wait behind too many others.
+bool waits_too_long(const lookup_state& state, const list_jobs& asked) {
+  return is_searched(asked.filter) && state.searches >= state.options.max_searches
+         && state.waiting_searches.size() >= state.options.max_waiting_searches;
 }
 
 } // namespace
@@ -150,17 +179,16 @@ lookup_actor::behavior_type lookup(lookup_actor::stateful_pointer<lookup_state> 
           }),
           guarded([self](const list_jobs& asked) -> caf::result<job_page> {
             auto& state = self->state;
-            const auto [flight, first] = state.pages.try_emplace(asked);
+            const bool first = !state.pages.contains(asked);
+            if (first && waits_too_long(state, asked))
+              return make_error(errc::overloaded, "too many searches wait");
             if (!first && state.waiting_for_pages >= state.options.max_waiting)
               return make_error(errc::overloaded, "too many questions for pages wait");
             const kept_promise<job_page> promise(self);
-            if (first) {
-              flight->second.aboard.push_back(promise);
-              read_page(self, asked);
-            } else {
-              flight->second.next.push_back(promise);
-              ++state.waiting_for_pages;
-            }
+            state.pages[asked].next.push_back(promise);
+            ++state.waiting_for_pages;
+            if (first)
+              depart(self, asked);
             return promise.result();
           })};
 }

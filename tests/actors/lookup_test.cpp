@@ -13,7 +13,10 @@ namespace {
 
 struct looking_up : store_system {
   lookup_actor one =
-      spawn(lookup, lookup_options{.max_flights = 2, .flight_jobs = 3, .max_waiting = 6}, store);
+      spawn(lookup,
+            lookup_options{
+                .max_flights = 2, .flight_jobs = 3, .max_waiting = 6, .max_waiting_searches = 3},
+            store);
   using told = std::map<std::string, std::variant<failure, job_record>>;
   /// Shared: who is left unanswered hears of it when the system ends, after us.
   std::shared_ptr<told> replies = std::make_shared<told>();
@@ -51,6 +54,11 @@ struct looking_up : store_system {
   static list_jobs page_of(const std::string& queue) {
     list_jobs page;
     page.filter.queue = queue;
+    return page;
+  }
+  static list_jobs search_of(const std::string& tag) {
+    list_jobs page;
+    page.filter.tags = {tag};
     return page;
   }
   using first_jobs = std::map<std::string, std::int64_t>;
@@ -230,6 +238,38 @@ BOOST_AUTO_TEST_CASE(other_pages_do_not_wait) {
   for (const auto id : {1, 2, 3, 4})
     answer(in->lists, job_page{{job(id)}, {}});
   BOOST_TEST((*pages == first_jobs{{"a", 1}, {"b", 2}, {"c", 3}, {"d", 4}}));
+}
+
+BOOST_AUTO_TEST_CASE(two_searches_are_read_at_once_and_the_others_in_their_turn) {
+  for (const auto* who : {"a", "b", "c", "d"})
+    ask_page(who, search_of(who));
+  ask_page("c too", search_of("c")); // it has not left yet
+  ask_page("a again", search_of("a"));
+  BOOST_TEST(in->lists.size() == 2U);
+  ask_page("mail", page_of("mail")); // is held up by none of them
+  BOOST_TEST(in->lists.size() == 3U);
+  for (const auto id : {1, 2, 3, 4, 5, 6}) {
+    BOOST_TEST(in->lists.size() <= 3U);
+    answer(in->lists, job_page{{job(id)}, {}});
+  }
+  BOOST_TEST(
+      (*pages
+       == first_jobs{
+           {"a", 1}, {"b", 2}, {"mail", 3}, {"c", 4}, {"c too", 4}, {"d", 5}, {"a again", 6}}));
+}
+
+BOOST_AUTO_TEST_CASE(no_more_searches_wait_than_their_bound) {
+  for (int i = 1; i <= 6; ++i) // two are read, three wait
+    ask_page(std::to_string(i), search_of(std::to_string(i)));
+  BOOST_TEST((*pages == first_jobs{{"6", 0}}));
+  refuse(in->lists, errc::unavailable);
+  BOOST_TEST(pages->at("1") == 0);
+  ask_page("7", search_of("7"));
+  BOOST_TEST(!pages->contains("7"));
+  for (int i = 0; i < 5; ++i)
+    answer(in->lists, job_page{{job(9)}, {}});
+  BOOST_TEST(pages->at("7") == 9);
+  BOOST_TEST(in->lists.empty());
 }
 
 BOOST_AUTO_TEST_CASE(a_page_that_fails_is_read_again_for_who_asked_meanwhile) {
