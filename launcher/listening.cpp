@@ -2,11 +2,15 @@
 
 #include "http/tls_context.hpp"
 #include "launcher/database_options.hpp"
+#include "launcher/postgres_directory.hpp"
 #include "messages/engine_error.hpp"
 #include "messages/version.hpp"
 
 #include <chrono>
+#include <filesystem>
 #include <stdexcept>
+#include <sys/stat.h>
+#include <system_error>
 #include <utility>
 
 namespace troupe {
@@ -44,9 +48,29 @@ http::server_options server_options_of(const engine_options& options,
   return out;
 }
 
+namespace {
+
+/// At the first start the data directory is not there yet, and the socket may lie in it. What is
+/// wrong with either is told by whoever needs it.
+void make_place_of_socket(const engine_options& options) {
+  namespace fs = std::filesystem;
+  if (options.socket_path.empty())
+    return;
+  const fs::path root = options.data_dir.empty() ? default_data_dir() : options.data_dir;
+  std::error_code failed;
+  if (fs::absolute(options.socket_path).lexically_normal().parent_path()
+      != (fs::absolute(root) / "").lexically_normal().parent_path())
+    return;
+  fs::create_directories(root.parent_path(), failed);
+  ::mkdir(root.c_str(), 0700);
+}
+
+} // namespace
+
 http::doors open_doors(const engine_options& options) {
   if (!options.http)
     return {};
+  make_place_of_socket(options);
   try {
     return http::open_doors(server_options_of(options, nullptr));
   } catch (const std::runtime_error& e) {

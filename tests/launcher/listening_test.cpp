@@ -3,9 +3,11 @@
 #include "launcher/listening.hpp"
 #include "messages/engine_error.hpp"
 #include "tests/support/certificates.hpp"
+#include "tests/support/temp_dir.hpp"
 
 #include <boost/test/unit_test.hpp>
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -34,6 +36,23 @@ BOOST_AUTO_TEST_CASE(each_place_has_its_url) {
              boost::test_tools::per_element());
   options.address.clear();
   BOOST_TEST(urls_of(options, 0) == words{"unix:/run/t.sock"}, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_socket_may_lie_in_a_data_directory_that_is_not_there_yet) {
+  const temp_dir under;
+  const auto data = under.path() / "new" / "data";
+  auto options = serving();
+  options.address.clear();
+  options.data_dir = data.string();
+  options.socket_path = (data / "t.sock").string();
+  {
+    const auto doors = open_doors(options);
+    BOOST_TEST(std::filesystem::is_socket(options.socket_path));
+    BOOST_TEST((std::filesystem::status(data).permissions() == std::filesystem::perms::owner_all));
+  }
+  options.data_dir = (under.path() / "other").string(); // is made by its user
+  const auto doors = open_doors(options);
+  BOOST_TEST(!std::filesystem::exists(options.data_dir));
 }
 
 BOOST_AUTO_TEST_CASE(a_rate_of_callers_is_what_comes_back_and_its_burst) {
