@@ -290,7 +290,7 @@ void event_board::unavailable(const failure& why, bool jobs) {
     auto& to = streams_.at(which);
     if (to.jobs.empty() == jobs)
       continue;
-    if (to.respond && !known(to)) {
+    if (to.respond) { // also when others know its jobs: it waits for a newer look
       const auto respond = std::exchange(to.respond, nullptr);
       remove(which);
       respond(problem_response(to_problem(why)));

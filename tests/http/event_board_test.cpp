@@ -253,6 +253,24 @@ BOOST_AUTO_TEST_CASE(while_the_database_is_away_a_stream_stays_and_says_so_once)
   BOOST_TEST(names_of(jobs.read()) == "job");
 }
 
+BOOST_AUTO_TEST_CASE(who_waits_for_a_look_is_told_that_there_is_none_though_others_know_the_job) {
+  event_desk at;
+  event_client first(at, of_jobs({17}));
+  at.engine->set(17, job_state::available);
+  first.open();
+  at.tick();
+  first.read();
+  at.engine->jobs.erase(17);
+  at.tick(); // which the first one does not read
+  at.engine->away = true;
+  event_client late(at, of_jobs({17})); // may be there again by now
+  late.open();
+  BOOST_TEST(late.status == 0);
+  at.tick();
+  BOOST_TEST(late.status == 503);
+  BOOST_TEST(first.connected());
+}
+
 BOOST_AUTO_TEST_CASE(a_stream_without_news_says_something_every_fifteen_seconds) {
   event_desk at;
   at.engine->set(17, job_state::available);
