@@ -84,8 +84,10 @@ std::optional<std::string> side_threads::run(std::function<void()> blocking,
   } catch (const std::system_error& e) {
     const std::lock_guard lock(state_->guard);
     --state_->threads;
-    std::erase(state_->waiting, wanted);
-    return e.what();
+    if (state_->threads > 0) // it will be done, or is, by one of the others
+      return std::nullopt;
+    if (std::erase(state_->waiting, wanted) > 0)
+      return e.what();
   }
   return std::nullopt;
 }

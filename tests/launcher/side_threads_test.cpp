@@ -7,6 +7,7 @@
 
 #include <future>
 #include <memory>
+#include <pthread.h>
 #include <vector>
 
 using namespace troupe;
@@ -26,6 +27,28 @@ struct gate {
       opened.wait();
     };
   }
+};
+
+/// As long as it lives, no thread can be started: their stacks find no place.
+class no_more_threads {
+public:
+  no_more_threads() {
+    BOOST_REQUIRE(pthread_getattr_default_np(&usual_) == 0);
+    pthread_attr_t huge;
+    BOOST_REQUIRE(pthread_attr_init(&huge) == 0);
+    BOOST_REQUIRE(pthread_attr_setstacksize(&huge, std::size_t{1} << 47U) == 0);
+    BOOST_REQUIRE(pthread_setattr_default_np(&huge) == 0);
+    pthread_attr_destroy(&huge);
+  }
+  ~no_more_threads() {
+    pthread_setattr_default_np(&usual_);
+    pthread_attr_destroy(&usual_);
+  }
+  no_more_threads(const no_more_threads&) = delete;
+  no_more_threads& operator=(const no_more_threads&) = delete;
+
+private:
+  pthread_attr_t usual_{};
 };
 
 } // namespace
@@ -52,6 +75,26 @@ BOOST_AUTO_TEST_CASE(what_waits_is_done_in_its_turn_and_what_is_too_much_is_refu
   // Its thread may have ended by now: the next one begins another.
   BOOST_TEST(!threads.run([] {}, [&] { done.add(); }));
   BOOST_TEST(done.await(4));
+}
+
+BOOST_AUTO_TEST_CASE(what_no_new_thread_can_do_is_done_by_those_there_are_or_refused) {
+  gate shut;
+  side_threads threads{"side", {2, 2}};
+  event_counter done;
+  {
+    const no_more_threads now;
+    const auto why =
+        threads.run([] { BOOST_ERROR("was refused"); }, [] { BOOST_ERROR("refused"); });
+    BOOST_TEST(why.has_value());
+  }
+  BOOST_TEST(!threads.run(shut.blocking(), [&] { done.add(); }));
+  BOOST_REQUIRE(shut.begun->await(1));
+  {
+    const no_more_threads now;
+    BOOST_TEST(!threads.run([] {}, [&] { done.add(); }));
+  }
+  shut.open.set_value();
+  BOOST_TEST(done.await(2));
 }
 
 BOOST_AUTO_TEST_CASE(after_the_end_nobody_is_called_and_nothing_is_kept) {
