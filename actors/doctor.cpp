@@ -13,9 +13,14 @@ namespace {
 using self_ptr = doctor_actor::stateful_pointer<doctor_state>;
 using examination_ptr = std::shared_ptr<db::examination>;
 
+void begin(self_ptr self);
+
 template<class Answer>
 void tell(self_ptr self, const Answer& what) {
-  for (const auto& one : std::exchange(self->state.waiting, {}))
+  const auto aboard = std::exchange(self->state.aboard, {});
+  if (!self->state.next.empty())
+    begin(self);
+  for (const auto& one : aboard)
     one.deliver(Answer{what});
 }
 
@@ -65,6 +70,12 @@ void look(self_ptr self, const examination_ptr& sees) {
             });
 }
 
+void begin(self_ptr self) {
+  auto& state = self->state;
+  state.aboard = std::exchange(state.next, {});
+  look(self, std::make_shared<db::examination>(state.connections, std::nullopt));
+}
+
 } // namespace
 
 doctor_actor::behavior_type doctor(doctor_actor::stateful_pointer<doctor_state> self,
@@ -73,10 +84,9 @@ doctor_actor::behavior_type doctor(doctor_actor::stateful_pointer<doctor_state> 
   self->state.connections = connections;
   return {guarded([self](const ask_doctor&) -> caf::result<doctor_report> {
     const kept_promise<doctor_report> promise(self);
-    auto& state = self->state;
-    state.waiting.push_back(promise);
-    if (state.waiting.size() == 1)
-      look(self, std::make_shared<db::examination>(state.connections, std::nullopt));
+    self->state.next.push_back(promise);
+    if (self->state.aboard.empty())
+      begin(self);
     return promise.result();
   })};
 }

@@ -1,6 +1,6 @@
-// DOCTOR: looks the database over as `troupe doctor` does, through the pool: one look at a time,
-// which all who ask meanwhile are told. Asked by SESSION, whose GATE bounds how many wait; asks
-// POOL.
+// DOCTOR: looks the database over as `troupe doctor` does, through the pool: one look at a time.
+// Who asks meanwhile is told of the next one, with all who wait for it. Asked by SESSION, whose
+// GATE bounds how many wait; asks POOL.
 #pragma once
 
 #include "actors/pg_protocol.hpp"
@@ -27,7 +27,9 @@ struct doctor_state {
 
   std::size_t connections = 0; ///< that this node takes
   pool_actor pool;
-  std::vector<kept_promise<doctor_report>> waiting;
+  std::vector<kept_promise<doctor_report>>
+      aboard;                                    ///< of the look that goes on; none: there is none
+  std::vector<kept_promise<doctor_report>> next; ///< who asked after it had begun
 };
 
 doctor_actor::behavior_type doctor(doctor_actor::stateful_pointer<doctor_state> self,

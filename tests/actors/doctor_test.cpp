@@ -42,16 +42,20 @@ struct practice : deterministic_system {
 
 } // namespace
 
-BOOST_FIXTURE_TEST_CASE(those_who_ask_at_the_same_time_are_told_of_one_look, practice) {
+BOOST_FIXTURE_TEST_CASE(those_who_ask_during_a_look_are_told_of_the_next_one, practice) {
   for (int i = 0; i < 3; ++i)
     ask();
   BOOST_TEST(asked->seen == 1);
   refuse(errc::unavailable);
+  BOOST_TEST(refusals->size() == 1U);
+  BOOST_TEST(asked->seen == 2);
+  refuse(errc::unavailable);
   BOOST_REQUIRE(refusals->size() == 3U);
   for (const auto& each : *refusals)
     BOOST_TEST(each.code == errc::unavailable);
-  ask(); // the next is a look of its own
   BOOST_TEST(asked->seen == 2);
+  ask(); // is a look of its own
+  BOOST_TEST(asked->seen == 3);
 }
 
 BOOST_FIXTURE_TEST_CASE(nothing_is_found_out_without_the_first_answer, practice) {
