@@ -6,7 +6,7 @@
 
 namespace troupe {
 
-void name_lookup::start(std::string host, answer callback) {
+void name_lookup::start(const std::string& host, answer callback) {
   const auto found = std::make_shared<resolution>();
   const auto called = std::make_shared<answer>(std::move(callback));
   const auto why = threads_.run([host, found, blocking = blocking_] { *found = blocking(host); },

@@ -21,7 +21,7 @@ public:
   explicit name_lookup(resolver blocking = ask_system) : blocking_(std::move(blocking)) {}
 
   /// Calls back on some thread, once, unless stop() comes first.
-  void start(std::string host, answer callback);
+  void start(const std::string& host, answer callback);
   /// Nobody is called any more, except by a callback that has begun.
   void stop() { threads_.stop(); }
 
