@@ -24,6 +24,8 @@ std::string wait_until_idle(http_client& server, const std::string& path, std::s
                             drained_words words, const invocation& wanted) {
   const auto so_far = "the " + std::string{words.what} + " is " + words.state;
   const auto began = steady::now();
+  if (wanted.wait_limit)
+    server.give_up_after(std::chrono::duration<double>(*wanted.wait_limit));
   auto said = began - line_every;
   std::int64_t told = -1;
   outage away;

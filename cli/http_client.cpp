@@ -7,14 +7,22 @@
 #include <curl/curl.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <array>
 #include <exception>
 #include <stdexcept>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
 namespace troupe::cli {
+
+namespace {
+
+using steady = std::chrono::steady_clock;
+
+} // namespace
 
 struct http_client::state {
   client_settings server;
@@ -25,12 +33,15 @@ struct http_client::state {
   std::string body;
   std::vector<std::string> headers;
   const std::atomic<bool>* abort = nullptr;
+  steady::time_point given_up = steady::time_point::max();
   bool too_large = false;
 };
 
 namespace {
 
 constexpr std::size_t quoted_body = 500;
+/// Seconds; more is as good as never.
+constexpr curl_off_t longest_patience = 100'000;
 /// Statuses of what is downloaded.
 constexpr long whole = 200;
 constexpr long partial = 206;
@@ -47,6 +58,9 @@ enum verify_result : std::uint8_t {
 using header_list = std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)>;
 
 constexpr std::string_view unix_scheme = "unix:";
+
+/// The problem of an address that showed wrong tokens: waiting makes none of them right.
+constexpr std::string_view too_many_failures = "too_many_failures";
 
 bool is_loopback_url(const std::string& url) {
   const auto host = url.substr(url.find("://") + 3);
@@ -94,6 +108,10 @@ void http_client::add_header(const std::string& name, const std::string& value) 
 
 void http_client::abort_when(const std::atomic<bool>& flag) {
   state_->abort = &flag;
+}
+
+void http_client::give_up_after(std::chrono::duration<double> limit) {
+  state_->given_up = steady::now() + std::chrono::duration_cast<steady::duration>(limit);
 }
 
 /// What every request has, but its body and where its answer goes.
@@ -228,10 +246,54 @@ struct taker {
   }
 };
 
+http_answer answer_of(CURL* easy, std::string body) {
+  http_answer out;
+  out.body = std::move(body);
+  curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &out.status);
+  curl_off_t seconds = 0; // also of a date
+  if (curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &seconds) == CURLE_OK)
+    out.retry_after = std::chrono::seconds{std::min(seconds, longest_patience)};
+  return out;
+}
+
 } // namespace
+
+steady::time_point http_client::end_of_patience() const {
+  return std::min(state_->given_up, steady::now() + std::chrono::milliseconds{state_->timeout_ms});
+}
+
+/// True when the time is over that the server asked to wait; false when that is not to be waited
+/// for.
+bool http_client::wait_as_asked(const http_answer& answer, steady::time_point end) const {
+  constexpr std::chrono::milliseconds slice{50}; // in which an abort is seen
+  const auto patience = asked_patience(answer);
+  const auto until = steady::now() + patience;
+  if (patience == std::chrono::seconds{0} || until > end)
+    return false;
+  for (auto now = steady::now(); now < until; now = steady::now()) {
+    if (state_->abort != nullptr && state_->abort->load())
+      throw command_error(exit_code::interrupted, "the request was given up");
+    std::this_thread::sleep_for(std::min<steady::duration>(slice, until - now));
+  }
+  return true;
+}
 
 http_answer http_client::send(const char* method, const std::string& path,
                               const std::optional<std::string>& body) {
+  const auto end = end_of_patience();
+  auto limit = std::chrono::milliseconds{state_->timeout_ms};
+  while (true) {
+    auto answer = send_once(method, path, body, limit);
+    if (!wait_as_asked(answer, end))
+      return answer;
+    limit = std::max(std::chrono::duration_cast<std::chrono::milliseconds>(end - steady::now()),
+                     std::chrono::milliseconds{1});
+  }
+}
+
+http_answer http_client::send_once(const char* method, const std::string& path,
+                                   const std::optional<std::string>& body,
+                                   std::chrono::milliseconds limit) {
   auto* easy = state_->easy;
   state_->body.clear();
   std::array<char, CURL_ERROR_SIZE> why{};
@@ -241,7 +303,7 @@ http_answer http_client::send(const char* method, const std::string& path,
   for (const auto& header : state_->headers)
     curl_slist_append(headers.get(), header.c_str());
   set_up(path, method, why.data());
-  curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, state_->timeout_ms);
+  curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(limit.count()));
   if (body) {
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers.get());
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body->size()));
@@ -268,14 +330,23 @@ http_answer http_client::send(const char* method, const std::string& path,
   const auto result = curl_easy_perform(easy);
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, nullptr);
   check(easy, result, state_->server, why.data());
-  http_answer answer;
-  curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answer.status);
-  answer.body = std::move(state_->body);
-  return answer;
+  return answer_of(easy, std::move(state_->body));
 }
 
 void http_client::download(const std::string& path,
                            const std::function<void(std::string_view)>& take, const part& from) {
+  const auto end = end_of_patience();
+  auto answer = download_once(path, take, from);
+  while (wait_as_asked(answer, end))
+    answer = download_once(path, take, from);
+  if (const auto code = exit_code_of_answer(answer); code != exit_code::ok)
+    throw command_error(code, problem_text(answer));
+}
+
+/// An answer that is no problem has no body: `take` has it.
+http_answer http_client::download_once(const std::string& path,
+                                       const std::function<void(std::string_view)>& take,
+                                       const part& from) {
   auto* easy = state_->easy;
   std::array<char, CURL_ERROR_SIZE> why{};
   header_list headers(nullptr, &curl_slist_free_all);
@@ -307,17 +378,13 @@ void http_client::download(const std::string& path,
                       + std::string{why[0] != '\0' ? why.data() : curl_easy_strerror(result)}
                       + ")");
   check(easy, result, state_->server, why.data());
-  http_answer answer;
-  curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answer.status);
-  answer.body = std::move(into.problem);
-  if (const auto code = exit_code_of_status(answer.status); code != exit_code::ok)
-    throw command_error(code, problem_text(answer));
+  return answer_of(easy, std::move(into.problem));
 }
 
 http_answer http_client::request(const char* method, const std::string& path,
                                  const std::optional<std::string>& body) {
   auto answer = send(method, path, body);
-  if (const auto code = exit_code_of_status(answer.status); code != exit_code::ok)
+  if (const auto code = exit_code_of_answer(answer); code != exit_code::ok)
     throw command_error(code, problem_text(answer));
   return answer;
 }
@@ -333,9 +400,13 @@ std::string http_client::escaped(std::string_view text) {
 
 std::string problem_text(const http_answer& answer) {
   const auto status = "HTTP " + std::to_string(answer.status);
+  const auto wait =
+      answer.retry_after.count() == 0
+          ? std::string{}
+          : "; the server asks to wait " + std::to_string(answer.retry_after.count()) + " s";
   const auto fault = nlohmann::json::parse(answer.body, nullptr, false);
   if (!fault.is_object() || !fault.contains("detail") || !fault["detail"].is_string())
-    return status + (answer.body.empty() ? "" : ": " + answer.body.substr(0, quoted_body));
+    return status + (answer.body.empty() ? "" : ": " + answer.body.substr(0, quoted_body)) + wait;
   auto text = fault["detail"].get<std::string>() + " (" + status + ")";
   if (fault.value("code", nlohmann::json{}) == "token_required")
     text += "; name a token's file by --token-file, or put the token into TROUPE_TOKEN";
@@ -346,7 +417,23 @@ std::string problem_text(const http_answer& answer) {
     for (const auto& error : errors)
       if (error.is_object())
         text += "; " + error.value("pointer", "") + ": " + error.value("detail", "");
-  return text;
+  return text + wait;
+}
+
+exit_code exit_code_of_answer(const http_answer& answer) {
+  if (answer.status == 429 && problem_code(answer) == too_many_failures)
+    return exit_code::unauthorised;
+  return exit_code_of_status(answer.status);
+}
+
+std::chrono::seconds asked_patience(const http_answer& answer) {
+  if (answer.status != 429 && answer.status != 503)
+    return {};
+  const auto fault = nlohmann::json::parse(answer.body, nullptr, false);
+  if (!fault.is_object() || fault.value("retryable", nlohmann::json{}) != true
+      || problem_code(answer) == too_many_failures)
+    return {};
+  return answer.retry_after;
 }
 
 std::string problem_code(const http_answer& answer) {

@@ -117,6 +117,8 @@ command_error not_over_yet(const std::string& id) {
 std::string wait_for_end(http_client& server, const std::string& id,
                          const std::optional<double>& limit) {
   const auto began = steady::now();
+  if (limit)
+    server.give_up_after(std::chrono::duration<double>(*limit));
   outage away;
   away.heard();
   look_pause pause{look_pause::waiting};

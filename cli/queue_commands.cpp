@@ -23,7 +23,7 @@ std::vector<std::string> names_of_queues(http_client& server) {
   for (int page = 0; page < most_pages && (page == 0 || !after.empty()); ++page) {
     const auto answer = server.send("GET", "/api/v1/queues?limit=500&fields=name"
                                                + (after.empty() ? "" : "&after=" + after));
-    if (exit_code_of_status(answer.status) != exit_code::ok) // a token may be for some queues only
+    if (exit_code_of_answer(answer) != exit_code::ok) // a token may be for some queues only
       break;
     add_names(names, answer.body);
     after = next_queue(answer.body);
@@ -35,7 +35,7 @@ std::vector<std::string> names_of_queues(http_client& server) {
 std::string ask_about(http_client& server, const invocation& wanted, const char* method,
                       const std::string& path, const std::optional<std::string>& body = {}) {
   const auto answer = server.send(method, path + (wanted.create_queue ? "?create=true" : ""), body);
-  const auto code = exit_code_of_status(answer.status);
+  const auto code = exit_code_of_answer(answer);
   if (code == exit_code::ok)
     return answer.body;
   // A foreign server's 404 is another one.

@@ -24,10 +24,11 @@ public:
       : wanted_(wanted), server_(wanted.client), jobs_(wanted.ids) {}
 
   exit_code run() {
-    if (wanted_.wait_limit)
-      end_ = began_
-             + std::chrono::duration_cast<steady::duration>(
-                 std::chrono::duration<double>(*wanted_.wait_limit));
+    if (wanted_.wait_limit) {
+      const std::chrono::duration<double> limit{*wanted_.wait_limit};
+      end_ = began_ + std::chrono::duration_cast<steady::duration>(limit);
+      server_.give_up_after(limit);
+    }
     while (true) {
       const bool last = end_ && steady::now() >= *end_;
       const bool changed = look();

@@ -87,6 +87,56 @@ BOOST_AUTO_TEST_CASE(nobody_there_is_unavailable_and_a_foreign_scheme_is_wrong_u
   BOOST_TEST(code_of_get("http://a b") == 2);
 }
 
+BOOST_AUTO_TEST_CASE(only_what_was_refused_before_anything_was_done_is_asked_again) {
+  const std::chrono::seconds wait{7};
+  const auto patience = [&](long status, const std::string& body) {
+    return asked_patience({status, body, wait}).count();
+  };
+  BOOST_TEST(patience(429, R"({"code":"rate_exceeded","retryable":true})") == 7);
+  BOOST_TEST(patience(503, R"({"code":"overloaded","retryable":true})") == 7);
+  BOOST_TEST(patience(503, R"({"code":"outcome_unknown","retryable":false})") == 0);
+  BOOST_TEST(patience(409, R"({"code":"export_unfinished","retryable":true})") == 0);
+  BOOST_TEST(patience(429, R"({"code":"too_many_failures","retryable":true})") == 0);
+  BOOST_TEST(patience(503, "<html>") == 0);
+  BOOST_TEST(problem_text({429, R"({"detail":"too often"})", wait})
+             == "too often (HTTP 429); the server asks to wait 7 s");
+  BOOST_TEST(problem_text({503, "", wait}) == "HTTP 503; the server asks to wait 7 s");
+}
+
+BOOST_AUTO_TEST_CASE(wrong_tokens_are_no_overload) {
+  const auto code = [](const http_answer& answer) {
+    return static_cast<int>(exit_code_of_answer(answer));
+  };
+  BOOST_TEST(code({429, R"({"code":"too_many_failures"})"}) == 5);
+  BOOST_TEST(code({429, R"({"code":"rate_exceeded"})"}) == 6);
+  BOOST_TEST(code({200, ""}) == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_server_that_asks_for_patience_is_asked_again_as_long_as_there_is_time) {
+  auto busy = running_server::usual();
+  busy.limits.caller_burst = 1;
+  busy.limits.caller_each = std::chrono::seconds{1};
+  running_server server{nullptr, busy};
+  http_client patient{to("http://127.0.0.1:" + std::to_string(server.port()))};
+  for (int i = 0; i < 2; ++i)
+    BOOST_TEST(patient.request("GET", "/api/v1/jobs").status == 200);
+  std::string taken;
+  BOOST_CHECK_NO_THROW(
+      patient.download("/api/v1/jobs", [&](std::string_view some) { taken += some; }));
+  BOOST_TEST(!taken.empty());
+  patient.give_up_after(std::chrono::duration<double>{0.2});
+  const auto began = std::chrono::steady_clock::now();
+  try {
+    for (int i = 0; i < 3; ++i)
+      patient.request("GET", "/api/v1/jobs");
+    BOOST_ERROR("nothing was refused");
+  } catch (const command_error& e) {
+    BOOST_TEST(static_cast<int>(e.code()) == 6);
+    BOOST_TEST(says(e.what(), "the server asks to wait 1 s"));
+  }
+  BOOST_TEST((std::chrono::steady_clock::now() - began < std::chrono::seconds{1}));
+}
+
 BOOST_AUTO_TEST_CASE(a_query_value_is_escaped) {
   BOOST_TEST(http_client::escaped("a b&c=d/é") == "a%20b%26c%3Dd%2F%C3%A9");
 }

@@ -151,7 +151,8 @@ def test_a_full_queue_takes_no_more_and_counts_tell_how_full_it_is(node):
     answer = node.ask("POST", "/api/v1/jobs", {"kind": "noop", "queue": "full"})
     assert answer.status == 503 and answer.json["code"] == "overloaded" and "is full" in answer.json["detail"]
     assert answer.headers["Retry-After"]
-    assert ask(node, "enqueue", "noop", "--queue", "full").returncode == 6
+    hasty = ask(node, "enqueue", "noop", "--queue", "full", "--request-timeout", "0.5")
+    assert hasty.returncode == 6 and "the server asks to wait 1 s" in hasty.stderr
     assert node.ask("POST", "/api/v1/jobs", {"kind": "noop", "queue": "full", "delay_ms": 3600000}).status == 201
     counts = json.loads(ask(node, "jobs", "counts", "--queue", "full", "--json").stdout)["queues"]
     assert counts == [{"queue": "full", "scheduled": 1, "available": 3, "running": 0, "retryable": 0,

@@ -125,3 +125,13 @@ def test_the_file_is_kept_while_its_token_is_live(guarded):
     after = token_file(guarded).read_text()
     assert after != before and stat.S_IMODE(token_file(guarded).stat().st_mode) == 0o600
     assert ask(guarded, "GET", "/api/v1/jobs", after.strip()).status == 200
+
+
+def test_an_address_that_showed_too_many_wrong_tokens_is_told_so_at_once():
+    with Workspace() as place:
+        node = Node(place, "--grace", "1", "--require-tokens").start()
+        wrong = [troupe(node, "jobs", "list", TROUPE_TOKEN="trp_wrong") for _ in range(12)]
+        assert {each.returncode for each in wrong} == {5}
+        assert "too many tokens from this address opened nothing" in wrong[-1].stderr
+        assert "the server asks to wait" in wrong[-1].stderr
+        assert node.stop() == 0
