@@ -121,6 +121,7 @@ TESTED_ELSEWHERE = {
     "cli/token_commands.cpp": "e2e/test_tokens.py",
     "cli/queue_commands.cpp": "e2e/test_queues.py",
     "cli/option_sources.cpp": "cli/options_test.cpp",
+    "cli/refusals.cpp": "cli/options_test.cpp",
     "cli/progress_display.cpp": "e2e/test_scrape.py",
     "cli/scrape_command.cpp": "e2e/test_scrape.py",
     "cli/scrape_options.cpp": "cli/options_test.cpp",
