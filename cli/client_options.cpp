@@ -8,6 +8,7 @@
 #include "cli/settings.hpp"
 #include "cli/text.hpp"
 #include "cli/top_view.hpp"
+#include "messages/job_export.hpp"
 #include "messages/node.hpp"
 #include "messages/queue.hpp"
 
@@ -92,6 +93,8 @@ void command_line::add_export() {
       ->check(one_of({"ndjson", "csv", "json"}))
       ->capture_default_str();
   add_filter_options(*app, out_.list);
+  app->add_option("--limit", out_.exported.limit, "At most so many, the oldest ones")
+      ->check(CLI::Range(std::int64_t{1}, limits::export_jobs));
   auto* out = app->add_option("--out", out_.exported.out,
                               "The file, which is there when it is whole; else standard output");
   auto* stored = app->add_flag("--stored", out_.exported.stored,

@@ -11,6 +11,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <optional>
@@ -26,6 +27,8 @@ constexpr std::chrono::milliseconds redraw{200};
 
 std::string path_of(const invocation& wanted) {
   auto query = filter_query(wanted.list);
+  if (wanted.exported.limit)
+    query += "&limit=" + std::to_string(*wanted.exported.limit);
   if (!query.empty())
     query.front() = '?';
   return "/api/v1/jobs." + wanted.exported.format + query;
@@ -73,7 +76,27 @@ std::string order_of(const invocation& wanted) {
   const auto filter = filter_members(wanted.list);
   return R"({"format":")" + wanted.exported.format + R"(","compression":")"
          + (wanted.exported.gzip ? "gzip" : "none") + '"' + (filter.empty() ? "" : ",") + filter
+         + (wanted.exported.limit ? ",\"limit\":" + std::to_string(*wanted.exported.limit) : "")
          + '}';
+}
+
+/// What is known of a file that was written; null: not known.
+struct written_file {
+  std::int64_t bytes = 0;
+  json jobs;
+  json sha256;
+  json id; ///< of the export that the server keeps
+};
+
+void report(const invocation& wanted, const written_file& file) {
+  if (!wanted.json)
+    return;
+  const nlohmann::ordered_json out{{"file", wanted.exported.out},
+                                   {"bytes", file.bytes},
+                                   {"jobs", file.jobs},
+                                   {"sha256", file.sha256},
+                                   {"export", file.id}};
+  print(printable_json(out.dump(-1, ' ', false, json::error_handler_t::replace)) + "\n");
 }
 
 /// A file that the server makes, keeps for a day, and gives in parts.
@@ -81,7 +104,7 @@ class stored_export {
 public:
   stored_export(const invocation& wanted, http_client& server) : wanted_(wanted), server_(server) {}
 
-  void run() {
+  written_file run() {
     growing_output file(wanted_.exported.out);
     const auto told = json::parse(
         server_.request("POST", "/api/v1/exports", order_of(wanted_)).body, nullptr, false);
@@ -92,6 +115,7 @@ public:
     await();
     fetch(file);
     file.finish();
+    return {got_, jobs_, sha256_, id_};
   }
 
 private:
@@ -136,7 +160,8 @@ private:
     const auto state = told.value("state", "");
     if (const auto file = told.find("file"); file != told.end() && file->is_object()) {
       size_ = file->value("bytes", std::int64_t{0});
-      etag_ = '"' + file->value("sha256", "") + '"';
+      sha256_ = file->value("sha256", "");
+      jobs_ = file->value("rows", json{});
       return true;
     }
     if (state == "discarded" || state == "cancelled" || state == "completed")
@@ -163,7 +188,7 @@ private:
                            away_.heard();
                            progress_.say(bytes_text(got_) + " of " + bytes_text(size_));
                          },
-                         {got_, etag_});
+                         {got_, '"' + sha256_ + '"'});
       } catch (const command_error& e) {
         outlast(e);
         pause(false);
@@ -178,7 +203,8 @@ private:
   look_pause pause_{look_pause::watching};
   outage away_;
   std::string id_;
-  std::string etag_;
+  std::string sha256_;
+  json jobs_;
   std::int64_t size_ = 0;
   std::int64_t got_ = 0;
 };
@@ -189,7 +215,7 @@ exit_code run_export(const invocation& wanted) {
   http_client server(wanted.client);
   const auto& out = wanted.exported.out;
   if (wanted.exported.stored) {
-    stored_export(wanted, server).run();
+    report(wanted, stored_export(wanted, server).run());
     return exit_code::ok;
   }
   if (out.empty()) {
@@ -200,13 +226,20 @@ exit_code run_export(const invocation& wanted) {
   const signal_watch signals; // an interrupted one leaves nothing either
   growing_output file(out);
   drawn_progress progress;
+  written_file told;
+  std::int64_t lines = 0;
   server.download(path_of(wanted), [&](std::string_view bytes) {
     if (signals.signal() != 0)
       throw command_error(exit_code::interrupted, "interrupted; nothing was kept");
     file.write(bytes);
     progress.add(bytes.size());
+    told.bytes += static_cast<std::int64_t>(bytes.size());
+    lines += std::count(bytes.begin(), bytes.end(), '\n');
   });
   file.finish();
+  if (wanted.exported.format == "ndjson") // elsewhere a line is no job
+    told.jobs = lines;
+  report(wanted, told);
   return exit_code::ok;
 }
 

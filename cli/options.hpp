@@ -126,10 +126,11 @@ struct list_settings : filter_settings {
 };
 
 struct export_settings {
-  std::string format = "ndjson"; ///< or csv, json
-  std::string out;               ///< empty: standard output
-  bool stored = false;           ///< made and kept by the server, then fetched
-  bool gzip = false;             ///< of a stored one: the file
+  std::string format = "ndjson";     ///< or csv, json
+  std::string out;                   ///< empty: standard output
+  bool stored = false;               ///< made and kept by the server, then fetched
+  bool gzip = false;                 ///< of a stored one: the file
+  std::optional<std::int64_t> limit; ///< the oldest ones
 };
 
 struct log_settings {

@@ -270,6 +270,23 @@ def test_the_command_writes_a_whole_file_or_standard_output(node, pages, workspa
     assert out.exists()  # the old one
 
 
+def test_the_command_says_in_json_what_it_wrote(node, pages, workspace):
+    out = workspace.root / "some"
+    told = run("export", "--limit", "2", "--queue", "q2", "--out", out, "--json", TROUPE_URL=node.url)
+    assert told.returncode == 0, told.stderr
+    oldest = [job["id"] for job in pages if job["queue"] == "q2"][:2]
+    assert [json.loads(line)["id"] for line in out.read_text().split("\n")[:-1]] == oldest
+    assert json.loads(told.stdout) == {"file": str(out), "bytes": out.stat().st_size, "jobs": 2, "sha256": None,
+                                       "export": None}
+    told = run("export", "--limit", "3", "--format", "csv", "--out", out, "--json", "--stored", TROUPE_URL=node.url)
+    assert told.returncode == 0, told.stderr
+    said = json.loads(told.stdout)
+    assert said.pop("export").isdigit()
+    assert said == {"file": str(out), "bytes": out.stat().st_size, "jobs": 3,
+                    "sha256": hashlib.sha256(out.read_bytes()).hexdigest()}
+    assert run("export", "--limit", "0").returncode == 2
+
+
 def test_a_cut_off_answer_is_an_error_and_leaves_no_file(workspace):
     with socket.create_server(("127.0.0.1", 0)) as server:
         def answer_half():
