@@ -69,9 +69,9 @@ void prepare_output(const std::filesystem::path& out) {
   if (is_special(out))
     return;
   const auto folder = out.has_parent_path() ? out.parent_path() : std::filesystem::path{"."};
-  std::filesystem::create_directories(folder, error);
-  if (error)
-    cannot_write(folder, error.value());
+  if (!std::filesystem::is_directory(folder, error))
+    throw command_error(exit_code::usage, "--out: there is no folder " + folder.string()
+                                              + "; make it first, or name another file");
   if (::access(folder.c_str(), W_OK | X_OK) != 0)
     cannot_write(folder, errno);
 }

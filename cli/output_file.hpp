@@ -7,7 +7,8 @@
 
 namespace troupe::cli {
 
-/// Makes the file's folder. Throws command_error when no file of that name can be written there.
+/// Throws command_error when no file of that name can be written: a folder that is not there is a
+/// word that was mistyped more often than one that is to be made.
 void prepare_output(const std::filesystem::path& out);
 
 /// Copies `from` beside `out` and renames it, so that a reader sees the old file or the whole new

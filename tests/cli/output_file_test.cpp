@@ -22,10 +22,18 @@ std::string content(const std::filesystem::path& file) {
 }
 } // namespace
 
-BOOST_AUTO_TEST_CASE(missing_folders_are_made) {
+BOOST_AUTO_TEST_CASE(a_missing_folder_is_told_and_not_made) {
   const troupe::tests::temp_dir dir;
-  prepare_output(dir.path() / "a/b/items.csv");
-  BOOST_TEST(std::filesystem::is_directory(dir.path() / "a/b"));
+  try {
+    prepare_output(dir.path() / "a/b/items.csv");
+    BOOST_ERROR("it was taken");
+  } catch (const command_error& e) {
+    BOOST_TEST(static_cast<int>(e.code()) == 2);
+    BOOST_TEST(std::string{e.what()}.find("there is no folder " + (dir.path() / "a/b").string())
+               != std::string::npos);
+  }
+  BOOST_TEST(!std::filesystem::exists(dir.path() / "a"));
+  BOOST_CHECK_NO_THROW(prepare_output("items-of-a-test.csv"));
 }
 
 BOOST_AUTO_TEST_CASE(a_folder_or_a_file_on_the_way_is_refused_beforehand) {
@@ -57,6 +65,7 @@ BOOST_AUTO_TEST_CASE(a_missing_source_leaves_the_old_file) {
 BOOST_AUTO_TEST_CASE(what_grows_is_there_when_it_is_whole_and_leaves_nothing_before) {
   const troupe::tests::temp_dir dir;
   const auto out = dir.path() / "a/jobs.csv";
+  std::filesystem::create_directory(out.parent_path());
   {
     growing_output file(out);
     file.write("half");

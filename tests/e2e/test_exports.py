@@ -257,6 +257,9 @@ def test_requests_again_ends_and_what_is_not_there(node, pages):
 
 def test_the_command_writes_a_whole_file_or_standard_output(node, pages, workspace):
     out = workspace.root / "new/jobs.csv"
+    unmade = run("export", "--out", out, TROUPE_URL=node.url)
+    assert unmade.returncode == 2 and f"there is no folder {out.parent}" in unmade.stderr
+    out.parent.mkdir()
     told = run("export", "--format", "csv", "--queue", "q2", "--out", out, TROUPE_URL=node.url)
     assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
     with open(out, newline="", encoding="utf-8") as rows:
@@ -288,6 +291,7 @@ def test_the_command_says_in_json_what_it_wrote(node, pages, workspace):
 
 
 def test_a_cut_off_answer_is_an_error_and_leaves_no_file(workspace):
+    (workspace.root / "a").mkdir()
     with socket.create_server(("127.0.0.1", 0)) as server:
         def answer_half():
             to = server.accept()[0]
@@ -311,6 +315,7 @@ def test_the_command_fetches_a_file_that_is_kept(node, pages, workspace):
     assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
     assert gzip.decompress(out.read_bytes()) == node.ask("GET", "/api/v1/jobs.csv?queue=q2").body
     assert [entry.name for entry in workspace.root.iterdir()] == ["kept.csv.gz"]
+    (workspace.root / "no").mkdir()
     nobody = run("export", "--stored", "--out", workspace.root / "no/where.csv", TROUPE_URL="http://127.0.0.1:1")
     assert nobody.returncode == 6
     assert list((workspace.root / "no").iterdir()) == []

@@ -90,6 +90,9 @@ def rows_of(path):
 
 def test_rows_are_right_dead_links_are_counted_and_a_second_run_is_anew(workspace):
     out = workspace.root / "deep" / "er" / "items.csv"
+    unmade = scrape(workspace, "http://127.0.0.1:9/", "--out", out)
+    assert unmade.returncode == 2 and f"there is no folder {out.parent}" in unmade.stderr
+    out.parent.mkdir(parents=True)
     with Site(SMALL) as site:
         done = scrape(workspace, site.url + "/", "--out", out, "--select",
                       "price=//p[@class='price']", "--json")
