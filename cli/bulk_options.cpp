@@ -42,6 +42,9 @@ bool is_about_one(const bulk_settings& bulk) {
 void add_bulk_options(CLI::App& app, bulk_settings& bulk) {
   app.add_option("action", bulk.action, "What to do to jobs; or list, show or stop operations")
       ->required()
+      ->transform([](const std::string& word) {
+        return word == "get" ? "show" : word == "ls" ? "list" : word;
+      })
       ->check(
           one_of({"cancel", "retry", "delete", "move", "reprioritise", "list", "show", "stop"}));
   app.add_option("id", bulk.ids, "Numbers of jobs in place of a filter; of the operation")

@@ -49,6 +49,7 @@ void command_line::add_jobs() {
   auto* jobs = app_.add_subcommand("jobs", "Look at jobs and steer them");
   jobs->require_subcommand(1);
   auto* lists = add(*jobs, command::jobs_list, "list", "Jobs, newest first");
+  lists->alias("ls");
   add_filter_options(*lists, out_.list);
   auto* limit = lists->add_option("--limit", out_.list.limit, "At most so many")
                     ->check(CLI::Range(1, 1'000'000'000))
@@ -66,7 +67,8 @@ void command_line::add_jobs() {
   auto* counts = add(*jobs, command::jobs_counts, "counts", "How many jobs are in each state");
   counts->add_option("--queue", out_.list.queue, "Only of this queue");
   add_client(counts);
-  about(command::jobs_get, "get", "One job with its attempts, and how far it is", false);
+  about(command::jobs_get, "get", "One job with its attempts, and how far it is", false)
+      ->alias("show");
   auto* logs = about(command::jobs_logs, "logs", "What the runs of a job said", false);
   logs->add_option("--after", out_.log.after, "Only lines above this number")
       ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()));
@@ -108,14 +110,14 @@ void command_line::add_export() {
 void command_line::add_queues() {
   auto* queues = app_.add_subcommand("queues", "Look at queues and steer them");
   queues->require_subcommand(1);
-  add_client(add(*queues, command::queues_list, "list", "All queues, by name"));
+  add_client(add(*queues, command::queues_list, "list", "All queues, by name")->alias("ls"));
   const auto about = [&](command what, const char* name, const char* description) {
     auto* app = add(*queues, what, name, description);
     app->add_option("queue", out_.ids, "The queue's name")->required()->expected(1);
     add_client(app);
     return app;
   };
-  about(command::queues_show, "show", "One queue with its limits");
+  about(command::queues_show, "show", "One queue with its limits")->alias("get");
   const auto change = [&](command what, const char* name, const char* description) {
     auto* app = about(what, name, description);
     app->add_flag("--create", out_.create_queue, "Make the queue when there is none of that name");
@@ -156,7 +158,8 @@ void command_line::add_nodes() {
   auto* nodes = app_.add_subcommand("nodes", "Look at the nodes of a database, and drain them");
   nodes->require_subcommand(1);
   auto* lists = add(*nodes, command::nodes_list, "list",
-                    "Nodes, the newest first: those whose lives are not over");
+                    "Nodes, the newest first: those whose lives are not over")
+                    ->alias("ls");
   std::vector<std::string> states;
   for (const auto state : {node_state::alive, node_state::draining, node_state::silent,
                            node_state::leaving, node_state::left, node_state::dead})
@@ -169,7 +172,7 @@ void command_line::add_nodes() {
     add_client(app);
     return app;
   };
-  about(command::nodes_show, "show", "The newest life of one node");
+  about(command::nodes_show, "show", "The newest life of one node")->alias("get");
   about(command::nodes_drain, "drain",
         "Hand out nothing more to it, and wait until it runs nothing; its process goes on")
       ->add_option("--timeout", out_.wait_limit, "Seconds to wait at most, then exit 7")

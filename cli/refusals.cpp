@@ -44,6 +44,11 @@ std::string command_line::unknown_word(const CLI::App& app, const std::string& w
               + printable(name) + (flag ? "" : "'");
   if (!near.empty())
     return text + "; did you mean " + near + "?";
+  if (!flag) // without its noun
+    for (const auto* noun : app.get_subcommands({}))
+      for (const auto* verb : noun->get_subcommands({}))
+        if (verb->check_name(name))
+          return text + "; did you mean " + noun->get_name() + " " + verb->get_name() + "?";
   return candidates.empty() || flag ? text : text + "; commands are " + all;
 }
 

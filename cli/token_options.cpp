@@ -83,7 +83,7 @@ void command_line::add_tokens() {
                           "It may act on this queue only (repeatable)"));
   create->add_option("--expires-in", token_life_, "It ends after this time, such as 720h")
       ->type_name("TIME");
-  about(command::tokens_list, "list", "All tokens, oldest first; never their secrets");
+  about(command::tokens_list, "list", "All tokens, oldest first; never their secrets")->alias("ls");
   about(command::tokens_revoke, "revoke", "Let a token open nothing any more")
       ->add_option("id", out_.ids, "The token's number")
       ->required()

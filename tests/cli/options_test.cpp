@@ -108,6 +108,8 @@ BOOST_AUTO_TEST_CASE(beyond_loopback_needs_an_explicit_word) {
 BOOST_AUTO_TEST_CASE(mistyped_words_get_the_nearest_one) {
   BOOST_TEST(says(bad({"enqueu", "echo"}), "did you mean enqueue?"));
   BOOST_TEST(says(bad({"jobs", "lst"}), "did you mean list?"));
+  BOOST_TEST(says(bad({"queues", "puase", "q"}), "did you mean pause?"));
+  BOOST_TEST(says(bad({"cancel", "5"}), "did you mean jobs cancel?"));
   BOOST_TEST(says(bad({"dev", "--slot", "3"}), "did you mean --slots?"));
   BOOST_TEST(says(bad({"dev", "--lisen=127.0.0.1:0"}), "did you mean --listen?"));
   BOOST_TEST(says(bad({"jobs", "list", "--state", "complete"}), "did you mean completed?"));
@@ -116,6 +118,18 @@ BOOST_AUTO_TEST_CASE(mistyped_words_get_the_nearest_one) {
   const set_variable level("TROUPE_LOG", "inof");
   BOOST_TEST(says(bad({"dev"}), "did you mean info? (set by the variable TROUPE_LOG)"));
   BOOST_TEST(says(bad({"xyzzy"}), "commands are"));
+}
+
+BOOST_AUTO_TEST_CASE(get_and_show_are_one_word_and_so_are_list_and_ls) {
+  BOOST_TEST((good({"jobs", "show", "5"}).what == command::jobs_get));
+  BOOST_TEST((good({"queues", "get", "q"}).what == command::queues_show));
+  BOOST_TEST((good({"nodes", "get", "n"}).what == command::nodes_show));
+  BOOST_TEST(good({"jobs", "bulk", "get", "5"}).bulk.action == "show");
+  BOOST_TEST(good({"jobs", "bulk", "ls"}).bulk.action == "list");
+  BOOST_TEST((good({"jobs", "ls"}).what == command::jobs_list));
+  BOOST_TEST((good({"queues", "ls"}).what == command::queues_list));
+  BOOST_TEST((good({"nodes", "ls"}).what == command::nodes_list));
+  BOOST_TEST((good({"tokens", "ls"}).what == command::tokens_list));
 }
 
 BOOST_AUTO_TEST_CASE(wrong_values_are_refused_with_the_way_to_the_help) {
