@@ -17,6 +17,7 @@
 #include <chrono>
 #include <limits>
 #include <stdexcept>
+#include <tuple>
 
 namespace troupe::cli {
 
@@ -247,6 +248,10 @@ void command_line::finish_queue_limit() {
   const auto jobs = [&](const char* name, const char* option, const std::string& text, int most) {
     add(name, text, [&] { return std::to_string(read_number(option, text, most)); });
   };
+  for (const auto& [option, rate, burst] :
+       {std::tuple{"--burst", rate_, burst_}, std::tuple{"--key-burst", key_rate_, key_burst_}})
+    if (rate == "none" && burst > 0)
+      throw std::invalid_argument(std::string{option} + " goes with a rate, and none is none");
   jobs("concurrency", "--concurrency", concurrency_, limits::max_concurrency);
   add("rate", rate_, [&] { return rate_json("--rate", rate_, burst_); });
   jobs("key_concurrency", "--key-concurrency", key_concurrency_, limits::max_concurrency);

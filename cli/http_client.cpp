@@ -178,7 +178,7 @@ std::string other_scheme(const std::string& url) {
 
 /// Throws when there is no answer.
 void check(CURL* easy, CURLcode result, const client_settings& settings, const char* why) {
-  const auto& server = settings.url;
+  const auto server = without_password(settings.url);
   const auto use_other = "set --url or TROUPE_URL to " + other_scheme(server);
   // That is what libcurl takes any bytes for.
   if (result == CURLE_UNSUPPORTED_PROTOCOL

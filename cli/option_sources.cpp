@@ -1,6 +1,7 @@
 #include "cli/option_sources.hpp"
 
 #include "cli/config_file.hpp"
+#include "cli/plain_words.hpp"
 #include "cli/suggest.hpp"
 #include "cli/text.hpp"
 
@@ -136,7 +137,8 @@ void option_sources::use_file(const CLI::App* app, const std::string& path) {
           each.option->run_callback();
           each.place = path + ", line " + std::to_string(entry.line);
         } catch (const CLI::Error& e) {
-          throw std::invalid_argument(where + printable(entry.key) + ": " + printable(e.what()));
+          throw std::invalid_argument(where + printable(entry.key) + ": "
+                                      + printable(plain_words(*app, e.what())));
         }
       }
     if (!known)

@@ -1,6 +1,7 @@
 // What is said of a command line that is not understood: errors of the parser turned into advice;
 // see command_line.hpp.
 #include "cli/command_line.hpp"
+#include "cli/plain_words.hpp"
 #include "cli/suggest.hpp"
 #include "cli/text.hpp"
 
@@ -68,7 +69,7 @@ refusal command_line::explain(const CLI::ParseError& error,
     return wrong(unknown_word(*app, rest.front()));
   if (app->get_require_subcommand_min() > 0)
     return wrong(unknown_word(*app, ""));
-  std::string sentence = printable(error.what());
+  std::string sentence = printable(plain_words(*app, error.what()));
   if (const auto name = sources_.culprit(app, sentence, arguments); !name.empty())
     sentence += " (set by the variable " + name + ")";
   return wrong(std::move(sentence));

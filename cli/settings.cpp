@@ -173,12 +173,13 @@ std::chrono::milliseconds read_duration(const std::string& text) {
                         : unit == "ms"              ? 1
                         : unit == "min"             ? 60'000
                         : unit == "h"               ? 3'600'000
+                        : unit == "d"               ? 86'400'000
                                                     : 0;
   constexpr double longest = 1e12; // ms; thirty years
   if (problem != std::errc{} || end != text.data() + digits || factor == 0
       || value * factor > longest)
     throw std::invalid_argument("'" + printable(text)
-                                + "' is no time; write seconds, or 250ms, 3s, 5min, 1h");
+                                + "' is no time; write seconds, or 250ms, 3s, 5min, 1h, 7d");
   return std::chrono::milliseconds{std::llround(value * factor)};
 }
 

@@ -132,6 +132,17 @@ std::string printable_json(std::string_view json) {
   return out;
 }
 
+std::string without_password(const std::string& url) {
+  const auto scheme = url.find("://");
+  const auto from = scheme == std::string::npos ? 0 : scheme + 3;
+  // The last one: what is before it may be a password with signs that belong escaped.
+  const auto at = url.rfind('@');
+  const auto colon = url.find(':', from);
+  if (at == std::string::npos || colon == std::string::npos || colon > at)
+    return url;
+  return url.substr(0, colon + 1) + "***" + url.substr(at);
+}
+
 int display_width(std::string_view text) {
   int width = 0;
   for (std::size_t i = 0; i < text.size();) {

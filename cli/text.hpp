@@ -16,6 +16,9 @@ std::string printable(std::string_view text);
 /// JSON text whose C1 and direction characters are escaped; the same value, harmless to a terminal.
 std::string printable_json(std::string_view json);
 
+/// A URL with *** in place of its password, also where the URL is a wrong one.
+std::string without_password(const std::string& url);
+
 /// Columns that printable text takes: wide characters two, combining ones none.
 int display_width(std::string_view text);
 /// Printable text cut to so many columns, the last of them an ellipsis when something was cut.

@@ -81,7 +81,7 @@ void command_line::add_tokens() {
       ->check(one_of(role_names()));
   list(create->add_option("--queue", out_.token.queues,
                           "It may act on this queue only (repeatable)"));
-  create->add_option("--expires-in", token_life_, "It ends after this time, such as 720h")
+  create->add_option("--expires-in", token_life_, "It ends after this time, such as 30d")
       ->type_name("TIME");
   about(command::tokens_list, "list", "All tokens, oldest first; never their secrets")->alias("ls");
   about(command::tokens_revoke, "revoke", "Let a token open nothing any more")
@@ -93,6 +93,11 @@ void command_line::add_tokens() {
 void command_line::finish_client() {
   if (chosen()->get_option_no_throw("--token-file") == nullptr)
     return;
+  if (out_.client.url.empty())
+    throw std::invalid_argument("--url is empty; name a server, such as http://127.0.0.1:8080");
+  const auto& ca_file = out_.client.ca_file;
+  if (!ca_file.empty() && !std::ifstream{ca_file}.is_open())
+    throw std::invalid_argument("--ca-file: '" + printable(ca_file) + "' cannot be read");
   const char* variable = std::getenv("TROUPE_TOKEN");
   if (!token_file_.empty())
     out_.client.token = read_token_file(token_file_);

@@ -2,6 +2,7 @@
 #include "cli/commands.hpp"
 #include "cli/signals.hpp"
 #include "cli/terminal.hpp"
+#include "cli/text.hpp"
 #include "cli/top_gatherer.hpp"
 #include "cli/top_view.hpp"
 
@@ -25,7 +26,8 @@ exit_code run_once(const invocation& wanted) {
   std::this_thread::sleep_for(interval_of(wanted)); // rates need two readings
   const auto now = read_server(server, notes);
   const auto by = read_top_column(wanted.top.sort);
-  const top_input input{&now, &before, top_order::usual(by), wanted.client.url, ""};
+  const top_input input{&now, &before, top_order::usual(by), without_password(wanted.client.url),
+                        ""};
   print(wanted.json ? top_json(input)
                     : top_text(input, can_redraw() ? size_of_terminal().columns : 0));
   return exit_code::ok;
@@ -87,7 +89,8 @@ private:
   }
 
   std::vector<screen_line> frame() const {
-    const top_input input{latest_.now.get(), latest_.before.get(), order_, wanted_.client.url,
+    const top_input input{latest_.now.get(), latest_.before.get(), order_,
+                          without_password(wanted_.client.url),
                           paused_                   ? "paused; p goes on"
                           : latest_.trouble.empty() ? ""
                                                     : "not up to date: " + latest_.trouble};

@@ -113,7 +113,6 @@ TESTED_ELSEWHERE = {
     "cli/answer.cpp": "cli/job_view_test.cpp",
     "cli/bench_command.cpp": "e2e/test_bench.py",
     "cli/bench_queue.cpp": "e2e/test_bench.py",
-    "cli/client_options.cpp": "cli/options_test.cpp",
     "cli/export_command.cpp": "e2e/test_exports.py",
     "cli/job_commands.cpp": "e2e/test_cli.py",
     "cli/drain_wait.cpp": "e2e/test_queues.py",

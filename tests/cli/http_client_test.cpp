@@ -137,6 +137,13 @@ BOOST_AUTO_TEST_CASE(a_server_that_asks_for_patience_is_asked_again_as_long_as_t
   BOOST_TEST((std::chrono::steady_clock::now() - began < std::chrono::seconds{1}));
 }
 
+BOOST_AUTO_TEST_CASE(a_password_in_the_url_is_not_told) {
+  for (const auto* url : {"http://ada:s3cret@127.0.0.1:9", "ada:s3cret@127.0.0.1:9",
+                          "ftp://ada:s3cret@h", "http://ada:s3cret@a b", "https://ada:s3cret@h x"})
+    BOOST_TEST(!says(refused(to(url)), "s3cret"), url);
+  BOOST_TEST(says(refused(to("http://ada:s3cret@127.0.0.1:9")), "http://ada:***@127.0.0.1:9"));
+}
+
 BOOST_AUTO_TEST_CASE(a_query_value_is_escaped) {
   BOOST_TEST(http_client::escaped("a b&c=d/é") == "a%20b%26c%3Dd%2F%C3%A9");
 }

@@ -46,13 +46,15 @@ BOOST_AUTO_TEST_CASE(an_id_is_digits_only_since_it_becomes_part_of_a_path) {
 }
 
 BOOST_AUTO_TEST_CASE(times_are_seconds_unless_they_name_a_unit) {
-  for (const auto& [text, ms] : std::vector<std::pair<std::string, std::int64_t>>{{"3", 3000},
-                                                                                  {"1.5", 1500},
-                                                                                  {"250ms", 250},
-                                                                                  {"3s", 3000},
-                                                                                  {"5min", 300'000},
-                                                                                  {"1h", 3'600'000},
-                                                                                  {"0", 0}})
+  for (const auto& [text, ms] :
+       std::vector<std::pair<std::string, std::int64_t>>{{"3", 3000},
+                                                         {"1.5", 1500},
+                                                         {"250ms", 250},
+                                                         {"3s", 3000},
+                                                         {"5min", 300'000},
+                                                         {"1h", 3'600'000},
+                                                         {"7d", 604'800'000},
+                                                         {"0", 0}})
     BOOST_TEST(read_duration(text).count() == ms, text);
   for (const auto* text : {"", "s", "3m", "3 s", "-1", "1e3", "1.2.3", "ms", "3S", "99999999999h"})
     BOOST_CHECK_THROW(read_duration(text), std::invalid_argument);

@@ -87,3 +87,13 @@ BOOST_AUTO_TEST_CASE(raw_elements_are_cut_at_their_commas_only) {
   BOOST_TEST(raw_elements("[]").empty());
   BOOST_TEST(raw_elements("null").empty());
 }
+
+BOOST_AUTO_TEST_CASE(a_password_of_a_url_is_not_told) {
+  BOOST_TEST(without_password("http://ada:s3cret@h:1/x") == "http://ada:***@h:1/x");
+  BOOST_TEST(without_password("http://ada:s3/c@ret@h") == "http://ada:***@h");
+  BOOST_TEST(without_password("ada:s3cret@h:1") == "ada:***@h:1");
+  BOOST_TEST(without_password("http://:s3cret@h") == "http://:***@h");
+  BOOST_TEST(without_password("http://ada@h:1") == "http://ada@h:1");
+  BOOST_TEST(without_password("http://h:1/x") == "http://h:1/x");
+  BOOST_TEST(without_password("unix:/run/t.sock") == "unix:/run/t.sock");
+}
