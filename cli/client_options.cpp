@@ -68,7 +68,7 @@ void command_line::add_jobs() {
   auto* counts = add(*jobs, command::jobs_counts, "counts", "How many jobs are in each state");
   counts->add_option("--queue", out_.list.queue, "Only of this queue");
   add_client(counts);
-  about(command::jobs_get, "get", "One job with its attempts, and how far it is", false)
+  about(command::jobs_get, "get", "Jobs with their attempts, and how far they are", true)
       ->alias("show");
   auto* logs = about(command::jobs_logs, "logs", "What the runs of a job said", false);
   logs->add_option("--after", out_.log.after, "Only lines above this number")
@@ -114,7 +114,9 @@ void command_line::add_queues() {
   add_client(add(*queues, command::queues_list, "list", "All queues, by name")->alias("ls"));
   const auto about = [&](command what, const char* name, const char* description) {
     auto* app = add(*queues, what, name, description);
-    app->add_option("queue", out_.ids, "The queue's name")->required()->expected(1);
+    auto* names = app->add_option("queue", out_.ids, "The queue's name")->required();
+    if (what == command::queues_drain || what == command::queues_limit)
+      names->expected(1);
     add_client(app);
     return app;
   };

@@ -31,9 +31,10 @@ std::vector<std::string> names_of_queues(http_client& server) {
   return names;
 }
 
-/// The queue that the command names, looked up or after a change.
-std::string ask_about(http_client& server, const invocation& wanted, const char* method,
-                      const std::string& path, const std::optional<std::string>& body = {}) {
+/// A queue that the command names, looked up or after a change.
+std::string ask_about(http_client& server, const invocation& wanted, const std::string& name,
+                      const char* method, const std::string& path,
+                      const std::optional<std::string>& body = {}) {
   const auto answer = server.send(method, path + (wanted.create_queue ? "?create=true" : ""), body);
   const auto code = exit_code_of_answer(answer);
   if (code == exit_code::ok)
@@ -43,8 +44,7 @@ std::string ask_about(http_client& server, const invocation& wanted, const char*
     throw command_error(code, problem_text(answer));
   const bool made_by_create =
       wanted.what != command::queues_show && wanted.what != command::queues_resume;
-  throw command_error(code,
-                      unknown_queue(wanted.ids.front(), names_of_queues(server), made_by_create));
+  throw command_error(code, unknown_queue(name, names_of_queues(server), made_by_create));
 }
 
 /// Pages by the names of queues, as one.
@@ -73,6 +73,24 @@ exit_code list_all(const invocation& wanted, const std::string& path, table rows
   return exit_code::ok;
 }
 
+std::string steer(http_client& server, const invocation& wanted, const std::string& name) {
+  const auto path = "/api/v1/queues/" + http_client::escaped(name);
+  switch (wanted.what) {
+  case command::queues_pause:
+    return ask_about(server, wanted, name, "POST", path + "/pause", "{}");
+  case command::queues_resume:
+    return ask_about(server, wanted, name, "POST", path + "/resume", "{}");
+  case command::queues_drain:
+    return wait_until_idle(server, path,
+                           ask_about(server, wanted, name, "POST", path + "/drain", "{}"),
+                           {"queue", "paused"}, wanted);
+  case command::queues_limit:
+    return ask_about(server, wanted, name, "PATCH", path, wanted.new_limits);
+  default:
+    return ask_about(server, wanted, name, "GET", path);
+  }
+}
+
 } // namespace
 
 exit_code run_queues_list(const invocation& wanted) {
@@ -90,28 +108,19 @@ exit_code run_jobs_counts(const invocation& wanted) {
 exit_code run_queue(const invocation& wanted) {
   exit_on_interrupt();
   http_client server(wanted.client);
-  const auto path = "/api/v1/queues/" + http_client::escaped(wanted.ids.front());
-  std::string queue;
-  switch (wanted.what) {
-  case command::queues_pause:
-    queue = ask_about(server, wanted, "POST", path + "/pause", "{}");
-    break;
-  case command::queues_resume:
-    queue = ask_about(server, wanted, "POST", path + "/resume", "{}");
-    break;
-  case command::queues_drain:
-    queue = wait_until_idle(server, path, ask_about(server, wanted, "POST", path + "/drain", "{}"),
-                            {"queue", "paused"}, wanted);
-    break;
-  case command::queues_limit:
-    queue = ask_about(server, wanted, "PATCH", path, wanted.new_limits);
-    break;
-  default:
-    queue = ask_about(server, wanted, "GET", path);
-    break;
-  }
-  print(wanted.json ? printable_json(queue) + "\n" : queue_details(queue));
-  return exit_code::ok;
+  auto worst = exit_code::ok;
+  for (const auto& name : wanted.ids)
+    try {
+      const auto queue = steer(server, wanted, name);
+      print(wanted.json ? printable_json(queue) + "\n" : queue_details(queue));
+    } catch (const command_error& e) {
+      // The others may still go well; a server that is not there will not.
+      if (wanted.ids.size() == 1 || e.code() == exit_code::unavailable)
+        throw;
+      tell(e.what());
+      worst = worst == exit_code::ok ? e.code() : worst;
+    }
+  return worst;
 }
 
 } // namespace troupe::cli

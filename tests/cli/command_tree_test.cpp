@@ -93,5 +93,5 @@ BOOST_AUTO_TEST_CASE(places_have_no_names_and_keep_their_order) {
   BOOST_TEST(option(bulk, "id").several);
   BOOST_TEST(&option(bulk, "action") < &option(bulk, "id"));
   BOOST_TEST(option(at(at(program, "jobs"), "cancel"), "id").several);
-  BOOST_TEST(!option(at(at(program, "jobs"), "get"), "id").several);
+  BOOST_TEST(!option(at(at(program, "jobs"), "logs"), "id").several);
 }

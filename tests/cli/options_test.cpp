@@ -143,7 +143,6 @@ BOOST_AUTO_TEST_CASE(wrong_values_are_refused_with_the_way_to_the_help) {
            {"jobs", "why"},
            {"jobs", "why", "1", "2"},
            {"jobs", "get", "../../admin"},
-           {"jobs", "get", "1", "2"},
            {"jobs", "watch"},
            {"jobs", "watch", "1", "x"},
            {"jobs", "watch", "1", "--timeout", "-1"},
@@ -267,7 +266,9 @@ BOOST_AUTO_TEST_CASE(several_ids_are_taken_where_they_make_sense) {
   const auto watch = good({"jobs", "watch", "1", "22", "--timeout", "2.5"});
   BOOST_TEST((watch.ids == std::vector<std::string>{"1", "22"}));
   BOOST_TEST(*watch.wait_limit == 2.5);
-  BOOST_TEST((good({"jobs", "get", "5"}).ids == std::vector<std::string>{"5"}));
+  BOOST_TEST((good({"jobs", "get", "5", "6"}).ids == std::vector<std::string>{"5", "6"}));
+  BOOST_TEST((good({"queues", "pause", "a", "b"}).ids == std::vector<std::string>{"a", "b"}));
+  BOOST_TEST(!bad({"queues", "drain", "a", "b"}).empty());
 }
 
 BOOST_AUTO_TEST_CASE(help_and_version_are_no_errors) {

@@ -102,6 +102,10 @@ def test_get_shows_fields_and_attempts(node):
     assert shown.returncode == 0
     assert "completed" in shown.stdout and "ATTEMPT" in shown.stdout
     assert json.loads(ask(node, "jobs", "get", job_id, "--json").stdout)["id"] == job_id
+    other = json.loads(ask(node, "enqueue", "echo", "--wait", "--json").stdout)["id"]
+    both = ask(node, "jobs", "get", job_id, "987654321", other, "--json")
+    assert both.returncode == 3 and "987654321" in both.stderr
+    assert [json.loads(line)["id"] for line in both.stdout.splitlines()] == [job_id, other]
 
 
 def test_watched_jobs_are_followed_to_their_ends(node):

@@ -168,6 +168,16 @@ def test_a_full_queue_takes_no_more_and_counts_tell_how_full_it_is(node):
           "the counts are published")
 
 
+def test_several_queues_are_steered_by_one_command(node):
+    for name in ("several-a", "several-b"):
+        node.create("noop", queue=name)
+    paused = ask(node, "queues", "pause", "several-a", "several-none", "several-b", "--json")
+    assert paused.returncode == 3 and "several-none" in paused.stderr
+    assert [(one["name"], one["paused"]) for one in map(json.loads, paused.stdout.splitlines())] == [
+        ("several-a", True), ("several-b", True)]
+    assert ask(node, "queues", "resume", "several-a", "several-b").returncode == 0
+
+
 def test_the_commands_of_the_page_run_in_their_order(node):
     node.create("noop", queue="mail")
     (script,) = re.findall(r"^```sh\n(.*?)^```", PAGE, re.M | re.S)
