@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include <chrono>
+#include <optional>
 #include <thread>
 
 namespace troupe::cli {
@@ -64,7 +65,11 @@ std::string previewed(const std::string& body, const std::string& action) {
   return out;
 }
 
-std::string follow(http_client& server, std::string operation, bool quiet) {
+std::string follow(http_client& server, std::string operation, bool quiet,
+                   const std::optional<double>& limit) {
+  const auto began = steady::now();
+  if (limit)
+    server.give_up_after(std::chrono::duration<double>(*limit));
   auto read = parsed(operation);
   const auto id = text_of(read, "id");
   if (!quiet)
@@ -76,6 +81,8 @@ std::string follow(http_client& server, std::string operation, bool quiet) {
   auto said = steady::now();
   look_pause pause{look_pause::waiting};
   while (text_of(read, "state") == "running") {
+    if (limit && steady::now() - began >= std::chrono::duration<double>(*limit))
+      throw command_error(exit_code::timed_out, sentence(read) + "; it goes on");
     std::this_thread::sleep_for(pause.after(false));
     operation = server.request("GET", path).body;
     read = parsed(operation);
@@ -120,7 +127,8 @@ exit_code run_jobs_bulk(const invocation& wanted) {
     tell("nothing was done; add --yes to do it");
     return exit_code::usage;
   }
-  show(follow(server, server.request("POST", bulk_path, bulk_body(bulk, false)).body, wanted.json));
+  show(follow(server, server.request("POST", bulk_path, bulk_body(bulk, false)).body, wanted.json,
+              wanted.wait_limit));
   return exit_code::ok;
 }
 

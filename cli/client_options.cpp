@@ -87,6 +87,9 @@ void command_line::add_jobs() {
   auto* bulk = add(*jobs, command::jobs_bulk, "bulk",
                    "Cancel, retry, delete, move or reprioritise many jobs");
   add_bulk_options(*bulk, out_.bulk);
+  bulk->add_option("--timeout", out_.wait_limit,
+                   "Seconds to wait for its end at most, then exit 7; it goes on")
+      ->check(number_in(0.0, longest_seconds));
   add_client(bulk);
 }
 

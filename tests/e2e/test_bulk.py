@@ -113,3 +113,11 @@ def test_the_commands_of_the_page_run_as_written(node):
         done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, timeout=60,
                               env=clean_environment(TROUPE_URL=node.url), check=False)
         assert done.returncode == 0, script + done.stdout + done.stderr
+
+
+def test_a_bulk_operation_goes_on_when_its_command_waits_no_longer(node):
+    made = node.ask("POST", "/api/v1/jobs/bulk", {"jobs": [{"kind": "noop", "queue": "bulk-late", "delay_ms": 3600000}] * 2000})
+    assert made.status == 201
+    late = ask(node, "jobs", "bulk", "cancel", "--queue", "bulk-late", "--yes", "--timeout", "0")
+    assert late.returncode == 7 and "it goes on" in late.stderr
+    until(lambda: node.ask("GET", "/api/v1/jobs?queue=bulk-late&state=scheduled").json["jobs"] == [], "all are cancelled")
