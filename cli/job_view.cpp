@@ -12,6 +12,19 @@ std::string attempts_of(const json& job) {
   return field(job, "attempt") + "/" + field(job, "max_attempts");
 }
 
+/// JSON or a text of a job: what is too long for a person is cut between two characters.
+std::string shortened(std::string text) {
+  constexpr std::size_t most = 2048;
+  if (text.size() <= most)
+    return text;
+  const auto whole = text.size();
+  auto end = most;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80U)
+    --end;
+  text.resize(end);
+  return text + "… " + std::to_string(whole) + " bytes, see --json";
+}
+
 } // namespace
 
 table jobs_table(int widest) {
@@ -57,7 +70,7 @@ std::string job_details(std::string_view text) {
     fields.add({"retry", std::string{retry}});
   fields.add({"run_at", short_time(field(job, "run_at"))});
   fields.add({"created_at", short_time(field(job, "created_at"))});
-  fields.add({"args", std::string{raw_member(text, "args")}});
+  fields.add({"args", shortened(std::string{raw_member(text, "args")})});
   if (const auto raw = raw_member(text, "progress"); raw.starts_with('{')) {
     const auto progress = read_object(raw);
     const auto percent = field(progress, "percent");
@@ -78,7 +91,8 @@ std::string job_details(std::string_view text) {
     tried.add({field(attempt, "attempt"), outcome.empty() ? "running" : outcome,
                field(attempt, "node"), short_time(field(attempt, "started_at")),
                short_time(field(attempt, "finished_at")),
-               result == "null" ? std::string{} : std::string{result}, field(attempt, "error")});
+               result == "null" ? std::string{} : shortened(std::string{result}),
+               shortened(field(attempt, "error"))});
   }
   return out + "\n" + tried.take();
 }

@@ -68,3 +68,21 @@ BOOST_AUTO_TEST_CASE(an_answer_of_somebody_else_is_refused) {
   auto rows = jobs_table(0);
   BOOST_CHECK_THROW(add_jobs(rows, "{}"), command_error);
 }
+
+BOOST_AUTO_TEST_CASE(what_is_very_long_is_cut_with_a_remark) {
+  const auto with = [](std::size_t size) {
+    return job_details(R"({"id":"1","args":"x","attempts":[{"attempt":1,"result":"\u00fc)"
+                       + std::string(size, 'y') + R"(ü"}]})");
+  };
+  const auto remark = std::string{"… 5012 bytes, see --json"};
+  BOOST_TEST(with(5002).find(remark) != std::string::npos, with(5002));
+  BOOST_TEST(with(5002).size() < 6000);
+  BOOST_TEST(with(1000).find("see --json") == std::string::npos);
+  // Not in the middle of a character.
+  std::string wide;
+  for (int i = 0; i < 3000; ++i)
+    wide += "ü";
+  for (const auto* before : {"", "y"})
+    BOOST_TEST(job_details(R"({"id":"1","args":")" + (before + wide) + R"("})").find("\xef\xbf\xbd")
+               == std::string::npos);
+}
