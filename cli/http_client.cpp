@@ -423,6 +423,9 @@ std::string problem_text(const http_answer& answer) {
 exit_code exit_code_of_answer(const http_answer& answer) {
   if (answer.status == 429 && problem_code(answer) == too_many_failures)
     return exit_code::unauthorised;
+  // Nobody may do that: another token is no help.
+  if (answer.status == 403 && problem_code(answer) == "queue_reserved")
+    return exit_code::usage;
   return exit_code_of_status(answer.status);
 }
 

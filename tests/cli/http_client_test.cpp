@@ -110,6 +110,8 @@ BOOST_AUTO_TEST_CASE(wrong_tokens_are_no_overload) {
   BOOST_TEST(code({429, R"({"code":"too_many_failures"})"}) == 5);
   BOOST_TEST(code({429, R"({"code":"rate_exceeded"})"}) == 6);
   BOOST_TEST(code({200, ""}) == 0);
+  BOOST_TEST(code({403, R"({"code":"queue_reserved"})"}) == 2);
+  BOOST_TEST(code({403, R"({"code":"role_not_enough"})"}) == 5);
 }
 
 BOOST_AUTO_TEST_CASE(a_server_that_asks_for_patience_is_asked_again_as_long_as_there_is_time) {
