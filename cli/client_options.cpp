@@ -193,6 +193,8 @@ void command_line::add_top() {
   app->add_option("--interval", out_.top.interval, "Seconds between two readings")
       ->check(number_in(0.1, 3600.0))
       ->capture_default_str();
+  app->add_option("--queue", out_.top.queue,
+                  "Only this queue, as for a token that is for some queues only");
   app->add_option("--sort", out_.top.sort, "The column that queues are sorted by")
       ->check(one_of(top_column_names()))
       ->capture_default_str();

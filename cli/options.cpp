@@ -349,6 +349,10 @@ void command_line::finish() {
   case command::queues_resume:
   case command::queues_drain:
     return check_names(out_.ids);
+  case command::top:
+    if (!out_.top.queue.empty())
+      check_names({out_.top.queue});
+    return;
   case command::jobs_list:
   case command::export_jobs:
     return check_filter(out_.list);
@@ -365,7 +369,6 @@ void command_line::finish() {
   case command::nodes_drain:
   case command::nodes_resume:
   case command::tokens_list:
-  case command::top:
   case command::version:
     return;
   }

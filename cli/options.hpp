@@ -151,6 +151,7 @@ struct top_settings {
   bool once = false;
   double interval = 1;        ///< seconds between two readings
   std::string sort = "queue"; ///< a column of top_view.hpp
+  std::string queue;          ///< the only one that is shown; empty: all
 };
 
 struct invocation {

@@ -22,9 +22,9 @@ std::chrono::milliseconds interval_of(const invocation& wanted) {
 exit_code run_once(const invocation& wanted) {
   http_client server(wanted.client);
   run_notes notes;
-  const auto before = read_server(server, notes);
+  const auto before = read_server(server, notes, wanted.top.queue);
   std::this_thread::sleep_for(interval_of(wanted)); // rates need two readings
-  const auto now = read_server(server, notes);
+  const auto now = read_server(server, notes, wanted.top.queue);
   const auto by = read_top_column(wanted.top.sort);
   const top_input input{&now, &before, top_order::usual(by), without_password(wanted.client.url),
                         ""};
@@ -42,8 +42,8 @@ public:
     // Before the screen is taken: where no server is, that is all there is to say.
     http_client server(wanted_.client);
     run_notes notes;
-    latest_.now = std::make_shared<top_reading>(read_server(server, notes));
-    top_gatherer gatherer(wanted_.client, interval_of(wanted_), latest_.now);
+    latest_.now = std::make_shared<top_reading>(read_server(server, notes, wanted_.top.queue));
+    top_gatherer gatherer(wanted_.client, interval_of(wanted_), wanted_.top.queue, latest_.now);
     full_screen screen;
     while (true) {
       screen.draw(frame());

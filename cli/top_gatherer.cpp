@@ -37,15 +37,24 @@ bool read_pages(http_client& server, const std::string& path, top_reading& into,
 
 } // namespace
 
-top_reading read_server(http_client& server, run_notes& notes) {
+top_reading read_server(http_client& server, run_notes& notes, const std::string& queue) {
   top_reading out;
-  out.more_queues = read_pages(server, "/api/v1/jobs/counts", out, add_counts);
+  const auto only = http_client::escaped(queue);
+  if (queue.empty())
+    out.more_queues = read_pages(server, "/api/v1/jobs/counts", out, add_counts);
+  else
+    add_counts(out, server.request("GET", "/api/v1/jobs/counts?queue=" + only).body);
   out.counted_at = std::chrono::steady_clock::now();
   out.taken_at = std::chrono::system_clock::now();
-  read_pages(server, "/api/v1/queues", out, add_pauses);
-  set_running(
-      out,
-      server.request("GET", "/api/v1/jobs?state=running&limit=" + std::to_string(most_jobs)).body);
+  if (queue.empty())
+    read_pages(server, "/api/v1/queues", out, add_pauses);
+  else
+    add_pauses(out, R"({"queues":[)" + server.request("GET", "/api/v1/queues/" + only).body + "]}");
+  const auto of_queue = queue.empty() ? std::string{} : "&queue=" + only;
+  set_running(out, server
+                       .request("GET", "/api/v1/jobs?state=running&limit="
+                                           + std::to_string(most_jobs) + of_queue)
+                       .body);
   for (const auto& id : notes.wanted(out, most_questions)) {
     const auto answer = server.send("GET", "/api/v1/jobs/" + id);
     for (const auto& job : out.running)
@@ -53,6 +62,8 @@ top_reading read_server(http_client& server, run_notes& notes) {
         notes.keep(job, read_progress(answer.body));
   }
   notes.apply(out);
+  if (!queue.empty())
+    return out;
   set_nodes(out, server.request("GET", "/api/v1/nodes?limit=" + std::to_string(most_nodes)).body);
   const auto health = server.send("GET", "/api/v1/health"); // 503 when it is failing
   if (health.status == 200 || health.status == 503)
@@ -62,8 +73,9 @@ top_reading read_server(http_client& server, run_notes& notes) {
 }
 
 top_gatherer::top_gatherer(const client_settings& client, std::chrono::milliseconds interval,
-                           std::shared_ptr<const top_reading> first)
-    : client_(client), interval_(interval), latest_{std::move(first), nullptr, {}},
+                           std::string queue, std::shared_ptr<const top_reading> first)
+    : client_(client), interval_(interval),
+      queue_(std::move(queue)), latest_{std::move(first), nullptr, {}},
       ready_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (ready_ < 0)
     throw std::system_error(errno, std::generic_category(), "eventfd");
@@ -108,7 +120,7 @@ void top_gatherer::run() {
     std::shared_ptr<const top_reading> now;
     std::string trouble;
     try {
-      now = std::make_shared<top_reading>(read_server(server, notes));
+      now = std::make_shared<top_reading>(read_server(server, notes, queue_));
     } catch (const std::exception& e) {
       trouble = e.what();
     }

@@ -17,13 +17,14 @@
 namespace troupe::cli {
 
 /// Asks for all of one reading: 6 requests where runs are short, and up to 10 more. Throws
-/// command_error.
-top_reading read_server(http_client& server, run_notes& notes);
+/// command_error. Of one `queue` only, if it is named: then nothing that a token for that queue may
+/// not ask, so that nodes and health are left out.
+top_reading read_server(http_client& server, run_notes& notes, const std::string& queue);
 
 class top_gatherer {
 public:
   /// `first`: a reading that was taken before.
-  top_gatherer(const client_settings& client, std::chrono::milliseconds interval,
+  top_gatherer(const client_settings& client, std::chrono::milliseconds interval, std::string queue,
                std::shared_ptr<const top_reading> first);
   /// A request that is on its way is given up, which takes up to a second.
   ~top_gatherer();
@@ -49,6 +50,7 @@ private:
 
   const client_settings client_;
   const std::chrono::milliseconds interval_;
+  const std::string queue_;
   std::mutex guard_;
   std::condition_variable changed_;
   latest latest_;

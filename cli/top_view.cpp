@@ -204,16 +204,20 @@ std::vector<std::string> head_lines(const top_input& input, const sorted_queues&
     rates = "in " + rate_text(queues.all->in) + "/s, done " + rate_text(queues.all->done)
             + "/s, failing " + rate_text(queues.all->failed) + "/s";
   std::vector<std::string> out;
-  out.push_back("troupe " + printable(input.url) + "  node " + printable(now.node.name) + " "
-                + printable(now.node.version) + "  " + printable(now.node.status) + "  "
+  const bool node = !now.node.name.empty(); // of one queue nothing is known of nodes
+  out.push_back("troupe " + printable(input.url) + "  "
+                + (node ? "node " + printable(now.node.name) + " " + printable(now.node.version)
+                              + "  " + printable(now.node.status) + "  "
+                        : "")
                 + time_text(now.taken_at));
   out.push_back("jobs: " + count_text(all.available) + " waiting, " + count_text(all.running)
                 + " running, " + count_text(all.retryable) + " retrying, "
                 + count_text(all.scheduled) + " scheduled, " + count_text(all.discarded)
                 + " failed; " + rates);
-  out.push_back("node: " + count_text(now.node.running) + " slots taken, "
-                + count_text(now.node.backlog) + " claimed ahead, " + count_text(now.node.stuck)
-                + " stuck");
+  if (node)
+    out.push_back("node: " + count_text(now.node.running) + " slots taken, "
+                  + count_text(now.node.backlog) + " claimed ahead, " + count_text(now.node.stuck)
+                  + " stuck");
   if (const auto nodes = nodes_text(now); !nodes.empty())
     out.back() += "; jobs on all nodes: " + nodes;
   for (const auto& trouble : now.node.trouble)

@@ -166,6 +166,8 @@ def test_what_the_server_refuses_is_exit_2_with_the_field(node):
     assert "/kind" in refused.stderr and "noop" in refused.stderr
     refused = ask(node, "enqueue", "noop", "--priority", "77")
     assert refused.returncode == 2 and "/priority" in refused.stderr
+    reserved = ask(node, "enqueue", "noop", "--queue", "troupe.x")
+    assert reserved.returncode == 2 and "troupe.x" in reserved.stderr
     refused = ask(node, "enqueue", "noop", "--args", "{broken")
     assert refused.returncode == 2 and "not JSON" in refused.stderr
 

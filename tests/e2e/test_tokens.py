@@ -1,4 +1,5 @@
 """A node that requires tokens, and docs/security.md: its commands run as they stand there."""
+import json
 import os
 import re
 import stat
@@ -60,6 +61,15 @@ def test_commands_show_the_token_and_are_kept_to_its_role_and_queues(guarded):
     assert done.returncode == 0, done.stderr
     assert troupe(guarded, "enqueue", "echo", "--queue", "other", TROUPE_TOKEN=producer).returncode == 5
     assert troupe(guarded, "queues", "pause", "mail", TROUPE_TOKEN=producer).returncode == 5
+    assert troupe(guarded, "enqueue", "echo", "--queue", "troupe.x", TROUPE_TOKEN=producer).returncode != 0
+    viewer = made(guarded, "--name", "eyes", "--role", "viewer", "--queue", "mail")
+    assert troupe(guarded, "top", "--once", TROUPE_TOKEN=viewer).returncode == 5
+    for token in (viewer, producer):
+        seen = troupe(guarded, "top", "--once", "--queue", "mail", "--json", TROUPE_TOKEN=token)
+        assert seen.returncode == 0, seen.stderr
+        assert [queue["queue"] for queue in json.loads(seen.stdout)["queues"]] == ["mail"]
+    plain = troupe(guarded, "top", "--once", "--queue", "mail", TROUPE_TOKEN=viewer)
+    assert plain.returncode == 0 and "mail" in plain.stdout and "node:" not in plain.stdout
     exported = troupe(guarded, "export", "--queue", "mail", TROUPE_TOKEN=producer)
     assert exported.returncode == 0 and '"mail"' in exported.stdout
     assert troupe(guarded, "export", TROUPE_TOKEN=producer).returncode == 5
