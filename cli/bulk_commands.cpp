@@ -124,7 +124,7 @@ exit_code run_jobs_bulk(const invocation& wanted) {
     print(wanted.json ? printable_json(answer) + "\n" : previewed(answer, bulk.action) + "\n");
     if (bulk.dry_run)
       return exit_code::ok;
-    tell("nothing was done; add --yes to do it");
+    complain("nothing was done; add --yes to do it");
     return exit_code::usage;
   }
   show(follow(server, server.request("POST", bulk_path, bulk_body(bulk, false)).body, wanted.json,

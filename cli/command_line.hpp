@@ -40,6 +40,8 @@ private:
                     const std::string& key);
   CLI::Option* list(CLI::Option* option);
   void add_json(CLI::App* app);
+  /// What every command takes.
+  void add_manner(CLI::App* app);
   void add_database(CLI::App* app);
   void add_pool(CLI::App* app);
   void add_engine(CLI::App* app);

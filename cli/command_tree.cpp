@@ -45,6 +45,7 @@ option_entry read_option(const CLI::Option& option) {
   out.description = option.get_description();
   out.default_text = option.get_default_str();
   out.required = option.get_required();
+  out.of_all = option.get_group() == group_of_all;
   if (option.get_items_expected_max() == 0)
     return out;
   read_type(out, option.get_type_name());

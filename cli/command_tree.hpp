@@ -28,6 +28,7 @@ struct option_entry {
   std::string key;      ///< likewise, in the configuration file
   bool required = false;
   bool several = false; ///< may be given more than once
+  bool of_all = false;  ///< every command has it
 };
 
 struct command_entry {
@@ -36,6 +37,9 @@ struct command_entry {
   std::vector<option_entry> options; ///< as they were added; places keep their order
   std::vector<command_entry> commands;
 };
+
+/// The heading in the help under which the options are that every command has.
+inline constexpr const char* group_of_all = "Options of every command";
 
 command_entry read_commands(const CLI::App& app, const option_sources& sources);
 

@@ -4,6 +4,7 @@
 
 #include "cli/exit_code.hpp"
 #include "cli/options.hpp"
+#include "cli/talk.hpp"
 
 #include <vector>
 
@@ -48,7 +49,5 @@ exit_code run_bench(const invocation& wanted);
 
 /// Writes to standard output; command_error when nobody takes it (a full disk, a closed pipe).
 void print(const std::string& text);
-/// One line on standard error, made printable.
-void tell(const std::string& line);
 
 } // namespace troupe::cli

@@ -12,7 +12,8 @@ namespace {
 
 constexpr std::array<std::string_view, 4> with_value{"--url", "--ca-file", "--token-file",
                                                      "--request-timeout"};
-constexpr std::array<std::string_view, 1> without_value{"--json"};
+constexpr std::array<std::string_view, 7> without_value{"--json",    "-q",      "--quiet",   "-v",
+                                                        "--verbose", "--plain", "--no-color"};
 
 bool is_one_of(const auto& names, std::string_view word) {
   return std::find(names.begin(), names.end(), word) != names.end();

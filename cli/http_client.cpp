@@ -1,6 +1,7 @@
 #include "cli/http_client.hpp"
 
 #include "cli/exit_code.hpp"
+#include "cli/talk.hpp"
 #include "cli/text.hpp"
 #include "messages/version.hpp"
 
@@ -246,6 +247,14 @@ struct taker {
   }
 };
 
+void tell_request(const char* method, const std::string& path, const http_answer& answer,
+                  steady::duration took) {
+  if (manner_in_use().verbose)
+    tell_more(std::string{method} + " " + path + ": " + std::to_string(answer.status) + " after "
+              + std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(took).count())
+              + " ms");
+}
+
 http_answer answer_of(CURL* easy, std::string body) {
   http_answer out;
   out.body = std::move(body);
@@ -283,7 +292,9 @@ http_answer http_client::send(const char* method, const std::string& path,
   const auto end = end_of_patience();
   auto limit = std::chrono::milliseconds{state_->timeout_ms};
   while (true) {
+    const auto began = steady::now();
     auto answer = send_once(method, path, body, limit);
+    tell_request(method, path, answer, steady::now() - began);
     if (!wait_as_asked(answer, end))
       return answer;
     limit = std::max(std::chrono::duration_cast<std::chrono::milliseconds>(end - steady::now()),
@@ -336,7 +347,9 @@ http_answer http_client::send_once(const char* method, const std::string& path,
 void http_client::download(const std::string& path,
                            const std::function<void(std::string_view)>& take, const part& from) {
   const auto end = end_of_patience();
+  const auto began = steady::now();
   auto answer = download_once(path, take, from);
+  tell_request("GET", path, answer, steady::now() - began);
   while (wait_as_asked(answer, end))
     answer = download_once(path, take, from);
   if (const auto code = exit_code_of_answer(answer); code != exit_code::ok)

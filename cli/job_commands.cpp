@@ -8,6 +8,7 @@
 #include "cli/look_pause.hpp"
 #include "cli/outage.hpp"
 #include "cli/signals.hpp"
+#include "cli/terminal.hpp"
 #include "cli/text.hpp"
 #include "cli/why_view.hpp"
 #include "messages/job.hpp"
@@ -18,7 +19,6 @@
 #include <chrono>
 #include <cstdio>
 #include <thread>
-#include <unistd.h>
 
 namespace troupe::cli {
 
@@ -184,7 +184,7 @@ exit_code run_jobs_list(const invocation& wanted) {
   exit_on_interrupt();
   const auto& list = wanted.list;
   http_client server(wanted.client);
-  auto rows = jobs_table(::isatty(STDOUT_FILENO) != 0 ? widest_cell : 0);
+  auto rows = jobs_table(is_for_person() ? widest_cell : 0);
   const auto page_size = static_cast<int>(limits::page_size);
   int left = list.limit;
   std::string cursor;
@@ -280,7 +280,7 @@ exit_code run_jobs_by_id(const invocation& wanted) {
       // The others may still go well; a server that is not there will not.
       if (wanted.ids.size() == 1 || e.code() == exit_code::unavailable)
         throw;
-      tell("job " + id + ": " + e.what());
+      complain("job " + id + ": " + e.what());
       worst = worst == exit_code::ok ? e.code() : worst;
     }
   }

@@ -1,7 +1,6 @@
 // The program `troupe`: reads the command line, runs one command, turns what it throws into a
 // sentence on standard error and an exit code.
 #include "cli/commands.hpp"
-#include "cli/text.hpp"
 #include "launcher/engine.hpp"
 
 #include <clocale>
@@ -15,11 +14,6 @@ namespace troupe::cli {
 void print(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
     throw command_error(exit_code::failed, "standard output cannot be written");
-}
-
-void tell(const std::string& line) {
-  const auto text = "troupe: " + printable(line) + "\n";
-  std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
 namespace {
@@ -105,15 +99,17 @@ exit_code guarded_main(std::vector<std::string> arguments) {
         std::fputs(refused->text.c_str(), stderr);
       return refused->code;
     }
-    return run(std::get<invocation>(parsed));
+    const auto& wanted = std::get<invocation>(parsed);
+    set_manner(wanted.talk);
+    return run(wanted);
   } catch (const command_error& e) {
-    tell(e.what());
+    complain(e.what());
     return e.code();
   } catch (const engine_error& e) {
-    tell(e.what());
+    complain(e.what());
     return exit_code_of(e.code());
   } catch (const std::exception& e) {
-    tell(e.what());
+    complain(e.what());
     return exit_code::failed;
   }
 }

@@ -61,6 +61,11 @@ std::string synopsis_of(const command_entry& command, const std::string& path) {
   return out + " [" + italic("options") + "]";
 }
 
+/// Of any command that does something: all of them have the same.
+const command_entry& first_leaf(const command_entry& command) {
+  return command.commands.empty() ? command : first_leaf(command.commands.front());
+}
+
 bool is_help(const option_entry& option) {
   return !option.names.empty() && option.names.back() == "--help";
 }
@@ -70,7 +75,7 @@ void append_command(std::string& out, const command_entry& command, const std::s
     out += ".SS " + roff_text(path) + "\n" + roff_text(command.description) + ".\n.PP\n"
            + synopsis_of(command, path) + "\n";
     for (const auto& option : command.options)
-      if (!is_help(option))
+      if (!is_help(option) && !option.of_all)
         out += tagged(tag_of(option), words_of(option));
   }
   for (const auto& each : command.commands)
@@ -166,6 +171,10 @@ std::string man_page(const command_entry& program, std::string_view version) {
                     + ".SH OPTIONS\n";
   for (const auto& option : program.options)
     out += tagged(tag_of(option), words_of(option));
+  out += ".PP\nEvery command takes\n";
+  for (const auto& option : first_leaf(program).options)
+    if (option.of_all)
+      out += tagged(tag_of(option), words_of(option));
   out += ".SH COMMANDS\n";
   append_command(out, program, program.name);
   out += ".SH EXIT STATUS\n";

@@ -14,7 +14,7 @@ exit_code run_nodes_list(const invocation& wanted) {
   auto path = std::string{"/api/v1/nodes?limit=500"};
   if (wanted.list.state)
     path += "&state=" + http_client::escaped(*wanted.list.state);
-  auto rows = nodes_table();
+  auto rows = manner_in_use().plain ? nodes_table(0) : nodes_table();
   std::string before;
   std::string all;
   do {

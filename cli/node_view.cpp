@@ -35,7 +35,7 @@ std::string queues_of(const json& node) {
 
 } // namespace
 
-table nodes_table() {
+table nodes_table(int widest) {
   return table({{"NODE"},
                 {"ID", true},
                 {"STATE"},
@@ -44,7 +44,7 @@ table nodes_table() {
                 {"RUNNING", true},
                 {"SLOTS", true},
                 {"QUEUES"}},
-               60);
+               widest);
 }
 
 void add_nodes(table& to, std::string_view answer) {

@@ -8,7 +8,8 @@
 
 namespace troupe::cli {
 
-table nodes_table();
+/// `widest`: longer cells are cut; 0: never.
+table nodes_table(int widest = 60);
 /// Adds the nodes of a page; command_error when it is none.
 void add_nodes(table& to, std::string_view answer);
 /// The fields of one node, and its queues.

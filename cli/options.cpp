@@ -13,6 +13,7 @@
 #include "messages/version.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <stdexcept>
 #include <utility>
@@ -82,8 +83,22 @@ CLI::App* command_line::add(CLI::App& parent, command what, const char* name,
                             const char* description) {
   auto* app = parent.add_subcommand(name, description);
   commands_[app] = what;
+  add_manner(app);
   app->preparse_callback([this, app](std::size_t) { sources_.use_variables(app); });
   return app;
+}
+
+void command_line::add_manner(CLI::App* app) {
+  auto* quiet = app->add_flag("-q,--quiet", out_.talk.quiet, "Say only what went wrong");
+  auto* verbose = app->add_flag("-v,--verbose", out_.talk.verbose,
+                                "Say more: each request; of an engine what debugging needs");
+  auto* plain = app->add_flag("--plain", out_.talk.plain,
+                              "As where there is no terminal: nothing is drawn over or cut");
+  auto* no_colour = app->add_flag("--no-color", out_.talk.no_colour,
+                                  "No reversed or coloured text; likewise by NO_COLOR");
+  for (auto* option : {quiet, verbose, plain, no_colour})
+    option->group(group_of_all);
+  quiet->excludes(verbose);
 }
 
 CLI::Option* command_line::env(CLI::App* app, CLI::Option* option, const std::string& name,
@@ -276,6 +291,8 @@ void command_line::finish_engine() {
   auto& engine = out_.engine;
   if (!engine.data_dir.empty())
     engine.data_dir = std::filesystem::absolute(engine.data_dir).lexically_normal().string();
+  if (log_level_.empty() && (out_.talk.quiet || out_.talk.verbose))
+    log_level_ = out_.talk.quiet ? "error" : "debug";
   if (!log_level_.empty())
     out_.log_level = log::parse_level(log_level_);
   if (log_format_ == "text" || log_format_ == "json")
@@ -303,6 +320,8 @@ void command_line::finish_node() {
 }
 
 void command_line::finish() {
+  const char* no_colour = std::getenv("NO_COLOR");
+  out_.talk.no_colour = out_.talk.no_colour || (no_colour != nullptr && *no_colour != '\0');
   finish_client();
   switch (out_.what) {
   case command::dev:

@@ -8,6 +8,7 @@
 #include "cli/command_tree.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/setting_view.hpp"
+#include "cli/talk.hpp"
 #include "launcher/engine_options.hpp"
 #include "launcher/log.hpp"
 #include "messages/crawl.hpp"
@@ -157,6 +158,7 @@ struct top_settings {
 struct invocation {
   command what = command::version;
   bool json = false;
+  manner talk;
   engine_options engine;               ///< dev, serve, migrate, scrape, bench, doctor, tokens
   std::optional<log::level> log_level; ///< none: TROUPE_LOG is not set either
   log::format log_format = log::format::automatic;

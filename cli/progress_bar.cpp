@@ -1,5 +1,6 @@
 #include "cli/progress_bar.hpp"
 
+#include "cli/talk.hpp"
 #include "cli/text.hpp"
 
 #include <algorithm>
@@ -80,7 +81,8 @@ std::string plain_line(const bench_view& view) {
 
 int terminal_width() {
   const char* term = std::getenv("TERM");
-  if (::isatty(STDERR_FILENO) == 0 || term == nullptr || std::string_view{term} == "dumb")
+  if (manner_in_use().quiet || manner_in_use().plain || ::isatty(STDERR_FILENO) == 0
+      || term == nullptr || std::string_view{term} == "dumb")
     return 0;
   winsize size{};
   if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)

@@ -117,7 +117,7 @@ exit_code run_queue(const invocation& wanted) {
       // The others may still go well; a server that is not there will not.
       if (wanted.ids.size() == 1 || e.code() == exit_code::unavailable)
         throw;
-      tell(e.what());
+      complain(e.what());
       worst = worst == exit_code::ok ? e.code() : worst;
     }
   return worst;

@@ -1,5 +1,7 @@
 #include "cli/terminal.hpp"
 
+#include "cli/talk.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -44,10 +46,13 @@ void restore_and_die(int number) {
 
 } // namespace
 
+bool is_for_person() {
+  return ::isatty(STDOUT_FILENO) != 0 && !manner_in_use().plain;
+}
+
 bool can_redraw() {
   const char* term = std::getenv("TERM");
-  return ::isatty(STDOUT_FILENO) != 0 && term != nullptr && *term != '\0'
-         && std::string_view{term} != "dumb";
+  return is_for_person() && term != nullptr && *term != '\0' && std::string_view{term} != "dumb";
 }
 
 terminal_size size_of_terminal() {
@@ -203,7 +208,11 @@ full_screen::events full_screen::wait(std::chrono::milliseconds limit, int also)
 }
 
 void full_screen::draw(const std::vector<screen_line>& lines) {
-  write_all(screen_text(lines));
+  auto shown = lines;
+  if (manner_in_use().no_colour)
+    for (auto& line : shown)
+      line.title = false;
+  write_all(screen_text(shown));
 }
 
 } // namespace troupe::cli

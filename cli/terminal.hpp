@@ -15,7 +15,9 @@ struct terminal_size {
   int columns = 80;
 };
 
-/// True when standard output is a terminal that can go back to what it has drawn.
+/// True when somebody looks at standard output: a terminal, unless --plain is given.
+bool is_for_person();
+/// Likewise, and it is a terminal that can go back to what it has drawn.
 bool can_redraw();
 /// Of standard output; what a terminal usually has when it does not say.
 terminal_size size_of_terminal();

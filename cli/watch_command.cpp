@@ -72,7 +72,7 @@ private:
       if (e.code() == exit_code::not_found) {
         jobs_.lose(id);
         if (!in_place_)
-          tell("job " + id + " is not there: " + e.what());
+          complain("job " + id + " is not there: " + e.what());
         drawn_ = false;
       } else if (!away_.bears(e)) {
         throw;

@@ -1,5 +1,6 @@
 // The commands that ask a server: what is understood, what is refused, and with which advice.
 #include "tests/cli/parsed.hpp"
+#include "tests/cli/set_variable.hpp"
 
 using namespace troupe::cli;
 using namespace troupe::tests;
@@ -29,6 +30,22 @@ BOOST_AUTO_TEST_CASE(what_says_which_server_is_asked_is_looked_at_before_it_is_a
   BOOST_TEST(says(bad({"jobs", "list", "--url", ""}), "--url is empty"));
   BOOST_TEST(says(bad({"jobs", "list", "--url", "http://h", "--ca-file", "/no/such.crt"}),
                   "--ca-file: '/no/such.crt' cannot be read"));
+}
+
+BOOST_AUTO_TEST_CASE(every_command_is_told_how_to_talk) {
+  const set_variable colour("NO_COLOR", "");
+  const auto usual = good({"jobs", "list"}).talk;
+  BOOST_TEST((!usual.quiet && !usual.verbose && !usual.plain && !usual.no_colour));
+  BOOST_TEST(good({"-q", "jobs", "list"}).talk.quiet);
+  BOOST_TEST(good({"version", "--verbose"}).talk.verbose);
+  BOOST_TEST(good({"top", "--plain", "--no-color"}).talk.plain);
+  BOOST_TEST(good({"top", "--plain", "--no-color"}).talk.no_colour);
+  BOOST_TEST(!bad({"jobs", "list", "-q", "-v"}).empty());
+  BOOST_TEST((good({"dev", "-v"}).log_level == troupe::log::level::debug));
+  BOOST_TEST((good({"dev", "-q"}).log_level == troupe::log::level::error));
+  BOOST_TEST((good({"dev", "-q", "--log-level", "warn"}).log_level == troupe::log::level::warn));
+  const set_variable none("NO_COLOR", "1");
+  BOOST_TEST(good({"jobs", "list"}).talk.no_colour);
 }
 
 BOOST_AUTO_TEST_CASE(the_limits_of_a_queue_become_what_the_server_takes) {

@@ -68,6 +68,13 @@ BOOST_AUTO_TEST_CASE(every_section_command_option_variable_and_exit_code_is_ther
     BOOST_REQUIRE_MESSAGE(from != std::string::npos, path);
     const auto body = page.substr(from, page.find("\n.S", from + 4) - from);
     for (const auto& option : command.options) {
+      if (option.of_all) {
+        const auto options = page.substr(page.find("\n.SH OPTIONS\n"));
+        BOOST_TEST(says(options.substr(0, options.find("\n.SH COMMANDS\n")),
+                        "\\fB" + roff_text(option.names.back()) + "\\fR"),
+                   option.names.back());
+        continue;
+      }
       for (const auto& name : option.names)
         if (name != "-h" && name != "--help")
           BOOST_TEST(says(body, "\\fB" + roff_text(name) + "\\fR"), path + " " + name);

@@ -403,7 +403,7 @@ BOOST_AUTO_TEST_CASE(the_settings_shown_are_those_that_serve_reads) {
           break;
         }
     for (const auto& each : at->options)
-      if (each.names.back() != "--origin" && each.names.back() != "--json")
+      if (each.names.back() != "--origin" && each.names.back() != "--json" && !each.of_all)
         names.push_back(each.names.back() + " " + each.variable + " " + each.key + " "
                         + each.default_text);
     return names;

@@ -74,6 +74,18 @@ def test_interrupting_a_wait_is_exit_130(node):
     assert waiting.wait(10) == 130
 
 
+def test_how_much_is_said_beside_the_data_is_chosen(node):
+    usual = ask(node, "enqueue", "echo", "--wait")
+    assert "is in; waiting for its end" in usual.stderr
+    for quiet in (["-q", "enqueue", "echo", "--wait"], ["enqueue", "echo", "--wait", "--quiet"]):
+        said = ask(node, *quiet)
+        assert (said.returncode, said.stderr) == (0, "") and "completed" in said.stdout
+    wrong = ask(node, "jobs", "get", "987654321", "-q")
+    assert wrong.returncode == 3 and "987654321" in wrong.stderr
+    said = ask(node, "jobs", "list", "--limit", "1", "-v")
+    assert re.search(r"^troupe: GET /api/v1/jobs\?limit=1: 200 after \d+ ms$", said.stderr, re.M), said.stderr
+
+
 def test_jobs_are_listed_in_aligned_columns_and_as_json(node):
     ids = [ask(node, "enqueue", "noop", "--queue", "listed").stdout.strip() for _ in range(3)]
     shown = ask(node, "jobs", "list", "--queue", "listed").stdout.splitlines()
@@ -270,6 +282,12 @@ def test_long_cells_are_cut_on_a_terminal_only(node):
     shown = until(lambda: os.read(leader, 65536), "the table").decode()
     os.close(leader)
     assert queue not in shown and "qqqq…" in shown
+    leader, follower = pty.openpty()
+    subprocess.run([PROGRAM, "jobs", "list", "--queue", queue, "--url", node.url, "--plain"],
+                   stdout=follower, env=clean_environment(), timeout=30, check=True)
+    os.close(follower)
+    assert queue in until(lambda: os.read(leader, 65536), "the table").decode()
+    os.close(leader)
 
 
 class Terminal:
@@ -280,6 +298,7 @@ class Terminal:
         self.resize(rows, columns)
         self.before = termios.tcgetattr(self.leader)
         self.shown = ""
+        self.all = ""
         self.decode = codecs.getincrementaldecoder("utf-8")().decode # characters come in pieces
         self.process = place.start(
             *arguments, stdin=follower, stdout=follower, start_new_session=True,
@@ -303,7 +322,9 @@ class Terminal:
         """Takes what was written: a full terminal would hold up the program."""
         try:
             while select.select([self.leader], [], [], 0)[0]:
-                self.shown += self.decode(os.read(self.leader, 65536))
+                more = self.decode(os.read(self.leader, 65536))
+                self.shown += more
+                self.all += more
         except OSError: # nobody has the other end any more
             pass
 
@@ -358,8 +379,14 @@ def test_top_draws_resizes_sorts_pauses_and_gives_the_terminal_back(node):
     screen.await_frame("WAITING+")
     screen.type("p")
     screen.await_frame("paused; p goes on")
+    assert "\x1b[7m" in screen.all
     screen.type("q")
     assert screen.end() == 0
+    colourless = Terminal(node.place, "top", "--url", node.url, "--no-color")
+    colourless.await_frame("QUEUE+")
+    assert "\x1b[7m" not in colourless.all
+    colourless.type("q")
+    assert colourless.end() == 0
     assert node.ask("POST", f"/api/v1/jobs/{running}/cancel", {}).status == 200
 
 
