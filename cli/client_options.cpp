@@ -184,6 +184,10 @@ void command_line::add_nodes() {
       ->add_option("--timeout", out_.wait_limit, "Seconds to wait at most, then exit 7")
       ->check(number_in(0.0, longest_seconds));
   about(command::nodes_resume, "resume", "End a drain");
+  about(command::nodes_quiet, "quiet",
+        "Give a worker that takes jobs by HTTP no more of them; what it has it finishes");
+  about(command::nodes_terminate, "terminate",
+        "Ask such a worker to end; it gives back what it has");
 }
 
 void command_line::add_top() {

@@ -55,6 +55,8 @@ private:
   void add_queues();
   void add_nodes();
   void add_top();
+  void add_exports();
+  void add_server();
   void add_tokens();
   void add_token_file(CLI::App* app);
   void add_required_tokens(CLI::App* app);

@@ -42,6 +42,14 @@ exit_code run_node_by_name(const invocation& wanted);
 exit_code run_tokens_create(const invocation& wanted);
 exit_code run_tokens_list(const invocation& wanted);
 exit_code run_tokens_revoke(const invocation& wanted);
+/// What a server says of itself.
+exit_code run_health(const invocation& wanted);
+/// pool and retention.
+exit_code run_server_object(const invocation& wanted);
+exit_code run_audit_list(const invocation& wanted);
+exit_code run_exports_list(const invocation& wanted);
+/// get and delete.
+exit_code run_exports_by_id(const invocation& wanted);
 exit_code run_top(const invocation& wanted);
 exit_code run_scrape(const invocation& wanted);
 /// drain, enqueue and latency.

@@ -3,6 +3,7 @@
 #include "cli/commands.hpp"
 #include "launcher/engine.hpp"
 
+#include <array>
 #include <clocale>
 #include <cstdio>
 #include <string>
@@ -18,76 +19,76 @@ void print(const std::string& text) {
 
 namespace {
 
-exit_code run(const invocation& wanted) {
-  switch (wanted.what) {
-  case command::dev:
-  case command::serve:
-    return run_node(wanted);
-  case command::migrate:
-    return run_migrate(wanted);
-  case command::enqueue:
-    return run_enqueue(wanted);
-  case command::jobs_list:
-    return run_jobs_list(wanted);
-  case command::jobs_logs:
-    return run_jobs_logs(wanted);
-  case command::jobs_watch:
-    return run_jobs_watch(wanted);
-  case command::jobs_counts:
-    return run_jobs_counts(wanted);
-  case command::jobs_get:
-  case command::jobs_why:
-  case command::jobs_cancel:
-  case command::jobs_retry:
-  case command::jobs_delete:
-    return run_jobs_by_id(wanted);
-  case command::jobs_bulk:
-    return run_jobs_bulk(wanted);
-  case command::jobs_edit:
-    return run_jobs_edit(wanted);
-  case command::export_jobs:
-    return run_export(wanted);
-  case command::queues_list:
-    return run_queues_list(wanted);
-  case command::queues_show:
-  case command::queues_pause:
-  case command::queues_resume:
-  case command::queues_drain:
-  case command::queues_limit:
-    return run_queue(wanted);
-  case command::nodes_list:
-    return run_nodes_list(wanted);
-  case command::nodes_show:
-  case command::nodes_drain:
-  case command::nodes_resume:
-    return run_node_by_name(wanted);
-  case command::tokens_create:
-    return run_tokens_create(wanted);
-  case command::tokens_list:
-    return run_tokens_list(wanted);
-  case command::tokens_revoke:
-    return run_tokens_revoke(wanted);
-  case command::top:
-    return run_top(wanted);
-  case command::scrape:
-    return run_scrape(wanted);
-  case command::bench_drain:
-  case command::bench_enqueue:
-  case command::bench_latency:
-    return run_bench(wanted);
-  case command::doctor:
-    return run_doctor(wanted);
-  case command::config_show:
-    return run_config_show(wanted);
-  case command::completion:
-    return run_completion(wanted);
-  case command::man:
-    return run_man(wanted);
-  case command::version:
-    return run_version(wanted);
-  }
-  return exit_code::usage;
+struct runner {
+  command what;
+  exit_code (*run)(const invocation&);
+};
+
+constexpr std::array runners{
+    runner{command::dev, run_node},
+    runner{command::serve, run_node},
+    runner{command::migrate, run_migrate},
+    runner{command::enqueue, run_enqueue},
+    runner{command::jobs_list, run_jobs_list},
+    runner{command::jobs_logs, run_jobs_logs},
+    runner{command::jobs_watch, run_jobs_watch},
+    runner{command::jobs_counts, run_jobs_counts},
+    runner{command::jobs_get, run_jobs_by_id},
+    runner{command::jobs_why, run_jobs_by_id},
+    runner{command::jobs_cancel, run_jobs_by_id},
+    runner{command::jobs_retry, run_jobs_by_id},
+    runner{command::jobs_delete, run_jobs_by_id},
+    runner{command::jobs_bulk, run_jobs_bulk},
+    runner{command::jobs_edit, run_jobs_edit},
+    runner{command::export_jobs, run_export},
+    runner{command::queues_list, run_queues_list},
+    runner{command::queues_show, run_queue},
+    runner{command::queues_pause, run_queue},
+    runner{command::queues_resume, run_queue},
+    runner{command::queues_drain, run_queue},
+    runner{command::queues_limit, run_queue},
+    runner{command::nodes_list, run_nodes_list},
+    runner{command::nodes_show, run_node_by_name},
+    runner{command::nodes_drain, run_node_by_name},
+    runner{command::nodes_resume, run_node_by_name},
+    runner{command::nodes_quiet, run_node_by_name},
+    runner{command::nodes_terminate, run_node_by_name},
+    runner{command::tokens_create, run_tokens_create},
+    runner{command::tokens_list, run_tokens_list},
+    runner{command::tokens_revoke, run_tokens_revoke},
+    runner{command::top, run_top},
+    runner{command::health, run_health},
+    runner{command::pool, run_server_object},
+    runner{command::retention, run_server_object},
+    runner{command::audit_list, run_audit_list},
+    runner{command::exports_list, run_exports_list},
+    runner{command::exports_get, run_exports_by_id},
+    runner{command::exports_delete, run_exports_by_id},
+    runner{command::scrape, run_scrape},
+    runner{command::bench_drain, run_bench},
+    runner{command::bench_enqueue, run_bench},
+    runner{command::bench_latency, run_bench},
+    runner{command::doctor, run_doctor},
+    runner{command::config_show, run_config_show},
+    runner{command::completion, run_completion},
+    runner{command::man, run_man},
+    runner{command::version, run_version},
+};
+
+constexpr const runner* find_runner(command what) {
+  for (const auto& each : runners)
+    if (each.what == what)
+      return &each;
+  return nullptr;
 }
+
+constexpr bool each_command_has_a_runner() {
+  for (auto i = 0; i <= static_cast<int>(command::version); ++i)
+    if (find_runner(static_cast<command>(i)) == nullptr)
+      return false;
+  return true;
+}
+static_assert(each_command_has_a_runner());
 
 exit_code guarded_main(std::vector<std::string> arguments) {
   auto parsed = parse(std::move(arguments));
@@ -101,7 +102,7 @@ exit_code guarded_main(std::vector<std::string> arguments) {
     }
     const auto& wanted = std::get<invocation>(parsed);
     set_manner(wanted.talk);
-    return run(wanted);
+    return find_runner(wanted.what)->run(wanted);
   } catch (const command_error& e) {
     complain(e.what());
     return e.code();

@@ -6,7 +6,23 @@
 #include "cli/signals.hpp"
 #include "cli/text.hpp"
 
+#include <nlohmann/json.hpp>
+
 namespace troupe::cli {
+
+namespace {
+
+/// A worker is steered by the number of its life, which its name leads to.
+std::string steer_worker(http_client& server, const std::string& path, const char* how) {
+  const auto id = std::string{raw_member(server.request("GET", path).body, "id")};
+  const auto number = nlohmann::json::parse(id, nullptr, false);
+  if (!number.is_string())
+    throw command_error(exit_code::failed, "the server's answer is no node");
+  server.request("POST", "/api/v1/work/workers/" + number.get<std::string>() + how, "{}");
+  return server.request("GET", path).body;
+}
+
+} // namespace
 
 exit_code run_nodes_list(const invocation& wanted) {
   exit_on_interrupt();
@@ -44,6 +60,9 @@ exit_code run_node_by_name(const invocation& wanted) {
   if (wanted.what == command::nodes_drain)
     node = wait_until_idle(server, path, server.request("POST", path + "/drain", "{}").body,
                            {"node", "draining"}, wanted);
+  else if (wanted.what == command::nodes_quiet || wanted.what == command::nodes_terminate)
+    node =
+        steer_worker(server, path, wanted.what == command::nodes_quiet ? "/quiet" : "/terminate");
   else if (wanted.what == command::nodes_resume)
     node = server.request("POST", path + "/resume", "{}").body;
   else

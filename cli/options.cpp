@@ -65,10 +65,12 @@ command_line::command_line() {
   add_enqueue();
   add_jobs();
   add_export();
+  add_exports();
   add_queues();
   add_scrape();
   add_tokens();
   add_top();
+  add_server();
   add_bench();
   add_config();
   add(app_, command::completion, "completion", "Print what completes commands in a shell")
@@ -350,6 +352,8 @@ void command_line::finish() {
   case command::jobs_retry:
   case command::jobs_delete:
   case command::tokens_revoke:
+  case command::exports_get:
+  case command::exports_delete:
     for (const auto& id : out_.ids)
       read_job_id(id);
     return;
@@ -376,19 +380,13 @@ void command_line::finish() {
   case command::export_jobs:
     return check_filter(out_.list);
   case command::jobs_counts:
+  case command::exports_list:
     if (out_.list.queue)
       check_names({*out_.list.queue});
     return;
   case command::enqueue:
     return check_enqueue(out_.enqueue);
-  case command::completion:
-  case command::man:
-  case command::nodes_list:
-  case command::nodes_show:
-  case command::nodes_drain:
-  case command::nodes_resume:
-  case command::tokens_list:
-  case command::version:
+  default: // has nothing that the parser did not look at
     return;
   }
 }

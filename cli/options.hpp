@@ -5,6 +5,7 @@
 
 #include "cli/bench_settings.hpp"
 #include "cli/client_settings.hpp"
+#include "cli/command.hpp"
 #include "cli/command_tree.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/setting_view.hpp"
@@ -23,48 +24,6 @@
 #include <vector>
 
 namespace troupe::cli {
-
-enum class command : std::uint8_t {
-  dev,
-  serve,
-  migrate,
-  enqueue,
-  jobs_list,
-  jobs_get,
-  jobs_logs,
-  jobs_why,
-  jobs_watch,
-  jobs_counts,
-  jobs_cancel,
-  jobs_retry,
-  jobs_delete,
-  jobs_edit,
-  jobs_bulk,
-  export_jobs,
-  queues_list,
-  queues_show,
-  queues_pause,
-  queues_resume,
-  queues_drain,
-  queues_limit,
-  nodes_list,
-  nodes_show,
-  nodes_drain,
-  nodes_resume,
-  tokens_create,
-  tokens_list,
-  tokens_revoke,
-  scrape,
-  top,
-  bench_drain,
-  bench_enqueue,
-  bench_latency,
-  doctor,
-  config_show,
-  completion,
-  man,
-  version,
-};
 
 struct enqueue_settings {
   std::string kind;
@@ -179,6 +138,7 @@ struct invocation {
   top_settings top;
   std::vector<setting> settings; ///< dev, serve, config show
   bool show_origin = false;      ///< config show
+  bool ready = false;            ///< health: should traffic come, in place of: is it alive
   std::string shell;             ///< completion
 };
 

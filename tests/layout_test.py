@@ -117,6 +117,8 @@ TESTED_ELSEWHERE = {
     "cli/job_commands.cpp": "e2e/test_cli.py",
     "cli/drain_wait.cpp": "e2e/test_queues.py",
     "cli/node_commands.cpp": "e2e/test_cli.py",
+    "cli/server_commands.cpp": "e2e/test_cli.py",
+    "cli/server_options.cpp": "cli/client_options_test.cpp",
     "cli/talk.cpp": "e2e/test_cli.py",
     "cli/token_commands.cpp": "e2e/test_tokens.py",
     "cli/queue_commands.cpp": "e2e/test_queues.py",

@@ -48,6 +48,22 @@ BOOST_AUTO_TEST_CASE(every_command_is_told_how_to_talk) {
   BOOST_TEST(good({"jobs", "list"}).talk.no_colour);
 }
 
+BOOST_AUTO_TEST_CASE(a_server_is_asked_about_itself) {
+  BOOST_TEST(!good({"health"}).ready);
+  BOOST_TEST(good({"health", "--ready"}).ready);
+  BOOST_TEST((good({"pool"}).what == command::pool));
+  BOOST_TEST((good({"retention", "--json"}).what == command::retention));
+  BOOST_TEST(good({"audit", "list", "--limit", "7"}).list.limit == 7);
+  BOOST_TEST(good({"audit", "ls", "--all"}).list.all);
+  BOOST_TEST(*good({"exports", "list", "--queue", "q"}).list.queue == "q");
+  BOOST_TEST(!bad({"exports", "list", "--queue", "a b"}).empty());
+  BOOST_TEST((good({"exports", "show", "3", "4"}).ids == std::vector<std::string>{"3", "4"}));
+  BOOST_TEST((good({"exports", "delete", "3"}).what == command::exports_delete));
+  BOOST_TEST(!bad({"exports", "get", "x"}).empty());
+  BOOST_TEST((good({"nodes", "quiet", "w"}).what == command::nodes_quiet));
+  BOOST_TEST((good({"nodes", "terminate", "w"}).what == command::nodes_terminate));
+}
+
 BOOST_AUTO_TEST_CASE(the_limits_of_a_queue_become_what_the_server_takes) {
   const auto limits = [](std::vector<std::string> words) {
     words.insert(words.begin(), {"queues", "limit", "mail"});

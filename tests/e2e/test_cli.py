@@ -430,6 +430,62 @@ def test_nodes_are_listed_and_shown(node):
     assert ask(node, "nodes", "list", "--state", "asleep").returncode == 2
 
 
+def test_a_server_says_how_it_is(node):
+    for flags in ([], ["--ready"]):
+        well = ask(node, "health", *flags)
+        assert (well.returncode, well.stdout) == (0, "ok\n"), well.stderr
+        assert json.loads(ask(node, "health", "--json", *flags).stdout) == {"ok": True, "reason": None}
+    assert run("health", "--url", "http://127.0.0.1:9").returncode == 6
+    pool = ask(node, "pool")
+    assert pool.returncode == 0 and re.search(r"^bounds.max_connections +\d+$", pool.stdout, re.M), pool
+    assert json.loads(ask(node, "pool", "--json").stdout)["bounds"]["max_connections"] > 0
+    kept = ask(node, "retention")
+    assert kept.returncode == 0 and "jobs.partitions" in kept.stdout
+    assert json.loads(ask(node, "retention", "--json").stdout)["jobs"]["ages"]
+
+
+def test_a_node_that_is_not_ready_is_exit_1(workspace):
+    node = Node(workspace, "--grace", "30").start()
+    node.await_state(node.create("sleep", args={"ms": 20_000})["id"], "running")
+    node.signal(signal.SIGTERM)
+    refused = until(lambda: (lambda asked: asked if asked.returncode else None)(ask(node, "health", "--ready")),
+                    "it is not ready")
+    assert refused.returncode == 1 and "draining" in refused.stdout, refused
+    node.kill()
+
+
+def test_the_audit_and_exports_are_listed_in_pages(node):
+    for _ in range(3):
+        assert ask(node, "queues", "pause", "audited", "--create").returncode == 0
+        assert ask(node, "queues", "resume", "audited").returncode == 0
+    table = ask(node, "audit", "list", "--limit", "2")
+    assert table.returncode == 0 and len(table.stdout.splitlines()) == 3 and "--all" in table.stderr
+    assert "audited" in table.stdout
+    entries = json.loads(ask(node, "audit", "list", "--all", "--json").stdout)
+    assert len(entries["entries"]) >= 6 and entries["next"] is None
+    ids = [node.ask("POST", "/api/v1/exports", {"format": "ndjson"}).json["id"] for _ in range(2)]
+    assert set(ids) <= {one["id"] for one in json.loads(ask(node, "exports", "list", "--json").stdout)["exports"]}
+    assert ids[0] in ask(node, "exports", "ls").stdout
+    until(lambda: json.loads(ask(node, "exports", "get", ids[0], "--json").stdout)["file"], "the file")
+    shown = ask(node, "exports", "show", ids[0])
+    assert shown.returncode == 0 and "file.sha256" in shown.stdout
+    gone = ask(node, "exports", "delete", ids[0], "987654321", ids[1])
+    assert gone.returncode == 3 and "987654321" in gone.stderr
+    assert gone.stdout == f"deleted {ids[0]}\ndeleted {ids[1]}\n"
+    assert ask(node, "exports", "get", ids[0]).returncode == 3
+
+
+def test_a_worker_is_made_quiet_and_ended_by_its_name(node):
+    joined = node.ask("POST", "/api/v1/work/join", {"name": "helper", "queues": ["by-hand"]})
+    assert joined.status == 201, joined.body
+    beat = {"session": joined.json["session"], "jobs": []}
+    for verb, state in (("quiet", "quiet"), ("terminate", "terminate")):
+        steered = ask(node, "nodes", verb, "helper")
+        assert steered.returncode == 0 and "helper" in steered.stdout, steered.stderr
+        assert node.ask("POST", "/api/v1/work/heartbeat", beat).json["state"] == state
+    assert ask(node, "nodes", "quiet", "nobody").returncode == 3
+
+
 def test_top_without_a_terminal_is_one_frame_or_one_object(node):
     made = [node.create("noop", queue="counted")["id"] for _ in range(3)]
     node.await_state(made[-1], "completed")

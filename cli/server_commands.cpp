@@ -1,0 +1,122 @@
+// health, pool, retention, audit and exports: HTTP to a running server.
+#include "cli/commands.hpp"
+#include "cli/http_client.hpp"
+#include "cli/job_view.hpp"
+#include "cli/server_view.hpp"
+#include "cli/signals.hpp"
+#include "cli/text.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <string>
+
+namespace troupe::cli {
+
+namespace {
+
+/// Of the routes that are read here.
+constexpr int page_size = 100;
+
+std::string json_string(const std::string& text) {
+  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+/// Pages from the newest on, as one.
+exit_code list_pages(const invocation& wanted, const std::string& path, const std::string& member,
+                     table rows, void (*add)(table&, std::string_view)) {
+  exit_on_interrupt();
+  http_client server(wanted.client);
+  auto left = wanted.list.limit;
+  std::string before;
+  std::string all;
+  do {
+    const auto size = wanted.list.all ? page_size : std::min(left, page_size);
+    const auto answer = server.request("GET", path + "limit=" + std::to_string(size)
+                                                  + (before.empty() ? "" : "&before=" + before));
+    const auto page = raw_member(answer.body, member);
+    if (page.size() < 2 || page.front() != '[')
+      throw command_error(exit_code::failed, "the server's answer holds no list of " + member);
+    if (wanted.json) {
+      const auto elements = printable_json(page.substr(1, page.size() - 2));
+      all += (all.empty() || elements.empty() ? "" : ",") + elements;
+    } else {
+      add(rows, answer.body);
+      print(rows.take());
+    }
+    left -= static_cast<int>(raw_elements(page).size());
+    before = next_cursor(answer.body);
+  } while (!before.empty() && (wanted.list.all || left > 0));
+  if (wanted.json)
+    print("{\"" + member + "\":[" + all
+          + "],\"next\":" + (before.empty() ? "null" : json_string(before)) + "}\n");
+  else if (!before.empty())
+    tell("there are more; see them with --limit N or --all");
+  return exit_code::ok;
+}
+
+} // namespace
+
+exit_code run_health(const invocation& wanted) {
+  exit_on_interrupt();
+  http_client server(wanted.client);
+  const auto answer = server.send("GET", wanted.ready ? "/readyz" : "/livez");
+  const bool well = answer.status == 200;
+  if (!well && answer.status != 503)
+    throw command_error(exit_code_of_answer(answer), problem_text(answer));
+  auto reason = answer.body;
+  while (reason.ends_with('\n'))
+    reason.pop_back();
+  if (wanted.json)
+    print(std::string{"{\"ok\":"} + (well ? "true" : "false")
+          + ",\"reason\":" + (well ? "null" : printable_json(json_string(reason))) + "}\n");
+  else
+    print(printable(reason) + "\n");
+  return well ? exit_code::ok : exit_code::failed;
+}
+
+exit_code run_server_object(const invocation& wanted) {
+  exit_on_interrupt();
+  http_client server(wanted.client);
+  const auto answer =
+      server.request("GET", wanted.what == command::pool ? "/api/v1/pool" : "/api/v1/retention");
+  print(wanted.json ? printable_json(answer.body) + "\n" : object_details(answer.body));
+  return exit_code::ok;
+}
+
+exit_code run_audit_list(const invocation& wanted) {
+  return list_pages(wanted, "/api/v1/audit?", "entries", audit_table(), add_entries);
+}
+
+exit_code run_exports_list(const invocation& wanted) {
+  const auto& queue = wanted.list.queue;
+  return list_pages(
+      wanted, "/api/v1/exports?" + (queue ? "queue=" + http_client::escaped(*queue) + "&" : ""),
+      "exports", exports_table(), add_exports);
+}
+
+exit_code run_exports_by_id(const invocation& wanted) {
+  exit_on_interrupt();
+  http_client server(wanted.client);
+  auto worst = exit_code::ok;
+  for (const auto& id : wanted.ids)
+    try {
+      const auto path = "/api/v1/exports/" + id;
+      if (wanted.what == command::exports_delete) {
+        server.request("DELETE", path);
+        print(wanted.json ? "{\"id\":\"" + id + "\",\"deleted\":true}\n" : "deleted " + id + "\n");
+        continue;
+      }
+      const auto answer = server.request("GET", path);
+      print(wanted.json ? printable_json(answer.body) + "\n" : object_details(answer.body));
+    } catch (const command_error& e) {
+      // The others may still go well; a server that is not there will not.
+      if (wanted.ids.size() == 1 || e.code() == exit_code::unavailable)
+        throw;
+      complain("export " + id + ": " + e.what());
+      worst = worst == exit_code::ok ? e.code() : worst;
+    }
+  return worst;
+}
+
+} // namespace troupe::cli

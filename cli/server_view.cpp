@@ -1,0 +1,108 @@
+#include "cli/server_view.hpp"
+
+#include "cli/answer.hpp"
+#include "cli/exit_code.hpp"
+#include "cli/job_view.hpp"
+
+#include <utility>
+#include <vector>
+
+namespace troupe::cli {
+
+namespace {
+
+using ordered = nlohmann::ordered_json;
+
+std::string value_of(const ordered& value) {
+  if (value.is_null())
+    return "-";
+  return value.is_string() ? short_time(value.get<std::string>())
+                           : value.dump(-1, ' ', false, ordered::error_handler_t::replace);
+}
+
+bool is_list_of_objects(const ordered& value) {
+  return value.is_array() && !value.empty() && value.front().is_object();
+}
+
+using named_lists = std::vector<std::pair<std::string, const ordered*>>;
+
+void add_members(table& fields, named_lists& lists, const ordered& object,
+                 const std::string& before) {
+  for (const auto& [name, value] : object.items())
+    if (value.is_object())
+      add_members(fields, lists, value, before + name + ".");
+    else if (is_list_of_objects(value))
+      lists.emplace_back(before + name, &value);
+    else
+      fields.add({before + name, value_of(value)});
+}
+
+std::string list_text(const ordered& list) {
+  std::vector<table_column> columns;
+  for (const auto& [name, value] : list.front().items())
+    columns.push_back({name, value.is_number()});
+  table rows{columns};
+  for (const auto& each : list) {
+    std::vector<std::string> cells;
+    for (const auto& column : columns)
+      cells.push_back(each.is_object() && each.contains(column.title) ? value_of(each[column.title])
+                                                                      : std::string{});
+    rows.add(std::move(cells));
+  }
+  return rows.take();
+}
+
+/// The elements of a page, each an object.
+std::vector<json> elements_of(std::string_view answer, const char* name) {
+  const auto page = read_object(answer);
+  const auto found = page.find(name);
+  if (found == page.end() || !found->is_array())
+    throw command_error(exit_code::failed,
+                        std::string{"the server's answer holds no list of "} + name);
+  std::vector<json> out;
+  for (const auto& each : *found)
+    if (each.is_object())
+      out.push_back(each);
+  return out;
+}
+
+} // namespace
+
+std::string object_details(std::string_view text) {
+  static_cast<void>(read_object(text)); // says what is wrong
+  const auto object = ordered::parse(text.begin(), text.end());
+  table fields({{"FIELD"}, {"VALUE"}});
+  named_lists lists;
+  add_members(fields, lists, object, "");
+  auto out = fields.take();
+  for (const auto& [name, list] : lists)
+    out += "\n" + name + "\n" + list_text(*list);
+  return out;
+}
+
+table audit_table() {
+  return table({{"ID", true}, {"AT"}, {"WHO"}, {"TOKEN", true}, {"ACTION"}, {"SUBJECT"}});
+}
+
+void add_entries(table& to, std::string_view answer) {
+  for (const auto& each : elements_of(answer, "entries"))
+    to.add({field(each, "id"), short_time(field(each, "at")), field(each, "who"),
+            field(each, "token"), field(each, "action"), field(each, "subject")});
+}
+
+table exports_table() {
+  return table({{"ID", true}, {"STATE"}, {"FORMAT"}, {"CREATED"}, {"BYTES", true}, {"PROGRESS"}});
+}
+
+void add_exports(table& to, std::string_view answer) {
+  for (const auto& each : elements_of(answer, "exports")) {
+    const auto file = each.find("file");
+    const bool there = file != each.end() && file->is_object();
+    const auto packed = field(each, "compression") == "gzip" ? ".gz" : "";
+    to.add({field(each, "id"), field(each, "state"), field(each, "format") + packed,
+            short_time(field(each, "created_at")), there ? field(*file, "bytes") : "-",
+            field(each, "progress")});
+  }
+}
+
+} // namespace troupe::cli

@@ -1,0 +1,21 @@
+// What a server says of itself, of its exports and of its audit, as text for people, made from its
+// JSON. Pure: strings in, strings out; command_error when the JSON is not what it should be.
+#pragma once
+
+#include "cli/table.hpp"
+
+#include <string>
+#include <string_view>
+
+namespace troupe::cli {
+
+/// Every value of an object under its name, those of objects in it as "outer.inner". A list of
+/// objects follows as a table of its own.
+std::string object_details(std::string_view object);
+
+table audit_table();
+void add_entries(table& to, std::string_view answer);
+table exports_table();
+void add_exports(table& to, std::string_view answer);
+
+} // namespace troupe::cli

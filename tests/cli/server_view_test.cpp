@@ -1,0 +1,51 @@
+// What a server says of itself, laid out for people.
+#include "cli/exit_code.hpp"
+#include "cli/server_view.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+using namespace troupe::cli;
+
+namespace {
+
+bool says(const std::string& text, const std::string& part) {
+  BOOST_TEST_INFO(text);
+  return text.find(part) != std::string::npos;
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_CASE(an_object_is_told_value_by_value) {
+  const auto text = object_details(
+      R"({"open":3,"last":null,"at":"2026-11-23T08:55:05.000001Z","bounds":{"most":{"a":1}},)"
+      R"("none":[],"words":["x"],"connections":[{"slot":0,"lent":true},{"slot":11}]})");
+  BOOST_TEST(text
+             == "FIELD          VALUE\n"
+                "open           3\n"
+                "last           -\n"
+                "at             2026-11-23 08:55:05Z\n"
+                "bounds.most.a  1\n"
+                "none           []\n"
+                "words          [\"x\"]\n"
+                "\nconnections\n"
+                "slot  lent\n"
+                "   0  true\n"
+                "  11\n");
+  BOOST_CHECK_THROW(object_details("[]"), command_error);
+}
+
+BOOST_AUTO_TEST_CASE(entries_and_exports_are_lines_of_a_table) {
+  auto audit = audit_table();
+  add_entries(audit, R"({"entries":[{"id":"7","at":"2026-11-23T08:55:05.1Z","who":"ada",)"
+                     R"("token":"3","action":"queue.pause","subject":"ma\u001bil"}],"next":null})");
+  const auto entries = audit.take();
+  BOOST_TEST(says(entries, "7  2026-11-23 08:55:05Z  ada      3  queue.pause  ma\\x1bil"));
+  auto exports = exports_table();
+  add_exports(exports, R"({"exports":[{"id":"9","state":"completed","format":"csv",)"
+                       R"("compression":"gzip","created_at":"2026-11-23T08:55:05.1Z",)"
+                       R"("progress":"done","file":{"bytes":812}},{"id":"8","file":null}]})");
+  const auto kept = exports.take();
+  BOOST_TEST(says(kept, "9  completed  csv.gz  2026-11-23 08:55:05Z    812  done"));
+  BOOST_CHECK_THROW(add_exports(exports, "{}"), command_error);
+  BOOST_CHECK_THROW(add_entries(audit, R"({"entries":{}})"), command_error);
+}
