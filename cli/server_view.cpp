@@ -44,6 +44,7 @@ std::string list_text(const ordered& list) {
   table rows{columns};
   for (const auto& each : list) {
     std::vector<std::string> cells;
+    cells.reserve(columns.size());
     for (const auto& column : columns)
       cells.push_back(each.is_object() && each.contains(column.title) ? value_of(each[column.title])
                                                                       : std::string{});

@@ -2,9 +2,11 @@
 #include "cli/options.hpp"
 #include "tests/cli/parsed.hpp"
 #include "tests/cli/set_variable.hpp"
+#include "tests/support/temp_dir.hpp"
 
 #include <boost/test/unit_test.hpp>
 
+#include <fstream>
 #include <string>
 
 using namespace troupe;
@@ -108,8 +110,13 @@ BOOST_AUTO_TEST_CASE(spans_go_to_a_collector_that_is_trusted_and_as_many_as_aske
 
 BOOST_AUTO_TEST_CASE(clients_are_told_whom_to_trust) {
   BOOST_TEST(good({"jobs", "list"}).client.ca_file.empty());
-  BOOST_TEST(good({"jobs", "list", "--ca-file", "ca.crt"}).client.ca_file == "ca.crt");
-  const set_variable trusted("TROUPE_CA_FILE", "v.crt");
-  BOOST_TEST(good({"jobs", "list"}).client.ca_file == "v.crt");
+  const temp_dir folder; // the file is looked for
+  const auto flag = (folder.path() / "ca.crt").string();
+  const auto variable = (folder.path() / "v.crt").string();
+  std::ofstream{flag};
+  std::ofstream{variable};
+  BOOST_TEST(good({"jobs", "list", "--ca-file", flag}).client.ca_file == flag);
+  const set_variable trusted("TROUPE_CA_FILE", variable.c_str());
+  BOOST_TEST(good({"jobs", "list"}).client.ca_file == variable);
   BOOST_TEST(good({"top", "--url", "unix:/run/t.sock"}).client.url == "unix:/run/t.sock");
 }
