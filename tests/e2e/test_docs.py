@@ -30,14 +30,16 @@ def test_the_first_job_of_the_readme_runs_as_written(workspace):
     assert created["id"] == "1" and created["args"] == {"hello": "world"}
     assert node.await_state("1", "completed")["attempts"][0]["result"] == {"hello": "world"}
     assert "sleep" in done.stdout and "completed" in done.stdout
-    run_commands_of("cli.md", node, workspace)
+    for name in ("cli.md", "progress.md"):
+        run_commands_of(name, node, workspace)
     assert node.stop() == 0
 
 
 def run_commands_of(name, node, workspace):
     """Every block of the page in one shell, as written: only the server and the home differ."""
-    (workspace.root / "bin").mkdir()
-    (workspace.root / "bin/troupe").symlink_to(Path(PROGRAM).resolve())
+    (workspace.root / "bin").mkdir(exist_ok=True)
+    if not (workspace.root / "bin/troupe").exists():
+        (workspace.root / "bin/troupe").symlink_to(Path(PROGRAM).resolve())
     script = "".join(blocks(ROOT / "docs" / name, "sh"))
     there = clean_environment(TROUPE_URL=node.url, HOME=str(workspace.root),
                               PATH=f"{workspace.root}/bin:{os.environ['PATH']}")
