@@ -14,7 +14,7 @@ import tempfile
 import urllib.error
 import urllib.request
 
-from measure import BUILD, ROOT, Database, spread, table
+from measure import BUILD, ROOT, Database, section, spread
 
 SECONDS = 5
 CONNECTIONS = 32
@@ -141,7 +141,7 @@ def measure(server, db):
         return [load(script.replace("{pages}", pages), running.port, SECONDS) for _, script, _ in CASES]
 
 
-def run(rounds, _):
+def run(rounds, _, page=None):
     ours, theirs = [], []
     with Database() as db:
         for _ in range(rounds):
@@ -156,7 +156,7 @@ def run(rounds, _):
         good = good and statistics.median(ratios) >= wanted
         lines.append([name, spread([r[case][0] for r in ours]), latency(ours, case),
                       spread([r[case][0] for r in theirs]), latency(theirs, case), spread(ratios, 1), wanted])
-    table(f"HTTP over {CONNECTIONS} connections, {rounds} rounds in turn: median (range)", lines)
     slow = [a[0][2] / b[0][1] for a, b in zip(ours, theirs)]
-    print(f"\n  Troupe's p99 of an enqueue over FastAPI's p50: {spread(slow, 2)}; wanted at most 1.00")
+    lines.append(["enqueue one: p99 over FastAPI's p50", "", "", "", "", spread(slow, 2), "at most 1"])
+    section(f"HTTP against FastAPI, {CONNECTIONS} connections, {rounds} rounds in turn: median (range)", lines, page)
     return good and statistics.median(slow) <= 1
