@@ -53,11 +53,9 @@ void note(self_ptr self, const std::string& name, const claimed_work& got) {
   if (found == state.queues.end())
     return;
   auto& queue = found->second;
-  if (got.quiet) {
-    queue.hungry = true;
-  } else if (!got.jobs.empty()) {
+  if (!got.jobs.empty()) {
     queue.fruitful = queue.hungry = true;
-  } else if (got.again.value_or(false)) {
+  } else if (got.quiet || got.again.value_or(false)) { // quiet: that says nothing of the queue
     queue.hungry = true;
   } else if (got.wait && got.wait->count() > 0) {
     claim_later(self, name, queue, *got.wait);
