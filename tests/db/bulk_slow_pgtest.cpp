@@ -37,7 +37,7 @@ BOOST_AUTO_TEST_CASE(looks_that_take_long_are_shared_out_over_steps) {
                 "create or replace function troupe.bulk_fits(p_filter jsonb, p_to_queue text, "
                 "p_to_priority smallint, queue text, kind text, priority smallint, tags text[], "
                 "limit_key text, created_at timestamptz) returns boolean language plpgsql volatile "
-                "as $$ begin perform pg_sleep(0.0025); return true; end $$");
+                "as $$ begin perform pg_sleep(0.0021); return true; end $$");
   const auto id = start(of_queue(bulk_action::cancel));
   BOOST_TEST(step().changed == part);
   BOOST_TEST(bulk(id).state == "running");
