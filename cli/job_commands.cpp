@@ -1,6 +1,7 @@
 // enqueue and jobs: HTTP to a running server. JSON is passed on as the server wrote it, so no
 // number is rounded on the way; only what could drive a terminal is escaped.
 #include "cli/commands.hpp"
+#include "cli/each_name.hpp"
 #include "cli/enqueue_options.hpp"
 #include "cli/filter_options.hpp"
 #include "cli/http_client.hpp"
@@ -254,37 +255,26 @@ exit_code run_jobs_logs(const invocation& wanted) {
 exit_code run_jobs_by_id(const invocation& wanted) {
   exit_on_interrupt();
   http_client server(wanted.client);
-  auto worst = exit_code::ok;
-  for (const auto& id : wanted.ids) {
+  return for_each_name(wanted, "job", [&](const std::string& id) {
     const auto path = "/api/v1/jobs/" + id;
-    try {
-      if (wanted.what == command::jobs_delete) {
-        server.request("DELETE", path);
-        print(wanted.json ? "{\"id\":\"" + id + "\",\"deleted\":true}\n" : "deleted " + id + "\n");
-        continue;
-      }
-      if (wanted.what == command::jobs_why) {
-        const auto answer = server.request("GET", path + "/why");
-        print((wanted.json ? printable_json(answer.body) : why_sentence(answer.body)) + "\n");
-        continue;
-      }
-      const auto answer = wanted.what == command::jobs_get ? server.request("GET", path)
-                          : wanted.what == command::jobs_cancel
-                              ? server.request("POST", path + "/cancel", "{}")
-                              : server.request("POST", path + "/retry", "{}");
-      if (wanted.json || wanted.what == command::jobs_get)
-        print_job(answer.body, wanted.json);
-      else
-        print("job " + id + " is " + printable(head_of(answer.body).state) + "\n");
-    } catch (const command_error& e) {
-      // The others may still go well; a server that is not there will not.
-      if (wanted.ids.size() == 1 || e.code() == exit_code::unavailable)
-        throw;
-      complain("job " + id + ": " + e.what());
-      worst = worst == exit_code::ok ? e.code() : worst;
+    if (wanted.what == command::jobs_delete) {
+      server.request("DELETE", path);
+      return print(wanted.json ? "{\"id\":\"" + id + "\",\"deleted\":true}\n"
+                               : "deleted " + id + "\n");
     }
-  }
-  return worst;
+    if (wanted.what == command::jobs_why) {
+      const auto answer = server.request("GET", path + "/why");
+      return print((wanted.json ? printable_json(answer.body) : why_sentence(answer.body)) + "\n");
+    }
+    const auto answer = wanted.what == command::jobs_get ? server.request("GET", path)
+                        : wanted.what == command::jobs_cancel
+                            ? server.request("POST", path + "/cancel", "{}")
+                            : server.request("POST", path + "/retry", "{}");
+    if (wanted.json || wanted.what == command::jobs_get)
+      print_job(answer.body, wanted.json);
+    else
+      print("job " + id + " is " + printable(head_of(answer.body).state) + "\n");
+  });
 }
 
 } // namespace troupe::cli

@@ -1,6 +1,7 @@
 // queues: HTTP to a running server.
 #include "cli/commands.hpp"
 #include "cli/drain_wait.hpp"
+#include "cli/each_name.hpp"
 #include "cli/http_client.hpp"
 #include "cli/queue_view.hpp"
 #include "cli/signals.hpp"
@@ -108,19 +109,10 @@ exit_code run_jobs_counts(const invocation& wanted) {
 exit_code run_queue(const invocation& wanted) {
   exit_on_interrupt();
   http_client server(wanted.client);
-  auto worst = exit_code::ok;
-  for (const auto& name : wanted.ids)
-    try {
-      const auto queue = steer(server, wanted, name);
-      print(wanted.json ? printable_json(queue) + "\n" : queue_details(queue));
-    } catch (const command_error& e) {
-      // The others may still go well; a server that is not there will not.
-      if (wanted.ids.size() == 1 || e.code() == exit_code::unavailable)
-        throw;
-      complain(e.what());
-      worst = worst == exit_code::ok ? e.code() : worst;
-    }
-  return worst;
+  return for_each_name(wanted, "queue", [&](const std::string& name) {
+    const auto queue = steer(server, wanted, name);
+    print(wanted.json ? printable_json(queue) + "\n" : queue_details(queue));
+  });
 }
 
 } // namespace troupe::cli

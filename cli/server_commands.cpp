@@ -1,5 +1,6 @@
 // health, pool, retention, audit and exports: HTTP to a running server.
 #include "cli/commands.hpp"
+#include "cli/each_name.hpp"
 #include "cli/http_client.hpp"
 #include "cli/job_view.hpp"
 #include "cli/server_view.hpp"
@@ -98,25 +99,16 @@ exit_code run_exports_list(const invocation& wanted) {
 exit_code run_exports_by_id(const invocation& wanted) {
   exit_on_interrupt();
   http_client server(wanted.client);
-  auto worst = exit_code::ok;
-  for (const auto& id : wanted.ids)
-    try {
-      const auto path = "/api/v1/exports/" + id;
-      if (wanted.what == command::exports_delete) {
-        server.request("DELETE", path);
-        print(wanted.json ? "{\"id\":\"" + id + "\",\"deleted\":true}\n" : "deleted " + id + "\n");
-        continue;
-      }
-      const auto answer = server.request("GET", path);
-      print(wanted.json ? printable_json(answer.body) + "\n" : object_details(answer.body));
-    } catch (const command_error& e) {
-      // The others may still go well; a server that is not there will not.
-      if (wanted.ids.size() == 1 || e.code() == exit_code::unavailable)
-        throw;
-      complain("export " + id + ": " + e.what());
-      worst = worst == exit_code::ok ? e.code() : worst;
+  return for_each_name(wanted, "export", [&](const std::string& id) {
+    const auto path = "/api/v1/exports/" + id;
+    if (wanted.what == command::exports_delete) {
+      server.request("DELETE", path);
+      return print(wanted.json ? "{\"id\":\"" + id + "\",\"deleted\":true}\n"
+                               : "deleted " + id + "\n");
     }
-  return worst;
+    const auto answer = server.request("GET", path);
+    print(wanted.json ? printable_json(answer.body) + "\n" : object_details(answer.body));
+  });
 }
 
 } // namespace troupe::cli

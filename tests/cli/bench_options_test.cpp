@@ -2,6 +2,7 @@
 #include "cli/bench_settings.hpp"
 #include "tests/cli/parsed.hpp"
 #include "tests/cli/set_variable.hpp"
+#include "tests/support/says.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -10,14 +11,6 @@
 using namespace troupe;
 using namespace troupe::cli;
 using namespace troupe::tests;
-
-namespace {
-
-bool says(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-} // namespace
 
 BOOST_AUTO_TEST_CASE(without_options_each_measures_as_many_as_it_says) {
   const auto drain = good({"bench", "drain"});

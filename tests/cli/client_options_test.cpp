@@ -1,18 +1,10 @@
 // The commands that ask a server: what is understood, what is refused, and with which advice.
 #include "tests/cli/parsed.hpp"
 #include "tests/cli/set_variable.hpp"
+#include "tests/support/says.hpp"
 
 using namespace troupe::cli;
 using namespace troupe::tests;
-
-namespace {
-
-bool says(const std::string& text, const std::string& part) {
-  BOOST_TEST_INFO(text);
-  return text.find(part) != std::string::npos;
-}
-
-} // namespace
 
 BOOST_AUTO_TEST_CASE(get_and_show_are_one_word_and_so_are_list_and_ls) {
   BOOST_TEST((good({"jobs", "show", "5"}).what == command::jobs_get));

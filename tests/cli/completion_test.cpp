@@ -2,6 +2,7 @@
 // others are read, and looked over by their shell where it is installed.
 #include "cli/completion.hpp"
 #include "cli/options.hpp"
+#include "tests/support/says.hpp"
 #include "tests/support/temp_dir.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -15,12 +16,9 @@
 
 using namespace troupe;
 using namespace troupe::cli;
+using namespace troupe::tests;
 
 namespace {
-
-bool says(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 struct finished {
   int status = -1;

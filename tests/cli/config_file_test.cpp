@@ -1,5 +1,6 @@
 // The configuration file: what is understood, and that nothing else is guessed at.
 #include "cli/config_file.hpp"
+#include "tests/support/says.hpp"
 #include "tests/support/temp_dir.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -8,6 +9,7 @@
 
 using namespace troupe;
 using namespace troupe::cli;
+using namespace troupe::tests;
 
 namespace {
 
@@ -18,10 +20,6 @@ std::string refusal_of(const std::string& text) {
     return e.what();
   }
   return {};
-}
-
-bool says(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 } // namespace

@@ -1,17 +1,9 @@
 // Options before the command, as other programs allow them.
 #include "tests/cli/parsed.hpp"
+#include "tests/support/says.hpp"
 
 using namespace troupe::cli;
 using namespace troupe::tests;
-
-namespace {
-
-bool says(const std::string& text, const std::string& part) {
-  BOOST_TEST_INFO(text);
-  return text.find(part) != std::string::npos;
-}
-
-} // namespace
 
 BOOST_AUTO_TEST_CASE(what_says_which_server_is_asked_may_stand_before_the_command) {
   const auto list = good({"--url", "http://h:1", "--json", "jobs", "list", "--limit", "7"});

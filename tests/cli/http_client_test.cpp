@@ -4,6 +4,7 @@
 #include "tests/http/running_server.hpp"
 #include "tests/http/tls_refused.hpp"
 #include "tests/support/mute_server.hpp"
+#include "tests/support/says.hpp"
 #include "tests/support/temp_dir.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -12,6 +13,7 @@
 #include <thread>
 
 using namespace troupe::cli;
+using namespace troupe::tests;
 using troupe::tests::running_server;
 using troupe::tests::temp_dir;
 using troupe::tests::tests_certificates;
@@ -26,11 +28,6 @@ std::string refused(const client_settings& server) {
     return std::to_string(static_cast<int>(e.code())) + ": " + e.what();
   }
   return "nothing";
-}
-
-bool says(const std::string& text, const std::string& part) {
-  BOOST_TEST_INFO(text);
-  return text.find(part) != std::string::npos;
 }
 
 troupe::http::server_options with_tls() {

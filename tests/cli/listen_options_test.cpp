@@ -2,6 +2,7 @@
 #include "cli/options.hpp"
 #include "tests/cli/parsed.hpp"
 #include "tests/cli/set_variable.hpp"
+#include "tests/support/says.hpp"
 #include "tests/support/temp_dir.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -12,15 +13,6 @@
 using namespace troupe;
 using namespace troupe::cli;
 using namespace troupe::tests;
-
-namespace {
-
-bool says(const std::string& text, const std::string& part) {
-  BOOST_TEST_INFO(text);
-  return text.find(part) != std::string::npos;
-}
-
-} // namespace
 
 BOOST_AUTO_TEST_CASE(a_node_listens_on_a_port_a_path_or_both) {
   const auto port = good({"dev", "--listen", "[::1]:1"}).engine;

@@ -2,6 +2,7 @@
 #include "cli/exit_code.hpp"
 #include "cli/man_page.hpp"
 #include "cli/options.hpp"
+#include "tests/support/says.hpp"
 #include "tests/support/temp_dir.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -14,12 +15,9 @@
 
 using namespace troupe;
 using namespace troupe::cli;
+using namespace troupe::tests;
 
 namespace {
-
-bool says(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 std::string output_of(const std::string& command) {
   auto* pipe = ::popen(command.c_str(), "r");

@@ -2,6 +2,7 @@
 #include "cli/options.hpp"
 #include "tests/cli/parsed.hpp"
 #include "tests/cli/set_variable.hpp"
+#include "tests/support/says.hpp"
 #include "tests/support/temp_dir.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -35,10 +36,6 @@ public:
 private:
   tests::temp_dir folder_;
 };
-
-bool says(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 } // namespace
 

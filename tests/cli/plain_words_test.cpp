@@ -1,17 +1,9 @@
 // What is said of wrong values: no words of the parser's own.
 #include "cli/plain_words.hpp"
 #include "tests/cli/parsed.hpp"
+#include "tests/support/says.hpp"
 
 using namespace troupe::tests;
-
-namespace {
-
-bool says(const std::string& text, const std::string& part) {
-  BOOST_TEST_INFO(text);
-  return text.find(part) != std::string::npos;
-}
-
-} // namespace
 
 BOOST_AUTO_TEST_CASE(a_value_that_is_no_number_is_told_as_that) {
   BOOST_TEST(says(bad({"enqueue", "echo", "--priority", "x"}),

@@ -1,19 +1,12 @@
 // What a server says of itself, laid out for people.
 #include "cli/exit_code.hpp"
 #include "cli/server_view.hpp"
+#include "tests/support/says.hpp"
 
 #include <boost/test/unit_test.hpp>
 
 using namespace troupe::cli;
-
-namespace {
-
-bool says(const std::string& text, const std::string& part) {
-  BOOST_TEST_INFO(text);
-  return text.find(part) != std::string::npos;
-}
-
-} // namespace
+using namespace troupe::tests;
 
 BOOST_AUTO_TEST_CASE(an_object_is_told_value_by_value) {
   const auto text = object_details(

@@ -7,6 +7,7 @@
 #include "tests/support/database.hpp"
 #include "tests/support/own_server.hpp"
 #include "tests/support/pgbouncer.hpp"
+#include "tests/support/says.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -61,10 +62,6 @@ struct examined {
     throw std::out_of_range(name);
   }
 };
-
-bool says(const std::string& text, const std::string& word) {
-  return text.find(word) != std::string::npos;
-}
 
 } // namespace
 
