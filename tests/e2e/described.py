@@ -101,12 +101,15 @@ class Maker:
     def __init__(self, described, random):
         self.described = described
         self.random = random
+        self.between = 0.0  # of the members of which an object has one, the first
 
     # -- valid ones --------------------------------------------------------------------------------
 
     def valid(self, schema, whole=0.5):
         """`whole` is how likely an optional member is there."""
         validator = self.described.validator(schema)
+        # Drawn once, not with each attempt: those with fewer members are valid more often, and would be nearly all.
+        self.between = self.random.random()
         for attempt in range(1000):
             value = self._value(schema, whole * (1 - attempt / 1000))
             if validator.is_valid(value) and not inconsistent(value):
@@ -131,7 +134,7 @@ class Maker:
         members = dict(schema.get("properties", {"n": {"type": "integer"}, "äöü ☂": {"type": "string"}}))
         choices = [set(one["required"]) for one in schema.get("oneOf", ())]
         if choices:  # between members
-            chosen = self.random.choice(choices)
+            chosen = choices[int(self.between * len(choices))]
             needed |= chosen
             members = {k: v for k, v in members.items() if k in chosen or not any(k in one for one in choices)}
         return {name: self._value(part, whole) for name, part in members.items()
