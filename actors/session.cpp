@@ -99,6 +99,12 @@ struct serving {
   void operator()(const get_retention& question) const {
     ask<retention_record>(question, [](const retention_record&) {});
   }
+  void operator()(const change_ages& question) const {
+    ask<job_ages>(question, [](const job_ages&) {});
+  }
+  void operator()(const forget_ages& question) const {
+    ask<job_ages>(question, [](const job_ages&) {});
+  }
   void operator()(const ask_doctor& question) const {
     self->request(peers.doctor, caf::infinite, question)
         .then([call = call](doctor_report& report) { call->answer(std::move(report)); },

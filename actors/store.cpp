@@ -307,6 +307,8 @@ store_actor::behavior_type store(store_actor::pointer self, const pool_actor& po
       asking(self, pool, db::nodes_query, db::decode_nodes),
       draining_node(self, pool),
       asking<get_retention>(self, pool, db::retention_query, db::decode_retention),
+      asking(self, pool, db::change_ages_query, db::decode_ages),
+      asking(self, pool, db::forget_ages_query, db::decode_ages),
       finding_token(self, pool),
       asking(self, pool, db::create_token_query, db::decode_token),
       asking(self, pool, db::tokens_query, db::decode_tokens),

@@ -118,7 +118,7 @@ void command_line::add_queues() {
   const auto about = [&](command what, const char* name, const char* description) {
     auto* app = add(*queues, what, name, description);
     auto* names = app->add_option("queue", out_.ids, "The queue's name")->required();
-    if (what == command::queues_drain || what == command::queues_limit)
+    if (what == command::queues_drain) // each would be waited for before the next is paused
       names->expected(1);
     add_client(app);
     return app;
@@ -272,7 +272,7 @@ void command_line::finish_queue_limit() {
   if (body.empty())
     throw std::invalid_argument("give --concurrency, --rate, --key-concurrency, --key-rate, "
                                 "--max-waiting or --ordered; none takes a limit away");
-  out_.new_limits = "{" + body + "}";
+  out_.patch = "{" + body + "}";
 }
 
 } // namespace troupe::cli

@@ -57,6 +57,7 @@ private:
   void add_top();
   void add_exports();
   void add_server();
+  void add_retention();
   void add_tokens();
   void add_token_file(CLI::App* app);
   void add_required_tokens(CLI::App* app);
@@ -72,6 +73,7 @@ private:
   void finish_scrape();
   void finish_bench();
   void finish_queue_limit();
+  void finish_retention_set();
   void finish_client();
   void finish_new_token();
   void finish_listen();
@@ -112,6 +114,9 @@ private:
   std::string key_rate_;
   std::string ordered_;
   int key_burst_ = 0;
+  std::string completed_age_;
+  std::string cancelled_age_;
+  std::string discarded_age_;
 };
 
 } // namespace troupe::cli

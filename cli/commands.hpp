@@ -44,8 +44,10 @@ exit_code run_tokens_list(const invocation& wanted);
 exit_code run_tokens_revoke(const invocation& wanted);
 /// What a server says of itself.
 exit_code run_health(const invocation& wanted);
-/// pool and retention.
+/// pool and retention show.
 exit_code run_server_object(const invocation& wanted);
+/// set and reset.
+exit_code run_retention_change(const invocation& wanted);
 exit_code run_audit_list(const invocation& wanted);
 exit_code run_exports_list(const invocation& wanted);
 /// get and delete.

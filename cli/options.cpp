@@ -321,9 +321,17 @@ void command_line::finish_node() {
   out_.settings = sources_.settings_of(chosen());
 }
 
+namespace {
+
+bool is_set(const char* variable) {
+  const char* value = std::getenv(variable);
+  return value != nullptr && *value != '\0';
+}
+
+} // namespace
+
 void command_line::finish() {
-  const char* no_colour = std::getenv("NO_COLOR");
-  out_.talk.no_colour = out_.talk.no_colour || (no_colour != nullptr && *no_colour != '\0');
+  out_.talk.no_colour |= is_set("NO_COLOR");
   finish_client();
   switch (out_.what) {
   case command::dev:
@@ -366,6 +374,9 @@ void command_line::finish() {
     return check_bulk(out_.bulk);
   case command::queues_limit:
     return finish_queue_limit();
+  case command::retention_set:
+    return finish_retention_set();
+  case command::retention_reset:
   case command::queues_list:
   case command::queues_show:
   case command::queues_pause:
@@ -373,9 +384,7 @@ void command_line::finish() {
   case command::queues_drain:
     return check_names(out_.ids);
   case command::top:
-    if (!out_.top.queue.empty())
-      check_names({out_.top.queue});
-    return;
+    return out_.top.queue.empty() ? void() : check_names({out_.top.queue});
   case command::jobs_list:
   case command::export_jobs:
     return check_filter(out_.list);

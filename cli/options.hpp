@@ -67,6 +67,7 @@ struct bulk_settings : filter_settings {
   std::optional<int> to_priority;
   bool dry_run = false;
   bool yes = false;
+  std::optional<std::string> confirm; ///< the queue of what is deleted, or all
 };
 
 struct edit_settings {
@@ -129,8 +130,8 @@ struct invocation {
   edit_settings edit;
   log_settings log;
   create_token token;               ///< tokens create: what is asked for, without a secret
-  std::vector<std::string> ids;     ///< of jobs or a token, or the one queue's or node's name
-  std::string new_limits;           ///< queues limit: the request's body
+  std::vector<std::string> ids;     ///< of jobs or a token, or names of queues, or the one node's
+  std::string patch;                ///< queues limit, retention set: the request's body
   bool create_queue = false;        ///< queues pause and the like: when there is none
   std::optional<double> wait_limit; ///< of a drain, jobs watch: seconds; none: for ever
   scrape_settings scrape;

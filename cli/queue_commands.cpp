@@ -86,7 +86,7 @@ std::string steer(http_client& server, const invocation& wanted, const std::stri
                            ask_about(server, wanted, name, "POST", path + "/drain", "{}"),
                            {"queue", "paused"}, wanted);
   case command::queues_limit:
-    return ask_about(server, wanted, name, "PATCH", path, wanted.new_limits);
+    return ask_about(server, wanted, name, "PATCH", path, wanted.patch);
   default:
     return ask_about(server, wanted, name, "GET", path);
   }

@@ -85,6 +85,28 @@ exit_code run_server_object(const invocation& wanted) {
   return exit_code::ok;
 }
 
+exit_code run_retention_change(const invocation& wanted) {
+  exit_on_interrupt();
+  http_client server(wanted.client);
+  const std::string path = "/api/v1/retention";
+  const auto set = [&](const std::string& at) {
+    const auto answer = server.request("PATCH", at, wanted.patch);
+    print(wanted.json ? printable_json(answer.body) + "\n" : object_details(answer.body));
+  };
+  if (wanted.ids.empty()) {
+    set(path);
+    return exit_code::ok;
+  }
+  return for_each_name(wanted, "queue", [&](const std::string& name) {
+    const auto at = path + "/" + http_client::escaped(name);
+    if (wanted.what == command::retention_set)
+      return set(at);
+    server.request("DELETE", at);
+    print(wanted.json ? "{\"queue\":" + json_string(name) + ",\"reset\":true}\n"
+                      : name + ": as all others\n");
+  });
+}
+
 exit_code run_audit_list(const invocation& wanted) {
   return list_pages(wanted, "/api/v1/audit?", "entries", audit_table(), add_entries);
 }

@@ -1,5 +1,10 @@
-// The commands that look at a server and at what it keeps beside jobs, see command_line.hpp.
+// The commands that look at a server, at what it keeps beside jobs and for how long, see
+// command_line.hpp.
 #include "cli/command_line.hpp"
+#include "cli/text.hpp"
+#include "messages/retention.hpp"
+
+#include <stdexcept>
 
 namespace troupe::cli {
 
@@ -39,14 +44,61 @@ void command_line::add_server() {
   health->add_flag("--ready", out_.ready, "Whether requests should come to it");
   add_client(health);
   add_client(add(app_, command::pool, "pool", "A node's connections to the database"));
-  add_client(add(app_, command::retention, "retention",
-                 "How long what is kept, and how far the cleaning has come"));
+  add_retention();
   auto* audit = app_.add_subcommand("audit", "Look up who has changed what");
   audit->require_subcommand(1);
   auto* lists = add(*audit, command::audit_list, "list", "Changes, newest first");
   lists->alias("ls");
   add_length(*lists, out_.list);
   add_client(lists);
+}
+
+void command_line::add_retention() {
+  auto* retention = app_.add_subcommand("retention", "See and change how long what is kept");
+  retention->require_subcommand(1);
+  add_client(add(*retention, command::retention_show, "show",
+                 "How long what is kept, and how far the cleaning has come")
+                 ->alias("get"));
+  auto* set = add(*retention, command::retention_set, "set",
+                  "Change how long jobs that have ended are kept, of all queues or only of some");
+  set->add_option("queue", out_.ids, "Queues; without one, all that have no ages of their own");
+  for (const auto& [flag, text, end] : {std::tuple{"--completed", &completed_age_, "Completed"},
+                                        std::tuple{"--cancelled", &cancelled_age_, "Cancelled"},
+                                        std::tuple{"--discarded", &discarded_age_, "Discarded"}})
+    set->add_option(flag, *text,
+                    std::string{end}
+                        + " ones: a time from their ends, such as 12h or 30d; or forever");
+  add_client(set);
+  auto* reset = add(*retention, command::retention_reset, "reset",
+                    "Keep the jobs of queues as long as those of all others");
+  reset->add_option("queue", out_.ids, "The queue's name")->required();
+  add_client(reset);
+}
+
+void command_line::finish_retention_set() {
+  check_names(out_.ids);
+  std::string body;
+  for (const auto& [option, name, text] :
+       {std::tuple{"--completed", "completed_ms", completed_age_},
+        std::tuple{"--cancelled", "cancelled_ms", cancelled_age_},
+        std::tuple{"--discarded", "discarded_ms", discarded_age_}}) {
+    if (text.empty())
+      continue;
+    std::string age = "null";
+    if (text != "forever")
+      try {
+        const auto read = read_duration(text);
+        if (read > limits::longest_age_of_jobs)
+          throw std::invalid_argument("at most 3650d, or forever");
+        age = std::to_string(read.count());
+      } catch (const std::invalid_argument& wrong) {
+        throw std::invalid_argument(option + std::string{": "} + wrong.what());
+      }
+    body += (body.empty() ? "\"" : ",\"") + std::string{name} + "\":" + age;
+  }
+  if (body.empty())
+    throw std::invalid_argument("give --completed, --cancelled or --discarded");
+  out_.patch = "{" + body + "}";
 }
 
 } // namespace troupe::cli

@@ -1,5 +1,6 @@
 #include "db/retention_statements.hpp"
 
+#include "db/columns.hpp"
 #include "db/statements.hpp"
 
 namespace troupe::db {
@@ -53,6 +54,33 @@ retention_record decode_retention(const result& rows) {
     out.others.push_back({things[i], milliseconds{ages.at(i)},
                           known.at(i) ? std::optional{oldest.at(i)} : std::nullopt});
   return out;
+}
+
+query change_ages_query(const change_ages& ask) {
+  query q{sql::ages_change};
+  q.bind(ask.queue);
+  for (const auto& age : {ask.completed, ask.cancelled, ask.discarded}) {
+    const auto given = age.value_or(std::nullopt);
+    q.bind(age.has_value()).bind(given ? std::optional{given->count()} : std::nullopt);
+  }
+  bind_asker(q, ask.by);
+  return q;
+}
+
+query forget_ages_query(const forget_ages& ask) {
+  query q{sql::ages_forget};
+  q.bind(ask.queue);
+  bind_asker(q, ask.by);
+  return q;
+}
+
+job_ages decode_ages(const result& rows) {
+  const auto from = rows.one();
+  const auto of = [&](int column) -> job_ages::age {
+    const auto ms = from.get<std::optional<std::int64_t>>(column);
+    return ms ? std::optional{milliseconds{*ms}} : std::nullopt;
+  };
+  return {from.get<std::string>(0), of(1), of(2), of(3)};
 }
 
 } // namespace troupe::db

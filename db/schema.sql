@@ -19,6 +19,15 @@ CREATE FUNCTION troupe.adopt(p_node bigint, p_lease bigint) RETURNS TABLE(lease 
      and not exists (select from troupe.attempt t where t.job_id = u.i and t.attempt = u.a);
 $$;
 
+CREATE FUNCTION troupe.ages_of(p_queue text, OUT queue text, OUT completed_ms bigint, OUT cancelled_ms bigint, OUT discarded_ms bigint) RETURNS record
+    LANGUAGE sql STABLE
+    SET enable_seqscan TO 'off'
+    AS $$
+  select r.queue, (extract(epoch from r.completed) * 1000)::bigint, (extract(epoch from r.cancelled) * 1000)::bigint,
+         (extract(epoch from r.discarded) * 1000)::bigint
+    from troupe.retention r where r.queue = p_queue;
+$$;
+
 CREATE FUNCTION troupe.allowed_at(p_rate_at timestamp with time zone, p_rate integer, p_period_ms integer, p_burst integer) RETURNS timestamp with time zone
     LANGUAGE sql STABLE
     AS $$
@@ -787,6 +796,27 @@ begin
   for one in select c.job_id from troupe.crawl c where c.job_id = any (changed) and not c.closed order by 1 loop
     perform troupe.close_crawl(one);
   end loop;
+end $$;
+
+CREATE FUNCTION troupe.change_ages(p_queue text, p_changes boolean[], p_ms bigint[], OUT queue text, OUT completed_ms bigint, OUT cancelled_ms bigint, OUT discarded_ms bigint) RETURNS record
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    AS $$
+#variable_conflict use_column
+declare
+  ages interval[];
+begin
+  -- One change after the other, so that of two at once each keeps what the other said.
+  perform from troupe.retention r where r.queue = '' for update;
+  select array[r.completed, r.cancelled, r.discarded] into ages
+    from troupe.retention r where r.queue in ('', p_queue) order by r.queue desc limit 1;
+  for i in 1..3 loop
+    if p_changes[i] then
+      ages[i] := p_ms[i] * interval '1 millisecond';
+    end if;
+  end loop;
+  perform troupe.retain(ages[1], ages[2], ages[3], nullif(p_queue, ''));
+  select a.* into queue, completed_ms, cancelled_ms, discarded_ms from troupe.ages_of(p_queue) a;
 end $$;
 
 CREATE FUNCTION troupe.change_lanes(p_jobs bigint[], p_queues text[], p_priorities smallint[], p_available bigint[], p_entries smallint[], p_note text) RETURNS void
@@ -2874,6 +2904,21 @@ begin
   return n;
 end $$;
 
+CREATE FUNCTION troupe.forget_ages(p_queue text, OUT queue text, OUT completed_ms bigint, OUT cancelled_ms bigint, OUT discarded_ms bigint) RETURNS record
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+  perform from troupe.retention r where r.queue = '' for update;
+  perform from troupe.retention r where r.queue = p_queue and p_queue <> '';
+  if not found then
+    raise exception 'the queue % has no ages of its own', p_queue using errcode = 'TR404';
+  end if;
+  perform troupe.retain_as_others(p_queue);
+  select a.* into queue, completed_ms, cancelled_ms, discarded_ms from troupe.ages_of('') a;
+end $$;
+
 CREATE FUNCTION troupe.forget_audit(p_most integer DEFAULT 10000) RETURNS bigint
     LANGUAGE sql
     SET enable_seqscan TO 'off'
@@ -3196,6 +3241,13 @@ begin
     end if;
   end loop;
   return top;
+end $$;
+
+CREATE FUNCTION troupe.is_quiet(p_node bigint) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+  return (select n.wanted is not null from troupe.node n where n.id = p_node);
 end $$;
 
 CREATE FUNCTION troupe.is_running(p_job bigint) RETURNS boolean

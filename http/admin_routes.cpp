@@ -1,5 +1,5 @@
-// What operators ask of this node and its database: its settings, its connections, how long what is
-// kept, and whether the database is well.
+// What operators ask of this node and its database: its settings, its connections, and whether the
+// database is well.
 #include "http/job_answers.hpp"
 #include "http/json_admin.hpp"
 #include "http/routes.hpp"
@@ -24,15 +24,11 @@ response pool(const services& context) {
                                  context.pool));
 }
 
-/// Asks the engine, and writes the answer of the kind that is hoped for.
-template<class Reply, class Ask, class Write>
-route_handler asking(const services& context, Ask question, Write write) {
-  return [&context, question, write](const request_view&, responder respond) {
-    context.ask->ask(question, [respond = std::move(respond), write](const api_reply& reply) {
-      const auto* hoped = std::get_if<Reply>(&reply);
-      respond(hoped != nullptr ? json_response(200, write(*hoped)) : unexpected(reply));
-    });
-  };
+void doctor(const services& context, responder respond) {
+  context.ask->ask(ask_doctor{}, [respond = std::move(respond)](const api_reply& reply) {
+    const auto* report = std::get_if<doctor_report>(&reply);
+    respond(report != nullptr ? json_response(200, doctor_json(*report)) : unexpected(reply));
+  });
 }
 
 } // namespace
@@ -56,15 +52,11 @@ void add_admin_routes(router& table, const services& context) {
   get("/api/v1/pool", role::operator_,
       {"getPool", "node", "See this node's connections to the database"}, "Pool",
       [&context](const request_view&, const responder& respond) { respond(pool(context)); });
-  get("/api/v1/retention", role::viewer,
-      {"getRetention", "node", "See how long what is kept, and how far the cleaning has come"},
-      "Retention", asking<retention_record>(context, get_retention{}, [](const auto& kept) {
-        return retention_json(kept, export_bounds{});
-      }));
   get("/api/v1/doctor", role::operator_,
       {"askDoctor", "node", "Look the database over and say what to do",
        "As `troupe doctor`, through this node's own connections. 200 whatever is found."},
-      "DoctorReport", asking<doctor_report>(context, ask_doctor{}, doctor_json));
+      "DoctorReport",
+      [&context](const request_view&, responder respond) { doctor(context, std::move(respond)); });
 }
 
 } // namespace troupe::http

@@ -30,12 +30,9 @@ void append_range(std::string& out, const job_range& ids) {
 void append_jobs(std::string& out, const retention_record& kept) {
   out += "{\"ages\":[";
   for (const auto& each : kept.ages) {
-    out += out.back() == '[' ? "{" : ",{";
-    append_text_or_null(out, "queue", each.queue);
-    append_ms(out, "completed_ms", each.completed);
-    append_ms(out, "cancelled_ms", each.cancelled);
-    append_ms(out, "discarded_ms", each.discarded);
-    out += '}';
+    if (out.back() == '}')
+      out += ',';
+    append_ages(out, each);
   }
   out += kept.more_queues ? "],\"more_queues\":true" : "],\"more_queues\":false";
   append_time_of(out, "oldest_at", kept.oldest_job);
@@ -64,6 +61,15 @@ void append_jobs(std::string& out, const retention_record& kept) {
 }
 
 } // namespace
+
+void append_ages(std::string& out, const job_ages& ages) {
+  out += '{';
+  append_text_or_null(out, "queue", ages.queue);
+  append_ms(out, "completed_ms", ages.completed);
+  append_ms(out, "cancelled_ms", ages.cancelled);
+  append_ms(out, "discarded_ms", ages.discarded);
+  out += '}';
+}
 
 void append_connections(std::string& out, const database_metrics& metrics) {
   const auto now = std::chrono::steady_clock::now();

@@ -16,6 +16,8 @@ namespace troupe::http {
 void append_connections(std::string& out, const database_metrics& metrics);
 std::string pool_json(const database_metrics& metrics, const engine_counters& counters,
                       const pool_bounds& bounds);
+/// The ages of one queue, `queue` null for those of all others.
+void append_ages(std::string& out, const job_ages& ages);
 std::string retention_json(const retention_record& kept, const export_bounds& exports);
 std::string doctor_json(const doctor_report& report);
 

@@ -52,6 +52,7 @@ std::int64_t limit_named(const std::string& name) {
       {"queue_page", limits::queue_page},
       {"node_page", limits::node_page},
       {"retention_queues", limits::retention_queues},
+      {"longest_age_of_jobs_ms", limits::longest_age_of_jobs.count()},
       {"token_queues", limits::token_queues},
       {"token_page", limits::token_page},
       {"max_token_life_ms", max_token_life.count()},

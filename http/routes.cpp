@@ -13,6 +13,7 @@ void add_all_routes(router& table, const services& context, const server_limits&
   add_node_routes(table, context, limits);
   add_work_routes(table, context, limits);
   add_token_routes(table, context, limits);
+  add_retention_routes(table, context, limits);
   add_admin_routes(table, context);
   add_system_routes(table, context, limits);
   add_document_routes(table, context);

@@ -73,7 +73,9 @@ void add_queue_routes(router& table, const services& context, const server_limit
 void add_work_routes(router& table, const services& context, const server_limits& limits);
 /// /api/v1/nodes and below.
 void add_node_routes(router& table, const services& context, const server_limits& limits);
-/// What operators ask of this node and its database: /api/v1/config, pool, retention, doctor.
+/// /api/v1/retention and below.
+void add_retention_routes(router& table, const services& context, const server_limits& limits);
+/// What operators ask of this node and its database: /api/v1/config, pool, doctor.
 void add_admin_routes(router& table, const services& context);
 /// Probes, health, metrics, and the index at `/`.
 void add_system_routes(router& table, const services& context, const server_limits& limits);

@@ -69,20 +69,20 @@ using store_actor = caf::typed_actor<
     // One queue, and one page of them; how many jobs are in each state.
     caf::replies_to<get_queue>::with<queue_record>, caf::replies_to<list_queues>::with<queue_page>,
     caf::replies_to<get_counts>::with<counts_page>,
-    // From its commit on nothing of the queue is handed out, or it is again.
+    // Pause a queue, or end that; how much of it may run at once, or wait.
     caf::replies_to<pause_queue>::with<queue_record>,
-    // How much of the queue may run at once, or wait.
     caf::replies_to<limit_queue>::with<queue_record>,
-    // The newest life of the node of a name, and one page of lives; drain one. What is kept.
+    // The newest life of the node of a name, and one page of lives; drain one.
     caf::replies_to<get_node>::with<node_record>, caf::replies_to<list_nodes>::with<node_page>,
     caf::replies_to<drain_node>::with<node_record>,
+    // What is kept how long; change it for jobs.
     caf::replies_to<get_retention>::with<retention_record>,
+    caf::replies_to<change_ages>::with<job_ages>, caf::replies_to<forget_ages>::with<job_ages>,
     // The token that was shown, and a new one, whose secret is not known here.
     caf::replies_to<find_token>::with<found_token>,
     caf::replies_to<create_token>::with<token_record>,
-    // One page of tokens.
+    // One page of tokens; one that opens nothing from its commit on.
     caf::replies_to<list_tokens>::with<token_page>,
-    // From its commit on it opens nothing.
     caf::replies_to<revoke_token>::with<token_record>,
     // One page of what was changed by whom.
     caf::replies_to<list_audit>::with<audit_page>,

@@ -145,21 +145,21 @@ using api_request =
                  start_bulk, preview_bulk, get_bulk, list_bulks, cancel_bulk, get_node, list_nodes,
                  find_token, create_token, list_tokens, revoke_token, list_audit, join_worker,
                  claim_work, finish_work, beat_worker, report_work, leave_worker, steer_worker,
-                 watch_jobs, drain_node, get_retention, ask_doctor>;
+                 watch_jobs, drain_node, get_retention, change_ages, forget_ages, ask_doctor>;
 /// One SESSION's answer: enqueue -> enqueued_jobs; get, cancel, retry, edit -> job_record;
 /// list -> job_page; delete -> deleted_job; explain -> job_hold; get_log -> log_page; about queues
 /// -> queue_record, list_queues -> queue_page, get_counts -> counts_page; about bulks ->
 /// bulk_record, preview_bulk -> bulk_preview, list_bulks -> bulk_page; about nodes -> node_record,
-/// list_nodes -> node_page; get_retention -> retention_record; ask_doctor -> doctor_report;
-/// find_token -> found_token, about tokens -> token_record, list_tokens -> token_page; list_audit
-/// -> audit_page; of workers each its own, see messages/work.hpp; watch_jobs -> job_sights;
-/// anything -> failure.
+/// list_nodes -> node_page; get_retention -> retention_record, about ages -> job_ages; ask_doctor
+/// -> doctor_report; find_token -> found_token, about tokens -> token_record, list_tokens ->
+/// token_page; list_audit -> audit_page; of workers each its own, see messages/work.hpp; watch_jobs
+/// -> job_sights; anything -> failure.
 using api_reply =
     std::variant<failure, enqueued_jobs, job_record, job_page, deleted_job, job_hold, log_page,
                  queue_record, queue_page, counts_page, bulk_record, bulk_preview, bulk_page,
                  node_record, node_page, token_record, token_page, found_token, audit_page,
                  joined_worker, claimed_work, finished_work, work_pulse, reported_work, left_worker,
-                 steered_worker, job_sights, retention_record, doctor_report>;
+                 steered_worker, job_sights, retention_record, job_ages, doctor_report>;
 
 /// A request with its answer's way back. The reply function is called exactly once, on whatever
 /// thread answers; when the call dies unanswered (its actor ended) it gets errc::stopping.

@@ -1,6 +1,7 @@
 // How long what is kept, and how far the cleaning of jobs has come. Values only.
 #pragma once
 
+#include "messages/asker.hpp"
 #include "messages/job.hpp"
 
 #include <chrono>
@@ -13,6 +14,7 @@ namespace troupe {
 
 namespace limits {
 constexpr int retention_queues = 1000; ///< with ages of their own, that are told
+constexpr std::chrono::milliseconds longest_age_of_jobs = std::chrono::hours{24 * 3650};
 } // namespace limits
 
 /// Of jobs that have ended, from their ends on; none: for ever.
@@ -60,5 +62,20 @@ struct retention_record {
 };
 
 struct get_retention {};
+/// Changes the ages that are given; the answer is what holds of the queue afterwards. The first
+/// change of a queue begins with the ages of all others.
+struct change_ages {
+  std::string queue; ///< empty: of all that have none of their own
+  std::optional<job_ages::age> completed = {};
+  std::optional<job_ages::age> cancelled = {};
+  std::optional<job_ages::age> discarded = {};
+  asker by = {};
+};
+/// The queue's ages are those of all others again, which are the answer; errc::not_found when it
+/// had none of its own.
+struct forget_ages {
+  std::string queue;
+  asker by = {};
+};
 
 } // namespace troupe

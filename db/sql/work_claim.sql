@@ -1,7 +1,5 @@
 -- One batch of one queue; a row without a lease when there is none. `quiet`: whatever waits there is none for this
--- worker, as of the statement's begin; one that is told so within it finds nothing and seems to have found all.
+-- worker, as it stands once the claim is made.
 select lease, job_id, attempt, max_attempts, timeout_ms, kind, args, priority, tags, limit_key, created_at, wait_ms,
-       again, traceparent,
-       case when job_id is null
-            then (select n.wanted is not null from troupe.node n where n.id = $1) end as quiet
+       again, traceparent, case when job_id is null then troupe.is_quiet($1) end as quiet
   from troupe.claim_by_worker($1, $2, $3, $4, $5)

@@ -152,6 +152,8 @@ struct store_inboxes {
   inbox<list_nodes, node_page> node_lists;
   inbox<drain_node, node_record> node_drains;
   inbox<get_retention, retention_record> retentions;
+  inbox<change_ages, job_ages> age_changes;
+  inbox<forget_ages, job_ages> forgotten_ages;
   inbox<find_token, found_token> token_finds;
   inbox<create_token, token_record> token_creations;
   inbox<list_tokens, token_page> token_lists;
@@ -206,6 +208,8 @@ inline store_double_impl::behavior_type store_double(store_double_impl::pointer 
       [=](const list_nodes& ask) { return keep(in->node_lists, ask); },
       [=](const drain_node& ask) { return keep(in->node_drains, ask); },
       [=](const get_retention& ask) { return keep(in->retentions, ask); },
+      [=](const change_ages& ask) { return keep(in->age_changes, ask); },
+      [=](const forget_ages& ask) { return keep(in->forgotten_ages, ask); },
       [=](const find_token& ask) { return keep(in->token_finds, ask); },
       [=](const create_token& ask) { return keep(in->token_creations, ask); },
       [=](const list_tokens& ask) { return keep(in->token_lists, ask); },

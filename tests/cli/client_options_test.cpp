@@ -44,7 +44,15 @@ BOOST_AUTO_TEST_CASE(a_server_is_asked_about_itself) {
   BOOST_TEST(!good({"health"}).ready);
   BOOST_TEST(good({"health", "--ready"}).ready);
   BOOST_TEST((good({"pool"}).what == command::pool));
-  BOOST_TEST((good({"retention", "--json"}).what == command::retention));
+  BOOST_TEST((good({"retention", "show", "--json"}).what == command::retention_show));
+  BOOST_TEST((good({"retention", "reset", "mail"}).what == command::retention_reset));
+  BOOST_TEST(
+      (good({"retention", "set", "--completed", "1d"}).patch == R"({"completed_ms":86400000})"));
+  const auto two =
+      good({"retention", "set", "mail", "news", "--cancelled", "0", "--discarded", "forever"});
+  BOOST_TEST(two.patch == R"({"cancelled_ms":0,"discarded_ms":null})");
+  BOOST_TEST(two.ids.size() == 2U);
+  BOOST_TEST(good({"retention", "set", "--completed", "3650d"}).ids.empty());
   BOOST_TEST(good({"audit", "list", "--limit", "7"}).list.limit == 7);
   BOOST_TEST(good({"audit", "ls", "--all"}).list.all);
   BOOST_TEST(*good({"exports", "list", "--queue", "q"}).list.queue == "q");
@@ -59,7 +67,7 @@ BOOST_AUTO_TEST_CASE(a_server_is_asked_about_itself) {
 BOOST_AUTO_TEST_CASE(the_limits_of_a_queue_become_what_the_server_takes) {
   const auto limits = [](std::vector<std::string> words) {
     words.insert(words.begin(), {"queues", "limit", "mail"});
-    return good(words).new_limits;
+    return good(words).patch;
   };
   BOOST_TEST(limits({"--concurrency", "3"}) == R"({"concurrency":3})");
   BOOST_TEST(limits({"--concurrency", "none", "--rate", "none"})

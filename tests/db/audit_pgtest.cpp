@@ -1,5 +1,6 @@
 // Who has changed what: written with the change or not at all, read by pages, and bounded.
 #include "db/bulk_statements.hpp"
+#include "db/retention_statements.hpp"
 #include "db/token_statements.hpp"
 #include "tests/db/desk.hpp"
 
@@ -52,6 +53,10 @@ BOOST_AUTO_TEST_CASE(every_change_is_written_down_with_who_asked_and_where_to_fi
   at.ask(db::limit_query({.name = "mail", .concurrency = 3, .by = ada}));
   BOOST_TEST(last() == "queue.limit mail");
   BOOST_TEST(at.queue("mail")->concurrency.value_or(0) == 3);
+  at.ask(db::change_ages_query({.queue = "mail", .completed = std::chrono::hours{1}, .by = ada}));
+  BOOST_TEST(last() == "retention.change mail");
+  at.ask(db::forget_ages_query({"mail", ada}));
+  BOOST_TEST(last() == "retention.forget mail");
   start_bulk bulk;
   bulk.what.action = bulk_action::retry;
   bulk.what.filter.state = job_state::cancelled;
@@ -74,7 +79,7 @@ BOOST_AUTO_TEST_CASE(every_change_is_written_down_with_who_asked_and_where_to_fi
   at.ask(db::revoke_token_query({token.id, ada}));
   BOOST_TEST(last() == "token.revoke " + std::to_string(token.id));
   const auto all = page().entries;
-  BOOST_TEST(all.size() == 11U);
+  BOOST_TEST(all.size() == 13U);
   for (const auto& entry : all) {
     BOOST_TEST(entry.who == "ada");
     BOOST_TEST(entry.token.value_or(0) == 7);

@@ -1,10 +1,11 @@
-// What is told of ages: of many queues, and of what is no job's. tests/db/retention_pgtest.cpp has
-// the cleaning of jobs.
+// What is told of ages: of many queues, and of what is no job's; and how they are changed.
+// tests/db/retention_pgtest.cpp has the cleaning of jobs.
 #include "db/retention_statements.hpp"
 #include "tests/db/desk.hpp"
 
 using namespace troupe;
 using namespace troupe::tests;
+using namespace std::chrono_literals;
 using std::chrono::hours;
 
 namespace {
@@ -17,6 +18,15 @@ struct kept_things : jobs_database {
         return each;
     BOOST_FAIL(name);
     return {};
+  }
+  job_ages change(const change_ages& what) {
+    return db::decode_ages(at.ask(db::change_ages_query(what)));
+  }
+  std::string ages(const std::string& queue) {
+    return database.value("select concat_ws(' ', coalesce(completed::text, 'never'), "
+                          "coalesce(cancelled::text, 'never'), coalesce(discarded::text, 'never')) "
+                          "from troupe.retention where queue = '"
+                          + queue + "'");
   }
 };
 
@@ -54,4 +64,54 @@ BOOST_FIXTURE_TEST_CASE(what_is_no_jobs_goes_by_the_age_that_is_told, kept_thing
   database.exec("update troupe.audit set at = now() - interval '91 days'");
   at.keep_up();
   BOOST_TEST(!of("audit").oldest.has_value());
+}
+
+BOOST_FIXTURE_TEST_CASE(a_change_is_of_what_it_names, kept_things) {
+  const auto of_all = change({.queue = "", .completed = 36h, .discarded = job_ages::age{}});
+  BOOST_TEST(of_all.queue.empty());
+  BOOST_TEST((of_all.completed == 36h && of_all.cancelled == 168h && !of_all.discarded));
+  BOOST_TEST(ages("") == "36:00:00 7 days never");
+  // A queue begins with what holds for all others, and keeps that.
+  const auto of_mail = change({.queue = "mail", .cancelled = 1ms});
+  BOOST_TEST(of_mail.queue == "mail");
+  BOOST_TEST((of_mail.completed == 36h && of_mail.cancelled == 1ms && !of_mail.discarded));
+  change({.queue = "", .completed = 0ms, .cancelled = limits::longest_age_of_jobs});
+  BOOST_TEST(ages("") == "00:00:00 87600:00:00 never");
+  BOOST_TEST(ages("mail") == "36:00:00 00:00:00.001 never");
+  change({.queue = "mail", .discarded = 2h});
+  BOOST_TEST(ages("mail") == "36:00:00 00:00:00.001 02:00:00");
+}
+
+BOOST_FIXTURE_TEST_CASE(ages_that_are_forgotten_are_those_of_all_others, kept_things) {
+  const auto forget = [&](const std::string& queue) {
+    return db::decode_ages(at.ask(db::forget_ages_query({queue})));
+  };
+  const auto none = [](const refused& no) { return no.why.code == errc::not_found; };
+  BOOST_CHECK_EXCEPTION(forget("mail"), refused, none);
+  change({.queue = "mail", .completed = 1h});
+  const auto told = forget("mail");
+  BOOST_TEST(told.queue.empty());
+  BOOST_TEST((told.completed == 168h));
+  BOOST_TEST(database.value("select count(*) from troupe.retention") == "1");
+  BOOST_CHECK_EXCEPTION(forget("mail"), refused, none);
+  BOOST_CHECK_EXCEPTION(forget(""), refused, none);
+}
+
+BOOST_FIXTURE_TEST_CASE(of_two_changes_at_once_each_keeps_what_the_other_said, kept_things) {
+  desk other(database.url());
+  other.begin();
+  other.ask(db::change_ages_query({.queue = "mail", .completed = 1h}));
+  at.send(db::change_ages_query({.queue = "mail", .discarded = 2h}));
+  BOOST_REQUIRE(at.waits(database));
+  other.commit();
+  BOOST_REQUIRE(std::holds_alternative<db::result>(at.later()));
+  BOOST_TEST(ages("mail") == "01:00:00 7 days 02:00:00");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_change_of_ages_is_looked_at_at_once, kept_things) {
+  database.exec("update troupe.partition set look_at = now() + interval '1 hour'");
+  change({.queue = "mail", .completed = 0ms});
+  BOOST_TEST(database.value("select count(*) from troupe.partition where what = 'jobs' "
+                            "and look_at > '-infinity'")
+             == "0");
 }

@@ -1,5 +1,6 @@
 // Workers by HTTP in the database: who may speak for one, how each outcome is fenced by itself, and
 // what a lost answer leaves behind.
+#include "db/node_statements.hpp"
 #include "tests/db/work_desk.hpp"
 
 #include <algorithm>
@@ -332,6 +333,21 @@ BOOST_AUTO_TEST_CASE(a_worker_that_is_to_be_quiet_gets_no_more) {
   BOOST_CHECK_EXCEPTION(steer(engine, false), refused, is_not_found);
   two.leave();
   BOOST_CHECK_EXCEPTION(steer(two, true), refused, is_not_found);
+}
+
+BOOST_AUTO_TEST_CASE(a_claim_that_meets_the_wish_to_be_quiet_knows_of_it) {
+  at.enqueue();
+  at.begin();
+  at.ask(db::drain_node_query({"w"}));
+  const claim_queue ask{one.session, "default", 1};
+  other.send(db::claim_queue_query(ask));
+  BOOST_REQUIRE(other.waits(database));
+  at.commit();
+  const auto answer = other.later();
+  BOOST_REQUIRE(std::holds_alternative<db::result>(answer));
+  const auto got = db::decode_claimed_work(std::get<db::result>(answer), ask);
+  BOOST_TEST(got.jobs.empty());
+  BOOST_TEST(got.quiet); // and so the job is for another one
 }
 
 BOOST_AUTO_TEST_CASE(only_so_much_is_kept_of_what_an_attempt_says) {

@@ -439,9 +439,29 @@ def test_a_server_says_how_it_is(node):
     pool = ask(node, "pool")
     assert pool.returncode == 0 and re.search(r"^bounds.max_connections +\d+$", pool.stdout, re.M), pool
     assert json.loads(ask(node, "pool", "--json").stdout)["bounds"]["max_connections"] > 0
-    kept = ask(node, "retention")
+
+
+def test_ages_are_shown_set_and_reset(node):
+    def ages():
+        return {each.pop("queue"): each for each in json.loads(ask(node, "retention", "show", "--json").stdout)["jobs"]["ages"]}
+
+    kept = ask(node, "retention", "show")
     assert kept.returncode == 0 and "jobs.partitions" in kept.stdout
-    assert json.loads(ask(node, "retention", "--json").stdout)["jobs"]["ages"]
+    usual = ages()[None]
+    made = ask(node, "retention", "set", "news", "--discarded", "forever", "--completed", "12h")
+    assert made.returncode == 0 and re.search(r"^completed_ms +43200000$", made.stdout, re.M), made
+    assert ages()["news"] == {**usual, "completed_ms": 43_200_000, "discarded_ms": None}
+    assert ask(node, "retention", "reset", "news").stdout == "news: as all others\n"
+    assert "news" not in ages()
+    again = ask(node, "retention", "reset", "news")
+    assert again.returncode == 3 and "no ages of its own" in again.stderr, again
+    assert ask(node, "retention", "set", "--cancelled", "1h").returncode == 0
+    assert ages()[None] == {**usual, "cancelled_ms": 3_600_000}
+    assert ask(node, "retention", "set", "--cancelled", "7d").returncode == 0
+    assert ages()[None] == usual
+    for wrong, said in ((["--completed", "soon"], "--completed: "), (["--completed", "3651d"], "3650d"), ([], "--discarded")):
+        refused = ask(node, "retention", "set", *wrong)
+        assert refused.returncode == 2 and said in refused.stderr, refused
 
 
 def test_a_node_that_is_not_ready_is_exit_1(workspace):

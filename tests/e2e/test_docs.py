@@ -30,7 +30,7 @@ def test_the_first_job_of_the_readme_runs_as_written(workspace):
     assert created["id"] == "1" and created["args"] == {"hello": "world"}
     assert node.await_state("1", "completed")["attempts"][0]["result"] == {"hello": "world"}
     assert "sleep" in done.stdout and "completed" in done.stdout
-    for name in ("cli.md", "progress.md"):
+    for name in ("cli.md", "progress.md", "retention.md"):
         run_commands_of(name, node, workspace)
     assert node.stop() == 0
 
@@ -40,7 +40,7 @@ def run_commands_of(name, node, workspace):
     (workspace.root / "bin").mkdir(exist_ok=True)
     if not (workspace.root / "bin/troupe").exists():
         (workspace.root / "bin/troupe").symlink_to(Path(PROGRAM).resolve())
-    script = "".join(blocks(ROOT / "docs" / name, "sh"))
+    script = "".join(blocks(ROOT / "docs" / name, "sh")).replace("http://127.0.0.1:8080", node.url)
     there = clean_environment(TROUPE_URL=node.url, HOME=str(workspace.root),
                               PATH=f"{workspace.root}/bin:{os.environ['PATH']}")
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True,

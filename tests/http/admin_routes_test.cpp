@@ -1,4 +1,4 @@
-// What operators ask of a node, without a socket: settings, connections, ages, the doctor.
+// What operators ask of a node, without a socket: settings, connections, the doctor.
 #include "http/routes.hpp"
 #include "tests/http/canned_engine.hpp"
 #include "tests/http/routed_call.hpp"
@@ -88,34 +88,6 @@ BOOST_AUTO_TEST_CASE(connections_are_counted_by_what_they_do) {
   BOOST_TEST(now["connections"][2]["lent"] == true);
 }
 
-BOOST_AUTO_TEST_CASE(ages_are_told_in_milliseconds_and_for_ever_is_null) {
-  retention_record kept;
-  const timestamp at{1'700'000'000s};
-  kept.ages = {{"", 1h, std::nullopt, 0ms}, {"mail", 1ms, 2ms, 3ms}};
-  kept.oldest_job = at;
-  kept.partitions = 3;
-  kept.looking = {{{1}, {1000}}, {20}};
-  kept.last_drop = {at, {{1}, {1000}}, 990, 10};
-  kept.others = {{"audit", 24h, at}, {"tokens", 1s, std::nullopt}};
-  answer(kept);
-  const auto now = told("/api/v1/retention");
-  BOOST_TEST(now["jobs"] == json::parse(R"({"ages":[
-      {"queue":null,"completed_ms":3600000,"cancelled_ms":null,"discarded_ms":0},
-      {"queue":"mail","completed_ms":1,"cancelled_ms":2,"discarded_ms":3}],
-    "more_queues":false,"oldest_at":"2023-11-14T22:13:20Z","partitions":3,
-    "last_drop":{"at":"2023-11-14T22:13:20Z","first_id":"1","last_id":"1000","dropped":990,
-                 "kept":10},
-    "looking":{"to_id":"20","first_id":"1","last_id":"1000"},"next_look_at":null})"));
-  BOOST_TEST(now["others"] == json::parse(R"([
-    {"what":"audit","age_ms":86400000,"oldest_at":"2023-11-14T22:13:20Z"},
-    {"what":"tokens","age_ms":1000,"oldest_at":null}])"));
-  BOOST_TEST(now["exports"]["age_ms"] == 86'400'000);
-  answer(retention_record{});
-  const auto nothing = told("/api/v1/retention")["jobs"];
-  for (const auto* none : {"oldest_at", "last_drop", "looking", "next_look_at"})
-    BOOST_TEST(nothing[none].is_null(), none);
-}
-
 BOOST_AUTO_TEST_CASE(what_the_doctor_finds_is_an_answer_whatever_it_is) {
   answer(doctor_report{"PostgreSQL \"15\"",
                        {{"schema", health_status::ok, "version 1", ""},
@@ -126,7 +98,6 @@ BOOST_AUTO_TEST_CASE(what_the_doctor_finds_is_an_answer_whatever_it_is) {
       {"name":"rights","status":"failing","found":"none","advice":"grant them"}]})"));
   answer(failure{errc::unavailable, "no connection"});
   BOOST_TEST(call("/api/v1/doctor").status == 503);
-  BOOST_TEST(call("/api/v1/retention").status == 503);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
