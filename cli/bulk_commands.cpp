@@ -5,12 +5,15 @@
 #include "cli/http_client.hpp"
 #include "cli/job_view.hpp"
 #include "cli/look_pause.hpp"
+#include "cli/progress_bar.hpp"
+#include "cli/progress_display.hpp"
 #include "cli/signals.hpp"
 #include "cli/text.hpp"
 
 #include <nlohmann/json.hpp>
 
 #include <chrono>
+#include <cstdlib>
 #include <optional>
 #include <thread>
 
@@ -20,9 +23,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using steady = std::chrono::steady_clock;
-
-/// Between two lines that say how far it is.
-constexpr auto line_every = 2s;
 
 const std::string bulk_path = "/api/v1/bulk";
 
@@ -65,6 +65,33 @@ std::string previewed(const std::string& body, const std::string& action) {
   return out;
 }
 
+/// Ids are looked through upwards: how far is known once the first of them were met.
+class bulk_progress {
+public:
+  bulk_view of(const nlohmann::json& operation) {
+    const auto id = [&](const char* name) {
+      return std::strtoll(text_of(operation, name).c_str(), nullptr, 10);
+    };
+    bulk_view out;
+    out.action = text_of(operation, "action");
+    out.changed = std::strtoll(text_of(operation, "changed").c_str(), nullptr, 10);
+    out.skipped = std::strtoll(text_of(operation, "skipped").c_str(), nullptr, 10);
+    const auto reached = id("reached");
+    if (reached > 0 && first_ == 0) {
+      first_ = reached;
+      since_ = steady::now();
+    }
+    if (const auto all = id("up_to") - first_; first_ > 0 && all > 0)
+      out.share = static_cast<double>(reached - first_) / static_cast<double>(all);
+    out.seconds = std::chrono::duration<double>(steady::now() - since_).count();
+    return out;
+  }
+
+private:
+  long long first_ = 0;
+  steady::time_point since_;
+};
+
 std::string follow(http_client& server, std::string operation, bool quiet,
                    const std::optional<double>& limit) {
   const auto began = steady::now();
@@ -78,19 +105,25 @@ std::string follow(http_client& server, std::string operation, bool quiet,
            "bulk stop "
          + id + "'");
   const auto path = bulk_path + "/" + id;
+  progress_display display;
   auto said = steady::now();
+  bulk_progress progress;
   look_pause pause{look_pause::waiting};
   while (text_of(read, "state") == "running") {
-    if (limit && steady::now() - began >= std::chrono::duration<double>(*limit))
+    if (limit && steady::now() - began >= std::chrono::duration<double>(*limit)) {
+      display.clear();
       throw command_error(exit_code::timed_out, sentence(read) + "; it goes on");
+    }
     std::this_thread::sleep_for(pause.after(false));
     operation = server.request("GET", path).body;
     read = parsed(operation);
-    if (!quiet && steady::now() - said >= line_every) {
-      tell(sentence(read));
+    if (!quiet && steady::now() - said >= display.interval()) {
+      display.show([&](int width) { return bar_line(progress.of(read), width); },
+                   [&] { return sentence(read); });
       said = steady::now();
     }
   }
+  display.clear();
   return operation;
 }
 
@@ -119,12 +152,12 @@ exit_code run_jobs_bulk(const invocation& wanted) {
                                : server.request("POST", path + "/cancel", "{}").body);
     return exit_code::ok;
   }
-  if (!bulk.yes) {
+  if (!is_confirmed(bulk)) {
     const auto answer = server.request("POST", bulk_path, bulk_body(bulk, true)).body;
     print(wanted.json ? printable_json(answer) + "\n" : previewed(answer, bulk.action) + "\n");
     if (bulk.dry_run)
       return exit_code::ok;
-    complain("nothing was done; add --yes to do it");
+    complain("nothing was done; add " + confirmation(bulk) + " to do it");
     return exit_code::usage;
   }
   show(follow(server, server.request("POST", bulk_path, bulk_body(bulk, false)).body, wanted.json,

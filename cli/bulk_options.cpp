@@ -37,6 +37,13 @@ bool is_about_one(const bulk_settings& bulk) {
   return bulk.action == "show" || bulk.action == "stop";
 }
 
+/// What is deleted by a filter is typed once more: nothing brings it back.
+std::optional<std::string> word_to_type(const bulk_settings& bulk) {
+  if (bulk.action != "delete" || !bulk.ids.empty())
+    return std::nullopt;
+  return bulk.queue.value_or("all");
+}
+
 } // namespace
 
 void add_bulk_options(CLI::App& app, bulk_settings& bulk) {
@@ -56,7 +63,22 @@ void add_bulk_options(CLI::App& app, bulk_settings& bulk) {
   app.add_option("--to-priority", bulk.to_priority, "reprioritise, and move: 0 to 9; 0 runs first")
       ->check(CLI::Range(0, limits::max_priority));
   auto* dry = app.add_flag("--dry-run", bulk.dry_run, "Only say how many jobs it would meet");
-  app.add_flag("--yes", bulk.yes, "Do it")->excludes(dry);
+  auto* yes = app.add_flag("--yes", bulk.yes, "Do it")->excludes(dry);
+  app.add_option("--confirm", bulk.confirm,
+                 "delete by a filter: the queue whose jobs go, or all when it names none; in place "
+                 "of --yes")
+      ->excludes(dry)
+      ->excludes(yes);
+}
+
+bool is_confirmed(const bulk_settings& bulk) {
+  const auto word = word_to_type(bulk);
+  return word ? bulk.confirm == word : bulk.yes;
+}
+
+std::string confirmation(const bulk_settings& bulk) {
+  const auto word = word_to_type(bulk);
+  return word ? "--confirm " + *word : "--yes";
 }
 
 void add_edit_options(CLI::App& app, edit_settings& edit) {
@@ -77,7 +99,7 @@ void check_bulk(const bulk_settings& bulk) {
     read_job_id(id);
   check_filter(bulk);
   if (bulk.action == "list" || is_about_one(bulk)) {
-    if (filtered || bulk.to_queue || bulk.to_priority || bulk.dry_run || bulk.yes
+    if (filtered || bulk.to_queue || bulk.to_priority || bulk.dry_run || bulk.yes || bulk.confirm
         || bulk.ids.size() != (is_about_one(bulk) ? 1U : 0U))
       throw std::invalid_argument(bulk.action == "list"
                                       ? "list takes nothing further"
@@ -96,6 +118,12 @@ void check_bulk(const bulk_settings& bulk) {
   if ((*action == bulk_action::move) != bulk.to_queue.has_value())
     throw std::invalid_argument(bulk.to_queue ? "--to-queue goes with move"
                                               : "move needs --to-queue");
+  if (bulk.confirm && bulk.confirm != word_to_type(bulk))
+    throw std::invalid_argument(
+        word_to_type(bulk) ? "--confirm '" + printable(*bulk.confirm)
+                                 + "' is not what would be deleted: that is " + confirmation(bulk)
+                           : "--confirm goes with delete by a filter; all else is done "
+                             "with --yes");
   if (*action == bulk_action::reprioritise && !bulk.to_priority)
     throw std::invalid_argument("reprioritise needs --to-priority");
   if (*action == bulk_action::retry && bulk.ids.empty() && !bulk.state)

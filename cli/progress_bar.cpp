@@ -27,11 +27,8 @@ std::string one_decimal(double value) {
 }
 
 /// Behind a bar, if there is room for one: the first part, and those of the others that fit.
-std::string with_bar(std::int64_t done, std::int64_t all, const std::vector<std::string>& parts,
-                     int width) {
-  const auto share =
-      std::clamp(all > 0 ? static_cast<double>(done) / static_cast<double>(all) : 0.0, 0.0, 1.0);
-  std::string line = std::to_string(done) + "/" + std::to_string(all) + " " + parts.front();
+std::string with_bar(double share, const std::vector<std::string>& parts, int width) {
+  std::string line = parts.front();
   const auto append = [&](const std::string& part) {
     if (display_width(line) + 2 + display_width(part) <= width)
       line += "  " + part;
@@ -45,6 +42,14 @@ std::string with_bar(std::int64_t done, std::int64_t all, const std::vector<std:
   const auto full = static_cast<std::size_t>(share * room);
   return "[" + std::string(full, '#') + std::string(static_cast<std::size_t>(room) - full, '.')
          + "] " + line;
+}
+
+std::string with_bar(std::int64_t done, std::int64_t all, std::vector<std::string> parts,
+                     int width) {
+  parts.front().insert(0, std::to_string(done) + "/" + std::to_string(all) + " ");
+  return with_bar(
+      std::clamp(all > 0 ? static_cast<double>(done) / static_cast<double>(all) : 0.0, 0.0, 1.0),
+      parts, width);
 }
 
 std::string rate_text(const bench_view& view) {
@@ -77,6 +82,15 @@ std::string bar_line(const bench_view& view, int width) {
 std::string plain_line(const bench_view& view) {
   return std::to_string(view.done) + " of " + std::to_string(view.jobs) + " jobs " + view.doing
          + ", " + rate_text(view);
+}
+
+std::string bar_line(const bulk_view& view, int width) {
+  std::vector<std::string> parts{view.action + ": " + std::to_string(view.changed) + " changed"};
+  if (view.skipped > 0)
+    parts.push_back(std::to_string(view.skipped) + " passed by");
+  if (view.share > 0)
+    parts.push_back(duration_text(view.seconds * (1 - view.share) / view.share) + " left");
+  return with_bar(std::clamp(view.share, 0.0, 1.0), parts, width);
 }
 
 int terminal_width() {

@@ -40,6 +40,23 @@ BOOST_AUTO_TEST_CASE(options_become_the_request) {
   BOOST_TEST(good({"jobs", "bulk", "stop", "5"}).bulk.ids.front() == "5");
 }
 
+BOOST_AUTO_TEST_CASE(what_is_deleted_by_a_filter_is_typed_once_more) {
+  const auto asked = [](std::vector<std::string> words) {
+    words.insert(words.begin(), {"jobs", "bulk"});
+    return good(words).bulk;
+  };
+  BOOST_TEST(is_confirmed(asked({"delete", "--queue", "post", "--confirm", "post"})));
+  BOOST_TEST(is_confirmed(asked({"delete", "--kind", "a", "--confirm", "all"})));
+  BOOST_TEST(is_confirmed(asked({"delete", "7", "--yes"})));
+  BOOST_TEST(is_confirmed(asked({"cancel", "--queue", "post", "--yes"})));
+  BOOST_TEST(!is_confirmed(asked({"cancel", "--queue", "post"})));
+  const auto hasty = asked({"delete", "--queue", "post", "--yes"});
+  BOOST_TEST(!is_confirmed(hasty));
+  BOOST_TEST(confirmation(hasty) == "--confirm post");
+  BOOST_TEST(confirmation(asked({"delete", "--all"})) == "--confirm all");
+  BOOST_TEST(confirmation(asked({"retry", "7"})) == "--yes");
+}
+
 BOOST_AUTO_TEST_CASE(an_edit_sends_what_was_given) {
   BOOST_TEST(edit({"--priority", "2"}) == R"({"priority":2})");
   BOOST_TEST(edit({"--args", R"({"n":1.50})", "--queue", "q", "--max-attempts", "3"})
@@ -67,6 +84,13 @@ BOOST_AUTO_TEST_CASE(what_does_not_go_together_is_refused_with_advice) {
            {"bulk", "show"},
            {"bulk", "stop", "1", "2"},
            {"bulk", "list", "--all"},
+           {"bulk", "show", "1", "--confirm", "all"},
+           {"bulk", "delete", "--queue", "a", "--confirm", "b"},
+           {"bulk", "delete", "--queue", "a", "--confirm", "all"},
+           {"bulk", "delete", "--all", "--confirm", "a"},
+           {"bulk", "delete", "--queue", "a", "--confirm", "a", "--yes"},
+           {"bulk", "delete", "1", "--confirm", "all"},
+           {"bulk", "cancel", "--queue", "a", "--confirm", "a"},
            {"edit"},
            {"edit", "7"},
            {"edit", "x", "--priority", "1"},

@@ -12,6 +12,7 @@ using namespace troupe::cli;
 namespace {
 const crawl_view half{1000, 490, 10, 12'345'678, 65, 7.69};
 const bench_view some{"run", 250, 1000, 2};
+const bulk_view most{"cancel", 3000, 20, 0.75, 90};
 } // namespace
 
 BOOST_AUTO_TEST_CASE(a_wide_terminal_gets_everything) {
@@ -25,6 +26,7 @@ BOOST_AUTO_TEST_CASE(no_width_is_ever_exceeded) {
   for (int width = 1; width < 130; ++width) {
     BOOST_TEST(display_width(bar_line(half, width)) <= width);
     BOOST_TEST(display_width(bar_line(some, width)) <= width);
+    BOOST_TEST(display_width(bar_line(most, width)) <= width);
   }
 }
 
@@ -49,4 +51,13 @@ BOOST_AUTO_TEST_CASE(a_benchmark_says_how_many_jobs_and_how_fast) {
              == "[##########..............................] 250/1000 jobs run  25%  125.0/s  0:02");
   BOOST_TEST(plain_line(some) == "250 of 1000 jobs run, 125.0/s");
   BOOST_TEST(plain_line(bench_view{"stored", 0, 10, 0}) == "0 of 10 jobs stored, 0.0/s");
+}
+
+BOOST_AUTO_TEST_CASE(an_operation_says_how_long_the_rest_takes_once_that_is_known) {
+  BOOST_TEST(
+      bar_line(most, 120)
+      == "[##############################..........] cancel: 3000 changed  75%  20 passed by  "
+         "0:30 left");
+  BOOST_TEST(bar_line(bulk_view{"retry", 0, 0, 0, 0}, 60)
+             == "[....................................] retry: 0 changed  0%");
 }

@@ -105,6 +105,11 @@ def test_the_command_line_asks_before_it_does_anything(node):
     edited = ask(node, "jobs", "edit", put(node, "by-command", 1)[0], "--queue", "elsewhere", "--run-at", "now")
     assert edited.returncode == 0 and "elsewhere" in edited.stdout
     assert ask(node, "jobs", "edit", ids[0], "--priority", "1").returncode == 4
+    hasty = ask(node, "jobs", "bulk", "delete", "--queue", "by-command", "--yes")
+    assert hasty.returncode == 2 and "add --confirm by-command to do it" in hasty.stderr, hasty
+    assert node.job(ids[0])["state"] == "cancelled"
+    assert ask(node, "jobs", "bulk", "delete", "--queue", "by-command", "--confirm", "by-command").returncode == 0
+    assert node.ask("GET", f"/api/v1/jobs/{ids[0]}").status == 404
 
 
 def test_the_commands_of_the_page_run_as_written(node):
