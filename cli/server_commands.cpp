@@ -81,7 +81,9 @@ exit_code run_server_object(const invocation& wanted) {
   http_client server(wanted.client);
   const auto answer =
       server.request("GET", wanted.what == command::pool ? "/api/v1/pool" : "/api/v1/retention");
-  print(wanted.json ? printable_json(answer.body) + "\n" : object_details(answer.body));
+  print(wanted.json                    ? printable_json(answer.body) + "\n"
+        : wanted.what == command::pool ? object_details(answer.body)
+                                       : retention_text(answer.body));
   return exit_code::ok;
 }
 
@@ -91,7 +93,7 @@ exit_code run_retention_change(const invocation& wanted) {
   const std::string path = "/api/v1/retention";
   const auto set = [&](const std::string& at) {
     const auto answer = server.request("PATCH", at, wanted.patch);
-    print(wanted.json ? printable_json(answer.body) + "\n" : object_details(answer.body));
+    print(wanted.json ? printable_json(answer.body) + "\n" : ages_text(answer.body));
   };
   if (wanted.ids.empty()) {
     set(path);

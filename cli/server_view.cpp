@@ -3,7 +3,9 @@
 #include "cli/answer.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/job_view.hpp"
+#include "cli/text.hpp"
 
+#include <cstdint>
 #include <utility>
 #include <vector>
 
@@ -53,6 +55,29 @@ std::string list_text(const ordered& list) {
   return rows.take();
 }
 
+/// In the largest unit that is exact.
+std::string age_text(const ordered& milliseconds) {
+  if (!milliseconds.is_number_integer())
+    return "forever";
+  const auto ms = milliseconds.get<std::int64_t>();
+  for (const auto& [unit, size] : {std::pair{"d", 86'400'000}, std::pair{"h", 3'600'000},
+                                   std::pair{"min", 60'000}, std::pair{"s", 1000}})
+    if (ms >= size && ms % size == 0)
+      return std::to_string(ms / size) + unit;
+  return std::to_string(ms) + "ms";
+}
+
+table ages_table() {
+  return table({{"QUEUE"}, {"COMPLETED", true}, {"CANCELLED", true}, {"DISCARDED", true}});
+}
+
+void add_ages(table& to, const ordered& ages) {
+  const auto age = [&](const char* name) { return age_text(ages.value(name, ordered{})); };
+  const auto queue = ages.value("queue", ordered{});
+  to.add({queue.is_string() ? printable(queue.get<std::string>()) : "(all others)",
+          age("completed_ms"), age("cancelled_ms"), age("discarded_ms")});
+}
+
 /// The elements of a page, each an object.
 std::vector<json> elements_of(std::string_view answer, const char* name) {
   const auto page = read_object(answer);
@@ -79,6 +104,35 @@ std::string object_details(std::string_view text) {
   for (const auto& [name, list] : lists)
     out += "\n" + name + "\n" + list_text(*list);
   return out;
+}
+
+std::string retention_text(std::string_view text) {
+  static_cast<void>(read_object(text)); // says what is wrong
+  auto object = ordered::parse(text.begin(), text.end());
+  std::string out;
+  if (auto& jobs = object["jobs"]; jobs.is_object() && is_list_of_objects(jobs["ages"])) {
+    auto ages = ages_table();
+    for (const auto& each : jobs["ages"])
+      add_ages(ages, each);
+    out += ages.take() + "\n";
+    jobs.erase("ages");
+  }
+  if (const auto& others = object["others"]; is_list_of_objects(others)) {
+    table kept({{"WHAT"}, {"KEPT FOR", true}, {"OLDEST"}});
+    for (const auto& each : others)
+      kept.add({value_of(each.value("what", ordered{})), age_text(each.value("age_ms", ordered{})),
+                value_of(each.value("oldest_at", ordered{}))});
+    out += kept.take() + "\n";
+  }
+  object.erase("others");
+  return out + object_details(object.dump());
+}
+
+std::string ages_text(std::string_view text) {
+  static_cast<void>(read_object(text)); // says what is wrong
+  auto ages = ages_table();
+  add_ages(ages, ordered::parse(text.begin(), text.end()));
+  return ages.take();
 }
 
 table audit_table() {

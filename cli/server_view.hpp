@@ -13,6 +13,11 @@ namespace troupe::cli {
 /// objects follows as a table of its own.
 std::string object_details(std::string_view object);
 
+/// How long what is kept: ages as 7d or forever, and the rest as above.
+std::string retention_text(std::string_view answer);
+/// The ages of one queue, or of all others.
+std::string ages_text(std::string_view answer);
+
 table audit_table();
 void add_entries(table& to, std::string_view answer);
 table exports_table();

@@ -42,3 +42,26 @@ BOOST_AUTO_TEST_CASE(entries_and_exports_are_lines_of_a_table) {
   BOOST_CHECK_THROW(add_exports(exports, "{}"), command_error);
   BOOST_CHECK_THROW(add_entries(audit, R"({"entries":{}})"), command_error);
 }
+
+BOOST_AUTO_TEST_CASE(ages_are_told_in_the_largest_unit_that_is_exact) {
+  BOOST_TEST(ages_text(R"({"queue":"ma\u001bil","completed_ms":5400000,"cancelled_ms":null,)"
+                       R"("discarded_ms":0})")
+             == "QUEUE     COMPLETED  CANCELLED  DISCARDED\n"
+                "ma\\x1bil      90min    forever        0ms\n");
+  const auto text = retention_text(
+      R"({"jobs":{"ages":[{"queue":null,"completed_ms":604800000,"cancelled_ms":1001,)"
+      R"("discarded_ms":7200000}],"partitions":2},"others":[{"what":"audit","age_ms":86400000,)"
+      R"("oldest_at":null}],"exports":{"most":100}})");
+  BOOST_TEST(text
+             == "QUEUE         COMPLETED  CANCELLED  DISCARDED\n"
+                "(all others)         7d     1001ms         2h\n"
+                "\n"
+                "WHAT   KEPT FOR  OLDEST\n"
+                "audit        1d  -\n"
+                "\n"
+                "FIELD            VALUE\n"
+                "jobs.partitions  2\n"
+                "exports.most     100\n");
+  BOOST_CHECK_THROW(ages_text("[]"), command_error);
+  BOOST_CHECK_THROW(retention_text("x"), command_error);
+}
