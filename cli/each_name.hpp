@@ -18,7 +18,7 @@ exit_code for_each_name(const invocation& wanted, const std::string& noun, Comma
     } catch (const command_error& e) {
       if (wanted.ids.size() == 1 || e.code() == exit_code::unavailable)
         throw;
-      complain(noun + " " + name + ": " + e.what());
+      complain(std::string{noun}.append(" ").append(name).append(": ").append(e.what()));
       worst = worst == exit_code::ok ? e.code() : worst;
     }
   return worst;
