@@ -806,7 +806,6 @@ CREATE FUNCTION troupe.change_ages(p_queue text, p_changes boolean[], p_ms bigin
 declare
   ages interval[];
 begin
-  -- One change after the other, so that of two at once each keeps what the other said.
   perform from troupe.retention r where r.queue = '' for update;
   select array[r.completed, r.cancelled, r.discarded] into ages
     from troupe.retention r where r.queue in ('', p_queue) order by r.queue desc limit 1;
@@ -5871,6 +5870,7 @@ begin
                  where age not between '0' and '3650 days') then
     raise exception 'ages must be 0 to 3650 days, or null for ever' using errcode = 'TR400';
   end if;
+  perform from troupe.retention r where r.queue = '' for update;
   insert into troupe.retention as r (completed, cancelled, discarded, queue)
   values (completed, cancelled, discarded, coalesce(queue, ''))
   on conflict on constraint retention_pkey do update
@@ -5886,6 +5886,7 @@ CREATE FUNCTION troupe.retain_as_others(queue text) RETURNS void
     SET jit TO 'off'
     AS $$
 begin
+  perform from troupe.retention r where r.queue = '' for update;
   delete from troupe.retention r where r.queue = retain_as_others.queue and r.queue <> '';
   perform troupe.look_again();
 end $$;

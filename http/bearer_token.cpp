@@ -1,6 +1,7 @@
 #include "http/bearer_token.hpp"
 
-#include <openssl/evp.h>
+#include "http/sha256.hpp"
+
 #include <openssl/rand.h>
 
 #include <algorithm>
@@ -71,14 +72,8 @@ std::optional<bearer_token> bearer_token::parse(std::string_view text) {
 }
 
 std::string bearer_token::hash() const {
-  std::string out(32, '\0');
-  unsigned size = 0;
-  if (EVP_Digest(text_.data(), text_.size(), reinterpret_cast<unsigned char*>(out.data()), &size,
-                 EVP_sha256(), nullptr)
-          != 1
-      || size != out.size())
-    throw std::runtime_error("SHA-256 is not to be had");
-  return out;
+  const auto digest = sha256(text_);
+  return {digest.begin(), digest.end()};
 }
 
 std::optional<std::string_view> bearer_of(std::string_view authorization) {

@@ -1,6 +1,7 @@
 // /openapi.json, and /docs: a page that shows it. All of it is text that does not change while the
 // program runs, so it is kept by whoever asks each time whether it still holds.
 #include "http/embedded.hpp"
+#include "http/gzip.hpp"
 #include "http/openapi.hpp"
 #include "http/routes.hpp"
 
@@ -23,9 +24,14 @@ constexpr std::string_view page_fields =
     "Cross-Origin-Opener-Policy: same-origin\r\n"
     "Cross-Origin-Resource-Policy: same-origin\r\n";
 
-struct document {
+struct form {
   std::string text;
   std::string etag;
+};
+/// As it is, and in gzip's format: once for all who ask.
+struct document {
+  form plain;
+  form packed;
 };
 
 /// FNV-1a.
@@ -34,6 +40,13 @@ std::string etag_of(std::string_view text) {
   for (const char c : text)
     sum = (sum ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
   return '"' + std::to_string(sum) + '"';
+}
+
+void fill(document& out, std::string text) {
+  out.packed.text = gzip_of(text);
+  out.plain.text = std::move(text);
+  for (auto* each : {&out.plain, &out.packed})
+    each->etag = etag_of(each->text);
 }
 
 std::string_view file_named(std::string_view name) {
@@ -51,14 +64,18 @@ bool is_known(const request_view& request, std::string_view etag) {
 
 route_handler serve(std::shared_ptr<const document> what, std::string_view type) {
   return [what = std::move(what), type](const request_view& request, const responder& respond) {
+    const bool packed = request.head != nullptr && accepts_gzip(*request.head);
+    const auto& fits = packed ? what->packed : what->plain;
     response out;
     out.content_type = type;
-    out.etag = what->etag;
+    out.etag = fits.etag;
     out.more_fields = page_fields;
-    if (is_known(request, what->etag))
+    out.gzip = packed;
+    out.varies = true;
+    if (is_known(request, fits.etag))
       out.status = 304;
     else
-      out.body = what->text;
+      out.body = fits.text;
     respond(std::move(out));
   };
 }
@@ -80,8 +97,7 @@ void add_document_routes(router& table, const services& context) {
   const auto page = [&add](std::string_view path, std::string_view file, operation what,
                            answer_form answer, std::string_view type) {
     auto text = std::make_shared<document>();
-    text->text = file_named(file);
-    text->etag = etag_of(text->text);
+    fill(*text, std::string{file_named(file)});
     add(path, role::anyone, what, answer, text, type);
   };
   const auto described = std::make_shared<document>();
@@ -94,8 +110,7 @@ void add_document_routes(router& table, const services& context) {
        {200, "Text", "text/css"}, "text/css; charset=utf-8");
   page("/docs/docs.js", "docs.js", {"getDocsScript", "documents", "The page's script"},
        {200, "Text", "text/javascript"}, "text/javascript; charset=utf-8");
-  described->text = openapi_json(table, context.version);
-  described->etag = etag_of(described->text);
+  fill(*described, openapi_json(table, context.version));
 }
 
 } // namespace troupe::http

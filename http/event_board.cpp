@@ -91,6 +91,16 @@ void event_board::open(wish what, responder respond, clock::time_point now) {
   if (streams_.size() >= limits_.streams)
     return refuse(errc::overloaded, "there are " + std::to_string(limits_.streams)
                                         + " event streams already; try again, or another node");
+  const auto same = [&](const auto& other) {
+    return other.second.asked.who && other.second.asked.who->id == what.who->id;
+  };
+  if (what.who
+      && static_cast<std::size_t>(std::count_if(streams_.begin(), streams_.end(), same))
+             >= limits_.of_token)
+    return respond(problem_response(make_problem(
+        429, "too_many_streams",
+        "the token " + what.who->name + " has " + std::to_string(limits_.of_token)
+            + " event streams already; end some, or watch several jobs or queues by one")));
   const auto unwatched = std::count_if(what.subject.jobs.begin(), what.subject.jobs.end(),
                                        [this](job_id id) { return !jobs_.contains(id); });
   if (jobs_.size() + static_cast<std::size_t>(unwatched) > limits_.jobs)

@@ -30,6 +30,7 @@ namespace troupe::http {
 struct event_limits {
   using ms = std::chrono::milliseconds;
   std::size_t streams = 1'024;   ///< at once; above: 503
+  std::size_t of_token = 512;    ///< of these; above: 429
   std::size_t jobs = 10'000;     ///< that all of them watch; above: 503
   std::size_t looked_at = 4'000; ///< jobs at one tick; where there are more, they take turns
   std::size_t lookups = 64;      ///< jobs and pages of logs that are asked for at once; others wait
@@ -65,8 +66,8 @@ public:
     identity_ptr who;
     std::string token; ///< the hash of what `who` showed; empty: nobody was asked
   };
-  /// Answers with a stream once the first state is known, or with 204 (all was told), 403, 404 or
-  /// 503.
+  /// Answers with a stream once the first state is known, or with 204 (all was told), 403, 404,
+  /// 429 or 503.
   void open(wish what, responder respond, clock::time_point now);
   /// Several times a second.
   void tick(clock::time_point now);

@@ -96,6 +96,13 @@ std::unique_ptr<text_source> gzipped(std::unique_ptr<text_source> plain) {
   return std::make_unique<gzip_source>(std::move(plain));
 }
 
+std::string gzip_of(const std::string& text) {
+  compressor out;
+  auto bytes = out.put(text);
+  bytes += out.put(std::nullopt);
+  return bytes;
+}
+
 void compress(response& answer, bool accepted, std::size_t least) {
   if (answer.stream || answer.streamed || answer.fault || !answer.etag.empty()
       || !has_content(answer.status) || answer.content_type != json_type
@@ -104,10 +111,7 @@ void compress(response& answer, bool accepted, std::size_t least) {
   answer.varies = true;
   if (!accepted)
     return;
-  compressor out;
-  auto bytes = out.put(answer.body);
-  bytes += out.put(std::nullopt);
-  answer.body = std::move(bytes);
+  answer.body = gzip_of(answer.body);
   answer.gzip = true;
 }
 

@@ -12,6 +12,8 @@ namespace troupe::http {
 /// In gzip's format, level 1: about 260 KiB of memory for each. A piece of it may be empty.
 std::unique_ptr<text_source> gzipped(std::unique_ptr<text_source> plain);
 
+std::string gzip_of(const std::string& text);
+
 /// Compresses the body of a JSON answer that has `least` bytes or more, if the client takes that;
 /// marks it as one that goes by that either way. Leaves alone what has a tag, which is of the bytes
 /// as they are. On the thread that brings the answer: a few ms for each MiB.

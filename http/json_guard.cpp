@@ -351,6 +351,9 @@ std::variant<json_value, json_error> read_json(std::string_view text, const json
                                      tracked_iterator{text.data() + text.size(), &seen}, &events);
   if (!whole)
     return events.error();
+  // The parser takes one outside of a text for the end, and what follows for nothing.
+  if (const auto nul = text.find('\0'); nul != std::string_view::npos)
+    return json_error{{}, "not JSON: it holds the character NUL", nul + 1};
   return events.take();
 }
 

@@ -158,7 +158,8 @@ void append_head(std::string& out, const response& answer, const head_context& c
     append_field(out, "Content-Type", answer.content_type);
     append_length(out, answer, context.version);
   }
-  out += answer.etag.empty() ? "Cache-Control: no-store\r\n" : "Cache-Control: no-cache\r\n";
+  const bool kept = answer.keep && !answer.etag.empty();
+  out += kept ? "Cache-Control: no-cache\r\n" : "Cache-Control: no-store\r\n";
   out += "X-Content-Type-Options: nosniff\r\n";
   append_field(out, "X-Request-Id", context.request_id);
   if (!context.traceparent.empty())

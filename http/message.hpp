@@ -45,6 +45,7 @@ struct response {
   std::string allow;    ///< the same
   /// The same. With one the answer may be kept by whoever asks each time whether it still holds.
   std::string etag;
+  bool keep = true; ///< false: not even then, since the tag is of a part of the answer only
   std::string_view more_fields; ///< further lines of the head, with their ends; of static storage
   bool replayed = false;        ///< Idempotent-Replayed
   std::optional<problem> fault; ///< instead of a body; written as problem+json on the way out

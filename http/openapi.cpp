@@ -114,7 +114,7 @@ std::map<int, std::set<std::string>> problem_codes() {
       {416, {"range_not_satisfiable"}},
       {417, {"expectation_failed"}},
       {422, {"idempotency_key_reused"}},
-      {429, {"rate_exceeded", "too_many_failures"}},
+      {429, {"rate_exceeded", "too_many_failures", "too_many_streams"}},
       {431, {"head_too_large"}},
       {501, {"method_unknown"}},
       {503, {"no_room"}},

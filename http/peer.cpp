@@ -1,6 +1,8 @@
 // See peer.hpp: a request's way in, up to its handler.
 #include "http/peer.hpp"
 
+#include "http/rate_limit.hpp"
+
 #include <exception>
 #include <utility>
 
@@ -16,7 +18,8 @@ void peer::start() {
   if (!address)
     return; // gone already; the socket closes with us
   address_ = *std::move(address);
-  joined_ = hub_->add(shared_from_this(), address_);
+  caller_ = caller_of(address_);
+  joined_ = hub_->add(shared_from_this(), caller_);
   if (!joined_) {
     count_rejected(rejection::connections);
     return;
@@ -58,7 +61,7 @@ void peer::close() {
   stream_.reset();
   transport_.close(!cut);
   if (std::exchange(joined_, false))
-    hub_->remove(*this, address_);
+    hub_->remove(*this, caller_);
 }
 
 void peer::finish_up() {
@@ -199,7 +202,7 @@ bool peer::on_route() {
   const access_control::question asked{
       route_, param_,
       question == std::string_view::npos ? std::string_view{} : head.target.substr(question + 1),
-      &head, address_};
+      &head, caller_};
   auto said = hub_->access()->judge(
       asked, [self = shared_from_this(), serial = ++serial_](access_control::verdict later) {
         self->on_verdict(serial, std::move(later));
@@ -217,7 +220,7 @@ void peer::on_verdict(std::uint64_t serial, access_control::verdict said) {
 
 bool peer::admitted(access_control::verdict said) {
   if (route_->role != role::anyone)
-    if (auto refused = hub_->spend(said.who.get(), address_, rate_fields_))
+    if (auto refused = hub_->spend(said.who.get(), caller_, rate_fields_))
       return reject(*std::move(refused));
   if (said.refused) {
     ++hub_->counters().http_denied;

@@ -96,6 +96,7 @@ private:
   room_share body_room_;
   room_share answer_room_;
   std::string address_;
+  std::string caller_; ///< of which it is one
   phase phase_ = phase::closed;
   clock::time_point deadline_;
   clock::time_point body_begun_;

@@ -32,6 +32,7 @@ void answer_with_queue(const api_reply& reply, const responder& respond, chosen_
     return respond(unexpected(reply));
   response out;
   out.etag = '"' + tag_of(*queue) + '"';
+  out.keep = false; // a browser would go on showing what waited when it asked first
   if (known && known->names(tag_of(*queue)))
     out.status = 304;
   else

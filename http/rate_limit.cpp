@@ -1,9 +1,23 @@
 #include "http/rate_limit.hpp"
 
 #include <algorithm>
+#include <arpa/inet.h>
+#include <array>
 #include <iterator>
+#include <netinet/in.h>
 
 namespace troupe::http {
+
+std::string caller_of(const std::string& address) {
+  in6_addr bytes{};
+  if (::inet_pton(AF_INET6, address.c_str(), &bytes) != 1 || IN6_IS_ADDR_V4MAPPED(&bytes)
+      || IN6_IS_ADDR_LOOPBACK(&bytes))
+    return address;
+  std::fill(std::begin(bytes.s6_addr) + 8, std::end(bytes.s6_addr), std::uint8_t{0});
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  ::inet_ntop(AF_INET6, &bytes, text.data(), text.size());
+  return std::string{text.data()} + "/64";
+}
 
 using std::chrono::ceil;
 using std::chrono::seconds;

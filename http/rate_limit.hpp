@@ -17,6 +17,10 @@ struct rate_limits {
   std::size_t callers;           ///< remembered; at the limit whoever did it longest ago goes
 };
 
+/// Who counts as one by an address: of IPv6 its first half, since whoever has one address has all
+/// that begin so; of all else the text itself.
+std::string caller_of(const std::string& address);
+
 class rate_limit {
 public:
   using clock = std::chrono::steady_clock;

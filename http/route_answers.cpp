@@ -1,6 +1,8 @@
 #include "http/route_answers.hpp"
 
+#include "http/identity.hpp"
 #include "http/problem.hpp"
+#include "http/sha256.hpp"
 #include "messages/job_limits.hpp"
 
 #include <charconv>
@@ -63,6 +65,22 @@ std::optional<problem> beyond_scope(const token_identity* who, const job_spec& j
   return std::nullopt;
 }
 
+namespace {
+
+/// A token that is for some queues has its keys for itself: it neither learns of another's nor
+/// stands in their way. As long whatever the key.
+std::string key_of(const token_identity& who, std::string_view key) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string out = "token " + std::to_string(who.id) + ' ';
+  for (const auto byte : sha256(key)) {
+    out += digits[byte >> 4U];
+    out += digits[byte & 15U];
+  }
+  return out;
+}
+
+} // namespace
+
 std::variant<std::string, response> read_idempotency_key(const request_view& request) {
   const head_field* found = nullptr;
   if (request.head == nullptr)
@@ -78,7 +96,9 @@ std::variant<std::string, response> read_idempotency_key(const request_view& req
     }
     found = &field;
   }
-  return found != nullptr ? std::string{found->value} : std::string{};
+  if (found == nullptr)
+    return std::string{};
+  return is_scoped(request.who) ? key_of(*request.who, found->value) : std::string{found->value};
 }
 
 response reused_key() {

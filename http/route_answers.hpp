@@ -31,7 +31,7 @@ std::optional<problem> own_queue(std::string_view queue);
 /// a token that is for some queues puts jobs into these only. A unique key that another queue's job
 /// may have would show that job, or change it.
 std::optional<problem> beyond_scope(const token_identity* who, const job_spec& job);
-/// The request's Idempotency-Key, empty without one; a 400 for what cannot be one.
+/// The request's Idempotency-Key, as it is stored, empty without one; a 400 for what cannot be one.
 std::variant<std::string, response> read_idempotency_key(const request_view& request);
 /// 422: the key is another request's.
 response reused_key();

@@ -1,25 +1,21 @@
 #include "http/work_spans.hpp"
 
-#include <openssl/evp.h>
+#include "http/sha256.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
-#include <stdexcept>
 #include <utility>
 
 namespace troupe::http {
 
 namespace {
 
-using digest = std::array<unsigned char, 32>;
-
 void append_number(std::string& to, std::uint64_t value) {
   for (int shift = 56; shift >= 0; shift -= 8)
     to += static_cast<char>(value >> static_cast<unsigned>(shift));
 }
 
-std::uint64_t number_at(const digest& from, std::size_t at) {
+std::uint64_t number_at(const digest256& from, std::size_t at) {
   std::uint64_t value = 0;
   for (std::size_t i = at; i < at + 8; ++i)
     value = value << 8U | from.at(i);
@@ -27,17 +23,12 @@ std::uint64_t number_at(const digest& from, std::size_t at) {
 }
 
 /// The session's hash is random, so that no two databases make the same of their small numbers.
-digest digest_of(const work_session& by, lease_id lease, job_id job, int attempt) {
+digest256 digest_of(const work_session& by, lease_id lease, job_id job, int attempt) {
   std::string text = by.hash;
   append_number(text, static_cast<std::uint64_t>(lease.value));
   append_number(text, static_cast<std::uint64_t>(job.value));
   append_number(text, static_cast<std::uint64_t>(attempt));
-  digest out{};
-  unsigned size = 0;
-  if (EVP_Digest(text.data(), text.size(), out.data(), &size, EVP_sha256(), nullptr) != 1
-      || size != out.size())
-    throw std::runtime_error("SHA-256 is not to be had");
-  return out;
+  return sha256(text);
 }
 
 } // namespace

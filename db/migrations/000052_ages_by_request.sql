@@ -14,6 +14,16 @@ language sql stable set enable_seqscan = off as $$
     from troupe.retention r where r.queue = p_queue;
 $$;
 
+-- One change of ages after the other, so that of two at once each keeps what the other said.
+select troupe.edit_function('retain', $old$
+  insert into troupe.retention as r$old$, $new$
+  perform from troupe.retention r where r.queue = '' for update;
+  insert into troupe.retention as r$new$);
+select troupe.edit_function('retain_as_others', $old$
+  delete from troupe.retention r$old$, $new$
+  perform from troupe.retention r where r.queue = '' for update;
+  delete from troupe.retention r$new$);
+
 -- The answer is what holds of the queue afterwards. Its first change begins with the ages of all others.
 create function troupe.change_ages(p_queue text, p_changes boolean[], p_ms bigint[], out queue text,
                                    out completed_ms bigint, out cancelled_ms bigint, out discarded_ms bigint)
@@ -22,7 +32,6 @@ language plpgsql set enable_seqscan = off as $$
 declare
   ages interval[];
 begin
-  -- One change after the other, so that of two at once each keeps what the other said.
   perform from troupe.retention r where r.queue = '' for update;
   select array[r.completed, r.cancelled, r.discarded] into ages
     from troupe.retention r where r.queue in ('', p_queue) order by r.queue desc limit 1;

@@ -106,6 +106,13 @@ BOOST_FIXTURE_TEST_CASE(of_two_changes_at_once_each_keeps_what_the_other_said, k
   other.commit();
   BOOST_REQUIRE(std::holds_alternative<db::result>(at.later()));
   BOOST_TEST(ages("mail") == "01:00:00 7 days 02:00:00");
+  other.begin();
+  other.ask(db::make_query("select troupe.retain('3 hours', '4 hours', '5 hours', 'mail')"));
+  at.send(db::change_ages_query({.queue = "mail", .discarded = 6h}));
+  BOOST_REQUIRE(at.waits(database));
+  other.commit();
+  BOOST_REQUIRE(std::holds_alternative<db::result>(at.later()));
+  BOOST_TEST(ages("mail") == "03:00:00 04:00:00 06:00:00");
 }
 
 BOOST_FIXTURE_TEST_CASE(a_change_of_ages_is_looked_at_at_once, kept_things) {

@@ -7,6 +7,7 @@
 #include <boost/test/unit_test.hpp>
 #include <nlohmann/json.hpp>
 
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -44,6 +45,7 @@ struct entrance {
     request.path = path;
     request.body = body;
     request.head = &head;
+    request.who = who ? &*who : nullptr;
     std::optional<response> out;
     std::get<route_match>(matched).found->handle(request,
                                                  [&](response answer) { out = std::move(answer); });
@@ -67,6 +69,7 @@ struct entrance {
   services context;
   router table;
   enqueue_jobs kept;
+  std::optional<token_identity> who;
 };
 
 json problem_of(const response& answer) {
@@ -129,6 +132,23 @@ BOOST_AUTO_TEST_CASE(a_key_goes_to_the_engine_with_the_jobs) {
   post_one({{"idempotency-key", "a b~!"}});
   BOOST_TEST(asked().idempotency_key == "a b~!");
   BOOST_TEST(asked().jobs.front().unique.has_value());
+}
+
+BOOST_AUTO_TEST_CASE(a_token_for_some_queues_has_its_keys_for_itself) {
+  const auto key_of = [&](std::int64_t token, std::vector<std::string> queues,
+                          const std::string& key) {
+    who = {token, "ada", role::producer, std::move(queues)};
+    post("/api/v1/jobs", R"({"kind":"echo"})", {{"Idempotency-Key", key}});
+    return std::get<enqueue_jobs>(engine->asked().back()).idempotency_key;
+  };
+  BOOST_TEST(key_of(7, {}, "k") == "k");
+  const auto scoped = key_of(7, {"default"}, "k");
+  BOOST_TEST(scoped == key_of(7, {"default", "mail"}, "k"));
+  BOOST_TEST(scoped != "k");
+  BOOST_TEST(scoped != key_of(8, {"default"}, "k"));
+  BOOST_TEST(scoped != key_of(7, {"default"}, "l"));
+  BOOST_TEST(is_valid_key(
+      key_of(std::numeric_limits<std::int64_t>::max(), {"default"}, std::string(255, 'k'))));
 }
 
 BOOST_AUTO_TEST_CASE(a_wrong_key_is_refused_before_the_engine_is_asked) {

@@ -227,6 +227,33 @@ BOOST_AUTO_TEST_CASE(beyond_its_bounds_a_board_says_503) {
   BOOST_TEST(d.status == 200);
 }
 
+BOOST_AUTO_TEST_CASE(a_token_has_no_more_than_its_share_of_the_streams) {
+  http::event_limits most;
+  most.of_token = 2;
+  event_desk at{most};
+  at.engine->set(17, job_state::available);
+  const auto ada = std::make_shared<const http::token_identity>(
+      http::token_identity{1, "ada", role::viewer, {}});
+  const auto bob = std::make_shared<const http::token_identity>(
+      http::token_identity{2, "bob", role::viewer, {}});
+  event_client a(at, of_jobs({17}));
+  event_client b(at, of_jobs({17}));
+  event_client c(at, of_jobs({17}));
+  event_client d(at, of_jobs({17}));
+  a.open(ada, "hash");
+  b.open(ada, "hash");
+  c.open(ada, "hash");
+  d.open(bob, "other");
+  at.tick();
+  BOOST_TEST(b.status == 200);
+  BOOST_TEST(c.status == 429);
+  BOOST_TEST(d.status == 200);
+  a.leave();
+  c.open(ada, "hash");
+  at.tick();
+  BOOST_TEST(c.status == 200);
+}
+
 BOOST_AUTO_TEST_CASE(while_the_database_is_away_a_stream_stays_and_says_so_once) {
   event_desk at;
   at.engine->set(17, job_state::available);

@@ -95,6 +95,12 @@ BOOST_AUTO_TEST_CASE(nul_is_refused_wherever_it_stands) {
   BOOST_TEST(refused(R"({"args":["","\u0000"]})").pointer == "/args/1");
   BOOST_TEST(refused(R"({"args":{"\u0000":1}})").detail.find("NUL") != std::string::npos);
   BOOST_TEST(refused(std::string{"{\"a\":\"\0\"}", 9}).detail.find("not JSON") == 0U);
+  // Behind the document a parser would take it for the end.
+  const auto behind = refused(std::string{"{\"a\":1}\0{\"a\":2}", 15});
+  BOOST_TEST(behind.detail == "not JSON: it holds the character NUL");
+  BOOST_TEST(behind.offset == 8U);
+  BOOST_TEST(refused(std::string{"{}\0", 3}).offset == 3U);
+  BOOST_TEST(refused(std::string{"\0{}", 3}).detail.find("not JSON") == 0U);
 }
 
 BOOST_AUTO_TEST_CASE(numbers_beyond_all_bounds_are_refused) {

@@ -1,6 +1,7 @@
 // Heads of responses, problem+json, errc to status, and times as text.
 #include "http/message.hpp"
 #include "http/time_format.hpp"
+#include "tests/support/says.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -8,6 +9,7 @@
 
 using namespace troupe;
 using namespace troupe::http;
+using troupe::tests::says;
 using namespace std::chrono;
 
 namespace {
@@ -34,6 +36,21 @@ BOOST_AUTO_TEST_CASE(a_head_names_length_type_and_request) {
                 "Content-Type: application/json\r\nContent-Length: 2\r\n"
                 "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
                 "X-Request-Id: id-1\r\nLocation: /api/v1/jobs/1\r\n\r\n");
+}
+
+BOOST_AUTO_TEST_CASE(what_has_a_tag_may_be_kept_unless_it_tells_more) {
+  const auto head_of = [](bool tagged, bool keep) {
+    std::string out;
+    auto answer = json_response(200, "{}");
+    answer.etag = tagged ? "\"1\"" : "";
+    answer.keep = keep;
+    append_head(out, answer, {"x", "y", true, 11});
+    return out;
+  };
+  BOOST_TEST(says(head_of(true, true), "\r\nCache-Control: no-cache\r\n"));
+  BOOST_TEST(says(head_of(true, false), "\r\nCache-Control: no-store\r\n"));
+  BOOST_TEST(says(head_of(true, false), "\r\nETag: \"1\"\r\n"));
+  BOOST_TEST(says(head_of(false, true), "\r\nCache-Control: no-store\r\n"));
 }
 
 BOOST_AUTO_TEST_CASE(no_content_has_neither_type_nor_length) {

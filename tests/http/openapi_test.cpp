@@ -388,6 +388,17 @@ BOOST_AUTO_TEST_CASE(whoever_has_the_document_is_told_so) {
     BOOST_TEST(again.body.empty());
     BOOST_TEST(again.etag == first.etag);
   }
+  request_head packs;
+  packs.fields = {{"Accept-Encoding", "gzip"}};
+  const auto packed = call(method::get, "/openapi.json", &packs);
+  BOOST_TEST(packed.gzip);
+  BOOST_TEST((packed.varies && first.varies && !first.gzip));
+  BOOST_TEST(packed.body.size() < first.body.size() / 4);
+  BOOST_TEST(packed.etag != first.etag);
+  packs.fields.push_back({"If-None-Match", first.etag}); // of the other form
+  BOOST_TEST(call(method::get, "/openapi.json", &packs).status == 200);
+  packs.fields.back().value = packed.etag;
+  BOOST_TEST(call(method::get, "/openapi.json", &packs).status == 304);
   request_head other;
   other.fields = {{"If-None-Match", "\"1\""}};
   BOOST_TEST(call(method::get, "/openapi.json", &other).status == 200);

@@ -227,6 +227,7 @@ BOOST_AUTO_TEST_CASE(a_queue_has_a_tag_that_changes_with_what_is_said_of_it) {
   queue.version = 4;
   const auto shown = call(method::get, "/api/v1/queues/mail");
   BOOST_TEST(shown.etag == "\"4\"");
+  BOOST_TEST(!shown.keep); // what waits and runs is not in it
   BOOST_TEST(call(method::patch, "/api/v1/queues/mail", R"({"concurrency":7})").etag == "\"4\"");
   BOOST_TEST(call(method::post, "/api/v1/queues/mail/pause").etag == "\"4\"");
   for (const auto* known : {"\"4\"", "W/\"4\"", "\"3\" , \"4\"", "*", ",\"4\",,"}) {

@@ -100,4 +100,14 @@ BOOST_AUTO_TEST_CASE(random_uses_are_allowed_as_a_bucket_allows_them) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(who_has_many_addresses_is_one_caller) {
+  BOOST_TEST(caller_of("192.0.2.7") == "192.0.2.7");
+  BOOST_TEST(caller_of("2001:db8:1:2:3:4:5:6") == "2001:db8:1:2::/64");
+  BOOST_TEST(caller_of("2001:db8:1:2::9") == "2001:db8:1:2::/64");
+  BOOST_TEST(caller_of("2001:db8:1:3::9") == "2001:db8:1:3::/64");
+  BOOST_TEST(caller_of("::ffff:192.0.2.7") == "::ffff:192.0.2.7");
+  BOOST_TEST(caller_of("::1") == "::1");
+  BOOST_TEST(caller_of("unix:uid=0") == "unix:uid=0");
+}
+
 BOOST_AUTO_TEST_SUITE_END()
