@@ -5,6 +5,7 @@
 #include "cli/http_client.hpp"
 #include "cli/job_view.hpp"
 #include "cli/look_pause.hpp"
+#include "cli/outage.hpp"
 #include "cli/progress_bar.hpp"
 #include "cli/progress_display.hpp"
 #include "cli/signals.hpp"
@@ -92,22 +93,21 @@ private:
   steady::time_point since_;
 };
 
-std::string follow(http_client& server, std::string operation, bool quiet,
-                   const std::optional<double>& limit) {
+std::string follow(http_client& server, std::string operation, const std::optional<double>& limit) {
   const auto began = steady::now();
   if (limit)
     server.give_up_after(std::chrono::duration<double>(*limit));
   auto read = parsed(operation);
   const auto id = text_of(read, "id");
-  if (!quiet)
-    tell("bulk " + id
-         + " has begun; it goes on without this command, and ends with 'troupe jobs "
-           "bulk stop "
-         + id + "'");
+  tell("bulk " + id
+       + " has begun; it goes on without this command, and ends with 'troupe jobs bulk stop " + id
+       + "'");
   const auto path = bulk_path + "/" + id;
   progress_display display;
-  auto said = steady::now();
   bulk_progress progress;
+  auto said = steady::now();
+  outage away;
+  away.heard();
   look_pause pause{look_pause::waiting};
   while (text_of(read, "state") == "running") {
     if (limit && steady::now() - began >= std::chrono::duration<double>(*limit)) {
@@ -115,9 +115,18 @@ std::string follow(http_client& server, std::string operation, bool quiet,
       throw command_error(exit_code::timed_out, sentence(read) + "; it goes on");
     }
     std::this_thread::sleep_for(pause.after(false));
-    operation = server.request("GET", path).body;
-    read = parsed(operation);
-    if (!quiet && steady::now() - said >= display.interval()) {
+    try {
+      operation = server.request("GET", path).body;
+      away.heard();
+      read = parsed(operation);
+    } catch (const command_error& e) {
+      if (away.bears(e))
+        continue;
+      display.clear();
+      throw command_error(e.code(), "bulk " + id + " goes on; see 'troupe jobs bulk show " + id
+                                        + "': " + e.what());
+    }
+    if (steady::now() - said >= display.interval()) {
       display.show([&](int width) { return bar_line(progress.of(read), width); },
                    [&] { return sentence(read); });
       said = steady::now();
@@ -160,7 +169,7 @@ exit_code run_jobs_bulk(const invocation& wanted) {
     complain("nothing was done; add " + confirmation(bulk) + " to do it");
     return exit_code::usage;
   }
-  show(follow(server, server.request("POST", bulk_path, bulk_body(bulk, false)).body, wanted.json,
+  show(follow(server, server.request("POST", bulk_path, bulk_body(bulk, false)).body,
               wanted.wait_limit));
   return exit_code::ok;
 }

@@ -95,9 +95,9 @@ void command_line::add_jobs() {
 
 void command_line::add_export() {
   auto* app = add(app_, command::export_jobs, "export", "All jobs of a filter as one text");
-  app->add_option("--format", out_.exported.format, "ndjson, csv or json")
-      ->check(one_of({"ndjson", "csv", "json"}))
-      ->capture_default_str();
+  app->add_option("--format", out_.exported.format,
+                  "ndjson, csv or json; without it as the name of --out ends, or else ndjson")
+      ->check(one_of({"ndjson", "csv", "json"}));
   add_filter_options(*app, out_.list);
   app->add_option("--limit", out_.exported.limit, "At most so many, the oldest ones")
       ->check(CLI::Range(std::int64_t{1}, limits::export_jobs));

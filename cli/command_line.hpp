@@ -74,6 +74,7 @@ private:
   void finish_bench();
   void finish_queue_limit();
   void finish_retention_set();
+  void finish_export();
   void finish_client();
   void finish_new_token();
   void finish_listen();

@@ -46,8 +46,8 @@ exit_code run_tokens_revoke(const invocation& wanted);
 exit_code run_health(const invocation& wanted);
 /// pool and retention show.
 exit_code run_server_object(const invocation& wanted);
-/// set and reset.
-exit_code run_retention_change(const invocation& wanted);
+exit_code run_retention_set(const invocation& wanted);
+exit_code run_retention_reset(const invocation& wanted);
 exit_code run_audit_list(const invocation& wanted);
 exit_code run_exports_list(const invocation& wanted);
 /// get and delete.

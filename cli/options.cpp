@@ -328,7 +328,20 @@ bool is_set(const char* variable) {
   return value != nullptr && *value != '\0';
 }
 
+/// Of an export's file.
+std::string format_named(std::string_view file) {
+  if (file.ends_with(".gz"))
+    file.remove_suffix(3);
+  return file.ends_with(".csv") ? "csv" : file.ends_with(".json") ? "json" : "ndjson";
+}
+
 } // namespace
+
+void command_line::finish_export() {
+  if (out_.exported.format.empty())
+    out_.exported.format = format_named(out_.exported.out);
+  check_filter(out_.list);
+}
 
 void command_line::finish() {
   out_.talk.no_colour |= is_set("NO_COLOR");
@@ -385,8 +398,9 @@ void command_line::finish() {
     return check_names(out_.ids);
   case command::top:
     return out_.top.queue.empty() ? void() : check_names({out_.top.queue});
-  case command::jobs_list:
   case command::export_jobs:
+    return finish_export();
+  case command::jobs_list:
     return check_filter(out_.list);
   case command::jobs_counts:
   case command::exports_list:

@@ -2,6 +2,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/progress_bar.hpp"
+#include "cli/signals.hpp"
 #include "launcher/log.hpp"
 
 #include <cstdio>
@@ -36,10 +37,10 @@ std::chrono::milliseconds progress_display::interval() const {
 
 void progress_display::show(const std::function<std::string(int)>& bar,
                             const std::function<std::string()>& line) {
-  if (live_)
-    write("\r" + bar(terminal_width() - 1) + "\x1b[K");
-  else
-    tell(line());
+  if (!live_)
+    return tell(line());
+  write("\r" + bar(terminal_width() - 1) + "\x1b[K");
+  empty_line_on_interrupt(true);
 }
 
 void progress_display::say(const std::string& line) {
@@ -48,8 +49,10 @@ void progress_display::say(const std::string& line) {
 }
 
 void progress_display::clear() {
-  if (live_)
-    write("\r\x1b[K");
+  if (!live_)
+    return;
+  write("\r\x1b[K");
+  empty_line_on_interrupt(false);
 }
 
 } // namespace troupe::cli

@@ -19,6 +19,8 @@ namespace {
 /// Of the routes that are read here.
 constexpr int page_size = 100;
 
+const std::string retention_path = "/api/v1/retention";
+
 std::string json_string(const std::string& text) {
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
@@ -80,30 +82,41 @@ exit_code run_server_object(const invocation& wanted) {
   exit_on_interrupt();
   http_client server(wanted.client);
   const auto answer =
-      server.request("GET", wanted.what == command::pool ? "/api/v1/pool" : "/api/v1/retention");
+      server.request("GET", wanted.what == command::pool ? "/api/v1/pool" : retention_path);
   print(wanted.json                    ? printable_json(answer.body) + "\n"
         : wanted.what == command::pool ? object_details(answer.body)
                                        : retention_text(answer.body));
   return exit_code::ok;
 }
 
-exit_code run_retention_change(const invocation& wanted) {
+exit_code run_retention_set(const invocation& wanted) {
   exit_on_interrupt();
   http_client server(wanted.client);
-  const std::string path = "/api/v1/retention";
-  const auto set = [&](const std::string& at) {
-    const auto answer = server.request("PATCH", at, wanted.patch);
-    print(wanted.json ? printable_json(answer.body) + "\n" : ages_text(answer.body));
-  };
-  if (wanted.ids.empty()) {
-    set(path);
-    return exit_code::ok;
+  auto queues = wanted.ids;
+  if (queues.empty())
+    queues.emplace_back(); // all others
+  const auto kept = server.request("GET", retention_path).body;
+  for (const auto& queue : queues)
+    if (const auto what = shortened(kept, queue, wanted.patch); !what.empty() && !wanted.yes) {
+      complain((queue.empty() ? "all others" : queue) + ": " + what
+               + "; nothing was done, for what is gone does not come back; add --yes to do it");
+      return exit_code::usage;
+    }
+  auto rows = ages_table();
+  for (const auto& queue : queues) {
+    const auto path = queue.empty() ? "" : "/" + http_client::escaped(queue);
+    const auto answer = server.request("PATCH", retention_path + path, wanted.patch).body;
+    add_ages(rows, answer);
+    print(wanted.json ? printable_json(answer) + "\n" : rows.take());
   }
+  return exit_code::ok;
+}
+
+exit_code run_retention_reset(const invocation& wanted) {
+  exit_on_interrupt();
+  http_client server(wanted.client);
   return for_each_name(wanted, "queue", [&](const std::string& name) {
-    const auto at = path + "/" + http_client::escaped(name);
-    if (wanted.what == command::retention_set)
-      return set(at);
-    server.request("DELETE", at);
+    server.request("DELETE", retention_path + "/" + http_client::escaped(name));
     print(wanted.json ? "{\"queue\":" + json_string(name) + ",\"reset\":true}\n"
                       : name + ": as all others\n");
   });

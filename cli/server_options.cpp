@@ -68,6 +68,7 @@ void command_line::add_retention() {
     set->add_option(flag, *text,
                     std::string{end}
                         + " ones: a time from their ends, such as 12h or 30d; or forever");
+  set->add_flag("--yes", out_.yes, "Also what makes an age shorter: jobs are gone sooner");
   add_client(set);
   auto* reset = add(*retention, command::retention_reset, "reset",
                     "Keep the jobs of queues as long as those of all others");
@@ -87,6 +88,9 @@ void command_line::finish_retention_set() {
     std::string age = "null";
     if (text != "forever")
       try {
+        if (text != "0" && text.find_first_not_of("0123456789") == std::string::npos)
+          throw std::invalid_argument("of what? Write " + text + "d, " + text + "h or " + text
+                                      + "s");
         const auto read = read_duration(text);
         if (read > limits::longest_age_of_jobs)
           throw std::invalid_argument("at most 3650d, or forever");

@@ -67,11 +67,7 @@ std::string age_text(const ordered& milliseconds) {
   return std::to_string(ms) + "ms";
 }
 
-table ages_table() {
-  return table({{"QUEUE"}, {"COMPLETED", true}, {"CANCELLED", true}, {"DISCARDED", true}});
-}
-
-void add_ages(table& to, const ordered& ages) {
+void add_ages_of(table& to, const ordered& ages) {
   const auto age = [&](const char* name) { return age_text(ages.value(name, ordered{})); };
   const auto queue = ages.value("queue", ordered{});
   to.add({queue.is_string() ? printable(queue.get<std::string>()) : "(all others)",
@@ -106,6 +102,10 @@ std::string object_details(std::string_view text) {
   return out;
 }
 
+table ages_table() {
+  return table({{"QUEUE"}, {"COMPLETED", true}, {"CANCELLED", true}, {"DISCARDED", true}});
+}
+
 std::string retention_text(std::string_view text) {
   static_cast<void>(read_object(text)); // says what is wrong
   auto object = ordered::parse(text.begin(), text.end());
@@ -113,7 +113,7 @@ std::string retention_text(std::string_view text) {
   if (auto& jobs = object["jobs"]; jobs.is_object() && is_list_of_objects(jobs["ages"])) {
     auto ages = ages_table();
     for (const auto& each : jobs["ages"])
-      add_ages(ages, each);
+      add_ages_of(ages, each);
     out += ages.take() + "\n";
     jobs.erase("ages");
   }
@@ -128,11 +128,31 @@ std::string retention_text(std::string_view text) {
   return out + object_details(object.dump());
 }
 
-std::string ages_text(std::string_view text) {
-  static_cast<void>(read_object(text)); // says what is wrong
-  auto ages = ages_table();
-  add_ages(ages, ordered::parse(text.begin(), text.end()));
-  return ages.take();
+void add_ages(table& to, std::string_view answer) {
+  static_cast<void>(read_object(answer)); // says what is wrong
+  add_ages_of(to, ordered::parse(answer.begin(), answer.end()));
+}
+
+std::string shortened(std::string_view kept, const std::string& queue, std::string_view change) {
+  static_cast<void>(read_object(kept)); // says what is wrong
+  const auto record = ordered::parse(kept.begin(), kept.end());
+  const auto jobs = record.value("jobs", ordered::object());
+  ordered now = ordered::object();
+  for (const auto& each : jobs.value("ages", ordered::array())) {
+    const auto of = each.value("queue", ordered{});
+    if (of.is_null() || of == queue)
+      now = each; // all others come first
+  }
+  std::string out;
+  const auto wanted = ordered::parse(change.begin(), change.end());
+  for (const auto& [name, age] : wanted.items()) {
+    const auto before = now.value(name, ordered{});
+    if (age.is_null() || (before.is_number() && age >= before))
+      continue;
+    out += (out.empty() ? "" : ", ") + name.substr(0, name.find("_ms")) + " " + age_text(age)
+           + " in place of " + age_text(before);
+  }
+  return out;
 }
 
 table audit_table() {

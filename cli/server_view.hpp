@@ -15,8 +15,12 @@ std::string object_details(std::string_view object);
 
 /// How long what is kept: ages as 7d or forever, and the rest as above.
 std::string retention_text(std::string_view answer);
-/// The ages of one queue, or of all others.
-std::string ages_text(std::string_view answer);
+table ages_table();
+/// Those of one queue, or of all others.
+void add_ages(table& to, std::string_view answer);
+/// Which ages a change of the queue, or of all others when it is empty, would make shorter than
+/// `kept` says: "completed 1h in place of 7d".
+std::string shortened(std::string_view kept, const std::string& queue, std::string_view change);
 
 table audit_table();
 void add_entries(table& to, std::string_view answer);

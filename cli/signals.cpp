@@ -88,8 +88,21 @@ void signal_watch::on_hangup(std::function<void()> act) {
   hangup_ = std::move(act);
 }
 
+namespace {
+std::atomic<bool> line_is_drawn{false};
+} // namespace
+
+void empty_line_on_interrupt(bool drawn) {
+  line_is_drawn = drawn;
+}
+
 void exit_on_interrupt() {
-  std::signal(SIGINT, [](int) { ::_exit(interrupted); });
+  std::signal(SIGINT, [](int) {
+    constexpr std::string_view empty = "\r\x1b[K"; // also over the ^C that the terminal wrote
+    if (line_is_drawn)
+      static_cast<void>(::write(STDERR_FILENO, empty.data(), empty.size()));
+    ::_exit(interrupted);
+  });
 }
 
 } // namespace troupe::cli

@@ -61,5 +61,7 @@ private:
 
 /// For commands that hold nothing: SIGINT ends them at once with exit code 130.
 void exit_on_interrupt();
+/// Whether a line of standard error is being drawn over: the end by SIGINT empties it then.
+void empty_line_on_interrupt(bool drawn);
 
 } // namespace troupe::cli

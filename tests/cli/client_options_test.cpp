@@ -116,6 +116,11 @@ BOOST_AUTO_TEST_CASE(an_export_is_read_whole_and_its_words_are_checked) {
   BOOST_TEST(*found.list.queue == "q");
   BOOST_TEST(*found.list.kind == "k");
   BOOST_TEST(good({"export"}).exported.format == "ndjson");
+  BOOST_TEST(good({"export", "--out", "a.csv"}).exported.format == "csv");
+  BOOST_TEST(good({"export", "--stored", "--gzip", "--out", "a.json.gz"}).exported.format
+             == "json");
+  BOOST_TEST(good({"export", "--out", "csv"}).exported.format == "ndjson");
+  BOOST_TEST(good({"export", "--format", "json", "--out", "a.csv"}).exported.format == "json");
   BOOST_TEST(good({"export"}).exported.out.empty());
   const auto stored = good({"export", "--stored", "--gzip", "--out", "a.gz"}).exported;
   BOOST_TEST(stored.stored);

@@ -44,8 +44,10 @@ BOOST_AUTO_TEST_CASE(entries_and_exports_are_lines_of_a_table) {
 }
 
 BOOST_AUTO_TEST_CASE(ages_are_told_in_the_largest_unit_that_is_exact) {
-  BOOST_TEST(ages_text(R"({"queue":"ma\u001bil","completed_ms":5400000,"cancelled_ms":null,)"
-                       R"("discarded_ms":0})")
+  auto ages = ages_table();
+  add_ages(ages, R"({"queue":"ma\u001bil","completed_ms":5400000,"cancelled_ms":null,)"
+                 R"("discarded_ms":0})");
+  BOOST_TEST(ages.take()
              == "QUEUE     COMPLETED  CANCELLED  DISCARDED\n"
                 "ma\\x1bil      90min    forever        0ms\n");
   const auto text = retention_text(
@@ -62,6 +64,24 @@ BOOST_AUTO_TEST_CASE(ages_are_told_in_the_largest_unit_that_is_exact) {
                 "FIELD            VALUE\n"
                 "jobs.partitions  2\n"
                 "exports.most     100\n");
-  BOOST_CHECK_THROW(ages_text("[]"), command_error);
+  BOOST_CHECK_THROW(add_ages(ages, "[]"), command_error);
   BOOST_CHECK_THROW(retention_text("x"), command_error);
+}
+
+BOOST_AUTO_TEST_CASE(what_makes_an_age_shorter_is_told) {
+  const std::string_view kept =
+      R"({"jobs":{"ages":[{"queue":null,"completed_ms":604800000,"cancelled_ms":604800000,)"
+      R"("discarded_ms":null},{"queue":"mail","completed_ms":3600000,"cancelled_ms":0,)"
+      R"("discarded_ms":1000}]}})";
+  const auto of = [&](const std::string& queue, std::string_view change) {
+    return shortened(kept, queue, change);
+  };
+  BOOST_TEST(of("", R"({"completed_ms":604800000})") == "");
+  BOOST_TEST(of("", R"({"completed_ms":null,"cancelled_ms":604800001})") == "");
+  BOOST_TEST(of("", R"({"completed_ms":86400000,"discarded_ms":0})")
+             == "completed 1d in place of 7d, discarded 0ms in place of forever");
+  BOOST_TEST(of("mail", R"({"completed_ms":86400000,"cancelled_ms":0})") == "");
+  BOOST_TEST(of("mail", R"({"completed_ms":60000})") == "completed 1min in place of 1h");
+  BOOST_TEST(of("news", R"({"completed_ms":60000})") == "completed 1min in place of 7d");
+  BOOST_CHECK_THROW(shortened("x", "", "{}"), command_error);
 }

@@ -1,9 +1,15 @@
 """Operations on many jobs by HTTP and by the command line, and docs/bulk.md: its commands run as they stand there."""
+import os
+import pty
 import re
+import select
+import signal
 import subprocess
 from pathlib import Path
 
-from node import PROGRAM, clean_environment, run, until
+import psycopg2
+
+from node import PROGRAM, Node, clean_environment, run, until
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/bulk.md").read_text()
 
@@ -126,3 +132,61 @@ def test_a_bulk_operation_goes_on_when_its_command_waits_no_longer(node):
     late = ask(node, "jobs", "bulk", "cancel", "--queue", "bulk-late", "--yes", "--timeout", "0")
     assert late.returncode == 7 and "it goes on" in late.stderr
     until(lambda: node.ask("GET", "/api/v1/jobs?queue=bulk-late&state=scheduled").json["jobs"] == [], "all are cancelled")
+
+
+class Held:
+    """A job whose row a transaction holds: operations go as far as this one, and wait."""
+
+    def __init__(self, node, job):
+        self.connection = psycopg2.connect(f"postgresql://postgres@/troupe?host={node.place.data}/pg&port=5432")
+        self.connection.cursor().execute("select from troupe.job where id = %s for update", (job,))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.connection.close()
+
+
+def test_a_bar_says_how_far_it_is_and_ctrl_c_leaves_an_empty_line(node):
+    ids = put(node, "bulk-bar", 3)
+    seen = ""
+    leader, follower = pty.openpty()
+    with Held(node, ids[2]):
+        command = node.place.start("jobs", "bulk", "cancel", "--queue", "bulk-bar", "--yes", "--json", "--url", node.url,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=follower, start_new_session=True,
+                                   env=clean_environment(TERM="xterm"))
+        os.close(follower)
+
+        def read():
+            nonlocal seen
+            while select.select([leader], [], [], 0)[0]:
+                try:
+                    seen += os.read(leader, 65536).decode()
+                except OSError:  # nobody has the other end any more
+                    break
+            return seen
+
+        until(lambda: "] cancel: 2 changed" in read(), "the bar")
+        number = re.search(r"'troupe jobs bulk stop (\d+)'", seen)[1]
+        command.send_signal(signal.SIGINT)
+        assert command.wait(20) == 130 and command.stdout.read() == b""
+        assert read().endswith("\r\x1b[K"), seen[-200:]
+        assert node.ask("GET", f"/api/v1/bulk/{number}").json["state"] == "running"
+    os.close(leader)
+    until(lambda: node.ask("GET", f"/api/v1/bulk/{number}").json["state"] == "done", "it goes on by itself")
+
+
+def test_a_bulk_command_bears_the_restart_of_its_node(workspace):
+    node = Node(workspace).start()
+    node.listen = f"{node.host}:{node.port}"
+    ids = put(node, "bulk-restart", 3)
+    with Held(node, ids[2]):
+        command = workspace.start("jobs", "bulk", "cancel", "--queue", "bulk-restart", "--yes", "--url", node.url,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        until(lambda: node.job(ids[1])["state"] == "cancelled", "the operation is under way")
+        assert node.stop() == 0
+    node.start()
+    out, err = command.communicate(timeout=60)
+    assert command.returncode == 0 and "is done: 3 changed, 0 passed by" in out, out + err
+    assert node.stop() == 0

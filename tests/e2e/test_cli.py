@@ -449,18 +449,21 @@ def test_ages_are_shown_set_and_reset(node):
     assert kept.returncode == 0 and "jobs.partitions" in kept.stdout
     assert re.search(r"^\(all others\) +7d +7d +7d$", kept.stdout, re.M) and re.search(r"^audit +90d +", kept.stdout, re.M)
     usual = ages()[None]
-    made = ask(node, "retention", "set", "news", "--discarded", "forever", "--completed", "12h")
+    hasty = ask(node, "retention", "set", "news", "--discarded", "forever", "--completed", "12h")
+    assert hasty.returncode == 2 and "news: completed 12h in place of 7d; nothing was done" in hasty.stderr, hasty
+    assert "news" not in ages()
+    made = ask(node, "retention", "set", "news", "--discarded", "forever", "--completed", "12h", "--yes")
     assert made.returncode == 0 and re.search(r"^news +12h +7d +forever$", made.stdout, re.M), made
     assert ages()["news"] == {**usual, "completed_ms": 43_200_000, "discarded_ms": None}
     assert ask(node, "retention", "reset", "news").stdout == "news: as all others\n"
     assert "news" not in ages()
     again = ask(node, "retention", "reset", "news")
     assert again.returncode == 3 and "no ages of its own" in again.stderr, again
-    assert ask(node, "retention", "set", "--cancelled", "1h").returncode == 0
+    assert ask(node, "retention", "set", "--cancelled", "1h", "--yes").returncode == 0
     assert ages()[None] == {**usual, "cancelled_ms": 3_600_000}
     assert ask(node, "retention", "set", "--cancelled", "7d").returncode == 0
     assert ages()[None] == usual
-    for wrong, said in ((["--completed", "soon"], "--completed: "), (["--completed", "3651d"], "3650d"), ([], "--discarded")):
+    for wrong, said in ((["--completed", "soon"], "--completed: "), (["--completed", "3651d"], "3650d"), (["--completed", "7"], "7d"), ([], "--discarded")):
         refused = ask(node, "retention", "set", *wrong)
         assert refused.returncode == 2 and said in refused.stderr, refused
 

@@ -12,6 +12,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from troupe import Client, Discard, Snooze, Worker  # noqa: E402
 
+if {"-h", "--help"} & set(sys.argv[1:]):
+    sys.exit(__doc__)
+
 worker = Worker(Client(os.environ.get("TROUPE_URL", "http://127.0.0.1:8080")), queues=sys.argv[1:] or ["py"],
                 slots=4, lease_ms=int(os.environ.get("LEASE_MS", "15000")),
                 grace=float(os.environ.get("GRACE", "30")), on_error=lambda text: print(text, file=sys.stderr))
