@@ -123,8 +123,9 @@ std::string follow(http_client& server, std::string operation, const std::option
       if (away.bears(e))
         continue;
       display.clear();
-      throw command_error(e.code(), "bulk " + id + " goes on; see 'troupe jobs bulk show " + id
-                                        + "': " + e.what());
+      auto told = "bulk " + id;
+      told += " goes on; see 'troupe jobs bulk show " + id;
+      throw command_error(e.code(), told + "': " + e.what());
     }
     if (steady::now() - said >= display.interval()) {
       display.show([&](int width) { return bar_line(progress.of(read), width); },

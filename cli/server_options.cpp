@@ -89,8 +89,8 @@ void command_line::finish_retention_set() {
     if (text != "forever")
       try {
         if (text != "0" && text.find_first_not_of("0123456789") == std::string::npos)
-          throw std::invalid_argument("of what? Write " + text + "d, " + text + "h or " + text
-                                      + "s");
+          throw std::invalid_argument("of what? Write a number with its unit, such as " + text
+                                      + "d");
         const auto read = read_duration(text);
         if (read > limits::longest_age_of_jobs)
           throw std::invalid_argument("at most 3650d, or forever");
