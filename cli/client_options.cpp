@@ -77,6 +77,7 @@ void command_line::add_jobs() {
   about(command::jobs_why, "why", "What holds a job that does not run", false);
   auto* watch = about(command::jobs_watch, "watch",
                       "Follow jobs until they have ended; exit 8 when one did not complete", true);
+  watch->alias("wait");
   watch->get_option("id")->expected(1, job_watch::most_jobs);
   watch->add_option("--timeout", out_.wait_limit, "Seconds to follow them at most, then exit 7")
       ->check(number_in(0.0, longest_seconds));
