@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <optional>
 #include <thread>
@@ -70,26 +71,26 @@ std::string previewed(const std::string& body, const std::string& action) {
 class bulk_progress {
 public:
   bulk_view of(const nlohmann::json& operation) {
-    const auto id = [&](const char* name) {
+    const auto number = [&](const char* name) -> std::int64_t {
       return std::strtoll(text_of(operation, name).c_str(), nullptr, 10);
     };
     bulk_view out;
     out.action = text_of(operation, "action");
-    out.changed = std::strtoll(text_of(operation, "changed").c_str(), nullptr, 10);
-    out.skipped = std::strtoll(text_of(operation, "skipped").c_str(), nullptr, 10);
-    const auto reached = id("reached");
+    out.changed = number("changed");
+    out.skipped = number("skipped");
+    const auto reached = number("reached");
     if (reached > 0 && first_ == 0) {
       first_ = reached;
       since_ = steady::now();
     }
-    if (const auto all = id("up_to") - first_; first_ > 0 && all > 0)
+    if (const auto all = number("up_to") - first_; first_ > 0 && all > 0)
       out.share = static_cast<double>(reached - first_) / static_cast<double>(all);
     out.seconds = std::chrono::duration<double>(steady::now() - since_).count();
     return out;
   }
 
 private:
-  long long first_ = 0;
+  std::int64_t first_ = 0;
   steady::time_point since_;
 };
 

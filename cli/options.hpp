@@ -132,7 +132,7 @@ struct invocation {
   create_token token;               ///< tokens create: what is asked for, without a secret
   std::vector<std::string> ids;     ///< of jobs or a token, or names of queues, or the one node's
   std::string patch;                ///< queues limit, retention set: the request's body
-  bool yes = false;                 ///< retention set: also what makes an age shorter
+  bool yes = false;                 ///< retention: also what makes an age shorter
   bool create_queue = false;        ///< queues pause and the like: when there is none
   std::optional<double> wait_limit; ///< of a drain, jobs watch: seconds; none: for ever
   scrape_settings scrape;

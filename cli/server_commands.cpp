@@ -58,6 +58,20 @@ exit_code list_pages(const invocation& wanted, const std::string& path, const st
   return exit_code::ok;
 }
 
+/// False, and said why, when an age would become shorter and nobody said --yes.
+bool may_shorten(http_client& server, const invocation& wanted) {
+  if (wanted.yes)
+    return true;
+  const auto kept = server.request("GET", retention_path).body;
+  for (const auto& queue : wanted.ids)
+    if (const auto what = shortened(kept, queue, wanted.patch); !what.empty()) {
+      complain((queue.empty() ? "all others" : queue) + ": " + what
+               + "; nothing was done, for what is gone does not come back; add --yes to do it");
+      return false;
+    }
+  return true;
+}
+
 } // namespace
 
 exit_code run_health(const invocation& wanted) {
@@ -92,29 +106,25 @@ exit_code run_server_object(const invocation& wanted) {
 exit_code run_retention_set(const invocation& wanted) {
   exit_on_interrupt();
   http_client server(wanted.client);
-  auto queues = wanted.ids;
-  if (queues.empty())
-    queues.emplace_back(); // all others
-  const auto kept = server.request("GET", retention_path).body;
-  for (const auto& queue : queues)
-    if (const auto what = shortened(kept, queue, wanted.patch); !what.empty() && !wanted.yes) {
-      complain((queue.empty() ? "all others" : queue) + ": " + what
-               + "; nothing was done, for what is gone does not come back; add --yes to do it");
-      return exit_code::usage;
-    }
+  auto changed = wanted;
+  if (changed.ids.empty())
+    changed.ids.emplace_back(); // all others
+  if (!may_shorten(server, changed))
+    return exit_code::usage;
   auto rows = ages_table();
-  for (const auto& queue : queues) {
+  return for_each_name(changed, "queue", [&](const std::string& queue) {
     const auto path = queue.empty() ? "" : "/" + http_client::escaped(queue);
     const auto answer = server.request("PATCH", retention_path + path, wanted.patch).body;
     add_ages(rows, answer);
     print(wanted.json ? printable_json(answer) + "\n" : rows.take());
-  }
-  return exit_code::ok;
+  });
 }
 
 exit_code run_retention_reset(const invocation& wanted) {
   exit_on_interrupt();
   http_client server(wanted.client);
+  if (!may_shorten(server, wanted))
+    return exit_code::usage;
   return for_each_name(wanted, "queue", [&](const std::string& name) {
     server.request("DELETE", retention_path + "/" + http_client::escaped(name));
     print(wanted.json ? "{\"queue\":" + json_string(name) + ",\"reset\":true}\n"

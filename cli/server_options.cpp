@@ -68,12 +68,13 @@ void command_line::add_retention() {
     set->add_option(flag, *text,
                     std::string{end}
                         + " ones: a time from their ends, such as 12h or 30d; or forever");
-  set->add_flag("--yes", out_.yes, "Also what makes an age shorter: jobs are gone sooner");
   add_client(set);
   auto* reset = add(*retention, command::retention_reset, "reset",
                     "Keep the jobs of queues as long as those of all others");
   reset->add_option("queue", out_.ids, "The queue's name")->required();
   add_client(reset);
+  for (auto* app : {set, reset})
+    app->add_flag("--yes", out_.yes, "Also what makes an age shorter: jobs are gone sooner");
 }
 
 void command_line::finish_retention_set() {

@@ -137,17 +137,20 @@ std::string shortened(std::string_view kept, const std::string& queue, std::stri
   static_cast<void>(read_object(kept)); // says what is wrong
   const auto record = ordered::parse(kept.begin(), kept.end());
   const auto jobs = record.value("jobs", ordered::object());
-  ordered now = ordered::object();
+  auto others = ordered::object();
+  auto now = ordered::object();
   for (const auto& each : jobs.value("ages", ordered::array())) {
     const auto of = each.value("queue", ordered{});
+    if (of.is_null())
+      others = each;
     if (of.is_null() || of == queue)
       now = each; // all others come first
   }
   std::string out;
-  const auto wanted = ordered::parse(change.begin(), change.end());
+  const auto wanted = change.empty() ? others : ordered::parse(change.begin(), change.end());
   for (const auto& [name, age] : wanted.items()) {
     const auto before = now.value(name, ordered{});
-    if (age.is_null() || (before.is_number() && age >= before))
+    if (!age.is_number() || (before.is_number() && age >= before))
       continue;
     out += (out.empty() ? "" : ", ") + name.substr(0, name.find("_ms")) + " " + age_text(age)
            + " in place of " + age_text(before);

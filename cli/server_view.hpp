@@ -19,7 +19,7 @@ table ages_table();
 /// Those of one queue, or of all others.
 void add_ages(table& to, std::string_view answer);
 /// Which ages a change of the queue, or of all others when it is empty, would make shorter than
-/// `kept` says: "completed 1h in place of 7d".
+/// `kept` says: "completed 1h in place of 7d". An empty change makes them those of all others.
 std::string shortened(std::string_view kept, const std::string& queue, std::string_view change);
 
 table audit_table();

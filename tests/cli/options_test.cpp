@@ -260,6 +260,7 @@ BOOST_AUTO_TEST_CASE(what_top_shows_is_read_whole) {
 BOOST_AUTO_TEST_CASE(several_ids_are_taken_where_they_make_sense) {
   BOOST_TEST(
       (good({"jobs", "cancel", "1", "22", "--json"}).ids == std::vector<std::string>{"1", "22"}));
+  BOOST_TEST((good({"jobs", "wait", "1"}).what == command::jobs_watch));
   const auto watch = good({"jobs", "watch", "1", "22", "--timeout", "2.5"});
   BOOST_TEST((watch.ids == std::vector<std::string>{"1", "22"}));
   BOOST_TEST(*watch.wait_limit == 2.5);

@@ -83,5 +83,10 @@ BOOST_AUTO_TEST_CASE(what_makes_an_age_shorter_is_told) {
   BOOST_TEST(of("mail", R"({"completed_ms":86400000,"cancelled_ms":0})") == "");
   BOOST_TEST(of("mail", R"({"completed_ms":60000})") == "completed 1min in place of 1h");
   BOOST_TEST(of("news", R"({"completed_ms":60000})") == "completed 1min in place of 7d");
+  BOOST_TEST(of("mail", "") == ""); // as all others
+  BOOST_TEST(shortened(R"({"jobs":{"ages":[{"queue":null,"discarded_ms":60000},)"
+                       R"({"queue":"mail","discarded_ms":null}]}})",
+                       "mail", "")
+             == "discarded 1min in place of forever");
   BOOST_CHECK_THROW(shortened("x", "", "{}"), command_error);
 }

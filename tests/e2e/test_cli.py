@@ -455,10 +455,14 @@ def test_ages_are_shown_set_and_reset(node):
     made = ask(node, "retention", "set", "news", "--discarded", "forever", "--completed", "12h", "--yes")
     assert made.returncode == 0 and re.search(r"^news +12h +7d +forever$", made.stdout, re.M), made
     assert ages()["news"] == {**usual, "completed_ms": 43_200_000, "discarded_ms": None}
-    assert ask(node, "retention", "reset", "news").stdout == "news: as all others\n"
+    hasty = ask(node, "retention", "reset", "news")
+    assert hasty.returncode == 2 and "news: discarded 7d in place of forever; nothing was done" in hasty.stderr, hasty
+    assert ask(node, "retention", "reset", "news", "--yes").stdout == "news: as all others\n"
     assert "news" not in ages()
     again = ask(node, "retention", "reset", "news")
     assert again.returncode == 3 and "no ages of its own" in again.stderr, again
+    limited = ask(node, "queues", "limit", "one-limit", "same-limit", "--concurrency", "3", "--create")
+    assert limited.returncode == 0 and limited.stdout.count("concurrency      3") == 2, limited
     assert ask(node, "retention", "set", "--cancelled", "1h", "--yes").returncode == 0
     assert ages()[None] == {**usual, "cancelled_ms": 3_600_000}
     assert ask(node, "retention", "set", "--cancelled", "7d").returncode == 0

@@ -27,12 +27,7 @@ struct admin_routes {
     BOOST_TEST(answer.status == 200);
     return json::parse(answer.body);
   }
-  void answer(api_reply reply) {
-    engine->on_ask(
-        [reply = std::move(reply)](const api_request&, const canned_engine::reply_function& say) {
-          say(reply);
-        });
-  }
+  void answer(api_reply reply) { engine->always(std::move(reply)); }
 
   std::shared_ptr<canned_engine> engine = std::make_shared<canned_engine>();
   database_metrics database;

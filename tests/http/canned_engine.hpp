@@ -22,6 +22,12 @@ public:
     act_ = std::move(act);
   }
 
+  /// The same to every question.
+  void always(api_reply reply) {
+    on_ask(
+        [reply = std::move(reply)](const api_request&, const reply_function& say) { say(reply); });
+  }
+
   std::vector<api_request> asked() const {
     const std::lock_guard lock{mutex_};
     return asked_;

@@ -29,12 +29,7 @@ struct retention_routes {
     with.body = body;
     return tests::routed_call(table, verb, target, with);
   }
-  void answer(api_reply reply) {
-    engine->on_ask(
-        [reply = std::move(reply)](const api_request&, const canned_engine::reply_function& say) {
-          say(reply);
-        });
-  }
+  void answer(api_reply reply) { engine->always(std::move(reply)); }
   /// Of what is wrong with a body: its first pointer.
   std::string fault(std::string_view body) {
     const auto refused = call(method::patch, all, body);

@@ -13,7 +13,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from troupe import Client, Discard, Snooze, Worker  # noqa: E402
 
 if {"-h", "--help"} & set(sys.argv[1:]):
-    sys.exit(__doc__)
+    print(__doc__)
+    sys.exit()
 
 worker = Worker(Client(os.environ.get("TROUPE_URL", "http://127.0.0.1:8080")), queues=sys.argv[1:] or ["py"],
                 slots=4, lease_ms=int(os.environ.get("LEASE_MS", "15000")),
