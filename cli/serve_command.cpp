@@ -1,5 +1,6 @@
 // dev, serve, migrate and version: the commands about this node and this program.
 #include "cli/commands.hpp"
+#include "cli/commit.hpp"
 #include "cli/signals.hpp"
 #include "cli/text.hpp"
 #include "launcher/engine.hpp"
@@ -23,6 +24,7 @@ exit_code run_node(const invocation& wanted) {
   log::install({wanted.log_level, wanted.log_format});
   auto options = wanted.engine;
   options.progress = [](std::string_view line) { tell(std::string{line}); };
+  options.commit = commit();
   options.configuration = settings_json(settings_in_use(wanted), true);
   const bool own_database = options.database_url.empty();
   engine node(std::move(options));
@@ -81,15 +83,16 @@ exit_code run_version(const invocation& wanted) {
     // `dev` says what to install; here it is one fact among others.
   }
   if (wanted.json) {
-    const nlohmann::json out{{"version", version},
-                             {"compiler", compiler},
-                             {"libpq", libpq_version()},
-                             {"postgresql_server", server},
-                             {"schema", carried_schema_version()}};
+    nlohmann::json out{{"version", version},          {"commit", nullptr},
+                       {"compiler", compiler},        {"libpq", libpq_version()},
+                       {"postgresql_server", server}, {"schema", carried_schema_version()}};
+    if (!commit().empty())
+      out["commit"] = commit();
     print(out.dump() + "\n");
     return exit_code::ok;
   }
-  print(std::string{"troupe "} + version + "\ncompiler           " + compiler
+  print(std::string{"troupe "} + version + "\ncommit             "
+        + std::string{commit().empty() ? "unknown" : commit()} + "\ncompiler           " + compiler
         + "\nlibpq              " + libpq_version() + "\nPostgreSQL server  " + printable(server)
         + "\nschema             " + std::to_string(carried_schema_version()) + "\n");
   return exit_code::ok;

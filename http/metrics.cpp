@@ -144,7 +144,7 @@ process_figures read_process() {
 
 std::string metrics_text(const engine_counters& counters, const database_metrics& database,
                          const request_metrics& requests, const process_figures& process,
-                         const std::string& version, const std::string& node) {
+                         const build_labels& build) {
   families out;
   for (const auto& entry : totals)
     add(out, counters, entry, MetricType::Counter);
@@ -154,7 +154,8 @@ std::string metrics_text(const engine_counters& counters, const database_metrics
   add_request_families(out, requests);
   add_database_families(out, database);
   auto info = family("troupe_build_info", "What runs here; always 1.", MetricType::Gauge, 1);
-  info.metric.front().label = {{"version", version}, {"node", node}};
+  info.metric.front().label = {
+      {"version", build.version}, {"commit", build.commit}, {"node", build.node}};
   out.push_back(std::move(info));
   out.push_back(family("process_resident_memory_bytes", "Resident memory.", MetricType::Gauge,
                        static_cast<double>(process.resident_bytes)));

@@ -23,8 +23,15 @@ struct process_figures {
 };
 process_figures read_process();
 
+/// What runs here, as labels.
+struct build_labels {
+  std::string version;
+  std::string commit;
+  std::string node;
+};
+
 std::string metrics_text(const engine_counters& counters, const database_metrics& database,
                          const request_metrics& requests, const process_figures& process,
-                         const std::string& version, const std::string& node);
+                         const build_labels& build);
 
 } // namespace troupe::http

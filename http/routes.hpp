@@ -40,6 +40,7 @@ struct services {
   std::function<bool(const std::string&)> serves; ///< whether it runs a queue; none: all
   std::string node;
   std::string version;
+  std::string commit;        ///< that the program was built from; empty: not told
   std::string configuration; ///< of /api/v1/config: JSON, a Configuration; empty: nothing is shown
   /// While true, reads and probes are answered, changes get 503, and each answer ends its
   /// connection. None: never.

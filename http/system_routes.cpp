@@ -134,8 +134,8 @@ response metrics(const services& context) {
   const auto& requests = context.requests != nullptr ? *context.requests : nothing_answered;
   response out;
   out.content_type = "text/plain; version=0.0.4; charset=utf-8";
-  out.body =
-      metrics_text(counters, database, requests, read_process(), context.version, context.node);
+  out.body = metrics_text(counters, database, requests, read_process(),
+                          {context.version, context.commit, context.node});
   return out;
 }
 

@@ -112,6 +112,8 @@ struct engine_options {
   /// What /api/v1/config answers: JSON, as `troupe config show --origin --json` prints it. Empty:
   /// no setting is shown.
   std::string configuration;
+  /// What its program was built from, as troupe_build_info tells it. Empty: not told.
+  std::string commit;
   /// A line for a person when the start takes its time. Default: nobody hears it.
   std::function<void(std::string_view)> progress;
 };

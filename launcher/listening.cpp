@@ -83,6 +83,7 @@ http::services services_of(const engine_options& options) {
   out.require_tokens = options.require_tokens;
   out.node = options.node;
   out.version = version;
+  out.commit = options.commit;
   out.configuration = options.configuration;
   out.pool = bounds_of(options.database);
   out.serves = [queues = options.queues, slots = options.slots](const std::string& queue) {

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import termios
 import time
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,8 @@ def ask(node, *arguments, **more):
 def test_version_names_program_compiler_and_libpq():
     shown = json.loads(run("version", "--json").stdout)
     assert shown["version"] and shown["compiler"].startswith("g++")
+    in_repository = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True).returncode == 0
+    assert re.fullmatch("[0-9a-f]{12}", shown["commit"]) if in_repository else shown["commit"] is None
     assert shown["libpq"].split(".")[0].isdigit()
     assert run("version").stdout.startswith(f"troupe {shown['version']}\n")
 

@@ -21,8 +21,8 @@ struct measured {
   http::request_metrics requests;
 
   std::string text() const {
-    return http::metrics_text(counters, database, requests, http::read_process(), "1.2.3",
-                              "n\"\\1");
+    return http::metrics_text(counters, database, requests, http::read_process(),
+                              {"1.2.3", "0123456789ab", "n\"\\1"});
   }
   exposition read() const { return exposition{text()}; }
 };

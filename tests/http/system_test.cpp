@@ -26,6 +26,7 @@ struct routes_fixture {
     context.kinds = {"echo"};
     context.node = "n\"1";
     context.version = "1.2.3";
+    context.commit = "0123456789ab";
     context.draining = [this] { return draining; };
     add_job_routes(table, context, limits);
     add_system_routes(table, context, limits);
@@ -348,7 +349,8 @@ BOOST_AUTO_TEST_CASE(metrics_are_prometheus_text_of_the_counters) {
         "# TYPE troupe_queue_jobs gauge\ntroupe_queue_jobs{queue=\"mail\",state=\"scheduled\"} 1\n",
         "troupe_queue_jobs{queue=\"mail\",state=\"available\"} 2\n",
         "troupe_queue_jobs{queue=\"mail\",state=\"discarded\"} 7\n",
-        "troupe_build_info{version=\"1.2.3\",node=\"n\\\"1\"} 1\n", "process_cpu_seconds_total "})
+        "troupe_build_info{version=\"1.2.3\",commit=\"0123456789ab\",node=\"n\\\"1\"} 1\n",
+        "process_cpu_seconds_total "})
     BOOST_TEST(answer.body.find(line) != std::string::npos, line);
   BOOST_TEST(read_process().resident_bytes > 1'000'000);
   BOOST_TEST(read_process().open_descriptors > 2);
