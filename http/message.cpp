@@ -44,8 +44,6 @@ void append_length(std::string& out, const response& answer, int version) {
   } else if (version >= 11) {
     out += "Transfer-Encoding: chunked\r\n";
   }
-  if ((answer.streamed && !answer.length) || answer.varies)
-    out += "Vary: Accept-Encoding\r\n";
   if (answer.gzip)
     out += "Content-Encoding: gzip\r\n";
   if (!answer.file.empty())
@@ -158,6 +156,8 @@ void append_head(std::string& out, const response& answer, const head_context& c
     append_field(out, "Content-Type", answer.content_type);
     append_length(out, answer, context.version);
   }
+  if ((answer.streamed && !answer.length) || answer.varies)
+    out += "Vary: Accept-Encoding\r\n";
   const bool kept = answer.keep && !answer.etag.empty();
   out += kept ? "Cache-Control: no-cache\r\n" : "Cache-Control: no-store\r\n";
   out += "X-Content-Type-Options: nosniff\r\n";

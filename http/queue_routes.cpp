@@ -43,8 +43,15 @@ void answer_with_queue(const api_reply& reply, const responder& respond, chosen_
 /// The versions that If-Match names: a weak tag is none, and one that is not ours is no version.
 std::variant<std::optional<queue_versions>, response> read_versions(const request_view& request) {
   auto read = read_tags(request, "If-Match");
-  if (auto* refused = std::get_if<response>(&read))
-    return std::move(*refused);
+  auto none_of = read_tags(request, "If-None-Match");
+  for (auto* each : {&read, &none_of})
+    if (auto* refused = std::get_if<response>(each))
+      return std::move(*refused);
+  if (std::get<std::optional<tag_list>>(none_of)) {
+    auto fault = invalid_fields({});
+    fault.detail = "header If-None-Match: what changes a queue takes If-Match";
+    return problem_response(std::move(fault));
+  }
   const auto& tags = std::get<std::optional<tag_list>>(read);
   if (!tags)
     return std::optional<queue_versions>{};

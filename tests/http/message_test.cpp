@@ -63,6 +63,17 @@ BOOST_AUTO_TEST_CASE(no_content_has_neither_type_nor_length) {
   BOOST_TEST(out.find("Connection: close\r\n") != std::string::npos);
 }
 
+BOOST_AUTO_TEST_CASE(what_has_two_forms_varies_also_when_it_is_known) {
+  for (const int status : {200, 304}) {
+    std::string out;
+    response answer;
+    answer.status = status;
+    answer.varies = true;
+    append_head(out, answer, {"x", "y", true, 11});
+    BOOST_TEST(out.find("Vary: Accept-Encoding\r\n") != std::string::npos, status);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_problem_is_rfc_9457_with_pointers) {
   const auto fault = invalid_fields({{"/kind", "is \"bad\""}, {"/tags/0", "x"}});
   BOOST_TEST(to_json(fault, "Bad Request", "/api/v1/jobs", "r1")

@@ -278,6 +278,13 @@ BOOST_AUTO_TEST_CASE(what_is_no_list_of_tags_is_refused_and_changes_nothing) {
                    == 400,
                wrong);
   }
+  // Nobody may take it for a condition that was looked at.
+  for (const auto* tags : {"*", "\"4\""})
+    BOOST_TEST(call(method::patch, "/api/v1/queues/mail", R"({"concurrency":7})",
+                    {{"If-None-Match", tags}})
+                       .status
+                   == 400,
+               tags);
   BOOST_TEST(engine->asked().empty());
   engine->on_ask([](const api_request&, const canned_engine::reply_function& reply) {
     reply(failure{errc::stale, "it has been changed"});
