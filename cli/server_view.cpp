@@ -158,14 +158,39 @@ std::string shortened(std::string_view kept, const std::string& queue, std::stri
   return out;
 }
 
+namespace {
+
+/// "concurrency - -> 3, completed 7d -> 1h"; of args only the name.
+std::string changes_text(const ordered& entry) {
+  std::string out;
+  const auto changes = entry.value("changes", ordered{});
+  for (const auto& [name, change] : changes.items()) {
+    const bool spans = name.size() > 3 && name.ends_with("_ms");
+    out += out.empty() ? "" : ", ";
+    out += spans ? name.substr(0, name.size() - 3) : name;
+    if (!change.contains("from") || !change.contains("to"))
+      continue;
+    const auto told = spans ? age_text : value_of;
+    out += ' ';
+    out += told(change["from"]);
+    out += " -> ";
+    out += told(change["to"]);
+  }
+  return out;
+}
+
+} // namespace
+
 table audit_table() {
-  return table({{"ID", true}, {"AT"}, {"WHO"}, {"TOKEN", true}, {"ACTION"}, {"SUBJECT"}});
+  return table(
+      {{"ID", true}, {"AT"}, {"WHO"}, {"TOKEN", true}, {"ACTION"}, {"SUBJECT"}, {"CHANGES"}});
 }
 
 void add_entries(table& to, std::string_view answer) {
   for (const auto& each : elements_of(answer, "entries"))
     to.add({field(each, "id"), short_time(field(each, "at")), field(each, "who"),
-            field(each, "token"), field(each, "action"), field(each, "subject")});
+            field(each, "token"), field(each, "action"), field(each, "subject"),
+            changes_text(each)});
 }
 
 table exports_table() {

@@ -798,7 +798,7 @@ begin
   end loop;
 end $$;
 
-CREATE FUNCTION troupe.change_ages(p_queue text, p_changes boolean[], p_ms bigint[], OUT queue text, OUT completed_ms bigint, OUT cancelled_ms bigint, OUT discarded_ms bigint) RETURNS record
+CREATE FUNCTION troupe.change_ages(p_queue text, p_changes boolean[], p_ms bigint[], OUT queue text, OUT completed_ms bigint, OUT cancelled_ms bigint, OUT discarded_ms bigint, OUT changed jsonb) RETURNS record
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
     AS $$
@@ -807,6 +807,7 @@ declare
   ages interval[];
 begin
   perform from troupe.retention r where r.queue = '' for update;
+  changed := troupe.told_ages(p_queue);
   select array[r.completed, r.cancelled, r.discarded] into ages
     from troupe.retention r where r.queue in ('', p_queue) order by r.queue desc limit 1;
   for i in 1..3 loop
@@ -816,6 +817,7 @@ begin
   end loop;
   perform troupe.retain(ages[1], ages[2], ages[3], nullif(p_queue, ''));
   select a.* into queue, completed_ms, cancelled_ms, discarded_ms from troupe.ages_of(p_queue) a;
+  changed := troupe.differences(changed, troupe.told_ages(p_queue));
 end $$;
 
 CREATE FUNCTION troupe.change_lanes(p_jobs bigint[], p_queues text[], p_priorities smallint[], p_available bigint[], p_entries smallint[], p_note text) RETURNS void
@@ -1427,6 +1429,15 @@ begin
   return p_jobs;
 end $$;
 
+CREATE FUNCTION troupe.differences(p_before jsonb, p_after jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    AS $$
+  select coalesce(jsonb_object_agg(key, jsonb_build_object('from', coalesce(b.value, 'null'),
+                                                           'to', coalesce(a.value, 'null')) order by key), '{}')
+    from jsonb_each(p_before) b full join jsonb_each(p_after) a using (key)
+   where coalesce(b.value, 'null') <> coalesce(a.value, 'null');
+$$;
+
 CREATE FUNCTION troupe.drain_node(p_name text, p_drain boolean) RETURNS bigint
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
@@ -1548,6 +1559,30 @@ begin
 end $$;
 
 CREATE FUNCTION troupe.edit(job bigint, changes jsonb) RETURNS void
+    LANGUAGE sql
+    AS $$
+  select troupe.edit_job(job, changes);
+$$;
+
+CREATE FUNCTION troupe.edit_function(p_name text, p_old text, p_new text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  edited regprocedure := case when p_name like '%(%' then ('troupe.' || p_name)::regprocedure::oid
+                              else ('troupe.' || p_name)::regproc::oid end;
+  before text := pg_get_functiondef(edited);
+  after text := replace(before, p_old, p_new);
+begin
+  if length(after) <> length(before) + length(p_new) - length(p_old) or p_old = p_new then
+    raise exception 'troupe.% does not have this once: %', p_name, p_old;
+  end if;
+  if split_part(before, 'LANGUAGE', 1) <> split_part(after, 'LANGUAGE', 1) then
+    execute format('drop function %s', edited);
+  end if;
+  execute after;
+end $$;
+
+CREATE FUNCTION troupe.edit_job(job bigint, changes jsonb, OUT changed jsonb) RETURNS jsonb
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_hashjoin TO 'on'
@@ -1681,6 +1716,8 @@ begin
          run_at = case when changes ? 'run_at' then coalesce(at, clock_timestamp()) else j.run_at end
    where j.id = p_job
   returning * into new;
+  changed := troupe.differences(troupe.settings_of(old), troupe.settings_of(new))
+             || case when new.args is distinct from old.args then '{"args": {}}' else '{}' end::jsonb;
   perform troupe.open_lanes(array[new.queue], array[new.priority]);
   if changes ? 'run_at' and at is not null and now_in = 'available' then
     perform troupe.put_off(p_job, at, old.queue, old.priority);
@@ -1703,24 +1740,6 @@ begin
     perform troupe.wake(array[new.queue]);
   end if;
 end $_$;
-
-CREATE FUNCTION troupe.edit_function(p_name text, p_old text, p_new text) RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-declare
-  edited regprocedure := case when p_name like '%(%' then ('troupe.' || p_name)::regprocedure::oid
-                              else ('troupe.' || p_name)::regproc::oid end;
-  before text := pg_get_functiondef(edited);
-  after text := replace(before, p_old, p_new);
-begin
-  if length(after) <> length(before) + length(p_new) - length(p_old) or p_old = p_new then
-    raise exception 'troupe.% does not have this once: %', p_name, p_old;
-  end if;
-  if split_part(before, 'LANGUAGE', 1) <> split_part(after, 'LANGUAGE', 1) then
-    execute format('drop function %s', edited);
-  end if;
-  execute after;
-end $$;
 
 CREATE FUNCTION troupe.end_exports() RETURNS bigint
     LANGUAGE sql
@@ -2903,7 +2922,7 @@ begin
   return n;
 end $$;
 
-CREATE FUNCTION troupe.forget_ages(p_queue text, OUT queue text, OUT completed_ms bigint, OUT cancelled_ms bigint, OUT discarded_ms bigint) RETURNS record
+CREATE FUNCTION troupe.forget_ages(p_queue text, OUT queue text, OUT completed_ms bigint, OUT cancelled_ms bigint, OUT discarded_ms bigint, OUT changed jsonb) RETURNS record
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
     AS $$
@@ -2914,7 +2933,9 @@ begin
   if not found then
     raise exception 'the queue % has no ages of its own', p_queue using errcode = 'TR404';
   end if;
+  changed := troupe.told_ages(p_queue);
   perform troupe.retain_as_others(p_queue);
+  changed := troupe.differences(changed, troupe.told_ages(p_queue));
   select a.* into queue, completed_ms, cancelled_ms, discarded_ms from troupe.ages_of('') a;
 end $$;
 
@@ -3189,6 +3210,14 @@ begin
       where x.id = one and x.era >= (select l.era from troupe.lane l where l.id = one order by l.era desc limit 1)
         for update;
   end loop;
+end $$;
+
+CREATE FUNCTION troupe.hold_limits(p_queue text) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+begin
+  perform pg_advisory_xact_lock(hashtextextended('limits of ' || p_queue, 72331733));
+  return coalesce(troupe.limits_of(p_queue), '{"ordered": false}');
 end $$;
 
 CREATE FUNCTION troupe.hold_waiting(p_jobs bigint[]) RETURNS void
@@ -3614,6 +3643,15 @@ begin
     cross join lateral (select x.queue, x.priority from troupe.job x where x.id = g.i offset 0) j;
 end $$;
 
+CREATE FUNCTION troupe.last_words(p_job bigint) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+  select troupe.differences(jsonb_build_object('kind', j.kind, 'queue', j.queue), '{}')
+    from troupe.job j where j.id = p_job;
+$$;
+
 CREATE TABLE troupe.ready (
     xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
     seq bigint NOT NULL,
@@ -3790,6 +3828,22 @@ CREATE FUNCTION troupe.limit_waiting(p_queue text, p_most integer) RETURNS void
    where queue.max_waiting is distinct from p_most;
 $$;
 
+CREATE FUNCTION troupe.limits_of(p_queue text) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+  return (
+    select jsonb_build_object(
+             'concurrency', q.concurrency, 'key_concurrency', q.key_concurrency, 'max_waiting', q.max_waiting,
+             'ordered', q.ordered,
+             'rate', case when q.rate is not null then jsonb_build_object(
+                       'jobs', q.rate, 'period_ms', q.rate_period_ms, 'burst', q.rate_burst) end,
+             'key_rate', case when q.key_rate is not null then jsonb_build_object(
+                           'jobs', q.key_rate, 'period_ms', q.key_rate_period_ms, 'burst', q.key_rate_burst) end)
+      from troupe.queue q where q.name = p_queue);
+end $$;
+
 CREATE FUNCTION troupe.list_attempts(p_job bigint) RETURNS TABLE(attempt smallint, outcome smallint, node text, started_at timestamp with time zone, finished_at timestamp with time zone, result jsonb, error text)
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
@@ -3816,7 +3870,8 @@ CREATE TABLE troupe.audit (
     who text NOT NULL,
     action text NOT NULL,
     subject text NOT NULL,
-    request text NOT NULL
+    request text NOT NULL,
+    changes jsonb
 );
 
 CREATE FUNCTION troupe.list_audit(p_before bigint, p_limit integer) RETURNS SETOF troupe.audit
@@ -4599,6 +4654,13 @@ CREATE FUNCTION troupe.note_change(p_token bigint, p_who text, p_request text, p
     AS $$
   insert into troupe.audit (token, who, action, subject, request)
   select p_token, p_who, p_action, p_subject, coalesce(p_request, '') where p_who <> '';
+$$;
+
+CREATE FUNCTION troupe.note_change(p_token bigint, p_who text, p_request text, p_action text, p_subject text, p_changes jsonb) RETURNS void
+    LANGUAGE sql
+    AS $$
+  insert into troupe.audit (token, who, action, subject, request, changes)
+  select p_token, p_who, p_action, p_subject, coalesce(p_request, ''), p_changes where p_who <> '';
 $$;
 
 CREATE FUNCTION troupe.note_checkpoints() RETURNS void
@@ -6242,6 +6304,38 @@ exception when lock_not_available then
   return false;
 end $$;
 
+CREATE TABLE troupe.job (
+    id bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    run_at timestamp with time zone,
+    parent bigint,
+    timeout_ms bigint,
+    priority smallint DEFAULT 0 NOT NULL,
+    max_attempts smallint DEFAULT 20 NOT NULL,
+    queue text NOT NULL,
+    kind text NOT NULL,
+    args jsonb DEFAULT '{}'::jsonb NOT NULL,
+    tags text[],
+    meta jsonb,
+    limit_key text COLLATE pg_catalog."C",
+    retry jsonb,
+    CONSTRAINT job_args_check CHECK ((pg_column_size(args) <= 8388608)),
+    CONSTRAINT job_kind_check CHECK (((octet_length(kind) >= 1) AND (octet_length(kind) <= 128))),
+    CONSTRAINT job_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
+    CONSTRAINT job_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
+    CONSTRAINT job_tags_check CHECK ((cardinality(tags) <= 32)),
+    CONSTRAINT job_timeout_ms_check CHECK (((timeout_ms >= 1) AND (timeout_ms <= 604800000)))
+)
+PARTITION BY RANGE (id);
+
+CREATE FUNCTION troupe.settings_of(j troupe.job) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+  select jsonb_build_object('queue', j.queue, 'priority', j.priority, 'max_attempts', j.max_attempts,
+                            'timeout_ms', j.timeout_ms, 'tags', coalesce(to_jsonb(j.tags), '[]'),
+                            'run_at', troupe.told_time(j.run_at));
+$$;
+
 CREATE FUNCTION troupe.settle_batches(p_queue text, p_from bigint) RETURNS bigint
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
@@ -7445,6 +7539,20 @@ CREATE FUNCTION troupe.token_standing(p_of troupe.token) RETURNS text
               when p_of.expires_at <= clock_timestamp() then 'expired' else 'live' end;
 $$;
 
+CREATE FUNCTION troupe.told_ages(p_queue text) RETURNS jsonb
+    LANGUAGE sql
+    SET enable_seqscan TO 'off'
+    AS $$
+  select to_jsonb(a) - 'queue' from troupe.retention r, lateral troupe.ages_of(r.queue) a
+   where r.queue in ('', p_queue) order by r.queue desc limit 1;
+$$;
+
+CREATE FUNCTION troupe.told_time(p_at timestamp with time zone) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+  select to_char(p_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
+$$;
+
 CREATE FUNCTION troupe.traced(p_traceparent text) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE
     AS $_$
@@ -8044,30 +8152,6 @@ CREATE TABLE troupe.export_chunk (
 )
 WITH (autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_threshold='500', toast.autovacuum_vacuum_scale_factor='0.05', toast.autovacuum_vacuum_threshold='50000');
 ALTER TABLE ONLY troupe.export_chunk ALTER COLUMN bytes SET STORAGE EXTERNAL;
-
-CREATE TABLE troupe.job (
-    id bigint NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    run_at timestamp with time zone,
-    parent bigint,
-    timeout_ms bigint,
-    priority smallint DEFAULT 0 NOT NULL,
-    max_attempts smallint DEFAULT 20 NOT NULL,
-    queue text NOT NULL,
-    kind text NOT NULL,
-    args jsonb DEFAULT '{}'::jsonb NOT NULL,
-    tags text[],
-    meta jsonb,
-    limit_key text COLLATE pg_catalog."C",
-    retry jsonb,
-    CONSTRAINT job_args_check CHECK ((pg_column_size(args) <= 8388608)),
-    CONSTRAINT job_kind_check CHECK (((octet_length(kind) >= 1) AND (octet_length(kind) <= 128))),
-    CONSTRAINT job_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
-    CONSTRAINT job_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
-    CONSTRAINT job_tags_check CHECK ((cardinality(tags) <= 32)),
-    CONSTRAINT job_timeout_ms_check CHECK (((timeout_ms >= 1) AND (timeout_ms <= 604800000)))
-)
-PARTITION BY RANGE (id);
 
 CREATE VIEW troupe.exported_job AS
  SELECT j.id,

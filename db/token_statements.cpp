@@ -122,6 +122,7 @@ audit_page decode_audit(const result& rows, const list_audit& asked) {
     entry.action = from.get<std::string>(4);
     entry.subject = from.get<std::string>(5);
     entry.request_id = from.get<std::string>(6);
+    entry.changes = from.get<std::optional<std::string>>(7);
     page.entries.push_back(std::move(entry));
   }
   if (rows.rows() >= asked.limit && !page.entries.empty())

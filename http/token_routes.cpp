@@ -93,7 +93,7 @@ void append_entry(std::string& out, const audit_record& entry) {
   append_json_string(out, entry.subject);
   out += ",\"request_id\":";
   append_json_string(out, entry.request_id);
-  out += '}';
+  out += ",\"changes\":" + entry.changes.value_or("null") + '}';
 }
 
 void audit(const services& context, const request_view& request, responder respond) {

@@ -23,6 +23,9 @@ struct audit_record {
   std::string action;                ///< "queue.pause"
   std::string subject;               ///< a job's, operation's or token's id, or a name
   std::string request_id;
+  /// JSON: an object of what is not as before, each {"from": .., "to": ..}; nothing: the action
+  /// says all. A job's args are only named.
+  std::optional<std::string> changes;
 };
 
 /// A page of entries, newest first.

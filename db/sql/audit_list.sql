@@ -1,3 +1,3 @@
 -- Who has changed what, newest first; below an id.
 -- reads
-select id, at, who, token, action, subject, request from troupe.list_audit($1, $2)
+select id, at, who, token, action, subject, request, changes from troupe.list_audit($1, $2)

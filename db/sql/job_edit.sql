@@ -1,2 +1,4 @@
 -- Changes a job that waits.
-select troupe.edit($1, $2) from troupe.note_change($3, $4, $5, 'job.edit', $1::bigint::text)
+select 1
+  from troupe.edit_job($1, $2) e,
+       lateral troupe.note_change($3, $4, $5, 'job.edit', $1::bigint::text, e.changed)

@@ -29,10 +29,16 @@ BOOST_AUTO_TEST_CASE(an_object_is_told_value_by_value) {
 
 BOOST_AUTO_TEST_CASE(entries_and_exports_are_lines_of_a_table) {
   auto audit = audit_table();
-  add_entries(audit, R"({"entries":[{"id":"7","at":"2026-11-23T08:55:05.1Z","who":"ada",)"
-                     R"("token":"3","action":"queue.pause","subject":"ma\u001bil"}],"next":null})");
+  add_entries(audit,
+              R"({"entries":[{"id":"7","at":"2026-11-23T08:55:05.1Z","who":"ada",)"
+              R"("token":"3","action":"queue.pause","subject":"ma\u001bil"},)"
+              R"({"id":"6","changes":{"args":{},"completed_ms":{"from":null,"to":5400000},)"
+              R"("key":{"from":null,"to":"ma\u001bil"},"rate":{"from":null,"to":{"jobs":2}}}}],)"
+              R"("next":null})");
   const auto entries = audit.take();
   BOOST_TEST(says(entries, "7  2026-11-23 08:55:05Z  ada      3  queue.pause  ma\\x1bil"));
+  BOOST_TEST(says(
+      entries, "  args, completed forever -> 90min, key - -> ma\\x1bil, rate - -> {\"jobs\":2}"));
   auto exports = exports_table();
   add_exports(exports, R"({"exports":[{"id":"9","state":"completed","format":"csv",)"
                        R"("compression":"gzip","created_at":"2026-11-23T08:55:05.1Z",)"

@@ -6,6 +6,7 @@
 
 using namespace troupe;
 using namespace troupe::tests;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -19,6 +20,17 @@ struct audited : jobs_database {
   std::string last() {
     const auto entries = page({0, 1}).entries;
     return entries.empty() ? "" : entries.front().action + ' ' + entries.front().subject;
+  }
+  /// The newest one's changes, in the order of their names; "-" for none.
+  std::string changes() {
+    const auto entries = page({0, 1}).entries;
+    return entries.empty() || !entries.front().changes ? "-" : sorted(*entries.front().changes);
+  }
+  std::string sorted(const std::string& changes) const {
+    return database.value(
+        "select coalesce(string_agg(key || coalesce(' ' || (value -> 'from')::text || ' > ' || "
+        "(value -> 'to')::text, ''), ', ' order by key), '') from jsonb_each('"
+        + changes + "')");
   }
   std::size_t size() { return page().entries.size(); }
   void enter(std::int64_t id, const std::string& age) const {
@@ -85,6 +97,73 @@ BOOST_AUTO_TEST_CASE(every_change_is_written_down_with_who_asked_and_where_to_fi
     BOOST_TEST(entry.token.value_or(0) == 7);
     BOOST_TEST(entry.request_id == "r-1");
   }
+}
+
+BOOST_AUTO_TEST_CASE(an_entry_says_from_what_to_what_a_setting_was_changed) {
+  const auto limit = [&](limit_queue ask) {
+    ask.by = ada;
+    at.ask(db::limit_query(ask));
+    return changes();
+  };
+  BOOST_TEST(limit({.name = "mail", .concurrency = 3, .ordered = false}) == "concurrency null > 3");
+  BOOST_TEST(
+      limit({.name = "mail", .concurrency = 5, .rate = job_rate{10, 1s, 20}, .max_waiting = 7})
+      == R"(concurrency 3 > 5, max_waiting null > 7, rate null > )"
+         R"({"jobs": 10, "burst": 20, "period_ms": 1000})");
+  BOOST_TEST(limit({.name = "mail",
+                    .concurrency = std::optional<int>{},
+                    .ordered = true,
+                    .max_waiting = std::optional<int>{}})
+             == "concurrency 5 > null, max_waiting 7 > null, ordered false > true");
+  BOOST_TEST(limit({.name = "mail", .ordered = true}).empty());
+  at.ask(db::change_ages_query({.queue = "mail", .completed = 1h, .by = ada}));
+  BOOST_TEST(changes() == "completed_ms 604800000 > 3600000");
+  at.ask(db::change_ages_query({.queue = "", .completed = 2h, .by = ada}));
+  BOOST_TEST(changes() == "completed_ms 604800000 > 7200000");
+  at.ask(db::forget_ages_query({"mail", ada}));
+  BOOST_TEST(changes() == "completed_ms 3600000 > 7200000");
+  at.ask(db::pause_query({.name = "mail", .paused = true, .by = ada}));
+  BOOST_TEST(changes() == "-");
+  at.ask(db::create_token_query(
+      {"ci", "trp_abcd1234", std::string(32, 'h'), role::worker, {"mail"}, {}, ada}));
+  BOOST_TEST(changes() == R"(name null > "ci", queues null > ["mail"], role null > "worker")");
+}
+
+BOOST_AUTO_TEST_CASE(an_entry_says_what_a_job_was_but_not_its_args) {
+  const auto id = at.enqueue(job_spec{.kind = "noop", .args = R"({"to":"ada"})", .tags = {"a"}});
+  const auto edit = [&](edit_job ask) {
+    ask.by = ada;
+    at.ask(db::edit_query(ask));
+    return changes();
+  };
+  BOOST_TEST(
+      edit({.id = id, .args = R"({"to":"bob"})", .priority = 3, .tags = std::vector<std::string>{}})
+      == R"(args, priority 0 > 3, tags ["a"] > [])");
+  BOOST_TEST(edit({.id = id, .args = R"({"to": "bob"})", .max_attempts = 5, .timeout = 1500ms})
+             == "max_attempts 20 > 5, timeout_ms null > 1500");
+  using std::chrono::sys_days;
+  const auto later = timestamp{sys_days{std::chrono::year{2030} / 1 / 31}} + 8h + 250ms;
+  BOOST_TEST(edit({.id = id, .run_at = later}) == R"(run_at null > "2030-01-31T08:00:00.250Z")");
+  at.ask(db::delete_query(id, ada));
+  BOOST_TEST(changes() == R"(kind "noop" > null, queue "default" > null)");
+}
+
+BOOST_AUTO_TEST_CASE(of_two_changes_at_once_the_second_begins_where_the_first_ended) {
+  desk other(database.url());
+  other.begin();
+  other.ask(db::limit_query({.name = "mail", .concurrency = 3, .by = ada}));
+  at.send(db::limit_query({.name = "mail", .concurrency = 5, .by = ada}));
+  BOOST_REQUIRE(at.waits(database));
+  other.commit();
+  BOOST_REQUIRE(std::holds_alternative<db::result>(at.later()));
+  BOOST_TEST(changes() == "concurrency 3 > 5");
+  other.begin();
+  other.ask(db::change_ages_query({.queue = "mail", .completed = 1h, .by = ada}));
+  at.send(db::change_ages_query({.queue = "mail", .completed = 2h, .by = ada}));
+  BOOST_REQUIRE(at.waits(database));
+  other.commit();
+  BOOST_REQUIRE(std::holds_alternative<db::result>(at.later()));
+  BOOST_TEST(changes() == "completed_ms 3600000 > 7200000");
 }
 
 BOOST_AUTO_TEST_CASE(what_was_refused_or_undone_has_no_entry) {

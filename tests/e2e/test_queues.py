@@ -44,6 +44,9 @@ def test_a_limit_is_set_kept_and_removed(node):
     until(lambda: queue(node, "limited")["running"] >= 2, "two run")
     started = [i for i in ids if node.job(i)["state"] == "running"]
     assert node.ask("PATCH", "/api/v1/queues/limited", {"concurrency": None}).json["concurrency"] is None
+    newest = node.ask("GET", "/api/v1/audit?limit=1").json["entries"][0]
+    assert newest["changes"] == {"concurrency": {"from": 2, "to": None}}
+    assert "concurrency 2 -> -" in ask(node, "audit", "list", "--limit", "1").stdout
     for job_id in started:
         assert node.ask("POST", f"/api/v1/jobs/{job_id}/cancel").status == 200
     until(lambda: queue(node, "limited")["running"] == 5 - len(started), "all others run")

@@ -32,8 +32,9 @@ struct token_routes {
       if (std::holds_alternative<list_tokens>(asked))
         return reply(token_page{{token, token}, 7});
       if (std::holds_alternative<list_audit>(asked))
-        return reply(audit_page{{{3, token.created_at, "ada", 7, "queue.pause", "mail", "r-1"},
-                                 {2, token.created_at, "anyone", {}, "job.cancel", "17", ""}},
+        return reply(audit_page{{{3, token.created_at, "ada", 7, "queue.limit", "mail", "r-1",
+                                  R"({"concurrency": {"from": null, "to": 3}})"},
+                                 {2, token.created_at, "anyone", {}, "job.cancel", "17", "", {}}},
                                 2});
       reply(token);
     });
@@ -151,10 +152,10 @@ BOOST_AUTO_TEST_CASE(the_audit_is_read_by_pages) {
   BOOST_TEST(asked.before == 9);
   BOOST_TEST(asked.limit == 2);
   BOOST_TEST(page == json::parse(R"({"entries":[
-    {"id":"3","at":"2023-11-14T22:13:20Z","who":"ada","token":"7","action":"queue.pause",
-     "subject":"mail","request_id":"r-1"},
+    {"id":"3","at":"2023-11-14T22:13:20Z","who":"ada","token":"7","action":"queue.limit",
+     "subject":"mail","request_id":"r-1","changes":{"concurrency":{"from":null,"to":3}}},
     {"id":"2","at":"2023-11-14T22:13:20Z","who":"anyone","token":null,"action":"job.cancel",
-     "subject":"17","request_id":""}],"next":"2"})"));
+     "subject":"17","request_id":"","changes":null}],"next":"2"})"));
   for (const auto* wrong : {"?before=0", "?before=x", "?limit=501", "?who=ada"})
     BOOST_TEST(call(method::get, std::string{"/api/v1/audit"} + wrong).status == 400, wrong);
 }
