@@ -115,7 +115,9 @@ BOOST_AUTO_TEST_CASE(the_server_is_told_to_end_what_nobody_reads_any_more) {
 }
 
 BOOST_AUTO_TEST_CASE(a_word_that_does_not_arrive_costs_the_connection) {
-  start(database.url());
+  auto options = options_for(database.url());
+  options.clean_up_limit = 1s;
+  start(options);
   loop.beside_fails = true;
   auto lent = borrow();
   const auto backend = backend_of(lent);
@@ -142,7 +144,7 @@ BOOST_AUTO_TEST_CASE(no_statement_is_met_by_a_cancel_that_was_meant_for_the_copy
 }
 
 BOOST_AUTO_TEST_CASE(a_server_that_is_silent_while_rows_are_asked_for_is_given_up) {
-  start(database.url(), 2, 500ms);
+  start(database.url(), 2, 2s);
   auto lent = borrow();
   BOOST_TEST(code_of(now_on(lent, db::query{no_limit})) == errc::none);
   auto ended = begin(lent, silent, false);

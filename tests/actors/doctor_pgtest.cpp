@@ -25,18 +25,29 @@ struct practice : whole_cast {
     BOOST_REQUIRE_MESSAGE(found != report.findings.end(), name);
     return *found;
   }
+  /// The first of those that are well in a sound database which is not; empty: all are.
+  static std::string complaint(const doctor_report& report) {
+    for (const auto* name :
+         {"server", "round trip", "clock", "replication", "encoding", "transactions",
+          "idle transactions", "replication slots", "connections", "rights", "schema", "scheduler",
+          "indexes", "partitions of jobs", "partitions of entries"})
+      if (of(report, name).status != health_status::ok)
+        return std::string{name} + ": " + of(report, name).found;
+    return {};
+  }
 };
 
 } // namespace
 
 BOOST_FIXTURE_TEST_CASE(a_sound_database_is_found_well_through_the_pool, practice) {
-  const auto report = look();
+  doctor_report report;
+  // A machine that stands still for a moment is a finding itself: then it is looked at again.
+  await_until([&] {
+    report = look();
+    return complaint(report).empty();
+  });
+  BOOST_TEST(complaint(report) == "");
   BOOST_TEST(report.server.find(database.name()) != std::string::npos);
-  for (const auto* name :
-       {"server", "round trip", "clock", "replication", "encoding", "transactions",
-        "idle transactions", "replication slots", "connections", "rights", "schema", "scheduler",
-        "indexes", "partitions of jobs", "partitions of entries"})
-    BOOST_TEST((of(report, name).status == health_status::ok), name << of(report, name).found);
   BOOST_TEST((report.status() != health_status::failing));
 }
 

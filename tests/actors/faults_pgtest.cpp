@@ -10,7 +10,11 @@ BOOST_FIXTURE_TEST_SUITE(faults, trouble)
 BOOST_AUTO_TEST_CASE(every_session_terminated_five_times_a_second_for_thirty_seconds) {
   begin(server.url());
   const auto end = ledger::clock::now() + 30s;
-  while (ledger::clock::now() < end) {
+  const auto goes_on = [&] { // for longer where few were lost by then: on a slow machine
+    const auto now = ledger::clock::now();
+    return now < end || (counters.connections_lost < 100U && now < end + 2 * patience);
+  };
+  while (goes_on()) {
     server.value("select count(pg_terminate_backend(pid)) from pg_stat_activity where "
                  "application_name = 'troupe'");
     let_pass(200ms);
@@ -43,7 +47,7 @@ BOOST_AUTO_TEST_CASE(a_network_that_swallows_everything_without_closing) {
   BOOST_REQUIRE(await_until([&] { return counters.connections_open == pool_size; }));
   proxy.swallow(true);
   // Noticed without any help from the network, within the time of two statements.
-  BOOST_REQUIRE(await_until([&] { return counters.connections_lost >= pool_size; }, 25s));
+  BOOST_REQUIRE(await_until([&] { return counters.connections_lost >= pool_size; }, 40s));
   proxy.swallow(false);
   expect_recovery();
 }

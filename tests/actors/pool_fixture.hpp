@@ -40,6 +40,7 @@ struct pooled {
     options.min_size = size;
     options.max_size = size;
     options.acquire_timeout = 20s;
+    options.clean_up_limit = 20s;
     options.reconnect_cap = 200ms;
     options.metrics = &metrics;
     return options;

@@ -17,8 +17,8 @@ const db::statement in_recovery{"in_recovery", "select pg_is_in_recovery()"};
 const db::statement insert{"insert", "insert into kept values ($1::int8)"};
 const db::statement there_and_back{"there_and_back", "select $1::text"};
 
-/// After the cause has ended.
-constexpr auto service_limit = 5s;
+/// After the cause has ended: what is promised, and what a busy machine adds.
+constexpr auto service_limit = 5s + 15s;
 
 /// Knows some names itself.
 class naming_loop : public poll_loop {

@@ -14,6 +14,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr int callers = 10'000;
+constexpr auto busy_machine = 15s; ///< what it may add to any time
 const db::statement quick{"quick", "select pg_backend_pid() from pg_sleep(0.0001)"};
 const db::statement slow{"slow", "select pg_backend_pid() from pg_sleep(0.02)"};
 
@@ -87,8 +88,7 @@ constexpr std::int64_t most_growth_kib = 32 * 1024;
 BOOST_FIXTURE_TEST_SUITE(load, loaded)
 
 BOOST_AUTO_TEST_CASE(quick_statements_are_answered_in_order_and_what_is_too_much_refused_at_once) {
-  auto options = options_for(server_url(), 8);
-  options.acquire_timeout = pool_options{}.acquire_timeout;
+  const auto options = options_for(server_url(), 8);
   start(options);
   warm_up();
   const auto before = resident_kib();
@@ -99,7 +99,7 @@ BOOST_AUTO_TEST_CASE(quick_statements_are_answered_in_order_and_what_is_too_much
   BOOST_TEST(heard->by_session.size() == 8U);
   BOOST_TEST(in_order(*heard));
   BOOST_TEST(grown < most_growth_kib);
-  BOOST_TEST((heard->longest < options.acquire_timeout + 2s));
+  BOOST_TEST((heard->longest < options.acquire_timeout + busy_machine));
   // Who is refused hears it before POOL has counted him.
   BOOST_TEST(await_until(
       [&] { return counters.pool_refused == static_cast<std::uint64_t>(heard->refused); }));
@@ -121,7 +121,7 @@ BOOST_AUTO_TEST_CASE(slow_statements_are_answered_or_refused_within_the_time) {
   BOOST_TEST(heard->refused > callers / 2);
   BOOST_TEST(in_order(*heard));
   // The last served still has a whole pipeline before it.
-  BOOST_TEST((heard->longest < options.acquire_timeout + 64 * 20ms + 2s));
+  BOOST_TEST((heard->longest < options.acquire_timeout + 64 * 20ms + busy_machine));
   BOOST_TEST(await_until([&] { return counters.pool_waiting == 0U; }));
 }
 

@@ -84,7 +84,7 @@ BOOST_AUTO_TEST_CASE(callers_wait_until_an_unreachable_database_is_there) {
 }
 
 BOOST_AUTO_TEST_CASE(a_frozen_session_is_given_up_and_replaced) {
-  start(server_url(), 1, 500ms);
+  start(server_url(), 1, 2s);
   const int victim = backend();
   BOOST_REQUIRE(::kill(victim, SIGSTOP) == 0);
   auto caught = ask(with(1));
@@ -95,9 +95,9 @@ BOOST_AUTO_TEST_CASE(a_frozen_session_is_given_up_and_replaced) {
 }
 
 BOOST_AUTO_TEST_CASE(a_long_row_of_slow_statements_is_not_taken_for_silence) {
-  start(server_url(), 1, 1s); // silence is more than three seconds and that
+  start(server_url(), 1, 3s); // silence is three seconds and twice that
   std::vector<std::future<outcome_of>> answers;
-  for (int i = 0; i < 60 * 4; ++i)
+  for (int i = 0; i < 50 * 10; ++i)
     answers.push_back(ask(db::query{twenty_ms}));
   for (auto& answer : answers)
     BOOST_REQUIRE(code_of(wait(answer)) == errc::none);

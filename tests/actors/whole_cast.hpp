@@ -32,6 +32,7 @@ struct whole_cast {
   whole_cast() {
     options.pool.connection.url = database.url();
     options.pool.max_size = 2;
+    options.pool.acquire_timeout = std::chrono::seconds{30}; // the first connection takes its time
     options.pool.metrics = &metrics;
     all = spawn_cast(sys, options, loop, counters, board);
   }

@@ -324,7 +324,9 @@ BOOST_AUTO_TEST_CASE(a_job_that_somebody_holds_is_waited_for_by_nobody_and_forgo
   BOOST_TEST(done.state == "running");
   done = step();
   BOOST_TEST(done.error.find(std::to_string(ids[10].value)) != std::string::npos);
-  BOOST_TEST(step().id == 0); // not again at once
+  // Not again at once. The second that it is put off may be over by now: let it be an hour.
+  database.exec("update troupe.bulk_operation set try_at = try_at + interval '1 hour'");
+  BOOST_TEST(step().id == 0);
   BOOST_TEST(bulk(id).failures == 1);
   BOOST_TEST(bulk(id).error == done.error);
   BOOST_TEST(bulk(id).changed == 10);
@@ -338,6 +340,7 @@ BOOST_AUTO_TEST_CASE(a_job_that_somebody_holds_is_waited_for_by_nobody_and_forgo
 }
 
 BOOST_AUTO_TEST_CASE(a_job_that_a_claim_has_and_has_not_said_so_yet_is_not_moved) {
+  let_wait("bulk_step(integer, integer)");
   for (const auto action : {bulk_action::move, bulk_action::reprioritise, bulk_action::remove}) {
     const auto ids = at.enqueue_many(40);
     other.begin();
@@ -428,6 +431,9 @@ BOOST_AUTO_TEST_CASE(named_jobs_are_each_counted_once_whether_they_are_there_or_
 }
 
 BOOST_AUTO_TEST_CASE(a_preview_says_at_least_beyond_what_it_counts) {
+  // However long it takes to count them.
+  database.exec("select troupe.edit_function('bulk_preview', 'interval ''3 seconds''',"
+                " 'interval ''1 hour''')");
   database.exec("do $$ begin for i in 1..11 loop perform troupe.enqueue_many(array_fill('k'::text, "
                 "array[1000]), array_fill('default'::text, array[1000]), array_fill('{}'::jsonb, "
                 "array[1000]), array_fill(0::smallint, array[1000])); end loop; end $$");

@@ -14,8 +14,8 @@ BOOST_AUTO_TEST_CASE(a_step_that_the_server_ended_goes_behind_the_others) {
   const auto other_one = start(of_queue(bulk_action::move, "few"));
   other.begin();
   other.claim(1);
-  at.ask(db::make_query(
-      "set statement_timeout = '250ms'")); // before it gives up waiting for the claim
+  let_wait("bulk_step(integer, integer)"); // it is ended before it gives up waiting for the claim
+  at.ask(db::make_query("set statement_timeout = '1500ms'"));
   const auto ended = step();
   BOOST_TEST(ended.id == slow);
   BOOST_TEST(ended.error.find("statement timeout") != std::string::npos, ended.error);

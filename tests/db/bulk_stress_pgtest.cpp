@@ -355,11 +355,12 @@ struct play_of_threads : bulk_desk {
     for (bool last = false;;) {
       bool found = false;
       for (const auto* queue : queues) {
-        const auto batch = mine.claim(1 + static_cast<int>(random() % 20), queue);
+        const auto most = 1 + static_cast<int>(random() % 20);
+        const auto batch = insist([&] { return mine.claim(most, queue); });
         found = found || !batch.jobs.empty() || batch.again.value_or(false);
         if (batch.jobs.empty())
           continue;
-        if (!mine.finish(batch).fenced.empty())
+        if (!insist([&] { return mine.finish(batch); }).fenced.empty())
           throw std::runtime_error("an outcome was fenced");
         for (const auto& run : batch.jobs)
           ended.push_back(run->id.value);

@@ -32,7 +32,9 @@ BOOST_AUTO_TEST_CASE(what_a_connection_is_at_is_ended_and_it_serves_on) {
     }));
     const auto word = on.to_cancel();
     BOOST_REQUIRE(word);
-    std::jthread{[word] { BOOST_TEST(word->send()); }}.join();
+    bool sent = false;
+    std::jthread{[&] { sent = word->send(); }}.join();
+    BOOST_TEST(sent);
     const auto told = answers(on, 1);
     const auto* why = std::get_if<db::db_failure>(&told.at(0).outcome);
     BOOST_REQUIRE(why != nullptr);

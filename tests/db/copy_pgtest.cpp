@@ -1,5 +1,6 @@
 // COPY in both directions on a connection that has statements before and after it, its parameters,
 // and how it ends otherwise.
+#include "tests/db/patient_connection.hpp"
 #include "tests/support/await.hpp"
 #include "tests/support/database.hpp"
 #include "tests/support/drive.hpp"
@@ -39,7 +40,7 @@ struct table {
   test_database database{test_database::content::empty};
   connection on = [this] {
     database.exec("create table t (a int8 primary key, b text)");
-    return connect(database.url());
+    return connect_patiently(database.url()); // a COPY lasts until we have taken or sent it all
   }();
 
   /// Reads a COPY to its end.

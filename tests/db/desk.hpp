@@ -7,6 +7,7 @@
 #include "db/node_statements.hpp"
 #include "db/queue_statements.hpp"
 #include "db/why.hpp"
+#include "tests/db/patient_connection.hpp"
 #include "tests/support/await.hpp"
 #include "tests/support/database.hpp"
 #include "tests/support/drive.hpp"
@@ -36,6 +37,19 @@ inline bool is_invalid(const refused& e) {
   return e.why.code == errc::invalid_argument;
 }
 
+/// Asks again for what was undone whole, as nodes do: a process that stands still for a second with
+/// a lock makes a deadlock of what would have given up sooner.
+template<class Ask>
+auto insist(Ask ask) {
+  for (;;)
+    try {
+      return ask();
+    } catch (const refused& no) {
+      if (no.why.code != errc::retry)
+        throw;
+    }
+}
+
 inline const db::statement begin_statement{"begin_it", "begin"};
 inline const db::statement commit_statement{"commit_it", "commit"};
 inline const db::statement rollback_statement{"rollback_it", "rollback"};
@@ -54,7 +68,7 @@ inline finished_run ended(const claimed_jobs& of, const job_run& run, job_result
 
 class desk {
 public:
-  explicit desk(const std::string& url) : on(connect(url)) {}
+  explicit desk(const std::string& url) : on(connect_patiently(url)) {}
 
   db::result ask(const db::query& q) {
     auto answer = tests::ask(on, q);
@@ -229,13 +243,12 @@ public:
   node_id node;
 };
 
-/// A migrated database and one desk at it.
-
 /// What was claimed of limited keys before now was claimed long ago.
 inline void make_batches_old(desk& at) {
   at.ask(db::make_query("update troupe.key_batch set taken_at = taken_at - interval '1 hour'"));
 }
 
+/// A migrated database and one desk at it.
 struct jobs_database {
   test_database database;
   desk at{database.url()};
@@ -243,6 +256,21 @@ struct jobs_database {
   void make_old(node_id node) const {
     database.exec("update troupe.node set heartbeat_at = now() - interval '1 minute' where id = "
                   + std::to_string(node.value));
+  }
+  /// It is not late for as long as a test takes; its next heartbeat ends that.
+  void keep_alive(node_id node) const {
+    database.exec("update troupe.node set heartbeat_at = clock_timestamp() + interval '1 hour' "
+                  "where id = "
+                  + std::to_string(node.value));
+  }
+  /// Nobody is who has not left.
+  void keep_alive() const {
+    database.exec("update troupe.node set heartbeat_at = clock_timestamp() + interval '1 hour' "
+                  "where ended_at is null and heartbeat_at > '-infinity'");
+  }
+  /// A function that gives up on locks after a moment waits until the test has seen it wait.
+  void let_wait(const std::string& function) const {
+    database.exec("alter function troupe." + function + " set lock_timeout = '60s'");
   }
   /// Everything deferred is due now.
   void let_time_pass() const {

@@ -11,6 +11,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <optional>
 #include <thread>
 
 using namespace troupe;
@@ -67,7 +68,13 @@ struct examined {
 
 BOOST_AUTO_TEST_CASE(a_sound_database_has_nothing_that_fails) {
   const test_database database;
-  const examined found{database.url()};
+  std::optional<examined> last;
+  const auto looks_quickly = [&] { // a machine that was elsewhere for half a second is no finding
+    last.emplace(database.url());
+    return (*last)["round trip"].status == status::ok;
+  };
+  BOOST_REQUIRE(await_until(looks_quickly));
+  const auto& found = *last;
   BOOST_TEST(says(found.report.server, "PostgreSQL 1"));
   BOOST_TEST(says(found.report.server, database.name()));
   for (const auto* name :
@@ -85,22 +92,23 @@ BOOST_AUTO_TEST_CASE(a_server_that_falls_silent_costs_one_answers_time_and_is_to
   proxy.swallow_from("default_transaction_isolation");
   const auto began = std::chrono::steady_clock::now();
   BOOST_CHECK_EXCEPTION(
-      examine(at(proxy.url("postgres") + "?sslmode=disable"), {.check_limit = 1000ms}), db_error,
+      examine(at(proxy.url("postgres") + "?sslmode=disable"), {.check_limit = 3s}), db_error,
       [](const db_error& error) {
         return says(error.what(), "settings: the server took the question and did not answer "
-                                  "within 1 s");
+                                  "within 3 s");
       });
   const auto took = std::chrono::steady_clock::now() - began;
-  BOOST_TEST((took >= 1s));
+  BOOST_TEST((took >= 3s));
   BOOST_TEST((took < 20s));
 }
 
 BOOST_AUTO_TEST_CASE(a_frozen_server_is_not_waited_for_beyond_the_patience) {
   own_server server;
+  startup_session calm{at(server.url()), patience};
+  BOOST_TEST(calm.value("select 1; select 2").value_or("") == "2");
+  BOOST_CHECK_THROW(calm.exec("select 1/0"), db_error);
+  BOOST_TEST(calm.value("select 3").value_or("") == "3");
   startup_session asks{at(server.url()), 500ms};
-  BOOST_TEST(asks.value("select 1; select 2").value_or("") == "2");
-  BOOST_CHECK_THROW(asks.exec("select 1/0"), db_error);
-  BOOST_TEST(asks.value("select 3").value_or("") == "3");
   server.freeze();
   BOOST_CHECK_EXCEPTION(asks.exec("select 4"), db_error, [](const db_error& error) {
     return error.what_failed().code == errc::timed_out && error.what_failed().poisons_connection;
@@ -116,7 +124,7 @@ BOOST_AUTO_TEST_CASE(of_what_is_open_the_oldest_comes_first_however_many_digits_
       "null as application_name, 'active' as state, current_database() as datname, "
       "clock_timestamp() - make_interval(secs => 70 + n * n * n) as xact_start, null as "
       "backend_xmin, null as backend_xid from generate_series(1, 30) n");
-  startup_session asks{at(database.url()), 5s};
+  startup_session asks{at(database.url()), patience};
   asks.exec("set search_path = odd, pg_catalog");
   const auto rows = asks.exec(sql::doctor_transactions.text);
   BOOST_REQUIRE_EQUAL(rows.size(), 20U);

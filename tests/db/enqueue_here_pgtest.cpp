@@ -157,6 +157,7 @@ BOOST_AUTO_TEST_CASE(while_somebody_pauses_the_queue_and_nobody_waits_for_him) {
 }
 
 BOOST_AUTO_TEST_CASE(and_a_pause_waits_for_one_that_is_under_way) {
+  let_wait("pause_queue(text)"); // or it goes on without it
   at.begin();
   BOOST_TEST(at.enqueue_here({noop}).claimed.jobs.size() == 1U);
   other.send(db::pause_query({"default", true}));

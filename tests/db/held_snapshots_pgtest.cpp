@@ -17,11 +17,9 @@ db::query text(const std::string& sql) {
   return db::make_query(sql);
 }
 
-/// Holds a snapshot for as long as it lives, which on a slow build is longer than the engine leaves
-/// its own transactions idle.
+/// Holds a snapshot for as long as it lives.
 struct snapshot_holder {
   snapshot_holder(const std::string& url, const std::string& tables) : by(url) {
-    by.ask(text("set idle_in_transaction_session_timeout = 0"));
     by.ask(text("begin isolation level repeatable read"));
     by.ask(text("select count(*) from " + tables));
   }

@@ -116,14 +116,14 @@ BOOST_AUTO_TEST_CASE(ages_are_those_of_the_jobs_that_are_available_whatever_is_d
   std::mt19937 random{7}; // NOLINT(cert-msc51-cpp): the same each time
   const auto pick = [&](std::size_t n) { return random() % n; };
   std::map<std::int64_t, int> waiting; // and since how many seconds; what came first is oldest
-  int next = 500'000;
+  int next = 5'000'000;
   for (int step = 0; step < 200; ++step) {
     switch (pick(4)) {
     case 0:
     case 1:
       for (const auto job : at.enqueue(std::vector<job_spec>(
                1 + pick(4), job_spec{.kind = "noop", .priority = static_cast<int>(pick(2))}))) {
-        age_by(job, next -= 100);
+        age_by(job, next -= 1000);
         waiting[job.value] = next;
       }
       break;
@@ -141,7 +141,7 @@ BOOST_AUTO_TEST_CASE(ages_are_those_of_the_jobs_that_are_available_whatever_is_d
     }
     const double oldest = waiting.empty() ? 0 : waiting.begin()->second;
     const auto told = std::max(0.0, age());
-    BOOST_REQUIRE_MESSAGE(told >= oldest && told < oldest + 100,
+    BOOST_REQUIRE_MESSAGE(told >= oldest && told < oldest + 1000,
                           "step " << step << ": " << told << " instead of " << oldest);
   }
 }

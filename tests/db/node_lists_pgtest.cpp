@@ -43,6 +43,7 @@ BOOST_AUTO_TEST_CASE(a_node_is_shown_with_what_it_said_when_it_joined) {
   ask.slot_queues = {"mail", "left"};
   ask.queue_slots = {2, 0};
   const auto id = join(ask);
+  keep_alive();
   const auto node = find("n1");
   BOOST_REQUIRE(node.has_value());
   BOOST_TEST((node->id == id));
@@ -69,6 +70,7 @@ BOOST_AUTO_TEST_CASE(a_life_is_alive_silent_leaving_left_or_dead) {
   at.enqueue_many(2);
   const auto first = at.join("one");
   at.claim(1);
+  keep_alive();
   BOOST_TEST((state("one") == node_state::alive));
   make_old(first);
   BOOST_TEST((state("one") == node_state::silent));
@@ -97,6 +99,7 @@ BOOST_AUTO_TEST_CASE(lives_are_listed_by_state_newest_first_and_by_pages) {
     at.leave();
     alive.insert(alive.begin(), at.join(i % 2 == 0 ? "again" : "other").value);
   }
+  keep_alive();
   BOOST_TEST(ids({}) == alive, boost::test_tools::per_element());
   BOOST_TEST(ids({node_state::alive, {}, 100}) == alive, boost::test_tools::per_element());
   BOOST_TEST(ids({node_state::left, {}, 100}) == left, boost::test_tools::per_element());

@@ -15,6 +15,10 @@ bool is_stale(const refused& e) {
 }
 
 struct versioned : jobs_database {
+  versioned() {
+    let_wait("stop_claims(text)");
+    let_wait("expect_queue(text, bigint[])");
+  }
   static limit_queue to(int concurrency, std::optional<queue_versions> only_at) {
     limit_queue ask{"q", std::optional{std::optional{concurrency}}};
     ask.only_at = std::move(only_at);
@@ -128,7 +132,7 @@ BOOST_AUTO_TEST_CASE(of_increments_read_and_written_by_many_at_once_none_is_lost
     ++(code == errc::none ? made : lost);
     one.sent = false;
   };
-  for (int step = 0; step < 600; ++step) {
+  for (int step = 0; step < 900; ++step) {
     auto& one = writers[below(writers.size())];
     if (one.sent) {
       collect(one);

@@ -19,6 +19,11 @@ struct queues_database : two_nodes {
         database.value("select coalesce(sum(permits), 0) from troupe.permit where node = "
                        + std::to_string(node.value)));
   }
+  /// Who was refused permits wants them for as long as the test takes.
+  void keep_wanting() const {
+    database.exec("update troupe.permit set wanted_at = clock_timestamp() + interval '1 hour' "
+                  "where wanted_at is not null");
+  }
   /// For the rates of all queues.
   void pass(std::chrono::minutes time) const {
     database.exec("update troupe.queue set rate_at = rate_at - interval '"
@@ -63,13 +68,14 @@ BOOST_AUTO_TEST_CASE(the_pulse_names_paused_queues_and_no_work_in_them) {
 }
 
 BOOST_AUTO_TEST_CASE(a_pause_waits_for_the_claim_on_its_way_and_the_next_claim_for_the_pause) {
+  let_wait("pause_queue(text)"); // or it goes on without the claim
   at.enqueue_many(1000);
+  desk third(database.url());
+  third.join("three");
   at.begin();
   BOOST_TEST(at.claim(1).jobs.size() == 1U);
   other.send(db::pause_query({"default", true}));
   BOOST_REQUIRE(other.waits(database));
-  desk third(database.url());
-  third.join("three");
   third.send(db::claim_query({third.node, "default", 1}));
   BOOST_REQUIRE(third.waits(database));
   at.commit();
@@ -254,6 +260,7 @@ BOOST_AUTO_TEST_CASE(a_node_that_was_refused_makes_the_others_keep_their_share_o
   BOOST_TEST(at.claim_for(16, 16, 0).permits->count == 5);
   BOOST_TEST(at.beat().caps.empty()); // nobody else wants any
   BOOST_TEST(other.claim_for(16, 16, 0).jobs.empty());
+  keep_wanting();
   const auto caps = at.beat().caps;
   BOOST_REQUIRE(caps.size() == 1U);
   BOOST_TEST(caps[0].queue == "default");

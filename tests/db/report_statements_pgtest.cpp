@@ -2,8 +2,6 @@
 #include "db/report_statements.hpp"
 #include "tests/db/desk.hpp"
 
-#include <thread>
-
 using namespace troupe;
 using namespace troupe::db;
 using namespace troupe::tests;
@@ -116,14 +114,10 @@ BOOST_AUTO_TEST_CASE(a_rescue_waits_for_what_is_being_said) {
   say(key(held), "mine");
   desk other{database.url()};
   other.ask(leave_query({at.node}));
-  std::thread rescuing{[&] { other.rescue(at.node); }};
-  BOOST_TEST(await_until([&] {
-    return database.value("select count(*) from pg_stat_activity where wait_event_type = 'Lock' "
-                          "and datname = current_database()")
-           == "1";
-  }));
+  other.send(rescue_query({at.node}));
+  BOOST_TEST(other.waits(database));
   at.commit();
-  rescuing.join();
+  BOOST_TEST((other.later_code() == errc::none));
   BOOST_TEST(log().lines.size() == 1U);
 }
 
@@ -150,17 +144,12 @@ BOOST_AUTO_TEST_CASE(a_delete_waits_for_what_is_being_said_and_takes_it_along) {
   at.begin();
   say(key(held), "mine");
   desk other{database.url()};
-  std::thread deleting{[&] {
-    other.cancel(id);
-    other.remove(id);
-  }};
-  BOOST_TEST(await_until([&] {
-    return database.value("select count(*) from pg_stat_activity where wait_event_type = 'Lock' "
-                          "and datname = current_database()")
-           == "1";
-  }));
+  other.send(cancel_query(id));
+  other.send(delete_query(id));
+  BOOST_TEST(other.waits(database));
   at.commit();
-  deleting.join();
+  BOOST_TEST((other.later_code() == errc::none));
+  BOOST_TEST((other.later_code() == errc::none));
   BOOST_TEST(left() == "0 0");
 }
 

@@ -443,7 +443,7 @@ BOOST_AUTO_TEST_CASE(beside_work_every_job_is_handed_out_once) {
     threads.emplace_back([&] {
       desk mine(database.url());
       for (int round = 0; round < rounds; ++round) {
-        const auto ids = set_of(mine.enqueue_many(each));
+        const auto ids = set_of(insist([&] { return mine.enqueue_many(each); }));
         const std::scoped_lock lock(guard);
         wanted.insert(ids.begin(), ids.end());
       }
@@ -454,11 +454,11 @@ BOOST_AUTO_TEST_CASE(beside_work_every_job_is_handed_out_once) {
         desk mine(database.url());
         mine.join("claimer" + std::to_string(i));
         for (bool more = true; more || writing;) {
-          const auto batch = mine.claim(30);
+          const auto batch = insist([&] { return mine.claim(30); });
           more = !batch.jobs.empty();
           if (!more)
             continue;
-          fenced += mine.finish(batch).fenced.size();
+          fenced += insist([&] { return mine.finish(batch); }).fenced.size();
           const std::scoped_lock lock(guard);
           for (const auto& run : batch.jobs)
             given.insert(run->id.value);
@@ -467,8 +467,8 @@ BOOST_AUTO_TEST_CASE(beside_work_every_job_is_handed_out_once) {
     threads.emplace_back([&] {
       desk mine(database.url());
       while (writing) {
-        mine.keep_up();
-        const auto step = mine.expire().step;
+        insist([&] { return mine.keep_up(); });
+        const auto step = insist([&] { return mine.expire(); }).step;
         ended += step == "dropped" || step == "moved";
         forget_when_to_look();
       }

@@ -25,11 +25,12 @@ struct with_policies : jobs_database {
     }
     return "accepted";
   }
-  /// Milliseconds until the job is due, rounded to the next second; "" when it is not retryable.
+  /// Whole seconds from the end of the job's last attempt until it is due. It ended when the
+  /// statement that said so began, and the pause is from a little later on.
   std::string pause_of(job_id id) {
-    return database.value("select round(extract(epoch from due_at - now()))::text from "
-                          "troupe.deferred where job_id = "
-                          + std::to_string(id.value));
+    return database.value("select floor(extract(epoch from d.due_at - a.finished_at))::text from "
+                          "troupe.deferred d join troupe.attempt a using (job_id) where job_id = "
+                          + std::to_string(id.value) + " order by a.attempt desc limit 1");
   }
   /// As a worker of plain SQL ends the one run.
   std::string fail_by_sql(const claimed_jobs& of, const std::string& more = {}) {

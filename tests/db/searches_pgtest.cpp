@@ -32,6 +32,11 @@ struct search_desk : random_jobs {
     }
     throw std::runtime_error("the pages do not end");
   }
+  /// A page takes the time that it needs to look at as many jobs as it may.
+  void be_patient() const {
+    database.exec("select troupe.edit_function('find_jobs', 'clock_timestamp() + p_patience',"
+                  " 'clock_timestamp() + interval ''1 hour''')");
+  }
   /// What the function does with bounds of the test's own.
   struct part {
     id_list ids;
@@ -108,6 +113,7 @@ BOOST_AUTO_TEST_CASE(args_that_contain_what_is_asked_for_are_met) {
 }
 
 BOOST_AUTO_TEST_CASE(a_page_that_has_looked_at_so_many_jobs_ends_and_its_cursor_goes_on) {
+  be_patient();
   const auto oldest = at.enqueue(job_spec{.kind = "noop", .tags = {"a"}});
   at.enqueue_many(limits::page_looks);
   const auto newest = at.enqueue(job_spec{.kind = "noop", .tags = {"a"}});
@@ -149,6 +155,7 @@ BOOST_AUTO_TEST_CASE(looks_and_patience_end_a_page_of_any_state) {
 }
 
 BOOST_AUTO_TEST_CASE(a_time_before_skips_what_is_newer_and_nothing_else) {
+  be_patient();
   at.enqueue_many(10'000);
   // A second apart, and each up to 100 s before its id was taken.
   database.exec("update troupe.job set created_at = '2026-01-01T00:00:00Z'::timestamptz"
@@ -242,6 +249,7 @@ BOOST_AUTO_TEST_CASE(every_search_finds_what_the_view_has_however_its_pages_fall
 }
 
 BOOST_AUTO_TEST_CASE(a_job_of_a_search_is_shown_as_in_a_list) {
+  be_patient();
   play(60);
   database.exec("update troupe.job set tags = '{t}', args = '{\"a\": 1}'");
   const auto plain = at.list({{}, {}, 500});

@@ -2,6 +2,7 @@
 // documentation says, refusals say what is wrong, and much data goes both ways at once, by COPY
 // too.
 #include "db/connecting.hpp"
+#include "tests/db/patient_connection.hpp"
 #include "tests/support/certificates.hpp"
 #include "tests/support/drive.hpp"
 #include "tests/support/own_server.hpp"
@@ -170,7 +171,7 @@ BOOST_AUTO_TEST_CASE(a_client_that_has_to_show_a_certificate_is_told_what_is_wro
 
 BOOST_AUTO_TEST_CASE(fifty_megabytes_go_each_way_at_once) {
   constexpr std::size_t each = 5'000'000, count = 10;
-  auto made = connect(on().trusting("verify-full"));
+  auto made = connect_patiently(on().trusting("verify-full"));
   for (std::size_t i = 0; i < count; ++i) {
     query q{there_and_back};
     q.bind(std::string(each + i, static_cast<char>('a' + i)));
@@ -188,7 +189,7 @@ BOOST_AUTO_TEST_CASE(rows_of_all_lengths_go_in_and_come_out_by_copy) {
   std::string sent;
   for (std::size_t length = 1; sent.size() < 20'000'000; length = length * 5 / 4 % 100'000 + 1)
     sent += std::string(length, static_cast<char>('a' + length % 26)) + '\n';
-  auto on_it = connect(on().trusting("verify-full"));
+  auto on_it = connect_patiently(on().trusting("verify-full"));
   rows(on_it, query{made_table});
   on_it.copy(query{filled});
   while (on_it.copying() == connection::copy_state::starting)

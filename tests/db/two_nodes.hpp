@@ -14,6 +14,7 @@ struct two_nodes : jobs_database {
   two_nodes() {
     at.join("one");
     other.join("two");
+    keep_alive();
   }
 
   /// `other` dies while it runs what it claims now.

@@ -209,19 +209,22 @@ BOOST_AUTO_TEST_CASE(a_failed_run_is_tried_again_as_its_job_says) {
 
 BOOST_AUTO_TEST_CASE(a_worker_may_be_silent_for_as_long_as_it_has_said) {
   worker patient{at};
-  patient.join(60s);
+  patient.join(600s);
   at.join("engine");
   const auto silent = [&](const worker& who, const std::string& how_long) {
     database.exec("update troupe.node set heartbeat_at = heartbeat_at - interval '" + how_long
                   + "' where id = " + std::to_string(who.session.node.value));
+    keep_alive(at.node); // who is silent itself declares nobody dead
     const auto dead = at.beat().dead;
     return std::count(dead.begin(), dead.end(), who.session.node);
   };
-  BOOST_TEST(silent(patient, "55 s") == 0);
+  BOOST_TEST(silent(patient, "540 s") == 0);
+  for (const auto id : {at.node, one.session.node, two.session.node})
+    keep_alive(id);
   BOOST_TEST(at.why(at.enqueue()).nodes == 4);
-  BOOST_TEST(silent(patient, "6 s") == 1);
+  BOOST_TEST(silent(patient, "61 s") == 1);
   patient.beat();
-  BOOST_TEST(silent(patient, "55 s") == 0);
+  BOOST_TEST(silent(patient, "540 s") == 0);
   const get_node ask{"w"};
   const auto seen = db::decode_node(at.ask(db::node_query(ask)));
   BOOST_REQUIRE(seen.has_value());

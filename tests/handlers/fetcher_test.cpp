@@ -206,13 +206,11 @@ BOOST_AUTO_TEST_CASE(endless_headers_are_cut) {
 BOOST_AUTO_TEST_CASE(a_silent_or_dripping_server_ends_in_a_timeout) {
   auto options = on_loopback();
   options.total_time = std::chrono::milliseconds{100};
-  setting s(
-      [](const std::string& target) {
-        return site_answer{.how = target == "/drip" ? manner::drip : manner::silent};
-      },
-      options);
-  BOOST_TEST((s.get("/").error == fetch_error::timeout));
-  const auto r = s.get("/drip");
+  setting silent([](const std::string&) { return site_answer{.how = manner::silent}; }, options);
+  BOOST_TEST((silent.get("/").error == fetch_error::timeout));
+  options.total_time = std::chrono::seconds{3}; // its status has to come before that
+  setting dripping([](const std::string&) { return site_answer{.how = manner::drip}; }, options);
+  const auto r = dripping.get("/");
   BOOST_TEST((r.error == fetch_error::timeout));
   BOOST_TEST(r.status == 200);
 }

@@ -45,6 +45,7 @@ http::server_limits patient() {
   http::server_limits out;
   out.token_failures = 1'000'000;
   out.requests_per_connection = 1'000'000;
+  out.token_kept = 1h; // what is counted must not hang on the time that a test takes
   return out;
 }
 
@@ -456,7 +457,8 @@ BOOST_AUTO_TEST_CASE(guesses_of_one_address_are_few_and_harm_no_token_that_was_l
   const auto refused = client.ask(get("/api/v1/jobs", bearer(bearer_token::make().secret())));
   BOOST_TEST(refused.status == 429);
   BOOST_TEST(has_code(refused, "too_many_failures"));
-  BOOST_TEST(refused.header("Retry-After") == "3600");
+  const int wait = std::stoi(refused.header("Retry-After")); // from the first failure on
+  BOOST_TEST((wait > 3500 && wait <= 3600), wait);
   BOOST_TEST(refused.body.find("\"retryable\":true") != std::string::npos);
   BOOST_TEST(status(bearer("trp_x")) == 429);
   BOOST_TEST(status(bearer(late)) == 429);

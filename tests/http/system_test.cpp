@@ -305,8 +305,7 @@ BOOST_AUTO_TEST_CASE(health_shows_every_check) {
                  {"clock", health_status::ok, {}, {}, late.taken_at - std::chrono::seconds{9}}};
   health.publish(late);
   const auto aged = json::parse(call(method::get, "/api/v1/health").body)["checks"];
-  BOOST_TEST(aged[0]["age_ms"] < 9000);
-  BOOST_TEST(aged[1]["age_ms"] >= 9000);
+  BOOST_TEST(aged[1]["age_ms"].get<int>() - aged[0]["age_ms"].get<int>() >= 9000);
   publish(true, health_status::ok, std::chrono::seconds{60});
   BOOST_TEST(json::parse(call(method::get, "/api/v1/health").body)["status"] == "failing");
 }

@@ -224,9 +224,9 @@ BOOST_FIXTURE_TEST_CASE(timers_call_back_in_the_order_of_their_deadlines, runnin
   const auto late = loop.timer();
   const auto early = loop.timer();
   const auto middle = loop.timer();
-  event_counter armed;
   loop.post([&] { // in one step, so that no deadline passes in between
-    late->after(30ms, [&] { order.push_back(3), calls.add(); });
+    // Even when the thread is kept from the CPU right after this it stays the last.
+    late->after(1s, [&] { order.push_back(3), calls.add(); });
     early->after(1ms, [&] { order.push_back(1), calls.add(); });
     middle->after(15ms, [&] { order.push_back(2), calls.add(); });
   });
@@ -252,10 +252,19 @@ BOOST_FIXTURE_TEST_CASE(a_cancelled_timer_stays_silent, running_loop) {
   const auto mark = loop.timer();
   event_counter calls;
   event_counter marked;
-  timer->after(1ms, [&] { calls.add(); });
-  timer->cancel();
-  mark->after(5ms, [&] { marked.add(); });
+  const auto arm_and_cancel = [&] {
+    timer->after(1ms, [&] { calls.add(); });
+    timer->cancel();
+    mark->after(5ms, [&] { marked.add(); });
+  };
+  loop.post(arm_and_cancel); // in one step, so that it is not due in between
   BOOST_REQUIRE(marked.await(1));
+  // From another thread, while the loop has no time for timers.
+  std::promise<void> go_on;
+  loop.post([gone_on = go_on.get_future().share()] { gone_on.wait(); });
+  arm_and_cancel();
+  go_on.set_value();
+  BOOST_REQUIRE(marked.await(2));
   BOOST_TEST(calls.count() == 0);
 }
 

@@ -21,10 +21,10 @@ struct bench_fixture : session_fixture {
   }
   job_id run(const std::string& kind, const std::string& queue = "measured") {
     const auto id = node->enqueue({.kind = kind, .queue = queue});
-    node->wait(id, 20s);
+    node->wait(id, 60s);
     return id;
   }
-  ended_jobs count(job_id first) { return count_ended(*node, "measured", first, 10s); }
+  ended_jobs count(job_id first) { return count_ended(*node, "measured", first, 60s); }
 };
 
 } // namespace
@@ -64,7 +64,7 @@ BOOST_AUTO_TEST_CASE(jobs_of_other_queues_do_not_count) {
 BOOST_AUTO_TEST_CASE(a_job_stored_by_sql_is_the_job_that_was_meant) {
   const auto id = enqueue_by_sql(
       *node, {.kind = "once", .queue = "measured", .args = R"({"n":7})", .max_attempts = 1});
-  const auto job = node->wait(id, 20s);
+  const auto job = node->wait(id, 60s);
   BOOST_TEST((job.state == job_state::completed));
   BOOST_TEST(job.kind == "once");
   BOOST_TEST(job.queue == "measured");

@@ -27,7 +27,7 @@ BOOST_AUTO_TEST_CASE(its_calls_wait_for_their_answers) {
   BOOST_TEST(work.flush().added.size() == 1U);
   const auto id = work.commit().added.at(0);
   BOOST_TEST(database.value("select string_agg(text, ',') from note") == "kept");
-  BOOST_TEST(node->wait(id, 20s).state == job_state::completed);
+  BOOST_TEST(node->wait(id, 60s).state == job_state::completed);
   BOOST_TEST(work.refresh(id).id == id);
   work.rollback();
 }
@@ -60,7 +60,7 @@ BOOST_AUTO_TEST_CASE(it_refuses_to_run_on_an_actors_thread) {
       done(completed());
     });
   });
-  const auto job = node->wait(node->enqueue({.kind = "blocks", .max_attempts = 1}), 20s);
+  const auto job = node->wait(node->enqueue({.kind = "blocks", .max_attempts = 1}), 60s);
   BOOST_TEST(job.attempts.at(0).error.find("would block an actor's thread") != std::string::npos);
 }
 

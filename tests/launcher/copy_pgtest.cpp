@@ -291,12 +291,14 @@ BOOST_AUTO_TEST_CASE(what_is_no_copy_or_goes_the_other_way_is_refused) {
 BOOST_AUTO_TEST_CASE(who_does_not_ask_is_ended_by_the_idle_timeout) {
   start();
   session_options quick;
-  quick.idle_timeout = 1s;
+  quick.idle_timeout = 3s;
   auto work = node->open_session(quick);
   auto reader = begun(work);
   const auto waits = "select count(*) from pg_stat_activity where wait_event = 'ClientWrite' and "
                      "datname = current_database()";
-  BOOST_TEST(await_until([&] { return database.value(waits) == "1"; })); // the server waits
+  BOOST_TEST(await_until([&] { // the server waits, or we have been too late to see it
+    return database.value(waits) == "1" || rollbacks(cause::timed_out) == 1U;
+  }));
   BOOST_TEST(await_lent(0));
   BOOST_TEST(rollbacks(cause::timed_out) == 1U);
   BOOST_TEST(code_of(reader.next()) == errc::aborted);
@@ -310,6 +312,11 @@ BOOST_AUTO_TEST_CASE(who_does_not_ask_is_ended_by_the_idle_timeout) {
 
 BOOST_AUTO_TEST_CASE(more_than_may_wait_cancels_the_copy) {
   start();
+  // So that the server takes less than we put, however slowly that is.
+  database.exec("create function dawdle() returns trigger language plpgsql as "
+                "$$ begin perform pg_sleep(0.3); return new; end $$");
+  database.exec("create trigger dawdle before insert on blob for each row execute function "
+                "dawdle()");
   auto work = node->open_session();
   auto writer = work.copy_in("copy blob from stdin");
   for (int i = 0; i < 40; ++i)
@@ -372,9 +379,9 @@ BOOST_AUTO_TEST_CASE(a_handler_copies_and_its_run_commits_it) {
     });
   });
   const auto good = node->enqueue({.kind = "fill", .args = "{}"});
-  BOOST_TEST(node->wait(good, 20s).state == job_state::completed);
+  BOOST_TEST(node->wait(good, 60s).state == job_state::completed);
   const auto bad = node->enqueue({.kind = "fill", .args = R"({"bad":1})", .max_attempts = 1});
-  BOOST_TEST(node->wait(bad, 20s).state == job_state::discarded);
+  BOOST_TEST(node->wait(bad, 60s).state == job_state::discarded);
   BOOST_TEST(count("note") == "2");
 }
 

@@ -27,7 +27,8 @@ struct fixture {
     out.database_url = database.url();
     out.data_dir = folder.path().string();
     out.test_kinds = true;
-    out.grace = 5s;
+    out.grace = troupe::tests::patience;
+    out.database.acquire_timeout = troupe::tests::patience;
     return out;
   }
 };
@@ -43,7 +44,7 @@ BOOST_AUTO_TEST_CASE(a_job_runs_and_its_result_and_attempt_are_kept) {
   });
   engine.start();
   const auto id = engine.enqueue({.kind = "double", .queue = "math", .args = "21"});
-  const auto job = engine.wait(id, 20s);
+  const auto job = engine.wait(id, 60s);
   BOOST_TEST((job.state == troupe::job_state::completed));
   BOOST_TEST(job.queue == "math");
   BOOST_REQUIRE_EQUAL(job.attempts.size(), 1u);
@@ -73,7 +74,7 @@ BOOST_AUTO_TEST_CASE(jobs_that_wait_are_edited_and_moved_and_run_where_they_are_
   AWAIT("the operation's end", [&] { return engine.bulk(begun.id).state == "done"; });
   BOOST_TEST(engine.bulk(begun.id).changed == 2500);
   AWAIT("all runs", [&] { return runs == 2500; });
-  BOOST_TEST(engine.wait(ids[7], 20s).attempts.back().result == "7");
+  BOOST_TEST(engine.wait(ids[7], 60s).attempts.back().result == "7");
   BOOST_CHECK_EXCEPTION(engine.edit({.id = ids[7], .priority = 2}), troupe::engine_error,
                         [](const auto& e) { return e.code() == troupe::errc::conflict; });
   BOOST_TEST(engine.stop());
@@ -91,13 +92,13 @@ BOOST_AUTO_TEST_CASE(jobs_for_a_queue_in_which_nothing_waits_start_without_a_cla
   // The first go through a lane: only a claim that finds nothing tells the node that nothing waits.
   AWAIT("a job that is in no lane", [&] {
     ++stored;
-    engine.wait(engine.enqueue({.kind = "count", .queue = "idle"}), 20s);
+    engine.wait(engine.enqueue({.kind = "count", .queue = "idle"}), 60s);
     return std::stoi(database.value("select count(*) from troupe.ready")) < stored;
   });
   engine.pause("idle");
   const auto held = engine.enqueue({.kind = "count", .queue = "idle"});
   engine.resume("idle");
-  BOOST_TEST((engine.wait(held, 20s).state == troupe::job_state::completed));
+  BOOST_TEST((engine.wait(held, 60s).state == troupe::job_state::completed));
   BOOST_TEST(engine.stop());
   BOOST_TEST(runs == stored + 1);
   BOOST_TEST(database.value("select count(*) from troupe.attempt where outcome = 1")
@@ -118,7 +119,7 @@ BOOST_AUTO_TEST_CASE(what_a_run_says_is_there_when_its_outcome_is) {
                 {.retry = troupe::retry_policy::fixed(1ms)});
   engine.start();
   const auto id = engine.enqueue({.kind = "talk"});
-  const auto job = engine.wait(id, 20s);
+  const auto job = engine.wait(id, 60s);
   BOOST_REQUIRE(job.progress);
   BOOST_TEST(job.progress->percent.value() == 100);
   BOOST_TEST(job.progress->attempt == 2);
@@ -150,7 +151,7 @@ BOOST_AUTO_TEST_CASE(a_failing_job_is_retried_until_it_completes) {
     return troupe::completed();
   });
   engine.start();
-  const auto job = engine.wait(engine.enqueue({.kind = "third"}), 20s);
+  const auto job = engine.wait(engine.enqueue({.kind = "third"}), 60s);
   BOOST_TEST((job.state == troupe::job_state::completed));
   BOOST_REQUIRE_EQUAL(job.attempts.size(), 3u);
   BOOST_TEST(job.attempts[0].error == "not yet");
@@ -164,7 +165,7 @@ BOOST_AUTO_TEST_CASE(an_exception_is_a_failed_attempt_and_the_last_one_discards)
     throw std::runtime_error("boom");
   });
   engine.start();
-  const auto job = engine.wait(engine.enqueue({.kind = "throws", .max_attempts = 1}), 20s);
+  const auto job = engine.wait(engine.enqueue({.kind = "throws", .max_attempts = 1}), 60s);
   BOOST_TEST((job.state == troupe::job_state::discarded));
   BOOST_TEST(job.attempts.at(0).error == "boom");
 }
@@ -183,16 +184,16 @@ BOOST_AUTO_TEST_CASE(a_handler_that_does_not_stop_holds_neither_its_slot_nor_its
                   gate.get_future().wait();
                   return troupe::completed();
                 },
-                {.retry = troupe::retry_policy::none(), .timeout = 50ms});
+                {.retry = troupe::retry_policy::none(), .timeout = 2s});
   engine.handle("next", [](const troupe::job_run&) { return troupe::completed(); });
   engine.start();
   const auto deaf = engine.enqueue({.kind = "deaf"});
   AWAIT("its start", [&] { return begun.load(); }); // of two jobs that wait either may be the first
   const auto job = engine.wait(engine.enqueue({.kind = "next"}), 60s);
   BOOST_TEST((job.state == troupe::job_state::completed));
-  const auto given_up = engine.get(deaf);
+  const auto given_up = engine.wait(deaf, 60s);
   BOOST_TEST((given_up.state == troupe::job_state::discarded)); // its kind has no retries
-  BOOST_TEST(given_up.attempts.at(0).error == "timed out after 50 ms");
+  BOOST_TEST(given_up.attempts.at(0).error == "timed out after 2000 ms");
   BOOST_TEST(engine.counters().stuck == 1U);
   gate.set_value();
   AWAIT("its end", [&] { return engine.counters().stuck == 0U; });
@@ -201,24 +202,27 @@ BOOST_AUTO_TEST_CASE(a_handler_that_does_not_stop_holds_neither_its_slot_nor_its
 
 BOOST_AUTO_TEST_CASE(a_running_job_hears_of_its_cancel) {
   troupe::engine engine{options()};
-  std::atomic<bool> stopped{false};
-  engine.handle_async("waits", [&](troupe::job_run_ptr run, troupe::completion done) {
+  std::atomic<bool> begun{false};
+  const auto stopped = std::make_shared<std::atomic<bool>>(false); // that thread may outlive us
+  engine.handle_async("waits", [&begun, stopped](troupe::job_run_ptr run, troupe::completion done) {
     auto told = std::make_shared<std::optional<std::stop_callback<std::function<void()>>>>();
-    told->emplace(run->stop, [&stopped, done] {
-      stopped = true;
+    told->emplace(run->stop, [stopped, done] {
+      *stopped = true;
       done(troupe::failed("stopped"));
     });
-    std::thread{[told, run, &stopped] {
-      while (!stopped)
+    std::thread{[told, run, stopped] {
+      while (!*stopped)
         std::this_thread::yield();
     }}.detach();
+    begun = true;
   });
   engine.start();
   const auto id = engine.enqueue({.kind = "waits"});
-  AWAIT("the job runs", [&] { return engine.get(id).state == troupe::job_state::running; });
+  AWAIT("its start", [&] { return begun.load(); });
+  BOOST_TEST((engine.get(id).state == troupe::job_state::running));
   const auto job = engine.cancel(id);
   BOOST_TEST((job.state == troupe::job_state::cancelled));
-  AWAIT("the handler is told", [&] { return stopped.load(); });
+  AWAIT("the handler is told", [&] { return stopped->load(); });
   BOOST_TEST(engine.stop());
   // The late answer of the handler changes nothing.
   BOOST_TEST(database.value("select outcome from troupe.attempt") == "2");
@@ -339,14 +343,17 @@ BOOST_AUTO_TEST_CASE(a_taken_port_is_told_and_leaves_nothing_behind) {
 
 BOOST_AUTO_TEST_CASE(an_engine_may_start_on_one_thread_and_stop_on_another) {
   auto engine = std::make_unique<troupe::engine>(options());
+  std::atomic<bool> asked{false};
   std::atomic<bool> leave{false};
   std::thread starter{[&] {
     engine->start();
     engine->enqueue({.kind = "noop"});
+    asked = true;
     while (!leave)
       std::this_thread::yield();
   }};
   AWAIT("it is up", [&] { return engine->health() && engine->health()->ready; });
+  AWAIT("its job is put in", [&] { return asked.load(); });
   AWAIT("its job is done", [&] { return engine->counters().attempts_completed.load() == 1; });
   BOOST_TEST(engine->stop());
   leave = true;

@@ -34,7 +34,7 @@ struct waiting_commits {
     node->start();
   }
   ~waiting_commits() {
-    BOOST_CHECK(await_until([&] { return node->database().lent == 0U; }, 20s));
+    BOOST_CHECK(await_until([&] { return node->database().lent == 0U; }));
     node->stop();
   }
   void kill_who_waits(const std::string& how) const {

@@ -23,7 +23,7 @@ BOOST_AUTO_TEST_CASE(effects_follow_up_jobs_and_the_completion_commit_together) 
     });
   });
   const auto id = node->enqueue({.kind = "pay"});
-  const auto job = node->wait(id, 20s);
+  const auto job = node->wait(id, 60s);
   BOOST_TEST(job.state == job_state::completed);
   BOOST_TEST(job.attempts.at(0).result == R"({"paid": 10})");
   BOOST_TEST(seen_outside == 100);
@@ -35,7 +35,8 @@ BOOST_AUTO_TEST_CASE(effects_follow_up_jobs_and_the_completion_commit_together) 
              == "1");
   BOOST_TEST(await_until([&] { return count("troupe.attempt") == "2"; }));
   BOOST_TEST(await_until([&] { return count("troupe.lease") == "0"; }));
-  BOOST_TEST(node->counters().attempts_completed == 2U);
+  // The database has it a moment before the node knows.
+  BOOST_TEST(await_until([&] { return node->counters().attempts_completed == 2U; }));
 }
 
 BOOST_AUTO_TEST_CASE(a_failed_run_leaves_nothing_but_its_attempt) {
@@ -58,7 +59,7 @@ BOOST_AUTO_TEST_CASE(a_failed_run_leaves_nothing_but_its_attempt) {
     });
   });
   const auto id = node->enqueue({.kind = "pay"});
-  const auto job = node->wait(id, 30s);
+  const auto job = node->wait(id, 60s);
   BOOST_TEST(job.state == job_state::completed);
   BOOST_REQUIRE(job.attempts.size() == 3U);
   BOOST_TEST(job.attempts[0].error == "went wrong");
@@ -82,7 +83,7 @@ BOOST_AUTO_TEST_CASE(a_savepoint_around_a_part_that_fails_keeps_the_jobs_own_sta
       return completed();
     });
   });
-  const auto job = node->wait(node->enqueue({.kind = "import"}), 20s);
+  const auto job = node->wait(node->enqueue({.kind = "import"}), 60s);
   BOOST_TEST(job.state == job_state::completed);
   BOOST_TEST(count("account") == "4");
 }
@@ -96,7 +97,7 @@ BOOST_AUTO_TEST_CASE(a_call_that_failed_unheard_fails_the_run) {
       return completed();
     });
   });
-  const auto job = node->wait(node->enqueue({.kind = "careless", .max_attempts = 1}), 20s);
+  const auto job = node->wait(node->enqueue({.kind = "careless", .max_attempts = 1}), 60s);
   BOOST_TEST(job.state == job_state::discarded);
   BOOST_TEST(job.attempts.at(0).error.find("its transaction was not committed") == 0U);
   BOOST_TEST(count("note") == "0");
@@ -130,15 +131,16 @@ BOOST_AUTO_TEST_CASE(a_run_over_its_time_loses_its_transaction) {
   start([&](engine& made) {
     made.handle("slow", [&](const job_run& run) {
       auto& work = session_of(run);
-      work.query("update account set amount = 0").get();
+      // Its time may be over before this is answered; the rest has to follow all the same.
+      static_cast<void>(code_of(work.query("update account set amount = 0")));
       over.wait();
       late = code_of(work.query("select 1"));
       told.count_down();
       return completed();
     });
   });
-  const auto id = node->enqueue({.kind = "slow", .max_attempts = 1, .timeout = 200ms});
-  const auto job = node->wait(id, 20s);
+  const auto id = node->enqueue({.kind = "slow", .max_attempts = 1, .timeout = 500ms});
+  const auto job = node->wait(id, 60s);
   BOOST_TEST(job.state == job_state::discarded);
   BOOST_TEST(await_lent(0));
   over.count_down();
@@ -157,7 +159,7 @@ BOOST_AUTO_TEST_CASE(a_handler_cannot_end_its_runs_transaction_itself) {
       return failed("and now it fails");
     });
   });
-  static_cast<void>(node->wait(node->enqueue({.kind = "eager", .max_attempts = 1}), 20s));
+  static_cast<void>(node->wait(node->enqueue({.kind = "eager", .max_attempts = 1}), 60s));
   BOOST_TEST(committed == errc::conflict);
   BOOST_TEST(count("note") == "0");
 }
@@ -181,7 +183,7 @@ BOOST_AUTO_TEST_CASE(a_coroutine_may_be_the_body_of_an_async_handler) {
   for (int i = 0; i < 20; ++i)
     ids.push_back(node->enqueue({.kind = "flows"}));
   for (const auto id : ids)
-    BOOST_TEST(node->wait(id, 20s).state == job_state::completed);
+    BOOST_TEST(node->wait(id, 60s).state == job_state::completed);
   BOOST_TEST(count("note") == "20");
 }
 
@@ -192,7 +194,7 @@ BOOST_AUTO_TEST_CASE(waiting_on_an_actors_thread_is_refused_and_fails_the_attemp
       done(completed());
     });
   });
-  const auto job = node->wait(node->enqueue({.kind = "blocks", .max_attempts = 1}), 20s);
+  const auto job = node->wait(node->enqueue({.kind = "blocks", .max_attempts = 1}), 60s);
   BOOST_TEST(job.attempts.at(0).error.find("would block an actor's thread") != std::string::npos);
 }
 

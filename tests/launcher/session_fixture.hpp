@@ -30,7 +30,7 @@ struct session_fixture {
   ~session_fixture() {
     if (!node)
       return;
-    BOOST_CHECK_MESSAGE(await_until([&] { return node->database().lent == 0U; }, 20s),
+    BOOST_CHECK_MESSAGE(await_until([&] { return node->database().lent == 0U; }),
                         "a connection is still lent");
     BOOST_TEST(node->stop());
   }
@@ -40,8 +40,9 @@ struct session_fixture {
     out.database_url = database.url();
     out.data_dir = folder.path().string();
     out.test_kinds = true;
-    out.grace = 5s;
+    out.grace = patience;
     out.database.max_connections = 6;
+    out.database.acquire_timeout = patience;
     return out;
   }
   /// Call once; the engine's handlers are added by `prepare`.
