@@ -124,12 +124,12 @@ const held = (id, kind, args = {}) => ({id, kind, args, queue: "q", lease: id, a
 async function worked(script, handlers, enough) {
   const errors = [];
   await served(script.answer, async (url) => {
-    const worker = new Worker(new Client(url), {queues: ["q"], handlers, graceMs: 2_000, onError: (text) => {
+    const worker = new Worker(new Client(url), {queues: ["q"], handlers, graceMs: 60_000, onError: (text) => {
       errors.push(text);
       if (enough(script)) worker.stop();
     }});
     const watch = setInterval(() => { if (enough(script)) worker.stop(); }, 5);
-    const late = setTimeout(() => worker.stop(), 10_000);
+    const late = setTimeout(() => worker.stop(), 60_000);
     await worker.run({signals: false});
     clearInterval(watch);
     clearTimeout(late);
@@ -195,7 +195,7 @@ test("a node answers as it is documented", {skip: !process.env.TROUPE_URL && "TR
   assert.equal((await client.cancel(job.id)).state, "cancelled");
   assert.equal((await client.wait(job.id)).state, "cancelled");
 
-  const worker = new Worker(client, {queues: ["ts"], name: "ts-test", handlers: {words: ({args}) => args.text.length}});
+  const worker = new Worker(client, {queues: ["ts"], name: "ts-test", leaseMs: 120_000, handlers: {words: ({args}) => args.text.length}});
   const running = worker.run({signals: false});
   const ids = await client.enqueueMany(["a", "bb", "ccc"].map((text) => ({kind: "words", args: {text}, queue: "ts"})));
   for (const [i, id] of ids.entries()) assert.equal((await client.wait(id)).attempts[0].result, i + 1);

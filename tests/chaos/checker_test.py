@@ -303,9 +303,9 @@ class Points(unittest.TestCase):
         self.listener.bind(path)
         self.listener.listen()
         self.proxy = Proxy(path)
-        self.client = socket.create_connection(("127.0.0.1", self.proxy.open(1)), timeout=20)
+        self.client = socket.create_connection(("127.0.0.1", self.proxy.open(1)), timeout=60)
         self.server = self.listener.accept()[0]
-        self.server.settimeout(20)
+        self.server.settimeout(60)
         self.client.sendall(self.STARTUP)
         self.assertEqual(self.STARTUP, self.server.recv(100))
         self.server.sendall(self.READY)
@@ -329,7 +329,7 @@ class Points(unittest.TestCase):
     def test_before_it_the_server_hears_of_nothing(self):
         trap = self.arm(after=False)
         self.client.sendall(bind(b"job_claims") + bind(b"job_claim"))
-        self.assertTrue(trap.over.wait(20) and trap.sprung and self.hits.is_set())
+        self.assertTrue(trap.over.wait(60) and trap.sprung and self.hits.is_set())
         heard = b""
         while piece := self.server.recv(1000):
             heard += piece
@@ -351,7 +351,7 @@ class Points(unittest.TestCase):
         self.assertEqual(first, got)
         self.assertFalse(trap.over.is_set())
         self.server.sendall(message(b"C", b"two\0") + self.READY)
-        self.assertTrue(trap.over.wait(20) and trap.sprung and trap.committed)
+        self.assertTrue(trap.over.wait(60) and trap.sprung and trap.committed)
         self.reset()
 
     def test_one_that_is_not_met_does_not_spring_later(self):

@@ -18,7 +18,7 @@ import psycopg2
 from evidence import Process
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-READY_WITHIN = 90.0  # seconds for a node or a server to come up on a busy machine
+READY_WITHIN = 180.0  # seconds for a node or a server to come up on a busy machine
 pause = threading.Event()  # never set: its wait is a bounded pause
 
 
@@ -76,7 +76,7 @@ class Server:
         assert abs(shown - ahead - time.time()) < 60, f"the server's clock was not stepped by {ahead}: {shown}"
 
     def connect(self, name="chaos"):
-        connection = psycopg2.connect(self.url, connect_timeout=10, application_name=name)
+        connection = psycopg2.connect(self.url, connect_timeout=30, application_name=name)
         connection.autocommit = True
         return connection
 
@@ -201,7 +201,7 @@ class Node:
     def kill(self):
         send(self.process.pid, signal.SIGKILL)
 
-    def end(self, seconds=30.0):
+    def end(self, seconds=120.0):
         """Waits for the process's end, whoever asked for it; its exit status."""
         self.url = None
         status = self.process.wait(seconds)
@@ -217,11 +217,11 @@ class Node:
 
     def seconds_ahead(self):
         """Of its clock, against the machine's; by the answers' Date, which has whole seconds."""
-        with urllib.request.urlopen(self.url + "/livez", timeout=10) as answer:
+        with urllib.request.urlopen(self.url + "/livez", timeout=30) as answer:
             return parsedate_to_datetime(answer.headers["Date"]).timestamp() - time.time()
 
     def ask(self, path):
-        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
             return json.load(answer)
 
 

@@ -98,7 +98,7 @@ class Faults:
         """Asked to end, it loses nothing."""
         node = self.some_node()
         node.process.terminate()
-        assert node.end(40) == 0, f"{node.name} did not end well when it was asked to"
+        assert node.end() == 0, f"{node.name} did not end well when it was asked to"
         node.start()
         return (), 0
 
@@ -167,7 +167,7 @@ class Faults:
             ahead = self.chance.choice((-1, 1)) * self.chance.choice((60, 600, HOUR, 30 * HOUR))
             ahead *= self.chance.uniform(1, 3)
             node.clock.step(ahead)
-            until(lambda: abs(node.seconds_ahead() - ahead) < 10, f"{node.name} with its clock stepped", 10)
+            until(lambda: abs(node.seconds_ahead() - ahead) < 10, f"{node.name} with its clock stepped", 30)
             pause.wait(self.chance.uniform(0.1, 1.5))
         return (), 0
 
@@ -249,7 +249,7 @@ class Faults:
     def snapshot(self):
         """Held until the next one is taken."""
         self.release()
-        connection = psycopg2.connect(self.server.url, connect_timeout=10)
+        connection = psycopg2.connect(self.server.url, connect_timeout=30)
         connection.set_session(isolation_level="REPEATABLE READ")
         with connection.cursor() as cursor:
             cursor.execute("select count(*) from troupe.job")

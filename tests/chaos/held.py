@@ -51,7 +51,7 @@ class HeldSnapshot:
     def take(self):
         self.drain()  # warm: plans are made, tables have their first pages
         self.drains["before"] = self.drain()
-        self.connection = psycopg2.connect(self.server.url, connect_timeout=10, application_name=SPARED)
+        self.connection = psycopg2.connect(self.server.url, connect_timeout=30, application_name=SPARED)
         self.connection.set_session(isolation_level="REPEATABLE READ")
         self.look()
 

@@ -163,7 +163,8 @@ class Trouble(Producer):
 
     def step(self):
         token, how = self.token(), self.chance.choice(TROUBLE)
-        body = {"kind": "trouble", "args": {"note": token, "how": how, "ms": 1500}, "queue": "bad",
+        # What blocks does so for far longer than it may and is borne: a slow machine does not let it end in time.
+        body = {"kind": "trouble", "args": {"note": token, "how": how, "ms": 3000}, "queue": "bad",
                 "max_attempts": 1, "timeout_ms": 400}
         self.announce({token: body})
         self.settle([token], self.post("/api/v1/jobs", body))

@@ -1,15 +1,21 @@
 """What a run has of the machine for its own processes: a file system that can run full, and clocks that
-can be stepped. Each says why it cannot be had, if it cannot.
+can be stepped. Each says why it cannot be had, if it cannot. And how the machine itself stood still.
 """
 import errno
 import os
 import shutil
 import struct
 import subprocess
+import threading
+import time
 from contextlib import suppress
+
+from evidence import Fault
 
 SIZE = 16 << 30  # bytes of the file system; its file is sparse and costs what is written
 PIECES = (1 << 30, 1 << 26, 1 << 22, 1 << 16, 1 << 12)  # bytes by which a filler grows while there is room
+BEAT = 0.2  # seconds between two beats of a pulse, each of which waits for the disk
+STALL = 2.0  # seconds without a beat: then the machine had no time for others either
 
 
 def why_no_disk():
@@ -69,6 +75,30 @@ def grows(file, size):
         if failure.errno != errno.ENOSPC:
             raise
         return False
+
+
+class Pulse(threading.Thread):
+    """Beats beside the nodes. Where it stands still they do, too, and lose their jobs: so its stalls are faults, of
+    nobody in particular."""
+
+    def __init__(self, path):
+        super().__init__(name="Pulse", daemon=True)
+        self.path = path
+        self.stopping = threading.Event()
+        self.stalls = []
+
+    def run(self):
+        last = time.monotonic()
+        with open(self.path, "wb", buffering=0) as file:
+            while not self.stopping.wait(BEAT):
+                os.pwrite(file.fileno(), b"x", 0)
+                os.fsync(file.fileno())
+                last = self.beat(last, time.monotonic())
+
+    def beat(self, last, now):
+        if now - last > STALL:
+            self.stalls.append(Fault("machine", last, now))
+        return now
 
 
 class SteppedClock:

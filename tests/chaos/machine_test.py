@@ -1,5 +1,5 @@
 """The stepped clock steps the time of day of its process while it runs, and nothing else; the disk
-refuses when it is full and takes again when there is room."""
+refuses when it is full and takes again when there is room; a pulse keeps its stalls."""
 import errno
 import os
 import subprocess
@@ -9,7 +9,8 @@ import time
 import unittest
 from pathlib import Path
 
-from machine import Disk, SteppedClock, why_no_clock, why_no_disk
+from evidence import Fault
+from machine import STALL, Disk, Pulse, SteppedClock, why_no_clock, why_no_disk
 
 LIBRARY = Path(sys.argv.pop())
 SHOWS = "import sys, time\nfor _ in sys.stdin: print(time.time(), time.monotonic(), flush=True)"
@@ -59,6 +60,24 @@ class FullDisk(unittest.TestCase):
         with open(disk.folder / name, "wb", buffering=0) as file:
             file.write(b"x" * 100_000)
             os.fsync(file.fileno())
+
+
+class Stalls(unittest.TestCase):
+    def test_what_is_late_is_kept_with_its_moments(self):
+        pulse = Pulse(Path("/nowhere"))
+        for last, now in ((1.0, 1.2), (1.2, 1.2 + STALL - 0.1), (4.0, 4.1 + STALL), (7.0, 7.1)):
+            self.assertEqual(now, pulse.beat(last, now))
+        self.assertEqual([Fault("machine", 4.0, 4.1 + STALL)], pulse.stalls)
+
+    def test_it_beats_until_it_is_stopped(self):
+        with tempfile.TemporaryDirectory() as folder:
+            pulse = Pulse(Path(folder) / "pulse")
+            pulse.start()
+            while not pulse.path.exists() or pulse.path.stat().st_size == 0:
+                self.assertTrue(pulse.is_alive())
+                pulse.join(0.01)
+            pulse.stopping.set()
+            pulse.join()
 
 
 if __name__ == "__main__":

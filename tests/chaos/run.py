@@ -20,7 +20,7 @@ from evidence import Attempt, Evidence, Job, Ledger, Life, ServerClock
 from faults import HOUR, WITHOUT_SNAPSHOT, Faults
 from held import SETTINGS, HeldSnapshot
 from load import KEY_LIMIT, KEYED, LIMIT, LIMITED, Bulk, Single, Sql, SqlWorker, Trouble, Unique
-from machine import Disk, SteppedClock, why_no_clock, why_no_disk
+from machine import Disk, Pulse, SteppedClock, why_no_clock, why_no_disk
 from proxy import Proxy
 from report import report
 
@@ -120,6 +120,7 @@ class Run:
         self.unhealed = []
         self.faults = self.server = self.proxy = self.disk = self.held = None
         self.nodes, self.threads = [], []
+        self.pulse = Pulse(folder / "pulse")
         self.ledger = Ledger(folder / "requests")
 
     def go(self):
@@ -173,6 +174,7 @@ class Run:
         self.threads.append(SqlWorker(self.server))
         for thread in self.threads:
             thread.start()
+        self.pulse.start()
 
     def harm(self):
         begin = time.monotonic()
@@ -209,7 +211,7 @@ class Run:
                 self.held.finish()
             self.threads[-1].stopping.set()
             self.threads[-1].join(30)
-            until(self.nothing_left, "an engine that holds nothing", 40, 0.5)
+            until(self.nothing_left, "an engine that holds nothing", 120, 0.5)
         except (AssertionError, psycopg2.Error) as failure:
             self.unhealed.append(str(failure))
         self.leftovers = dict(self.server.ask(LEFTOVERS))
@@ -217,7 +219,7 @@ class Run:
             if not node.runs():
                 continue
             node.process.terminate()
-            status = node.end(60)
+            status = node.end(120)
             if status != 0:
                 self.unhealed.append(f"{node.name} ended with {status} when it was asked to")
 
@@ -226,8 +228,10 @@ class Run:
         return not any(count for _, count in self.server.ask(LEFTOVERS))
 
     def evidence(self):
-        clock = ServerClock(time.time() - time.monotonic(), self.server.eras)
-        e = Evidence(faults=self.faults.done, leftovers=self.leftovers, limits={LIMITED: LIMIT},
+        # Of several readings the one with the least between its two clocks.
+        zero = max(time.time() - time.monotonic() for _ in range(100))
+        clock = ServerClock(zero, self.server.eras)
+        e = Evidence(faults=self.faults.done + self.pulse.stalls, leftovers=self.leftovers, limits={LIMITED: LIMIT},
                      key_limits={KEYED: KEY_LIMIT}, clock=clock, unhealed=self.unhealed,
                      drains=self.held.drains if self.held is not None else {})
 
@@ -247,7 +251,7 @@ class Run:
 
     def close(self):
         """Ends what was started, in whatever state it is."""
-        for thread in self.threads:
+        for thread in (*self.threads, self.pulse):
             thread.stopping.set()
         for node in self.nodes:
             node.end_now()

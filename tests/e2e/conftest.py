@@ -10,7 +10,8 @@ import pytest
 
 from node import Node, Workspace
 
-TEST_LIMIT = 150  # seconds; less than ctest's, whose SIGKILL would leave nodes running
+# Seconds, but for a test that is marked with its own `limit`; less than ctest's, whose SIGKILL would leave nodes running.
+TEST_LIMIT = 300
 
 
 @pytest.fixture
@@ -30,14 +31,16 @@ def node():
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_call(item):
+    mark = item.get_closest_marker("limit")
+    limit = mark.args[0] if mark else TEST_LIMIT
+
+    def out_of_time(*_):
+        raise AssertionError(f"the test takes longer than {limit} s")
+
     signal.signal(signal.SIGALRM, out_of_time)
-    signal.alarm(TEST_LIMIT)
+    signal.alarm(limit)
     yield
     signal.alarm(0)
-
-
-def out_of_time(*_):
-    raise AssertionError(f"the test takes longer than {TEST_LIMIT} s")
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -52,6 +55,7 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "limit(seconds): how long this test may take")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # fixtures end what they started
     if "TROUPE_BIN" not in os.environ:
         pytest.exit("set TROUPE_BIN to the program under test", returncode=2)

@@ -1,10 +1,13 @@
-"""A Troupe node as a process, and HTTP to it. Every wait has a deadline and a reason."""
+"""A Troupe node as a process, and HTTP to it. Every wait has a deadline and a reason; the deadlines are for machines that
+are slow, and only end what would not end."""
 import http.client
 import json
 import os
+import random
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -12,10 +15,12 @@ import time
 from pathlib import Path
 
 PROGRAM = os.environ.get("TROUPE_BIN", "troupe")
+# What a node is started with: a database that is slow for seconds, as on a busy disk, is no failure in these tests.
+PATIENT = {"TROUPE_ACQUIRE_TIMEOUT": "30s", "TROUPE_STATEMENT_TIMEOUT": "60s"}
 _pause = threading.Event()  # never set: its wait is a bounded pause between two looks
 
 
-def until(look, what, seconds=30.0, every=0.02):
+def until(look, what, seconds=60.0, every=0.02):
     """The first true value that `look` gives; fails after so many seconds."""
     deadline = time.monotonic() + seconds
     while True:
@@ -24,6 +29,16 @@ def until(look, what, seconds=30.0, every=0.02):
             return value
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
         _pause.wait(every)
+
+
+def fitting(look, fits, what, seconds=60.0):
+    """The first value of `look` that fits. For what a stalled machine may make untrue for a while: a node without a
+    heartbeat for 4 s is not alive, a slow look makes a check degraded."""
+    deadline = time.monotonic() + seconds
+    while not fits(value := look()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}; last was {value}"
+        _pause.wait(0.1)
+    return value
 
 
 def clean_environment(**more):
@@ -90,7 +105,7 @@ class Workspace:
                 send(pid, signal.SIGCONT)
             return not left
 
-        until(gone, "the server's end", every=0.1)
+        until(gone, "the server's end", 180, every=0.1)
 
     def _servers(self):
         """Processes that work in a cluster of ours."""
@@ -126,6 +141,21 @@ def send(pid, number):
         pass
 
 
+def lasting_address():
+    """With a free port that the kernel gives to nobody who wants just any: it is free, too, when a node begins again."""
+    low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    ports = [port for port in range(10_000, 65_536) if not low <= port <= high] or range(10_000, 65_536)
+    while True:
+        address = ("127.0.0.1", random.choice(ports))
+        with socket.socket() as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                tried.bind(address)
+                return f"{address[0]}:{address[1]}"
+            except OSError:
+                pass
+
+
 class Answer:
     def __init__(self, status, headers, body):
         self.status, self.headers, self.body = status, headers, body
@@ -137,6 +167,7 @@ class Answer:
 
 class Node:
     """`troupe dev` in a workspace."""
+    patience = PATIENT
 
     def __init__(self, place, *arguments):
         self.place = place
@@ -150,17 +181,17 @@ class Node:
         with log:
             self.process = self.place.start(
                 "dev", "--listen", self.listen, "--data-dir", self.place.data, *self.arguments,
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
-        line = first_line(self.process, 90)
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=clean_environment(**self.patience))
+        line = first_line(self.process, 180)
         assert line.startswith("troupe ready http://127.0.0.1:"), line
         self.url = line.split()[2]
         self.host, self.port = self.url[len("http://"):].split(":")
         return self
 
-    def connection(self, timeout=20):
+    def connection(self, timeout=60):
         return http.client.HTTPConnection(self.host, int(self.port), timeout=timeout)
 
-    def ask(self, method, path, body=None, headers=None, timeout=20):
+    def ask(self, method, path, body=None, headers=None, timeout=60):
         connection = self.connection(timeout)
         try:
             return ask_over(connection, method, path, body, headers)
@@ -177,17 +208,23 @@ class Node:
         assert answer.status == 200, answer.body
         return answer.json
 
-    def await_state(self, job_id, *states, seconds=30.0):
+    def await_state(self, job_id, *states, seconds=60.0):
         def look():
             job = self.job(job_id)
             return job if job["state"] in states else None
 
         return until(look, f"job {job_id} is {' or '.join(states)}", seconds)
 
+    def sql(self, text):
+        """At its private server; what it gives, as psql shows it."""
+        url = f"postgresql://postgres@/troupe?host={self.place.data}/pg&port=5432"
+        return subprocess.run(["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", url, "-c", text], check=True, capture_output=True,
+                              text=True, timeout=120, env=clean_environment()).stdout.strip()
+
     def signal(self, number):
         os.kill(self.process.pid, number)
 
-    def end(self, seconds=40):
+    def end(self, seconds=90):
         status = self.process.wait(seconds)
         self.process.stdout.close()
         return status
@@ -204,13 +241,17 @@ class Node:
 
 def ask_over(connection, method, path, body=None, headers=None):
     headers = dict(headers or {})
+    if time.monotonic() - getattr(connection, "used", float("inf")) > 10:
+        connection.close()  # it opens itself again; the server closes one that is idle for 15 s
     if body is not None and not isinstance(body, bytes):
         body = json.dumps(body).encode()
     if body is not None:
         headers.setdefault("Content-Type", "application/json")
     connection.request(method, path, body=body, headers=headers)
     response = connection.getresponse()
-    return Answer(response.status, response.headers, response.read())
+    answer = Answer(response.status, response.headers, response.read())
+    connection.used = time.monotonic()
+    return answer
 
 
 def first_line(process, seconds):
@@ -227,7 +268,7 @@ def first_line(process, seconds):
     return line.decode().rstrip("\n")
 
 
-def run(*arguments, seconds=60, text=None, **environment):
+def run(*arguments, seconds=120, text=None, **environment):
     """Runs the program to its end."""
     return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True,
                           input=text, timeout=seconds, env=clean_environment(**environment),

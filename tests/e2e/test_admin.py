@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from node import Node, Workspace, clean_environment, first_line, run, until
+from node import Node, Workspace, clean_environment, first_line, fitting, run, until
 
 VARIABLES = {"TROUPE_OTLP_HEADERS": "authorization=Bearer%20s3cret", "TROUPE_SLOTS": "3"}
 
@@ -18,7 +18,7 @@ class Second(Node):
         with open(self.place.log("second"), "wb") as log:
             self.process = self.place.start("serve", *self.arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                             stderr=log, env=clean_environment(**VARIABLES))
-        self.url = first_line(self.process, 90).split()[2]
+        self.url = first_line(self.process, 180).split()[2]
         self.host, self.port = self.url[len("http://"):].split(":")
         return self
 
@@ -48,15 +48,18 @@ def told(node, path):
     return answer.json
 
 
-def sql(node, text):
-    return subprocess.run(["psql", "-qAtX", f"postgresql://postgres@/troupe?host={node.place.data}/pg&port=5432", "-c", text],
-                          check=True, capture_output=True, text=True, timeout=30, env=clean_environment()).stdout.strip()
-
-
 def steered(node, name, what):
-    answer = node.ask("POST", f"/api/v1/nodes/{name}/{what}")
-    assert answer.status == 200, answer.body
-    return answer.json
+    """To be steered to the same again changes nothing; a node without a heartbeat for 4 s is silent, whatever it does."""
+    def look():
+        answer = node.ask("POST", f"/api/v1/nodes/{name}/{what}")
+        assert answer.status == 200, answer.body
+        return answer.json
+
+    return fitting(look, lambda told: told["state"] != "silent", f"{name} beats")
+
+
+def state_of(node, name):
+    return fitting(lambda: told(node, f"nodes/{name}")["state"], lambda state: state != "silent", f"{name} beats")
 
 
 def test_a_node_tells_the_settings_that_config_show_prints_and_no_secret(node, second):
@@ -73,42 +76,49 @@ def test_a_node_tells_the_settings_that_config_show_prints_and_no_secret(node, s
 
 
 def test_the_pool_is_told_with_its_connections_and_bounds(node):
-    pool = told(node, "pool")
+    pool = fitting(lambda: told(node, "pool"), lambda pool: pool["waiting"] == 0, "nobody waits for a connection")
     assert pool["bounds"]["max_connections"] == 6 and pool["bounds"]["min_connections"] == 3
     assert 1 <= pool["open"] <= 7 and pool["open"] == pool["idle"] + pool["busy"] == len(pool["connections"])
-    assert pool["waiting"] == 0 and pool["since_start"]["statements"] > 0
+    assert pool["since_start"]["statements"] > 0
     pids = {each["backend_pid"] for each in pool["connections"]}
-    known = {int(pid) for pid in sql(node, "select pid from pg_stat_activity").split()}
+    known = {int(pid) for pid in node.sql("select pid from pg_stat_activity").split()}
     assert pids & known
 
 
 def test_ages_are_told_as_they_are_set(node):
     usual = told(node, "retention")["jobs"]["ages"]
     assert usual == [{"queue": None, **{f"{end}_ms": 604_800_000 for end in ("completed", "cancelled", "discarded")}}]
-    sql(node, "select troupe.retain('1 hour', '0', null, 'mail')")
+    node.sql("select troupe.retain('1 hour', '0', null, 'mail')")
     kept = told(node, "retention")
     assert kept["jobs"]["ages"][1] == {"queue": "mail", "completed_ms": 3_600_000, "cancelled_ms": 0, "discarded_ms": None}
     assert {each["what"] for each in kept["others"]} == {"audit", "bulk_operations", "idempotency_keys", "tokens"}
     assert kept["jobs"]["last_drop"] is None and kept["jobs"]["partitions"] >= 1
-    sql(node, "select troupe.retain_as_others('mail')")
+    node.sql("select troupe.retain_as_others('mail')")
 
 
 def test_the_doctor_of_a_node_finds_what_the_command_finds(node):
-    report = told(node, "doctor")
-    printed = json.loads(run("doctor", "--json", "--data-dir", node.place.data, "--max-connections", "6").stdout)
+    def both():
+        return (told(node, "doctor"),
+                json.loads(run("doctor", "--json", "--data-dir", node.place.data, "--max-connections", "6").stdout))
+
+    def agree(looks):
+        report, printed = looks
+        # A node's sessions have settings of their own, and health has the disk.
+        alone = ("pooler", "timeouts", "disk")
+        wanted = [(each["name"], each["status"]) for each in printed["checks"] if each["name"] not in alone]
+        return [(each["name"], each["status"]) for each in report["checks"]] == wanted
+
+    # Twice the same within a moment, but for the time of a round trip on a busy machine.
+    report, printed = fitting(both, agree, "both find the same")
     assert report["server"] == printed["server"]
-    # A node's sessions have settings of their own, and health has the disk.
-    alone = ("pooler", "timeouts", "disk")
-    wanted = [(each["name"], each["status"]) for each in printed["checks"] if each["name"] not in alone]
-    assert [(each["name"], each["status"]) for each in report["checks"]] == wanted
-    sql(node, "alter table troupe.lane set (autovacuum_enabled = off)")
+    node.sql("alter table troupe.lane set (autovacuum_enabled = off)")
     (found,) = [each for each in told(node, "doctor")["checks"] if each["name"] == "vacuum"]
     assert found["status"] == "degraded" and "lane" in found["found"] and "autovacuum_enabled" in found["advice"]
-    sql(node, "alter table troupe.lane reset (autovacuum_enabled)")
+    node.sql("alter table troupe.lane reset (autovacuum_enabled)")
 
 
 def test_a_drained_node_finishes_what_it_runs_and_gets_nothing_more(node, second):
-    first = node.create("sleep", queue="own", args={"ms": 60_000})["id"]
+    first = node.create("sleep", queue="own", args={"ms": 600_000})["id"]
     node.await_state(first, "running")
     shown = steered(node, "second", "drain")
     assert shown["state"] == "draining" and shown["running"] == 1
@@ -120,13 +130,15 @@ def test_a_drained_node_finishes_what_it_runs_and_gets_nothing_more(node, second
     assert waits.returncode == 7 and "1 of its jobs" in waits.stderr
     draining = node.place.start("nodes", "drain", "second", "--json", "--url", node.url, stdout=subprocess.PIPE)
     assert node.ask("POST", f"/api/v1/jobs/{first}/cancel").status == 200
-    assert draining.wait(30) == 0
+    assert draining.wait(120) == 0
     done = json.loads(draining.stdout.read())
-    assert done["state"] == "draining" and done["running"] == 0
+    assert done["state"] in ("draining", "silent") and done["running"] == 0
+    assert state_of(node, "second") == "draining"
     assert second.ask("GET", "/readyz").status == 200  # it serves requests as before
     assert second.create("noop", queue="own")["state"] == "available"
     assert node.job(late)["state"] == "available"
-    resumed = run("nodes", "resume", "second", "--url", node.url)
+    resumed = fitting(lambda: run("nodes", "resume", "second", "--url", node.url), lambda done: "silent" not in done.stdout,
+                      "it beats")
     assert resumed.returncode == 0 and "state         alive" in resumed.stdout
     node.await_state(late, "completed")
     written = [(each["action"], each["subject"]) for each in told(node, "audit")["entries"]]
@@ -139,7 +151,7 @@ def test_a_drain_goes_on_when_the_node_was_given_up_and_is_back(node, second):
     until(lambda: told(node, "nodes/second")["state"] == "dead", "another node to give it up")
     second.signal(signal.SIGCONT)
     until(lambda: told(node, "nodes/second")["id"] != life, "its next life")
-    assert told(node, "nodes/second")["state"] == "draining"
+    assert state_of(node, "second") == "draining"
     late = node.create("noop", queue="own")["id"]
     assert steered(node, "second", "resume")["state"] == "alive"
     node.await_state(late, "completed")

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from node import Node, Workspace, clean_environment, run, until
+from node import Node, Workspace, clean_environment, fitting, run, until
 
 QUEUE = "troupe-bench"
 
@@ -21,7 +21,7 @@ class Server:
 
     def value(self, sql):
         return subprocess.run(["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", self.url, "-c", sql], check=True,
-                              capture_output=True, text=True, timeout=30, env=clean_environment()).stdout.strip()
+                              capture_output=True, text=True, timeout=120, env=clean_environment()).stdout.strip()
 
     def bench(self, *arguments, **more):
         return run("bench", *arguments, DATABASE_URL=self.url, **more)
@@ -39,6 +39,9 @@ class Server:
     def slow_down(self, jobs_a_second):
         self.value(f"select troupe.rate_queue('{QUEUE}', {jobs_a_second}, 1000, 1)")
 
+    def hurry(self):
+        self.value(f"select troupe.rate_queue('{QUEUE}', null, null, null)")
+
     def await_ended(self, jobs):
         until(lambda: int(self.value("select count(*) from troupe.attempt a join troupe.job j on j.id = a.job_id "
                                      f"where j.queue = '{QUEUE}'")) >= jobs, f"{jobs} jobs have ended")
@@ -55,7 +58,7 @@ def idle():
 @pytest.fixture
 def server(idle):
     """With an empty queue that nothing limits."""
-    idle.value(f"select troupe.rate_queue('{QUEUE}', null, null, null)")
+    idle.hurry()
     return idle
 
 
@@ -131,11 +134,12 @@ def test_jobs_are_kept_until_the_next_one(server):
 
 
 def test_a_job_that_did_not_run_is_exit_1(server):
-    server.slow_down(20)
+    server.slow_down(1)
     process = server.start("drain", "--jobs", "40", "--json")
     server.await_ended(2)
     server.value(f"select troupe.cancel((select max(id) from troupe.job where queue = '{QUEUE}'))")
-    out, said = process.communicate(timeout=60)
+    server.hurry()
+    out, said = process.communicate(timeout=120)
     assert process.returncode == 1, said
     assert json.loads(out)["exactly_once"] is False
     assert b"jobs that never ran: 1; that ran more than once: 0;" in said
@@ -149,7 +153,7 @@ def test_an_interrupt_is_exit_130_and_leaves_nothing(server, what):
     process = server.start(what, "--jobs", "300")
     server.await_ended(2)
     process.send_signal(signal.SIGINT)
-    out, said = process.communicate(timeout=60)
+    out, said = process.communicate(timeout=120)
     assert process.returncode == 130 and out == b"" and b"interrupted" in said
     assert server.left() == 0 and not server.paused()
 
@@ -168,7 +172,7 @@ def test_two_at_a_time_are_refused(server):
     second = server.bench("drain", "--jobs", "10")
     assert second.returncode == 4 and "another benchmark" in second.stderr
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 130
+    assert process.wait(120) == 130
     process.communicate()
 
 
@@ -177,8 +181,8 @@ def test_a_killed_one_is_cleaned_up_after_by_the_next(server):
     process = server.start("drain", "--jobs", "300")
     server.await_ended(1)
     process.kill()
-    process.communicate(timeout=10)
-    server.value(f"select troupe.rate_queue('{QUEUE}', null, null, null)")
+    process.communicate(timeout=120)
+    server.hurry()
     done = until(lambda: next((d for d in [server.bench("drain", "--jobs", "100", "--json")] if d.returncode != 4), None),
                  "the killed one's node is not alive any more", every=0.5)
     assert report_of(done)["exactly_once"] is True
@@ -187,7 +191,8 @@ def test_a_killed_one_is_cleaned_up_after_by_the_next(server):
 
 def test_a_node_that_would_take_its_jobs_is_named(workspace):
     node = Node(workspace, "--node", "greedy").start()
-    refused = Server(node).bench("drain", "--jobs", "10")
+    # A node that was stalled for 4 s is not alive for a moment.
+    refused = fitting(lambda: Server(node).bench("drain", "--jobs", "10"), lambda done: done.returncode != 0, "it beats")
     assert refused.returncode == 4 and refused.stdout == ""
     assert "node greedy would run jobs of the benchmark" in refused.stderr and f"--queue {QUEUE}:0" in refused.stderr
     assert node.stop() == 0
@@ -197,7 +202,7 @@ def test_a_node_that_would_take_its_jobs_is_named(workspace):
 
 
 def test_on_a_terminal_there_is_a_bar(server):
-    server.slow_down(20)
+    server.slow_down(1)
     leader, follower = pty.openpty()
     process = server.start("drain", "--jobs", "40", stderr=follower, env=clean_environment(TERM="xterm"))
     os.close(follower)
@@ -206,7 +211,7 @@ def test_on_a_terminal_there_is_a_bar(server):
         shown += os.read(leader, 65536)
     assert b"\r[" in shown
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
+    assert process.wait(120) == 130
     process.communicate()
     os.close(leader)
 

@@ -10,7 +10,7 @@ from described import Described
 from node import ask_over
 
 HOUR = 3_600_000
-HOSTILE = ("'; drop table troupe.jobs; --", "' or '1'='1", "x' union select null--", "') or pg_sleep(9)--", "\\'; select 1", "$$x$$", "%",
+HOSTILE = ("'; drop table troupe.jobs; --", "' or '1'='1", "x' union select null--", "') or pg_sleep(60)--", "\\'; select 1", "$$x$$", "%",
            "_", "*", "$1", "{}", "{a,b}", "null", "../../etc/passwd", "a\x00b", "\x01", "\u202e\u2603", "x" * 3000, "${jndi:x}", "`id`",
            "<script>", "a,b", "1e9", "-1", "0x10", " 1", "\xb2", str(2**63), "9" * 400)
 
@@ -24,7 +24,7 @@ class Socket:
     """Bytes as they are, and answers as they come."""
 
     def __init__(self, node):
-        self.socket = socket.create_connection((node.host, int(node.port)), timeout=20)
+        self.socket = socket.create_connection((node.host, int(node.port)), timeout=120)
         self.left = b""
 
     def __enter__(self):
@@ -98,6 +98,7 @@ def test_a_connection_serves_a_thousand_requests(node):
         assert end.answer() is None
 
 
+@pytest.mark.limit(600)
 def test_each_body_is_taken_up_to_its_bound(node, api):
     """In one piece and in chunks. The body says nothing that is known, so that nothing is done."""
     seen = set()
@@ -144,6 +145,7 @@ def percent(text):
     return "".join(c if c.isascii() and c.isalnum() else "".join(f"%{byte:02x}" for byte in c.encode()) for c in text)
 
 
+@pytest.mark.limit(600)
 def test_hostile_texts_find_nothing_and_change_nothing(node, api):
     """In each parameter of each route that reads, in each path, and in each member of a filter."""
     job = node.create("noop", queue="b1", delay_ms=HOUR, tags=["a"], limit_key="k")
@@ -187,7 +189,7 @@ def test_hostile_texts_find_nothing_and_change_nothing(node, api):
             assert asked("PATCH", "/api/v1/queues/b1", {"xyzzy": 1}, {header: text}).status in (400, 412), (header, text)
             count += 2
     connection.close()
-    assert count > 1000 and slowest < 5, (count, slowest)
+    assert count > 1000 and slowest < 30, (count, slowest)
     after = node.job(job["id"])
     assert {name: after[name] for name in job} == job
     assert node.ask("GET", "/readyz").status == 200

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from node import PROGRAM, Node, clean_environment, run, until
+from node import PROGRAM, Node, clean_environment, fitting, run, until
 
 
 def ask(node, *arguments, **more):
@@ -64,17 +64,19 @@ def test_a_job_that_fails_for_good_is_exit_8(node):
 
 def test_waiting_no_longer_than_asked_is_exit_7(node):
     began = time.monotonic()
-    made = ask(node, "enqueue", "sleep", "--args", '{"ms":60000}', "--wait", "--timeout", "0.3")
+    made = ask(node, "enqueue", "sleep", "--queue", "waited", "--args", '{"ms":600000}', "--wait", "--timeout", "0.3")
     assert made.returncode == 7, made.stderr
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
+    (job,) = node.ask("GET", "/api/v1/jobs?queue=waited").json["jobs"]
+    assert node.ask("POST", f"/api/v1/jobs/{job['id']}/cancel").status == 200, "it has not ended"
 
 
 def test_interrupting_a_wait_is_exit_130(node):
-    waiting = node.place.start("enqueue", "sleep", "--args", '{"ms":60000}', "--wait", "--url",
+    waiting = node.place.start("enqueue", "sleep", "--args", '{"ms":600000}', "--wait", "--url",
                                node.url, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert select.select([waiting.stderr], [], [], 30)[0], "nothing was said"
+    assert select.select([waiting.stderr], [], [], 120)[0], "nothing was said"
     waiting.send_signal(signal.SIGINT)
-    assert waiting.wait(10) == 130
+    assert waiting.wait(120) == 130
 
 
 def test_how_much_is_said_beside_the_data_is_chosen(node):
@@ -147,18 +149,20 @@ def test_a_watch_ends_in_time_and_by_an_interrupt(node):
     watching = node.place.start("jobs", "watch", waits, "--url", node.url, stdout=follower,
                                 env=clean_environment(TERM="xterm"))
     os.close(follower)
-    shown = os.read(leader, 65536).decode()
+    shown = ""
+    while "scheduled" not in shown:  # it comes in pieces
+        shown += os.read(leader, 65536).decode()
     assert shown.split()[:5] == ["ID", "STATE", "KIND", "ATTEMPT", "PROGRESS"]
     assert node.ask("POST", f"/api/v1/jobs/{waits}/retry", {}).status == 200
     while "completed" not in shown:
         shown += os.read(leader, 65536).decode()
-    assert "\x1b[2F\x1b[J" in shown and watching.wait(10) == 0
+    assert "\x1b[2F\x1b[J" in shown and watching.wait(120) == 0
     os.close(leader)
     waits = node.create("noop", delay_ms=3_600_000)["id"]
     watching = node.place.start("jobs", "watch", waits, "--url", node.url, stdout=subprocess.PIPE)
-    assert select.select([watching.stdout], [], [], 30)[0], "nothing was said"
+    assert select.select([watching.stdout], [], [], 120)[0], "nothing was said"
     watching.send_signal(signal.SIGINT)
-    assert watching.wait(10) == 130
+    assert watching.wait(120) == 130
 
 
 def test_cancel_retry_and_delete_work_and_report_each_job(node):
@@ -280,17 +284,27 @@ def test_long_cells_are_cut_on_a_terminal_only(node):
     assert queue in ask(node, "jobs", "list", "--queue", queue).stdout
     leader, follower = pty.openpty()
     subprocess.run([PROGRAM, "jobs", "list", "--queue", queue, "--url", node.url],
-                   stdout=follower, env=clean_environment(), timeout=30, check=True)
+                   stdout=follower, env=clean_environment(), timeout=120, check=True)
     os.close(follower)
-    shown = until(lambda: os.read(leader, 65536), "the table").decode()
-    os.close(leader)
+    shown = all_of(leader)
     assert queue not in shown and "qqqq…" in shown
     leader, follower = pty.openpty()
     subprocess.run([PROGRAM, "jobs", "list", "--queue", queue, "--url", node.url, "--plain"],
-                   stdout=follower, env=clean_environment(), timeout=30, check=True)
+                   stdout=follower, env=clean_environment(), timeout=120, check=True)
     os.close(follower)
-    assert queue in until(lambda: os.read(leader, 65536), "the table").decode()
+    assert queue in all_of(leader)
+
+
+def all_of(leader):
+    """What was written to a terminal whose other end is closed."""
+    shown = b""
+    try:
+        while piece := os.read(leader, 65536):
+            shown += piece
+    except OSError:  # Linux says EIO at the end
+        pass
     os.close(leader)
+    return shown.decode()
 
 
 class Terminal:
@@ -359,8 +373,7 @@ class Terminal:
         self.assert_restored()
 
     def assert_restored(self):
-        self.read()
-        assert self.shown.endswith("\x1b[?25h\x1b[?1049l"), self.shown[-200:]
+        until(lambda: self.read() or self.shown.endswith("\x1b[?25h\x1b[?1049l"), "the screen of before")
         assert termios.tcgetattr(self.leader) == self.before
 
 
@@ -402,8 +415,7 @@ def test_top_gives_the_terminal_back_at_any_end_and_when_it_is_stopped(node):
         else:
             screen.type("\x03")
         assert screen.end() == status
-    screen = Terminal(node.place, "top", "--url", node.url, "--interval", "0.1",
-                      "--request-timeout", "0.3")
+    screen = Terminal(node.place, "top", "--url", node.url, "--interval", "0.1", "--request-timeout", "3")
     screen.await_frame("QUEUE+")
     screen.process.send_signal(signal.SIGTSTP)
     screen.await_stop()
@@ -423,21 +435,24 @@ def test_top_gives_the_terminal_back_at_any_end_and_when_it_is_stopped(node):
 
 def test_nodes_are_listed_and_shown(node):
     node.await_state(node.create("noop", queue="shown")["id"], "completed")
-    listed = ask(node, "nodes", "list", "--state", "alive")
+    listed = fitting(lambda: ask(node, "nodes", "list", "--state", "alive"), lambda done: "alive" in done.stdout, "it beats")
     assert listed.returncode == 0 and re.search(r"^node +\d+  alive ", listed.stdout, re.M), listed
     (one,) = json.loads(ask(node, "nodes", "list", "--json").stdout)["nodes"]
     shown = json.loads(ask(node, "nodes", "show", "node", "--json").stdout)
     assert one["id"] == shown["id"] and "noop" in shown["kinds"] and shown["slots"] > 0
-    assert "state         alive" in ask(node, "nodes", "show", "node").stdout
+    fitting(lambda: ask(node, "nodes", "show", "node").stdout, lambda text: "state         alive" in text, "it is alive")
     assert ask(node, "nodes", "show", "other").returncode == 3
     assert ask(node, "nodes", "list", "--state", "asleep").returncode == 2
 
 
 def test_a_server_says_how_it_is(node):
+    def well(*flags):
+        """A node that was stalled is not ready for a moment."""
+        return fitting(lambda: ask(node, "health", *flags), lambda done: done.returncode == 0, "it is well").stdout
+
     for flags in ([], ["--ready"]):
-        well = ask(node, "health", *flags)
-        assert (well.returncode, well.stdout) == (0, "ok\n"), well.stderr
-        assert json.loads(ask(node, "health", "--json", *flags).stdout) == {"ok": True, "reason": None}
+        assert well(*flags) == "ok\n"
+        assert json.loads(well("--json", *flags)) == {"ok": True, "reason": None}
     assert run("health", "--url", "http://127.0.0.1:9").returncode == 6
     pool = ask(node, "pool")
     assert pool.returncode == 0 and re.search(r"^bounds.max_connections +\d+$", pool.stdout, re.M), pool
@@ -476,8 +491,8 @@ def test_ages_are_shown_set_and_reset(node):
 
 
 def test_a_node_that_is_not_ready_is_exit_1(workspace):
-    node = Node(workspace, "--grace", "30").start()
-    node.await_state(node.create("sleep", args={"ms": 20_000})["id"], "running")
+    node = Node(workspace, "--grace", "120").start()
+    node.await_state(node.create("sleep", args={"ms": 600_000})["id"], "running")
     node.signal(signal.SIGTERM)
     refused = until(lambda: (lambda asked: asked if asked.returncode else None)(ask(node, "health", "--ready")),
                     "it is not ready")
@@ -507,7 +522,7 @@ def test_the_audit_and_exports_are_listed_in_pages(node):
 
 
 def test_a_worker_is_made_quiet_and_ended_by_its_name(node):
-    joined = node.ask("POST", "/api/v1/work/join", {"name": "helper", "queues": ["by-hand"]})
+    joined = node.ask("POST", "/api/v1/work/join", {"name": "helper", "queues": ["by-hand"], "lease_ms": 600_000})
     assert joined.status == 201, joined.body
     beat = {"session": joined.json["session"], "jobs": []}
     for verb, state in (("quiet", "quiet"), ("terminate", "terminate")):
@@ -519,14 +534,15 @@ def test_a_worker_is_made_quiet_and_ended_by_its_name(node):
 
 def test_top_without_a_terminal_is_one_frame_or_one_object(node):
     made = [node.create("noop", queue="counted")["id"] for _ in range(3)]
-    node.await_state(made[-1], "completed")
+    for job in made:
+        node.await_state(job, "completed")
     shown = ask(node, "top", "--interval", "0.1")
     assert shown.returncode == 0, shown.stderr
     assert "\x1b" not in shown.stdout and "QUEUE+" in shown.stdout and "counted" in shown.stdout
     read = json.loads(ask(node, "top", "--json", "--interval", "0.1", "--sort", "done/s").stdout)
     (queue,) = [each for each in read["queues"] if each["queue"] == "counted"]
     assert queue["completed"] == 3 and queue["completed_per_second"] == 0
-    assert read["node"]["name"] == "node" and 0.1 <= read["seconds"] < 10
+    assert read["node"]["name"] == "node" and 0.1 <= read["seconds"] < 60
     assert run("top", "--url", "http://127.0.0.1:9").returncode == 6
 
 

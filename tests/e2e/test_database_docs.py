@@ -38,7 +38,7 @@ def test_the_commands_run_and_every_series_is_there(workspace):
     script = script.replace("http://127.0.0.1:8080", node.url)
     script = script.replace("build/release/troupe", f"{PROGRAM}")
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True,
-                          timeout=60, check=False,
+                          timeout=120, check=False,
                           env=clean_environment(TROUPE_DATA_DIR=str(workspace.data)))
     assert done.returncode == 0, done.stdout + done.stderr
     assert '"checks"' in done.stdout

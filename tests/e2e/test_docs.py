@@ -5,6 +5,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from node import PROGRAM, Node, clean_environment, run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,6 +18,7 @@ def blocks(page, language):
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.M | re.S)
 
 
+@pytest.mark.limit(600)
 def test_the_first_job_of_the_readme_runs_as_written(workspace):
     dev, session = blocks(ROOT / "README.md", "sh")[1:3]
     assert dev == "build/release/troupe dev --listen 127.0.0.1:8080\n"
@@ -24,7 +27,7 @@ def test_the_first_job_of_the_readme_runs_as_written(workspace):
     script = session.replace("http://127.0.0.1:8080", node.url)
     script = script.replace("build/release/troupe", PROGRAM)
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True,
-                          timeout=60, env=clean_environment(TROUPE_URL=node.url), check=False)
+                          timeout=120, env=clean_environment(TROUPE_URL=node.url), check=False)
     assert done.returncode == 0, done.stderr
     created = json.JSONDecoder().raw_decode(done.stdout)[0]
     assert created["id"] == "1" and created["args"] == {"hello": "world"}
@@ -44,7 +47,7 @@ def run_commands_of(name, node, workspace):
     there = clean_environment(TROUPE_URL=node.url, HOME=str(workspace.root),
                               PATH=f"{workspace.root}/bin:{os.environ['PATH']}")
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True,
-                          timeout=60, env=there, check=False)
+                          timeout=240, env=there, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -119,7 +122,7 @@ def test_commands_in_the_docs_exist_with_the_flags_they_show():
             assert os.access(script, os.X_OK), f"{page.name}: {line}"
             source = script.read_text() + (ROOT / "scripts/lib.sh").read_text()
             if source.startswith("#!/usr/bin/python3"): # its options may lie in a module
-                source = subprocess.run([script, "--help"], capture_output=True, text=True, timeout=30, check=True).stdout
+                source = subprocess.run([script, "--help"], capture_output=True, text=True, timeout=120, check=True).stdout
             for flag in (word for word in words[1:] if word.startswith("--")):
                 assert flag in source, f"{page.name}: {line}"
     presets = json.loads((ROOT / "CMakePresets.json").read_text())

@@ -17,15 +17,16 @@ class Second(Node):
         with log:
             self.process = self.place.start(
                 "serve", "--database", self.database, "--listen", "127.0.0.1:0", "--node", "second", "--test-kinds",
-                "--grace", "1", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
-        self.url = first_line(self.process, 90).split()[2]
+                "--grace", "1", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+                env=clean_environment(**self.patience))
+        self.url = first_line(self.process, 180).split()[2]
         self.host, self.port = self.url[len("http://"):].split(":")
         return self
 
 
     def value(self, sql):
         return subprocess.run(["psql", "-qAtX", self.database, "-c", sql], check=True, capture_output=True,
-                              text=True, timeout=30, env=clean_environment()).stdout.strip()
+                              text=True, timeout=120, env=clean_environment()).stdout.strip()
 
 
 def most_at_once(jobs):
@@ -90,7 +91,7 @@ def test_a_key_on_the_command_line_and_a_key_that_is_full(node):
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)["id"]
 
-    long = enqueue("sleep", '{"ms": 60000}', "acme")
+    long = enqueue("sleep", '{"ms": 600000}', "acme")
     node.await_state(long, "running")
     waits = enqueue("noop", "{}", "acme")
     other = enqueue("noop", "{}", "globex")

@@ -6,12 +6,13 @@ import random
 import re
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from described import Described, Maker, Raw, inconsistent, pointer, put, text_of
-from node import ask_over, clean_environment, until
+from node import ask_over, clean_environment, fitting, until
 
 ROOT = Path(__file__).resolve().parents[2]
 HOUR = 3_600_000
@@ -110,15 +111,17 @@ def test_every_route_answers_as_it_is_documented(node, api):
     assert ask("listQueues", query="?limit=1&fields=waiting").json["queues"] == [{"waiting": 0}]
     assert ask("getQueue", "d2", query="?fields=name,ordered").json == {"name": "d2", "ordered": False}
 
-    name = ask("listNodes", query="?state=alive&limit=1").json["nodes"][0]["name"]
+    # A node that was stalled for 4 s is silent for a while.
+    name = fitting(lambda: ask("listNodes", query="?state=alive&limit=1").json["nodes"], bool, "the node beats")[0]["name"]
     assert ask("getNode", name).json["name"] == name
     ask("getNode", "never-seen", status=404)
     ask("listNodes", query="?state=asleep", status=400)
     ask("drainNode", "never-seen", status=404)
-    assert ask("drainNode", name).json["state"] == "draining"
-    assert ask("resumeNode", name).json["state"] == "alive"
+    for operation, state in (("drainNode", "draining"), ("resumeNode", "alive")):
+        steered = partial(ask, operation, name)
+        assert fitting(lambda: steered().json, lambda told: told["state"] != "silent", "it beats")["state"] == state  # pylint: disable=cell-var-from-loop
 
-    born = ask("joinWork", body={"name": "d5", "queues": ["d5"], "kinds": ["echo"], "lease_ms": 5000}, status=201).json
+    born = ask("joinWork", body={"name": "d5", "queues": ["d5"], "kinds": ["echo"], "lease_ms": 600_000}, status=201).json
     mine = {"session": born["session"]}
     assert ask("claimWork", body={**mine, "queues": ["d5"]}).json == {"jobs": []}
     ask("claimWork", body={**mine, "queues": ["d6"]}, status=400)
@@ -176,7 +179,7 @@ def test_every_route_answers_as_it_is_documented(node, api):
     ask("forgetQueueRetention", "d6", status=204)
     ask("forgetQueueRetention", "d6", status=404)
 
-    until(lambda: node.ask("GET", "/api/v1/health").status == 200, "health")
+    until(lambda: all(node.ask("GET", path).status == 200 for path in ("/api/v1/health", "/readyz", "/healthz")), "health")
     for operation in ("getHealth", "isAlive", "isReady", "isHealthy", "getMetrics", "getIndex", "getOpenApi",
                       "getDocs", "getDocsStyle", "getDocsScript"):
         ask(operation)
@@ -196,10 +199,10 @@ def test_options_and_head_and_405_agree_with_the_document(node, api):
             assert refused.status == 405 and refused.json["code"] == "method_not_allowed"
             assert set(refused.headers["Allow"].split(", ")) == allowed
         if "get" in item:
-            head = node.ask("HEAD", target)
-            assert head.body == b"", path
+            assert node.ask("HEAD", target).body == b"", path
             if path != EVENTS:  # it would not end
-                assert head.status == node.ask("GET", target).status, path
+                fitting(lambda: [node.ask(verb, target).status for verb in ("HEAD", "GET")],  # pylint: disable=cell-var-from-loop
+                        lambda both: both[0] == both[1], path)
 
 
 def test_examples_are_valid_and_are_taken(node, api):
@@ -233,8 +236,9 @@ def test_the_page_of_the_api_lists_exactly_the_routes(api):
 @pytest.mark.parametrize("page", ["api.md", "events.md"])
 def test_the_commands_of_the_page_run_as_written(node, page):
     (script,) = re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs" / page).read_text(), re.M | re.S)
+    script = script.replace("--max-time 5 ", "--max-time 60 ")  # only ends what nothing would end
     done = subprocess.run(["bash", "-exuo", "pipefail", "-c", script.replace("http://127.0.0.1:8080", node.url)],
-                          capture_output=True, text=True, timeout=60, env=clean_environment(), check=False)
+                          capture_output=True, text=True, timeout=120, env=clean_environment(), check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -443,6 +447,7 @@ def int_fits(text):
     return not text.isdigit() or int(text) < 2**63
 
 
+@pytest.mark.limit(600)
 def test_whatever_is_next_to_a_valid_request_is_refused_with_a_pointer(node):
     seed = int(os.environ.get("TROUPE_SEED", 0)) or random.SystemRandom().randrange(1, 2**32)
     print(f"TROUPE_SEED={seed}")
@@ -450,14 +455,17 @@ def test_whatever_is_next_to_a_valid_request_is_refused_with_a_pointer(node):
     bodies = [(o["operationId"], fuzzer.api.body_schema(o)) for _, _, o in fuzzer.api.operations() if "requestBody" in o]
     fuzzer.parameters()
     fuzzer.head()
-    for operation, schema in bodies:
-        fuzzer.each_field_wrong(operation, schema)
-    # Each member of each body was wrong at least once.
-    names = {name for touched in fuzzer.touched for name in touched}
-    for schema in ("NewJob", "JobChanges", "NewBulk", "BulkFilter", "NewExport", "QueueLimits", "Rate", "UniqueRule", "NewToken"):
-        missing = fuzzer.api.document["components"]["schemas"][schema]["properties"].keys() - names
-        assert not missing, schema
-    assert names >= {"exponential", "fixed", "list", "none"}
+    # Each member of each body is wrong at least once, and each policy has its turn; of 200 seeds one needs a second round.
+    schemas = [fuzzer.api.document["components"]["schemas"][name] for name in (
+        "NewJob", "JobChanges", "NewBulk", "BulkFilter", "NewExport", "QueueLimits", "Rate", "UniqueRule", "NewToken")]
+    missing = {"exponential", "fixed", "list", "none"}.union(*(schema["properties"] for schema in schemas))
+    for _ in range(10):
+        for operation, schema in bodies:
+            fuzzer.each_field_wrong(operation, schema)
+        missing -= {name for touched in fuzzer.touched for name in touched}
+        if not missing:
+            break
+    assert not missing
     end = time.monotonic() + FUZZ_SECONDS
     while time.monotonic() < end:
         fuzzer.by_chance(bodies)

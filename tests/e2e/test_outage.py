@@ -7,16 +7,21 @@ from pathlib import Path
 
 from node import Node, ask_over, send, until
 
-ANSWER_LIMIT = 15.0  # seconds that any answer may take while the database is away
-RECOVERY_LIMIT = 20.0  # seconds to the first job once a new server can start
+ANSWER_LIMIT = 30.0  # seconds that any answer may take while the database is away
+RECOVERY_LIMIT = 60.0  # seconds to the first job once a new server can start
+
+
+class Hasty(Node):
+    """With the bounds that a node has where none are set."""
+    patience = {}
 
 
 def test_a_killed_server_means_503_then_recovery_and_no_lost_job(workspace):
-    node = Node(workspace).start()
+    node = Hasty(workspace).start()
     acknowledged = [node.create("echo", args={"n": n})["id"] for n in range(20)]
-    running = node.create("sleep", args={"ms": 2000})["id"]
+    running = node.create("sleep", args={"ms": 4000})["id"]
     later = node.create("echo", delay_ms=3000)["id"]
-    node.await_state(running, "running")
+    node.await_state(running, "running", "completed")  # the latter on a slow machine only
 
     first = workspace.postmaster()
     # Without its cluster the server cannot come back before the outage was seen.
@@ -26,7 +31,7 @@ def test_a_killed_server_means_503_then_recovery_and_no_lost_job(workspace):
     os.kill(child_named(first, "checkpointer"), signal.SIGSTOP)
     os.kill(first, signal.SIGKILL)
     refused, slowest, recovered = 0, 0.0, 0
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 180
     while recovered < 5:
         if refused == 1 and away.exists():
             away.rename(cluster)
@@ -51,7 +56,7 @@ def test_a_killed_server_means_503_then_recovery_and_no_lost_job(workspace):
     assert slowest < ANSWER_LIMIT, f"an answer took {slowest:.1f} s"
 
     for job_id in [*acknowledged, running, later]:
-        node.await_state(job_id, "completed", seconds=60)
+        node.await_state(job_id, "completed")
     until(lambda: node.ask("GET", "/readyz").status == 200, "the node is ready again")
     assert node.stop() == 0
     assert "pre-existing shared memory" not in (workspace.data / "pg.log").read_text()
@@ -74,14 +79,15 @@ def test_a_shutdown_costs_no_attempt(workspace):
 
 
 def test_health_says_what_is_wrong_while_the_server_hangs(workspace):
-    node = Node(workspace).start()
+    node = Hasty(workspace).start()
     connection = node.connection(60)
     server = workspace.postmaster()
+    os.kill(server, signal.SIGSTOP)  # first, so that it starts no further ones
     backends = [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and is_child(pid, server)]
     stopped = [server, *backends]
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
-    answer = until(lambda: not_ready(connection), "readyz is 503", 12)
+    for pid in backends:
+        send(pid, signal.SIGSTOP)
+    answer = until(lambda: not_ready(connection), "readyz is 503")
     assert b"database" in answer.body or b"old" in answer.body, answer.body
     report = ask_over(connection, "GET", "/api/v1/health")
     checks = {check["name"]: check for check in report.json["checks"]}
@@ -97,7 +103,7 @@ def test_health_says_what_is_wrong_while_the_server_hangs(workspace):
     assert node.ask("GET", "/livez").status == 200
     for pid in stopped:
         send(pid, signal.SIGCONT)  # nothing to one that was replaced meanwhile
-    until(lambda: node.ask("GET", "/readyz").status == 200, "ready again", 60)
+    until(lambda: node.ask("GET", "/readyz").status == 200, "ready again")
     node.await_state(node.create("echo")["id"], "completed")
     assert node.stop() == 0
 

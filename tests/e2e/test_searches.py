@@ -88,7 +88,8 @@ def test_a_list_has_what_fits_everything(node, ids):
 def test_a_page_ends_where_it_has_looked_enough_and_a_cursor_belongs_to_its_search(node, ids):
     a, b, _ = ids
     pages = pages_of(node, query_of(tag="red"))
-    assert len(pages) == 4 and pages[:3] == [[], [], []] and pages[3] == [b, a]
+    # One that has looked for a second ends, too: on a slow machine there are more.
+    assert len(pages) >= 4 and pages[:3] == [[], [], []] and [job for page in pages for job in page] == [b, a]
     first = node.ask("GET", "/api/v1/jobs?tag=red")
     assert first.json["jobs"] == [] and first.json["next"]
     for other in ("tag=red&tag=big", "tag=Red", "", "tag=red&kind=noop", "tag=red&created_before=2040-01-01T00:00:00Z"):
@@ -173,6 +174,6 @@ def test_hostile_texts_find_what_has_them_and_nothing_else(node):
 def test_the_commands_of_the_page_run_as_written(node):
     for script in re.findall(r"^```sh\n(.*?)^```", PAGE, re.M | re.S):
         script = script.replace("http://127.0.0.1:8080", node.url).replace("build/release/troupe", PROGRAM)
-        done = subprocess.run(["bash", "-exuo", "pipefail", "-c", script], capture_output=True, text=True, timeout=60,
+        done = subprocess.run(["bash", "-exuo", "pipefail", "-c", script], capture_output=True, text=True, timeout=120,
                               env=clean_environment(TROUPE_URL=node.url), check=False)
         assert done.returncode == 0, done.stdout + done.stderr

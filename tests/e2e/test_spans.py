@@ -60,7 +60,7 @@ class Collecting(BaseHTTPRequestHandler):
     def do_POST(self):
         read = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         server = self.server
-        server.go_on.wait(30)
+        server.go_on.wait(300)
         if server.status == 200:
             server.paths.add((self.path, self.headers["X-Scope"]))
             for resource in read["resourceSpans"]:
@@ -172,7 +172,7 @@ def ended(client, session, job, **outcome):
 def test_a_run_of_a_worker_is_a_span_from_claim_to_finish(exporting):
     node, collector = exporting
     client = Client(node.url)
-    session = client.request("POST", "/api/v1/work/join", {"name": "w", "queues": ["raw"]})["session"]
+    session = client.request("POST", "/api/v1/work/join", {"name": "w", "queues": ["raw"], "lease_ms": 600_000})["session"]
     answer = node.ask("POST", "/api/v1/jobs", {"kind": "send", "queue": "raw", "retry": {"policy": "fixed", "delay_ms": 1}},
                       {"traceparent": TRACE + PARENT + "-01"})
     put_in = answer.headers["traceresponse"]
@@ -213,7 +213,7 @@ def test_a_run_of_a_worker_is_a_span_from_claim_to_finish(exporting):
 def test_another_node_exports_what_the_first_one_has_handed_out(exporting):
     node, collector = exporting
     client = Client(node.url)
-    session = client.request("POST", "/api/v1/work/join", {"name": "w2", "queues": ["raw"]})["session"]
+    session = client.request("POST", "/api/v1/work/join", {"name": "w2", "queues": ["raw"], "lease_ms": 600_000})["session"]
     url = f"postgresql://postgres@/troupe?host={node.place.data}/pg"
     with Workspace() as place:
         second = Node(place, "--database", url, "--grace", "1", "--node", "second", "--queue", "raw:0",
@@ -232,7 +232,7 @@ def test_another_node_exports_what_the_first_one_has_handed_out(exporting):
 def test_probes_metrics_and_heartbeats_are_no_spans(exporting):
     node, collector = exporting
     client = Client(node.url)
-    session = client.request("POST", "/api/v1/work/join", {"name": "w3", "queues": ["raw"]})["session"]
+    session = client.request("POST", "/api/v1/work/join", {"name": "w3", "queues": ["raw"], "lease_ms": 600_000})["session"]
     for path in ("/livez", "/readyz", "/healthz", "/metrics"):
         assert "traceresponse" not in node.ask("GET", path).headers
     work(client, session, "heartbeat")
@@ -248,7 +248,7 @@ def test_a_ratio_of_none_begins_no_trace(workspace):
         running = Node(workspace, "--grace", "1", "--queue", "raw:0", "--otlp-endpoint", collector.url,
                        "--otlp-sample-ratio", "0").start()
         client = Client(running.url)
-        session = client.request("POST", "/api/v1/work/join", {"name": "w", "queues": ["raw"]})["session"]
+        session = client.request("POST", "/api/v1/work/join", {"name": "w", "queues": ["raw"], "lease_ms": 600_000})["session"]
         plain = running.ask("POST", "/api/v1/jobs", {"kind": "noop"})
         assert "traceresponse" not in plain.headers
         assert "traceparent" not in running.await_state(plain.json["id"], "completed")
@@ -258,6 +258,7 @@ def test_a_ratio_of_none_begins_no_trace(workspace):
         assert ended(client, session, job, outcome="completed") == "done"
         asked = running.ask("POST", "/api/v1/jobs", {"kind": "noop"}, {"traceparent": TRACE + PARENT + "-01"})
         running.await_state(asked.json["id"], "completed")
+        until(collector.runs, "the span of its run")  # at its end a node sends for 2 s, which may not do
         assert running.stop() == 0
         assert {one["traceId"] for one in collector.spans} == {TRACE[3:-1]}
         assert [attributes_of(one)["troupe.job.id"] for one in collector.runs()] == [asked.json["id"]]

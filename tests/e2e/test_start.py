@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from node import Node, first_line, run, until
+from node import Node, first_line, lasting_address, run, until
 
 TAKEN = "the address is taken, perhaps by another troupe; choose another with --listen"
 
@@ -50,11 +50,11 @@ def test_who_connects_during_the_start_is_answered_after_it(workspace):
     until(lambda: b"creating private PostgreSQL" in log.read_bytes(), "the start is on its way")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with socket.socket(socket.AF_UNIX) as early:
-        early.settimeout(90)
+        early.settimeout(180)
         early.connect(str(path))
         early.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert early.recv(64).startswith(b"HTTP/1.1 200")
-    assert first_line(node, 90).startswith("troupe ready http://127.0.0.1:")
+    assert first_line(node, 180).startswith("troupe ready http://127.0.0.1:")
 
 
 def test_a_start_that_fails_leaves_no_socket(workspace):
@@ -65,8 +65,9 @@ def test_a_start_that_fails_leaves_no_socket(workspace):
 
 
 def test_a_killed_node_leaves_its_port_free_though_its_postgresql_lives_on(workspace):
-    node = Node(workspace).start()
-    node.kill()
+    node = Node(workspace)
+    node.listen = lasting_address()
+    node.start().kill()
     os.kill(workspace.postmaster(), 0)
     with socket.socket() as next_one:
         next_one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from node import PROGRAM, Node, Workspace, clean_environment, run, until
+from node import PROGRAM, Node, Workspace, clean_environment, fitting, run, until
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/security.md").read_text()
 
@@ -98,14 +98,14 @@ def test_a_revoked_token_opens_nothing_and_the_audit_says_who_did_it(guarded):
     assert (created["who"], created["action"], created["subject"]) == ("dev", "token.create", paused["token"])
     done = troupe(guarded, "tokens", "revoke", paused["token"], TROUPE_TOKEN=admin)
     assert done.returncode == 0 and "revoked" in done.stdout
-    until(lambda: ask(guarded, "GET", "/api/v1/jobs", operator).status == 401, "the node hears of it", 3)
+    until(lambda: ask(guarded, "GET", "/api/v1/jobs", operator).status == 401, "the node hears of it")
     # By the database alone: the node is told.
     other = made(guarded, "--name", "ops", "--role", "operator")
     assert ask(guarded, "GET", "/api/v1/jobs", other).status == 200
     url = f"postgresql://postgres@/troupe?host={guarded.place.data}/pg&port=5432"
     number = ask(guarded, "GET", "/api/v1/tokens", admin).json["tokens"][-1]["id"]
     assert run("tokens", "revoke", number, "--database", url).returncode == 0
-    until(lambda: ask(guarded, "GET", "/api/v1/jobs", other).status == 401, "the node hears of it", 3)
+    until(lambda: ask(guarded, "GET", "/api/v1/jobs", other).status == 401, "the node hears of it")
 
 
 def test_the_commands_of_the_page_run_as_written(guarded, workspace):
@@ -115,7 +115,7 @@ def test_the_commands_of_the_page_run_as_written(guarded, workspace):
     there = clean_environment(TROUPE_URL=guarded.url, PATH=f"{workspace.root}/bin:{os.environ['PATH']}")
     url = f"postgresql://postgres@/troupe?host={guarded.place.data}/pg&port=5432"
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", f"DATABASE_URL='{url}'\n{first}{rest}"],
-                          capture_output=True, text=True, timeout=60, env=there, check=False,
+                          capture_output=True, text=True, timeout=120, env=there, check=False,
                           cwd=guarded.place.data)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(re.findall(r"^trp_\w{49}$", done.stdout, re.M)) == 2
@@ -140,8 +140,13 @@ def test_the_file_is_kept_while_its_token_is_live(guarded):
 def test_an_address_that_showed_too_many_wrong_tokens_is_told_so_at_once():
     with Workspace() as place:
         node = Node(place, "--grace", "1", "--require-tokens").start()
-        wrong = [troupe(node, "jobs", "list", TROUPE_TOKEN="trp_wrong") for _ in range(12)]
-        assert {each.returncode for each in wrong} == {5}
-        assert "too many tokens from this address opened nothing" in wrong[-1].stderr
-        assert "the server asks to wait" in wrong[-1].stderr
+        assert troupe(node, "jobs", "list", TROUPE_TOKEN="trp_wrong").returncode == 5
+
+        def one_more():
+            for _ in range(11):  # at once: one of ten is forgiven each 6 s
+                ask(node, "GET", "/api/v1/jobs", "trp_wrong")
+            return troupe(node, "jobs", "list", TROUPE_TOKEN="trp_wrong")
+
+        told = fitting(one_more, lambda done: "too many tokens from this address opened nothing" in done.stderr, "it is told")
+        assert told.returncode == 5 and "the server asks to wait" in told.stderr
         assert node.stop() == 0

@@ -28,7 +28,7 @@ def test_the_commands_of_the_page_run_as_written(workspace):
     for script in scripts:
         script = script.replace("http://127.0.0.1:8080", node.url).replace("build/release/troupe", PROGRAM)
         done = subprocess.run(["bash", "-exuo", "pipefail", "-c", script], capture_output=True, text=True,
-                              timeout=60, env=clean_environment(TROUPE_URL=node.url), check=False)
+                              timeout=120, env=clean_environment(TROUPE_URL=node.url), check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     assert '"replaced":true' in done.stdout or "Idempotent-Replayed: true" in done.stdout
     assert node.stop() == 0

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from node import Node, run, until
+from node import Node, fitting, run, until
 
 
 def why(node, job_id):
@@ -23,8 +23,8 @@ def told(node, job_id):
 def test_a_pause_holds_a_job_until_it_is_over(node):
     assert node.ask("POST", "/api/v1/queues/held/pause?create=true").status == 200
     job = node.create("noop", queue="held")["id"]
-    held = why(node, job)
-    assert held["reason"] == "paused" and held["state"] == "available" and held["nodes"] == 1
+    held = fitting(lambda: why(node, job), lambda told: told["nodes"] == 1, "the node beats")
+    assert held["reason"] == "paused" and held["state"] == "available"
     assert held["since"].endswith("Z") and held["queue"] == "held" and held["kind"] == "noop"
     assert f"job {job} waits: queue held is paused since 20" in told(node, job)
     assert node.ask("POST", "/api/v1/queues/held/resume").status == 200
@@ -37,17 +37,16 @@ def test_a_full_queue_holds_a_job_until_there_is_room(node):
     assert node.ask("PATCH", "/api/v1/queues/full?create=true", {"concurrency": 1}).status == 200
 
     def sleeper():
-        return node.create("sleep", queue="full", args={"ms": 60000})["id"]
+        return node.create("sleep", queue="full", args={"ms": 600_000})["id"]
 
     first = sleeper()  # alone: of jobs that wait together, any may be the first to run
     until(lambda: why(node, first)["reason"] == "running", "the first runs")
     assert told(node, first).startswith(f"job {first} runs on ")
     second, third = sleeper(), sleeper()
     for job in (second, third):  # whether or not it was claimed ahead
-        assert why(node, job)["reason"] == "limit"
-    held = why(node, second)
-    assert held["allowed"] == 1 and held["in_use"] == 1
-    assert "of queue full run, and the limit is 1" in told(node, held["id"])
+        held = fitting(lambda job=job: why(node, job), lambda told: told["nodes"] == 1, "the node beats")
+        assert held["reason"] == "limit" and held["allowed"] == 1 and held["in_use"] == 1, held
+    fitting(lambda: told(node, second), lambda text: "of queue full run, and the limit is 1" in text, "the node beats")
     assert node.ask("PATCH", "/api/v1/queues/full", {"concurrency": None}).status == 200
     for job in (first, second, third):
         until(lambda job=job: why(node, job)["reason"] == "running", f"{job} runs")
@@ -66,13 +65,13 @@ def test_a_job_waits_for_its_time_and_json_is_the_servers(node):
 def test_a_kind_that_no_node_has_is_named(node):
     url = f"postgresql://postgres@/troupe?host={node.place.data}/pg"
     put = subprocess.run(["psql", "-qAtX", url, "-c", "select troupe.enqueue('resize')"], check=True,
-                         capture_output=True, text=True, timeout=30)
+                         capture_output=True, text=True, timeout=120)
     job = put.stdout.strip()
-    until(lambda: why(node, job)["due_at"], "the node has failed it")
-    held = why(node, job)
-    assert held["reason"] == "no_kind" and held["nodes"] == 1
-    assert held["error"] == "no handler for kind 'resize' on this node"
-    assert f"job {job} waits: no live node of queue default has kind resize; it is tried again at 20" in told(node, job)
+    # Now and then it is tried again.
+    held = fitting(lambda: why(node, job), lambda told: told["due_at"] and told["reason"] == "no_kind", "it has failed")
+    assert held["nodes"] == 1 and held["error"] == "no handler for kind 'resize' on this node"
+    said = f"job {job} waits: no live node of queue default has kind resize; it is tried again at 20"
+    fitting(lambda: told(node, job), lambda text: said in text, "it is to be tried again")
 
 
 def test_what_is_no_job_is_refused(node):
@@ -96,10 +95,11 @@ def test_a_queue_that_every_node_leaves_to_others_is_served_by_none(workspace, o
     def sql(*texts):
         commands = [part for text in texts for part in ("-c", text)]
         return subprocess.run(["psql", "-qAtX", url, *commands], check=True, capture_output=True, text=True,
-                              timeout=30).stdout.strip()
+                              timeout=120).stdout.strip()
 
     held = f"select reason from troupe.why({job})"
-    worker, with_worker = sql("select troupe.join_node('worker')", held).split()
-    assert with_worker == "next"
-    assert sql(f"select troupe.leave_node({worker})", held) == "no_node"
+    # A worker that does not beat is one for 4 s.
+    worker, _ = fitting(lambda: sql("select troupe.join_node('worker')", held).split(), lambda told: told[1] == "next",
+                        "a worker serves it")
+    fitting(lambda: sql(f"select troupe.leave_node({worker})", held), lambda told: told == "no_node", "nobody serves it")
     assert node.stop() == 0

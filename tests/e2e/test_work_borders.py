@@ -30,7 +30,7 @@ class Asker:
         self.session = self.request("POST", "/api/v1/work/join", {"name": "w", "queues": [queue], "lease_ms": 600_000})["session"]
 
     def request(self, method, path, body, patience=0):
-        answer = self.node.ask(method, path, body, timeout=20 + patience)
+        answer = self.node.ask(method, path, body, timeout=120 + patience)
         assert answer.status < 300, answer.body[:2000]
         return answer.json
 

@@ -25,7 +25,7 @@ class Outside(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.here)
 
     def run_here(self, *command):
-        done = subprocess.run([str(word) for word in command], cwd=self.here, capture_output=True, text=True, timeout=240,
+        done = subprocess.run([str(word) for word in command], cwd=self.here, capture_output=True, text=True, timeout=600,
                               env=clean_environment(), check=False)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         return done.stdout
