@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from node import PROGRAM, Node, ask_over, clean_environment, fitting, run, until
+from node import PROGRAM, Node, ask_over, clean_environment, fitting, lasting_address, run, until
 
 
 def parsed(text):
@@ -268,7 +268,9 @@ def test_probes_health_and_metrics_answer(node):
 
 def test_sigterm_drains_and_exits_0_while_a_job_runs(workspace):
     """One job ends while the node drains; the other holds it until all has been looked at."""
-    node = Node(workspace, "--slots", "2", "--grace", "120").start()
+    node = Node(workspace, "--slots", "2", "--grace", "120")
+    node.listen = lasting_address()
+    node.start()
     holds = node.create("sleep", args={"ms": 600_000})["id"]
     node.await_state(holds, "running")
     running = node.create("sleep", args={"ms": 3000})["id"]

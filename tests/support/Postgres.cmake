@@ -11,8 +11,8 @@ add_test(NAME postgres_start
   COMMAND "${PROJECT_SOURCE_DIR}/scripts/test-database" start --no-fsync "${TROUPE_TEST_SERVER}")
 add_test(NAME postgres_stop
   COMMAND "${PROJECT_SOURCE_DIR}/scripts/test-database" stop "${TROUPE_TEST_SERVER}")
-set_tests_properties(postgres_start PROPERTIES FIXTURES_SETUP postgres TIMEOUT 120 LABELS pg)
-set_tests_properties(postgres_stop PROPERTIES FIXTURES_CLEANUP postgres TIMEOUT 120 LABELS pg)
+set_tests_properties(postgres_start PROPERTIES FIXTURES_SETUP postgres TIMEOUT 600 LABELS pg)
+set_tests_properties(postgres_stop PROPERTIES FIXTURES_CLEANUP postgres TIMEOUT 600 LABELS pg)
 
 # What pg tests share: databases of their own, servers and networks of their own to be cruel to, and a
 # driver for connections.
