@@ -21,6 +21,14 @@ CLI::Option* list(CLI::Option* option) {
   return option->expected(1)->take_all()->allow_extra_args(false);
 }
 
+void read_delay(const std::string& time, enqueue_settings& job) {
+  try {
+    job.delay_ms = read_duration(time).count();
+  } catch (const std::invalid_argument& e) {
+    throw CLI::ValidationError("--delay", e.what());
+  }
+}
+
 void add_unique_options(CLI::App& app, enqueue_settings& job) {
   auto* unique =
       list(app.add_option("--unique", job.unique,
@@ -51,9 +59,15 @@ void add_enqueue_options(CLI::App& app, enqueue_settings& job) {
   app.add_option("--priority", job.priority, "0 to 9; 0 runs first");
   app.add_option("--max-attempts", job.max_attempts, "Attempts before the job is discarded");
   app.add_option("--timeout-ms", job.timeout_ms, "Limit of one attempt");
-  auto* delay = app.add_option("--delay-ms", job.delay_ms, "Run not before so long from now");
+  auto* delay = app.add_option_function<std::string>(
+                       "--delay", [&job](const std::string& time) { read_delay(time, job); },
+                       "Run not before so long from now, such as 90s, 5min, 2h or 1d")
+                    ->type_name("TIME");
+  auto* delay_ms =
+      app.add_option("--delay-ms", job.delay_ms, "The same in milliseconds")->excludes(delay);
   app.add_option("--run-at", job.run_at, "Run not before this time, such as 2030-01-31T08:00:00Z")
-      ->excludes(delay);
+      ->excludes(delay)
+      ->excludes(delay_ms);
   list(app.add_option("--tag", job.tags, "A tag (repeatable)"));
   app.add_option("--limit-key", job.limit_key,
                  "What the queue's limits per key count it under, such as a customer");

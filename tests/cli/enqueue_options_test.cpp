@@ -12,6 +12,12 @@ using namespace troupe;
 using namespace troupe::cli;
 using namespace troupe::tests;
 
+BOOST_AUTO_TEST_CASE(a_delay_is_told_as_people_say_it) {
+  for (const auto& [time, ms] :
+       {std::pair{"90", 90'000}, std::pair{"250ms", 250}, std::pair{"1.5h", 5'400'000}})
+    BOOST_TEST(*good({"enqueue", "echo", "--delay", time}).enqueue.delay_ms == ms, time);
+}
+
 BOOST_AUTO_TEST_CASE(what_does_not_go_together_is_refused_with_advice) {
   for (const auto& arguments : std::vector<std::vector<std::string>>{
            {"enqueue", "echo", "--unique", "color"},
@@ -32,6 +38,10 @@ BOOST_AUTO_TEST_CASE(what_does_not_go_together_is_refused_with_advice) {
            {"enqueue", "echo", "--retry", "fixed:1s", "--retry-jitter", "5"},
            {"enqueue", "echo", "--retry", "exponential", "--retry-jitter", "101"},
            {"enqueue", "echo", "--retry-jitter", "5"},
+           {"enqueue", "echo", "--delay", "soon"},
+           {"enqueue", "echo", "--delay", "-1s"},
+           {"enqueue", "echo", "--delay", "1s", "--delay-ms", "1000"},
+           {"enqueue", "echo", "--delay", "1s", "--run-at", "2030-01-31T08:00:00Z"},
            {"enqueue", "echo", "--idempotency-key", ""}}) {
     const auto parsed = parse(arguments);
     const auto* refused = std::get_if<refusal>(&parsed);
