@@ -100,7 +100,10 @@ db_failure classify(const server_error& error, std::string_view statement) {
       break;
     }
   }
-  if (error.sqlstate == "0A000" && invalidates_prepared(error)) {
+  // A row on its way into the default partition waited while the one was made that it belongs to.
+  const bool misrouted =
+      error.sqlstate == "23514" && error.function == "ExecPartitionCheckEmitError";
+  if (misrouted || (error.sqlstate == "0A000" && invalidates_prepared(error))) {
     result.code = errc::retry;
     result.retryable = true;
   }

@@ -108,6 +108,15 @@ BOOST_AUTO_TEST_CASE(an_outdated_plan_is_prepared_anew_and_other_missing_feature
   BOOST_TEST(invalidates_prepared(error("26000")));
 }
 
+BOOST_AUTO_TEST_CASE(
+    a_row_whose_partition_was_made_meanwhile_is_sent_again_and_a_wrong_one_is_not) {
+  auto misrouted = error("23514");
+  misrouted.function = "ExecPartitionCheckEmitError";
+  BOOST_TEST(classify(misrouted, "s").code == errc::retry);
+  BOOST_TEST(classify(misrouted, "s").retryable);
+  BOOST_TEST(classify(error("23514"), "s").code == errc::invalid_argument);
+}
+
 BOOST_AUTO_TEST_CASE(a_loss_before_sending_may_be_retried_and_one_after_it_may_not) {
   auto before = lost_before_sending("s", "gone");
   BOOST_TEST(before.code == errc::unavailable);
