@@ -14,5 +14,5 @@ with held as materialized (select troupe.hold_limits($1) as limits),
        select troupe.note_change($19, $20, $21, 'queue.limit', $1::text,
                                  troupe.differences(h.limits, troupe.limits_of($1))) from held h)
 select (select count(*) from held) + (select count(*) from stands) + (select count(*) from loose)
-       + (select count(*) from runs) + (select count(*) from rates) + (select count(*) from keys) + (select count(*) from paces)
-       + (select count(*) from waits) + (select count(*) from strict) + (select count(*) from noted)
+       + (select count(*) from runs) + (select count(*) from rates) + (select count(*) from keys)
+       + (select count(*) from paces) + (select count(*) from waits) + (select count(*) from strict) + (select count(*) from noted)
